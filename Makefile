@@ -1,0 +1,56 @@
+# Every target sets up what it needs; the machine must have Python 3.10 or newer, and make.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+# make train DATA=mnist ARGS="--epochs 10 --seed 3"
+DATA ?= builtin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install train test lint format data clean
+
+help:  ## show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo '  make train takes DATA=builtin|mnist|fashion-mnist|FOLDER and ARGS="--epochs 10 ..."'
+
+install: $(VENV)/.package  ## create .venv and install the package into it
+
+train: $(VENV)/.package  ## train a network on digits; pictures and figures land under runs/
+	$(BIN)/backprop train --data $(DATA) $(ARGS)
+
+test: $(VENV)/.test  ## run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.lint  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.lint  ## put the code into the one format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+data: $(VENV)/.package  ## make the built-in digits, if they are not there yet
+	$(BIN)/backprop data make
+
+clean:  ## remove what the other targets made, except data/ and runs/
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "backprop needs Python 3.10 or newer, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+# Editable, so that a change of the sources needs no new installation.
+$(VENV)/.package: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.package
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.package
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	@touch $@
