@@ -1,0 +1,42 @@
+"""Checks of single arguments, with errors that name the argument and say what it must be."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+
+def check_number(name: str, value: Any, interval: str = "(-inf, inf)") -> float:
+    """Return `value` as a Python float if it lies in `interval`, such as ``"[0, 1)"``.
+
+    A Python float never turns a float32 array into a float64 one, as a NumPy scalar may.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `value` is not a real number, or is outside `interval` (NaN always is).
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    number = float(value)
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    above = number >= low if interval[0] == "[" else number > low
+    below = number <= high if interval[-1] == "]" else number < high
+    if not (above and below):
+        raise ValueError(f"{name} must be in {interval}, got {value!r}")
+    return number
+
+
+def check_integer(name: str, value: Any, least: int = 1) -> int:
+    """Return `value` as a Python int if it is a whole number and at least `least`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `value` is not an integer, or is less than `least`.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)
