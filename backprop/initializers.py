@@ -1,0 +1,263 @@
+"""How weights and biases start.
+
+An initializer is called as ``initializer(shape, rng, dtype)``. It draws in float64 and rounds to
+`dtype` at the end, so that a float32 and a float64 network of one seed start from the same point.
+
+The variance that keeps signals from growing or fading depends on how many neurons a weight array
+joins: with `fan_in` inputs to each neuron of the layer and `fan_out` neurons fed by each input,
+see `fans`.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from backprop.checks import check_number
+from backprop.config import Configurable, by_name
+
+
+def fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return ``(fan_in, fan_out)`` of a weight array.
+
+    Dense weights have the shape (n_out, n_in); convolution weights (c_out, c_in, k, ...), where
+    each output sees all c_in·k·… inputs under the kernel, and each input feeds c_out·k·… outputs.
+
+    Raises
+    ------
+    ValueError
+        If `shape` has fewer than two axes.
+    """
+    if len(shape) < 2:
+        raise ValueError(f"a weight array has shape (n_out, n_in, ...), got {shape}")
+    receptive_field = math.prod(shape[2:])
+    return shape[1] * receptive_field, shape[0] * receptive_field
+
+
+class Initializer(Configurable, ABC):
+    """Base of the initializers; a subclass defines `_draw`."""
+
+    def __call__(
+        self, shape: tuple[int, ...], rng: np.random.Generator, dtype: npt.DTypeLike
+    ) -> np.ndarray:
+        """Return a new array of `shape` and `dtype`.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            (n_out, n_in) for dense weights, (c_out, c_in, k, ...) for convolution weights,
+            (n, 1) for biases.
+        rng : numpy.random.Generator
+            Where the random numbers come from.
+        dtype : dtype
+            float32 or float64.
+
+        Raises
+        ------
+        TypeError
+            If `rng` is not a generator or `dtype` is not a real floating-point type.
+        ValueError
+            If an axis of `shape` is not a positive integer, or `shape` has too few axes.
+        """
+        dtype = np.dtype(dtype)
+        if dtype.kind != "f":
+            raise TypeError(f"parameters are float32 or float64, got {dtype}")
+        if not isinstance(rng, np.random.Generator):
+            raise TypeError(f"rng must be a numpy.random.Generator, got {type(rng).__name__}")
+        shape = tuple(shape)
+        for n in shape:
+            if not isinstance(n, (int, np.integer)) or n < 1:
+                raise ValueError(f"every axis of a shape is a positive integer, got {shape}")
+        return self._draw(shape, rng).astype(dtype, copy=False)
+
+    @abstractmethod
+    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        """Return a new float64 array of `shape`."""
+
+
+class Normal(Initializer):
+    """w ~ N(mean, std²), by default N(0, 1): whatever the layer's size.
+
+    For weights N(0, 1) is the book's "large" initializer: with n_in inputs z has a standard
+    deviation of about √n_in, so that sigmoid neurons start saturated. For biases it is the book's
+    choice in both its initializers.
+
+    Source: Nielsen, Neural Networks and Deep Learning, chapters 1 and 3.
+    """
+
+    def __init__(self, std: float = 1.0, mean: float = 0.0) -> None:
+        self.std = check_number("std", std, "[0, inf)")
+        self.mean = check_number("mean", mean)
+
+    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        return self.mean + self.std * rng.standard_normal(shape)
+
+
+class LeCunNormal(Initializer):
+    """w ~ N(0, 1/fan_in): inputs of unit variance give z of unit variance.
+
+    Source: LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998, section 4.6.
+    """
+
+    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        fan_in, _ = fans(shape)
+        return math.sqrt(1 / fan_in) * rng.standard_normal(shape)
+
+
+class LeCunUniform(Initializer):
+    """w ~ U(−r, r) with r = √(3/fan_in), which has the variance 1/fan_in.
+
+    Source: LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998, section 4.6.
+    """
+
+    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        fan_in, _ = fans(shape)
+        r = math.sqrt(3 / fan_in)
+        return rng.uniform(-r, r, shape)
+
+
+class Nielsen(LeCunNormal):
+    """w ~ N(0, 1/n_in): the book's default for weights; its biases are `Normal`.
+
+    The same distribution as `LeCunNormal`, under the name by which readers of the book look for
+    it.
+
+    Source: Nielsen, Neural Networks and Deep Learning, chapter 3, "Weight initialization".
+    """
+
+
+class GlorotNormal(Initializer):
+    """w ~ N(0, 2/(fan_in + fan_out)), also called Xavier.
+
+    A compromise between keeping the variance of a forward (1/fan_in) and that of δ backward
+    (1/fan_out); derived for activations with σ′(0) = 1 near zero, such as tanh.
+
+    Source: Glorot and Bengio, Understanding the difficulty of training deep feedforward neural
+    networks, 2010, equation 12.
+    """
+
+    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        return math.sqrt(2 / sum(fans(shape))) * rng.standard_normal(shape)
+
+
+class GlorotUniform(Initializer):
+    """w ~ U(−r, r) with r = √(6/(fan_in + fan_out)), which has the variance 2/(fan_in + fan_out).
+
+    Source: Glorot and Bengio, Understanding the difficulty of training deep feedforward neural
+    networks, 2010, equation 16.
+    """
+
+    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        r = math.sqrt(6 / sum(fans(shape)))
+        return rng.uniform(-r, r, shape)
+
+
+class HeNormal(Initializer):
+    """w ~ N(0, 2/fan_in), also called Kaiming: for ReLU, which passes half of the variance on.
+
+    Source: He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015, equation 10.
+    """
+
+    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        fan_in, _ = fans(shape)
+        return math.sqrt(2 / fan_in) * rng.standard_normal(shape)
+
+
+class HeUniform(Initializer):
+    """w ~ U(−r, r) with r = √(6/fan_in), which has the variance 2/fan_in.
+
+    Source: He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015, equation 10.
+    """
+
+    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        fan_in, _ = fans(shape)
+        r = math.sqrt(6 / fan_in)
+        return rng.uniform(-r, r, shape)
+
+
+class Orthogonal(Initializer):
+    """w = gain · Q, where Q has orthonormal rows (n_out ≤ n_in) or columns (n_out ≥ n_in).
+
+    Convolution weights are orthogonal as the matrix c_out × (c_in·k·…). Q is uniform over all such
+    matrices: it is the Q factor of a matrix of N(0, 1) numbers, with the signs chosen so that the
+    diagonal of R is positive (Mezzadri, How to generate random matrices from the classical compact
+    groups, 2007).
+
+    Source: Saxe, McClelland and Ganguli, Exact solutions to the nonlinear dynamics of learning in
+    deep linear neural networks, 2014.
+    """
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = check_number("gain", gain)
+
+    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        fan_in, _ = fans(shape)
+        n_out = shape[0]
+        q, r = np.linalg.qr(rng.standard_normal((max(n_out, fan_in), min(n_out, fan_in))))
+        q *= self.gain * np.copysign(1.0, np.diagonal(r))
+        return np.ascontiguousarray(q if n_out >= fan_in else q.T).reshape(shape)
+
+
+class Zeros(Initializer):
+    """Every element 0: the usual start for biases."""
+
+    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        return np.zeros(shape)
+
+
+class Constant(Initializer):
+    """Every element `value`."""
+
+    def __init__(self, value: float = 0.0) -> None:
+        self.value = check_number("value", value)
+
+    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        return np.full(shape, self.value)
+
+
+def as_initializer(initializer: Initializer | str) -> Initializer:
+    """Return the initializer itself, or the one of that name.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is neither; if there is none of that name.
+    """
+    if isinstance(initializer, str):
+        return by_name(Initializer, initializer)
+    if not isinstance(initializer, Initializer):
+        raise TypeError(f"initializer must be an Initializer or its name, got {initializer!r}")
+    return initializer
+
+
+PAIRS: Final[dict[str, tuple[type[Initializer], type[Initializer]]]] = {
+    "default": (Nielsen, Normal),
+    "large": (Normal, Normal),
+    "glorot_normal": (GlorotNormal, Zeros),
+    "glorot_uniform": (GlorotUniform, Zeros),
+    "he_normal": (HeNormal, Zeros),
+    "he_uniform": (HeUniform, Zeros),
+    "lecun_normal": (LeCunNormal, Zeros),
+    "lecun_uniform": (LeCunUniform, Zeros),
+    "orthogonal": (Orthogonal, Zeros),
+    "zeros": (Zeros, Zeros),
+}
+"""The named ways to start a whole network: the initializer of its weights, that of its biases."""
+
+
+def weights_and_biases(name: str) -> tuple[Initializer, Initializer]:
+    """Return new ``(w_init, b_init)`` for a name of `PAIRS`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such name; the message lists those there are.
+    """
+    if name not in PAIRS:
+        raise ValueError(f"unknown initialization {name!r}: choose from {', '.join(PAIRS)}")
+    w_init, b_init = PAIRS[name]
+    return w_init(), b_init()

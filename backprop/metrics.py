@@ -1,0 +1,144 @@
+"""How good an output is, beside its cost.
+
+a is a network's output, K×B, one example a column (K×T×B for sequences), and y what it should
+have been: class labels, integers of the shape (B,) (T×B), or targets of a's shape, one-hot or
+probabilities. K outputs decide between K classes by the largest; a single output decides between
+the classes 0 and 1 at ½.
+
+All functions raise TypeError or ValueError if the shapes do not fit (nothing is broadcast), there
+is no example, labels are not integers or out of range, or an output is NaN: a network that has
+lost its numbers has no accuracy, and no class 0 as argmax would have it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from backprop.checks import check_integer
+
+
+def predicted_labels(a: np.ndarray) -> np.ndarray:
+    """Return the class that each column of `a` decides for, integers of shape ``a.shape[1:]``.
+
+    Of equal outputs the first wins.
+
+    Parameters
+    ----------
+    a : ndarray, K×B or K×...×B
+        Outputs of any strictly increasing activation; for K = 1 probabilities, or anything else
+        whose decision is at ½.
+    """
+    _check_outputs("a", a)
+    if len(a) == 1:
+        return (a[0] >= 0.5).astype(np.intp)
+    return a.argmax(axis=0)
+
+
+def true_labels(y: Any, ndim: int = 1) -> np.ndarray:
+    """Return the labels in `y`, integers of `ndim` axes (two for sequences, T×B).
+
+    With one axis more, `y` is taken as targets: the label is what they decide for, see
+    `predicted_labels`.
+    """
+    y = np.asarray(y)
+    if y.ndim == ndim + 1:
+        return predicted_labels(y)
+    if y.ndim != ndim:
+        raise ValueError(f"labels have {ndim} axes and targets one more, got the shape {y.shape}")
+    if y.dtype.kind not in "iu":
+        raise TypeError(f"labels must be integers, got {y.dtype}")
+    if y.size == 0:
+        raise ValueError(f"there is no label in an array of shape {y.shape}")
+    return y.astype(np.intp)
+
+
+def accuracy(a: np.ndarray, y: Any) -> float:
+    """Return the fraction of columns whose predicted label is the true one, in [0, 1]."""
+    predicted, true, _ = _labels(a, y)
+    return float((predicted == true).mean())
+
+
+def confusion_matrix(a: np.ndarray, y: Any, n_classes: int | None = None) -> np.ndarray:
+    """Return how often each true label (row) got each predicted label (column).
+
+    Parameters
+    ----------
+    a, y
+        Outputs, and labels or targets.
+    n_classes : int, optional
+        Rows and columns, at least the number of classes that `a` decides between, which is the
+        default. More make room for labels that the network cannot predict.
+
+    Returns
+    -------
+    ndarray of int, (n_classes, n_classes)
+        Its sum is the number of columns, its trace the number predicted rightly.
+    """
+    predicted, true, n = _labels(a, y, n_classes)
+    return np.bincount((true * n + predicted).ravel(), minlength=n * n).reshape(n, n)
+
+
+def top_k_accuracy(a: np.ndarray, y: Any, k: int) -> float:
+    """Return the fraction of columns whose true label is among the `k` largest outputs.
+
+    Of equal outputs the first counts as larger, as in `predicted_labels`: with k = 1 this is
+    `accuracy`. `a` needs at least two outputs, and k is from 1 to K.
+    """
+    _, true, n = _labels(a, y)
+    if len(a) == 1:
+        raise ValueError("top-k accuracy needs at least two outputs, got one")
+    if check_integer("k", k) > n:
+        raise ValueError(f"k must be at most the number of outputs, {n}, got {k}")
+    a_true = np.take_along_axis(a, true[np.newaxis], axis=0)
+    index = np.arange(n).reshape(n, *[1] * true.ndim)
+    ahead = (a > a_true) | ((a == a_true) & (index < true))
+    return float((ahead.sum(axis=0) < k).mean())
+
+
+def mean_squared_error(a: np.ndarray, y: np.ndarray) -> float:
+    """Return the mean of (a − y)² over outputs and batch, in double precision.
+
+    `y` holds targets of a's shape, and may be of another dtype. Twice the book's quadratic cost is
+    K times as much: that sums over the outputs.
+    """
+    _check_outputs("a", a)
+    y = np.asarray(y)
+    if y.shape != a.shape:
+        raise ValueError(f"y must have the shape {a.shape} of a, got {y.shape}")
+    _check_outputs("y", y)
+    return float(np.square(np.subtract(a, y, dtype=np.float64)).mean())
+
+
+def _labels(
+    a: np.ndarray, y: Any, n_classes: int | None = None
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return predicted labels, true labels and the number of classes, all checked."""
+    predicted = predicted_labels(a)
+    n = max(2, len(a))
+    if n_classes is not None:
+        n = check_integer("n_classes", n_classes, least=n)
+    y = np.asarray(y)
+    if y.shape not in (a.shape, a.shape[1:]):
+        raise ValueError(
+            f"y of shape {y.shape} does not fit outputs of shape {a.shape}: "
+            f"labels have the shape {a.shape[1:]}, targets {a.shape}"
+        )
+    true = true_labels(y, a.ndim - 1)
+    for label in (int(true.min()), int(true.max())):
+        if not 0 <= label < n:
+            raise ValueError(f"label {label} is out of range: there are {n} classes, from 0")
+    return predicted, true, n
+
+
+def _check_outputs(name: str, a: Any) -> None:
+    if not isinstance(a, np.ndarray) or a.dtype.kind not in "fiub":
+        got = getattr(a, "dtype", type(a).__name__)
+        raise TypeError(f"{name} must be an array of real numbers, got {got}")
+    if a.ndim < 2:
+        raise ValueError(f"{name} has one example a column, got the shape {a.shape}")
+    if a.size == 0:
+        raise ValueError(f"there is no example in {name} of shape {a.shape}")
+    if a.dtype.kind == "f" and np.isnan(a).any():
+        raise ValueError(f"{name} holds NaN")

@@ -1,0 +1,184 @@
+import numpy as np
+import pytest
+
+from backprop.metrics import (
+    accuracy,
+    confusion_matrix,
+    mean_squared_error,
+    predicted_labels,
+    top_k_accuracy,
+    true_labels,
+)
+
+# Three classes, five examples: predicted 0, 2, 1, 0 (the tie goes to the first), 2.
+A = np.array(
+    [
+        [0.7, 0.1, 0.2, 0.4, 0.0],
+        [0.2, 0.3, 0.5, 0.4, -1.0],
+        [0.1, 0.6, 0.3, 0.2, 2.0],
+    ]
+)
+PREDICTED = np.array([0, 2, 1, 0, 2])
+Y = np.array([0, 1, 1, 1, 2])
+ONE_HOT = np.eye(3)[:, Y]
+NAN = np.where(A == 2.0, np.nan, A)
+
+
+def test_predicted_labels():
+    labels = predicted_labels(A)
+    np.testing.assert_array_equal(labels, PREDICTED)
+    assert labels.dtype.kind == "i"
+    np.testing.assert_array_equal(
+        predicted_labels(np.array([[0.2, 0.5, 0.9, 0.499]])), [0, 1, 1, 0]
+    )
+
+
+def test_true_labels():
+    for y in (Y, Y.tolist(), Y.astype(np.uint8), ONE_HOT, ONE_HOT.astype(int), 0.9 * ONE_HOT):
+        labels = true_labels(y)
+        assert labels.dtype == np.intp
+        np.testing.assert_array_equal(labels, Y)
+    np.testing.assert_array_equal(true_labels(np.array([[0.0, 1.0, 1.0]])), [0, 1, 1])
+    np.testing.assert_array_equal(true_labels(Y[np.newaxis], ndim=2), Y[np.newaxis])
+
+
+@pytest.mark.parametrize("y", [Y, Y.tolist(), Y.astype(np.uint8), ONE_HOT, ONE_HOT.astype(int)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_accuracy(y, dtype):
+    found = accuracy(A.astype(dtype), y)
+    assert type(found) is float
+    assert found == 3 / 5
+
+
+def test_accuracy_of_one_output():
+    a = np.array([[0.1, 0.5, 0.8, 0.4]])
+    assert accuracy(a, np.array([0, 1, 0, 1])) == 0.5
+    assert accuracy(a, np.array([[0.0, 1.0, 0.0, 1.0]])) == 0.5
+    np.testing.assert_array_equal(confusion_matrix(a, np.array([0, 1, 0, 1])), [[1, 1], [1, 1]])
+
+
+def test_infinite_outputs_are_outputs():
+    assert accuracy(np.array([[np.inf, 0.0], [0.0, -np.inf]]), np.array([0, 1])) == 0.5
+
+
+def test_confusion_matrix():
+    matrix = confusion_matrix(A, Y)
+    assert matrix.dtype.kind == "i"
+    np.testing.assert_array_equal(matrix, [[1, 0, 0], [1, 1, 1], [0, 0, 1]])
+    np.testing.assert_array_equal(confusion_matrix(A, ONE_HOT), matrix)
+    larger = confusion_matrix(A, np.array([0, 1, 4, 1, 2]), n_classes=5)
+    expected = np.zeros((5, 5), int)
+    expected[[0, 1, 4, 1, 2], PREDICTED] = 1
+    np.testing.assert_array_equal(larger, expected)
+
+
+def test_confusion_matrix_of_small_integer_labels_does_not_overflow():
+    n = 200
+    y = np.arange(n, dtype=np.uint8)
+    np.testing.assert_array_equal(confusion_matrix(np.eye(n), y), np.eye(n))
+
+
+def test_top_k_accuracy():
+    assert [top_k_accuracy(A, Y, k) for k in (1, 2, 3)] == [3 / 5, 1.0, 1.0]
+    assert top_k_accuracy(A, ONE_HOT, 1) == 3 / 5
+    assert top_k_accuracy(A, np.array([2, 0, 0, 2, 1]), 2) == 0.0
+
+
+def test_top_k_ties_go_to_the_first():
+    a = np.zeros((4, 4))
+    assert [top_k_accuracy(a, np.arange(4), k) for k in (1, 2, 3, 4)] == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_top_1_is_accuracy_whatever_the_ties():
+    rng = np.random.default_rng(0)
+    a = rng.integers(0, 3, (5, 200)).astype(np.float32)
+    y = rng.integers(0, 5, 200)
+    assert top_k_accuracy(a, y, 1) == accuracy(a, y)
+    order = np.argsort(-a, axis=0, kind="stable")
+    for k in range(1, 6):
+        assert top_k_accuracy(a, y, k) == (order[:k] == y).any(axis=0).mean()
+
+
+def test_mean_squared_error():
+    a = np.array([[1.0, 2.0], [3.0, 4.0], [0.0, 0.0]])
+    y = np.array([[1.0, 0.0], [0.0, 4.0], [0.0, 1.0]])
+    found = mean_squared_error(a, y)
+    assert type(found) is float
+    assert found == (4 + 9 + 1) / 6
+    assert mean_squared_error(a.astype(np.float32), y.astype(int)) == found
+    large = np.full((1, 3), 1e30, np.float32)  # its square is no float32
+    assert mean_squared_error(large, np.zeros((1, 3))) == pytest.approx(1e60, rel=1e-6)
+
+
+def test_sequences():
+    rng = np.random.default_rng(0)
+    a, y = rng.standard_normal((3, 4, 6)), rng.integers(0, 3, (4, 6))
+    flat_a, flat_y = a.reshape(3, 24), y.reshape(24)
+    one_hot = np.moveaxis(np.eye(3)[y], -1, 0)
+    assert predicted_labels(a).shape == (4, 6)
+    for target in (y, one_hot):
+        assert accuracy(a, target) == accuracy(flat_a, flat_y)
+        assert top_k_accuracy(a, target, 2) == top_k_accuracy(flat_a, flat_y, 2)
+        np.testing.assert_array_equal(confusion_matrix(a, target), confusion_matrix(flat_a, flat_y))
+    assert mean_squared_error(a, one_hot) == pytest.approx(((a - one_hot) ** 2).mean(), rel=1e-14)
+
+
+def test_arguments_are_left_alone():
+    a, y = A.copy(), Y.copy()
+    accuracy(a, y), confusion_matrix(a, y), top_k_accuracy(a, y, 2), mean_squared_error(a, ONE_HOT)
+    true_labels(y)[:] = 9
+    np.testing.assert_array_equal(a, A)
+    np.testing.assert_array_equal(y, Y)
+
+
+LABEL_METRICS = [accuracy, confusion_matrix, lambda a, y: top_k_accuracy(a, y, 1)]
+
+
+@pytest.mark.parametrize("metric", LABEL_METRICS)
+@pytest.mark.parametrize(
+    ("a", "y", "error", "message"),
+    [
+        (A, Y[:4], ValueError, r"y of shape \(4,\) does not fit outputs of shape \(3, 5\): "),
+        (A, Y[:1], ValueError, r"labels have the shape \(5,\), targets \(3, 5\)"),
+        (A, ONE_HOT[:, :1], ValueError, r"y of shape \(3, 1\) does not fit"),
+        (A, ONE_HOT.T, ValueError, r"y of shape \(5, 3\) does not fit"),
+        (A, Y[np.newaxis], ValueError, r"y of shape \(1, 5\) does not fit"),
+        (A, Y.astype(float), TypeError, "labels must be integers, got float64"),
+        (A, Y == 1, TypeError, "labels must be integers, got bool"),
+        (A, np.array([0, 1, 2, 3, 0]), ValueError, "label 3 is out of range: there are 3 classes"),
+        (A, np.array([0, 1, -1, 2, 0]), ValueError, "label -1 is out of range"),
+        (A[:1], np.array([0, 1, 2, 0, 0]), ValueError, "label 2 is out of range: there are 2 cla"),
+        (A[:, :0], Y[:0], ValueError, r"there is no example in a of shape \(3, 0\)"),
+        (A[0], Y, ValueError, r"a has one example a column, got the shape \(5,\)"),
+        (NAN, Y, ValueError, "a holds NaN"),
+        (A, NAN, ValueError, "a holds NaN"),
+        (A.astype(object), Y, TypeError, "a must be an array of real numbers, got object"),
+        (A.astype(complex), Y, TypeError, "a must be an array of real numbers, got complex128"),
+        (A.tolist(), Y, TypeError, "a must be an array of real numbers, got list"),
+        (A, Y.astype(object), TypeError, "labels must be integers, got object"),
+    ],
+)
+def test_errors(metric, a, y, error, message):
+    with pytest.raises(error, match=message):
+        metric(a, y)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: top_k_accuracy(A, Y, 0), ValueError, "k must be at least 1, got 0"),
+        (lambda: top_k_accuracy(A, Y, 4), ValueError, "at most the number of outputs, 3, got 4"),
+        (lambda: top_k_accuracy(A, Y, 1.0), TypeError, "k must be an integer, got 1.0"),
+        (lambda: top_k_accuracy(A[:1], Y % 2, 1), ValueError, "at least two outputs, got one"),
+        (lambda: confusion_matrix(A, Y, 2), ValueError, "n_classes must be at least 3, got 2"),
+        (lambda: mean_squared_error(A, Y), ValueError, r"y must have .* \(3, 5\) of a, got \(5,\)"),
+        (lambda: mean_squared_error(A, A[:, :1]), ValueError, r"of a, got \(3, 1\)"),
+        (lambda: mean_squared_error(NAN, A), ValueError, "a holds NaN"),
+        (lambda: mean_squared_error(A, NAN), ValueError, "y holds NaN"),
+        (lambda: true_labels(ONE_HOT, ndim=0), ValueError, r"have 0 axes .* shape \(3, 5\)"),
+        (lambda: true_labels(np.array([], int)), ValueError, r"no label in .* shape \(0,\)"),
+    ],
+)
+def test_more_errors(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

@@ -1,0 +1,66 @@
+import math
+
+import pytest
+
+from backprop.config import from_config
+from backprop.schedules import ConstantRate, CosineDecay, ExponentialDecay, StepDecay, Warmup
+
+
+@pytest.mark.parametrize(
+    ("schedule", "values"),
+    [
+        (ConstantRate(0.5), {0: 0.5, 3.7: 0.5, 1000: 0.5}),
+        (StepDecay(0.8, 0.5, 10), {0: 0.8, 9.99: 0.8, 10: 0.4, 19.5: 0.4, 20: 0.2, 35: 0.1}),
+        (StepDecay(1.0), {0: 1.0, 9: 1.0, 10: 0.1, 25.5: 0.01}),
+        (ExponentialDecay(2.0, math.log(2)), {0: 2.0, 0.5: math.sqrt(2), 1: 1.0, 3: 0.25}),
+        (CosineDecay(1.0, 12), {0: 1.0, 4: 0.75, 6: 0.5, 8: 0.25, 12: 0.0, 13: 0.0}),
+        (CosineDecay(1.0, 12, final=0.2), {0: 1.0, 6: 0.6, 12: 0.2, 99: 0.2}),
+        (Warmup(2, ConstantRate(0.4)), {0: 0.0, 0.5: 0.1, 1: 0.2, 2: 0.4, 7: 0.4}),
+        (Warmup(2, StepDecay(1.0, 0.5, 3)), {0: 0.0, 1: 0.5, 2: 1.0, 4.9: 1.0, 5: 0.5, 8: 0.25}),
+        (Warmup(0.5, CosineDecay(1.0, 2)), {0.25: 0.5, 0.5: 1.0, 1.5: 0.5, 2.5: 0.0}),
+    ],
+    ids=repr,
+)
+def test_numbers(schedule, values):
+    for epoch, eta in values.items():
+        found = schedule(epoch)
+        assert type(found) is float
+        assert found == pytest.approx(eta, rel=1e-14, abs=1e-15)
+    again = from_config(schedule.config())
+    assert repr(again) == repr(schedule)
+    assert [again(epoch) for epoch in values] == [schedule(epoch) for epoch in values]
+
+
+def test_far_away_epochs():
+    assert StepDecay(1.0)(1e9) == 0.0
+    assert ExponentialDecay(1.0, 1.0)(1e9) == 0.0
+
+
+def test_repr():
+    assert repr(Warmup(5, CosineDecay(0.1, 30))) == (
+        "Warmup(epochs=5.0, then=CosineDecay(eta=0.1, epochs=30.0))"
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: ConstantRate(-0.1), ValueError, r"eta must be in \[0, inf\), got -0.1"),
+        (lambda: ConstantRate(None), TypeError, "eta must be a number, got None"),
+        (lambda: StepDecay(math.inf), ValueError, r"eta must be in \[0, inf\), got inf"),
+        (lambda: StepDecay(0.1, factor=0.0), ValueError, r"factor must be in \(0, 1\], got 0.0"),
+        (lambda: StepDecay(0.1, factor=1.5), ValueError, r"factor must be in \(0, 1\], got 1.5"),
+        (lambda: StepDecay(0.1, every=0), ValueError, "every must be at least 1, got 0"),
+        (lambda: StepDecay(0.1, every=2.5), TypeError, "every must be an integer, got 2.5"),
+        (lambda: ExponentialDecay(0.1, -1), ValueError, r"rate must be in \[0, inf\), got -1"),
+        (lambda: CosineDecay(0.1, 0), ValueError, r"epochs must be in \(0, inf\), got 0"),
+        (lambda: CosineDecay(0.1, 5, -1), ValueError, r"final must be in \[0, inf\), got -1"),
+        (lambda: Warmup(0, ConstantRate(1)), ValueError, r"epochs must be in \(0, inf\), got 0"),
+        (lambda: Warmup(5, 0.1), TypeError, "then must be a schedule, got 0.1"),
+        (lambda: ConstantRate(0.1)(-1), ValueError, r"epoch must be in \[0, inf\), got -1"),
+        (lambda: ConstantRate(0.1)("1"), TypeError, "epoch must be a number, got '1'"),
+    ],
+)
+def test_errors(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
