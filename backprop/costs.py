@@ -1,0 +1,375 @@
+"""Costs: the number C, and BP1, the gradient that the backward pass starts from, side by side.
+
+Everywhere a is the network's output, n x B (or n x ... x B), y the target, and C the mean over the
+B examples of C_x, which is summed over everything but the batch. The 1/B is in `nabla_a` and
+`delta`, so BP2 to BP4 need no further division; ``B * delta[:, j]`` is the book's delta of
+example j.
+
+Some costs have a canonical activation, with which the two factors of BP1 shrink to
+delta = (a - y) / B. The network then starts from `delta` and reports the value computed from z:
+neither meets the log 0 or 0/0 of a saturated neuron. With any other activation the network
+multiplies `nabla_a` by sigma'(z), as BP1 says.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from backprop.checks import check_number
+from backprop.config import Configurable, by_name
+from backprop.layers.activations import (
+    Activation,
+    Identity,
+    Sigmoid,
+    Softmax,
+    log_softmax,
+    softplus,
+)
+from backprop.layers.base import ShapeError, check_array, is_plain
+
+
+class Cost(Configurable):
+    """Base of the costs.
+
+    A cost is written as `_per_example` and `_nabla_a`; one with a canonical activation adds
+    `_per_example_from_z` and `_delta`. The methods without underscore check a and y first.
+
+    Attributes
+    ----------
+    canonical : type of Activation, or None
+        The activation with which delta = dC/dz is `delta`.
+    """
+
+    canonical: type[Activation] | None = None
+
+    def value(self, a: np.ndarray, y: np.ndarray) -> Any:
+        """Return C, the mean over the batch, as a Python number.
+
+        Parameters
+        ----------
+        a : ndarray, n x B
+            The network's output.
+        y : ndarray
+            The targets, of a's shape and dtype, or what else the cost says it takes.
+
+        Raises
+        ------
+        TypeError, ShapeError, ValueError
+            If y is of the wrong type, not of a's shape (nothing is broadcast), or not a target
+            that this cost takes.
+        """
+        return mean(self.per_example(a, y))
+
+    def value_from_z(self, z: np.ndarray, y: np.ndarray) -> Any:
+        """Return C for a = canonical(z), from z: finite and accurate for any finite z."""
+        self._need_canonical()
+        self.check(z, y)
+        return mean(self._per_example_from_z(z, y))
+
+    def per_example(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return C_x for every example, shape (B,); `value` is their mean."""
+        self.check(a, y)
+        return self._per_example(a, y)
+
+    def nabla_a(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return dC/da, of a's shape: the first factor of BP1, with the 1/B of the mean."""
+        self.check(a, y)
+        return self._nabla_a(a, y)
+
+    def delta(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return dC/dz for a = canonical(z), of a's shape: all of BP1, with the 1/B."""
+        self._need_canonical()
+        self.check(a, y)
+        return self._delta(a, y)
+
+    def check(self, a: np.ndarray, y: np.ndarray) -> None:
+        """Raise unless y is a target for outputs like a. Costs a pass over y."""
+        self._check_output(a)
+        self._check_same_shape(a, y)
+
+    def is_canonical(self, activation: Activation | None) -> bool:
+        """Say whether `activation` is this cost's canonical one."""
+        return self.canonical is not None and type(activation) is self.canonical
+
+    def check_activation(self, activation: Activation | None) -> None:
+        """Raise ValueError if the outputs of `activation` cannot be outputs for this cost."""
+
+    def _check_output(self, a: np.ndarray) -> None:
+        check_array(self, "output", a, None)
+        if a.ndim < 2 or a.size == 0:
+            raise ShapeError(f"{self}: the output must be n x B and not empty, got {a.shape}")
+
+    def _check_same_shape(self, a: np.ndarray, y: np.ndarray) -> None:
+        if is_plain(y) and y.dtype.kind in "iu" and y.ndim == a.ndim - 1:
+            raise TypeError(
+                f"{self} takes targets of the output's shape {a.shape}, got labels of shape "
+                f"{y.shape}: use one_hot(labels, {a.shape[0]})"
+            )
+        check_array(self, "target y", y, np.dtype(np.float64) if a.dtype.kind == "c" else a.dtype)
+        if y.shape != a.shape:
+            raise ShapeError(f"{self}: y must have the output's shape {a.shape}, got {y.shape}")
+
+    def _need_canonical(self) -> None:
+        if self.canonical is None:
+            raise TypeError(f"{self} has no canonical activation")
+
+    def _per_example(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def _nabla_a(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def _per_example_from_z(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def _delta(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+
+class _SquaredCost(Cost):
+    """C_x = factor ||a - y||^2; what the three squared costs share."""
+
+    canonical = Identity
+
+    def _factor(self, a: np.ndarray) -> float:
+        raise NotImplementedError
+
+    def _per_example(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return self._factor(a) * sum_features(np.square(a - y))
+
+    def _nabla_a(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+        nabla_a = a - y
+        nabla_a *= 2 * self._factor(a) / a.shape[-1]
+        return nabla_a
+
+    # The canonical activation is the identity: z is a, and sigma' is 1.
+
+    def _per_example_from_z(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return self._per_example(z, y)
+
+    def _delta(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return self._nabla_a(a, y)
+
+
+class QuadraticCost(_SquaredCost):
+    """C_x = 1/2 ||a - y||^2, so dC/da = (a - y) / B.
+
+    Canonical with `Identity`. With `Sigmoid` it goes through sigma' and shows the learning
+    slowdown of a saturated neuron. Source: the book, chapter 1, equation (6).
+    """
+
+    def _factor(self, a: np.ndarray) -> float:
+        return 0.5
+
+
+class SquaredErrorCost(_SquaredCost):
+    """C_x = ||a - y||^2, so dC/da = 2 (a - y) / B: the plain square, without the half.
+
+    Canonical with `Identity`, where delta is 2 (a - y) / B.
+    """
+
+    def _factor(self, a: np.ndarray) -> float:
+        return 1.0
+
+
+class MeanSquaredErrorCost(_SquaredCost):
+    """C_x = 1/n ||a - y||^2 over the n outputs, so dC/da = 2 (a - y) / (n B).
+
+    What PyTorch's ``MSELoss`` and Keras call mean squared error. Canonical with `Identity`.
+    """
+
+    def _factor(self, a: np.ndarray) -> float:
+        return 1 / math.prod(a.shape[:-1])
+
+
+class _ProbabilityCost(Cost):
+    """A cost of outputs in [0, 1]: what the two cross-entropies share."""
+
+    def check_activation(self, activation: Activation | None) -> None:
+        low, high = (0.0, 1.0) if activation is None else activation.range
+        if (low < 0 or high > 1) and self.canonical is not None:
+            raise ValueError(
+                f"{self} takes outputs in [0, 1], but the last activation is "
+                f"{activation!r}: use {self.canonical.__name__}()"
+            )
+
+    def per_example(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+        self.check(a, y)
+        if a.dtype.kind == "f" and not (a.min() >= 0 and a.max() <= 1):
+            hint = "" if self.canonical is None else f": they come from {self.canonical.__name__}()"
+            raise ValueError(
+                f"{self}: outputs must be in [0, 1], got {a.min():g} to {a.max():g}{hint}"
+            )
+        return self._per_example(a, y)
+
+
+class CrossEntropyCost(_ProbabilityCost):
+    """C_x = -sum_j [y_j ln a_j + (1 - y_j) ln(1 - a_j)], for targets y in [0, 1].
+
+    dC/da = (a - y) / (a (1 - a)) / B; with `Sigmoid`, its canonical activation,
+    delta = (a - y) / B and C_x = sum_j [ln(1 + exp z_j) - y_j z_j]. Source: the book, chapter 3,
+    equations (57) to (63).
+
+    Raises
+    ------
+    ValueError
+        For targets, or outputs given to `value` or `per_example`, outside [0, 1].
+    """
+
+    canonical = Sigmoid
+
+    def check(self, a: np.ndarray, y: np.ndarray) -> None:
+        super().check(a, y)
+        _check_targets(self, y)
+
+    def _per_example(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return sum_features(_minus_y_log_a(y, a) + _minus_y_log_a(1 - y, 1 - a))
+
+    def _nabla_a(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+        nabla_a = _ratio(1 - y, 1 - a) - _ratio(y, a)
+        nabla_a /= a.shape[-1]
+        return nabla_a
+
+    def _per_example_from_z(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        # As ln(1 + exp(-|z|)) + ([z > 0] - y) z, in which nothing cancels for y = 0 or 1.
+        positive = z.real > 0
+        c = softplus(np.where(positive, -z, z))
+        c += (positive - y) * z
+        return sum_features(c)
+
+    def _delta(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+        delta = a - y
+        delta /= a.shape[-1]
+        return delta
+
+
+class SoftmaxCrossEntropy(_ProbabilityCost):
+    """C_x = -sum_j y_j ln a_j: the log-likelihood of a softmax layer, over the first axis.
+
+    The outputs a are the probabilities, not their logarithms or z: the last layer's activation is
+    `Softmax`, with which the pair is canonical, delta = (a - y) / B and
+    C_x = ln sum_k exp z_k - sum_j y_j z_j. Source: the book, chapter 3, equation (80); label
+    smoothing: Szegedy et al., "Rethinking the Inception Architecture", 2016.
+
+    Targets are integer labels of shape (B,) (any integer dtype, in 0..n-1), or probabilities of
+    shape n x B that add up to one, one-hot among them.
+
+    Parameters
+    ----------
+    label_smoothing : float
+        epsilon in [0, 1): the target becomes (1 - epsilon) y + epsilon / n.
+
+    Raises
+    ------
+    ValueError
+        For labels out of range (the first such example is named), or targets that are no
+        probabilities.
+    """
+
+    canonical = Softmax
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        name = "SoftmaxCrossEntropy: label_smoothing"
+        self.label_smoothing = check_number(name, label_smoothing, "[0, 1)")
+
+    def check(self, a: np.ndarray, y: np.ndarray) -> None:
+        self._check_output(a)
+        if not (is_plain(y) and y.dtype.kind in "iu"):
+            self._check_same_shape(a, y)
+            _check_targets(self, y)
+            sums = y.sum(axis=0, dtype=np.float64)
+            if not np.allclose(sums, 1, atol=1e-5):  # delta = (a - y) / B counts on it
+                worst = sums.flat[np.argmax(np.abs(sums - 1))]
+                raise ValueError(f"{self}: the targets of an example must add to 1, got {worst}")
+            return
+        if y.shape != a.shape[1:]:
+            raise ShapeError(
+                f"{self}: expected labels of shape {a.shape[1:]} or targets of shape {a.shape}, "
+                f"got {y.dtype} of shape {y.shape}"
+            )
+        wrong = (y < 0) | (y >= a.shape[0])
+        if wrong.any():
+            first = int(np.argmax(wrong.ravel()))
+            raise ValueError(
+                f"{self}: labels must be in 0..{a.shape[0] - 1}, "
+                f"got {y.flat[first]} at index {first}"
+            )
+
+    def _per_example(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return sum_features(_minus_y_log_a(self._targets(y, a), a))
+
+    def _nabla_a(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+        nabla_a = _ratio(self._targets(y, a), a)
+        nabla_a /= -a.shape[-1]
+        return nabla_a
+
+    def _per_example_from_z(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        log_a = log_softmax(z)
+        if y.ndim < z.ndim and not self.label_smoothing:
+            return -sum_features(log_a.reshape(len(z), -1)[_one_hot_index(y)].reshape(y.shape))
+        log_a *= self._targets(y, z)
+        return -sum_features(log_a)
+
+    def _delta(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+        delta = a - self._targets(y, a)
+        delta /= a.shape[-1]
+        return delta
+
+    def _targets(self, y: np.ndarray, a: np.ndarray) -> np.ndarray:
+        """Return y as smoothed probabilities of a's shape."""
+        if y.ndim < a.ndim:
+            columns = np.zeros((len(a), y.size), a.real.dtype)
+            columns[_one_hot_index(y)] = 1
+            y = columns.reshape(a.shape)
+        if self.label_smoothing:
+            y = (1 - self.label_smoothing) * y + self.label_smoothing / a.shape[0]
+        return y
+
+
+def as_cost(cost: Cost | str) -> Cost:
+    """Return the cost itself, or the one of that name."""
+    if isinstance(cost, str):
+        return by_name(Cost, cost)  # type: ignore[no-any-return]
+    if not isinstance(cost, Cost):
+        raise TypeError(f"cost must be a Cost or its name, got {cost!r}")
+    return cost
+
+
+def _one_hot_index(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (row, column) of every label's class in an n x (all examples) array."""
+    return labels.ravel(), np.arange(labels.size)
+
+
+def sum_features(c: np.ndarray) -> np.ndarray:
+    """Sum over every axis but the last, the batch."""
+    return c.reshape(-1, c.shape[-1]).sum(axis=0)
+
+
+def mean(c: np.ndarray) -> Any:
+    """Return the mean over the batch as a Python number, added up in double precision."""
+    total = c.sum(dtype=np.complex128 if c.dtype.kind == "c" else np.float64)
+    return total.item() / c.shape[-1]
+
+
+def _minus_y_log_a(y: np.ndarray, a: np.ndarray) -> np.ndarray:
+    """Return -y ln a, which is 0 where y is 0, whatever a, and infinite where only a is 0."""
+    out = np.zeros_like(a)
+    wanted = y != 0
+    with np.errstate(divide="ignore"):
+        np.log(a, out=out, where=wanted)
+    np.multiply(out, y, out=out, where=wanted)
+    return np.negative(out, out=out)
+
+
+def _ratio(y: np.ndarray, a: np.ndarray) -> np.ndarray:
+    """Return y / a, which is 0 where y is 0, whatever a."""
+    with np.errstate(divide="ignore"):
+        return np.divide(y, a, out=np.zeros_like(a), where=y != 0)
+
+
+def _check_targets(cost: Cost, y: np.ndarray) -> None:
+    if not (y.min() >= 0 and y.max() <= 1):
+        raise ValueError(f"{cost}: targets must be in [0, 1], got {y.min():g} to {y.max():g}")

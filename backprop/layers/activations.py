@@ -1,0 +1,315 @@
+"""Activations a = sigma(z), each beside its derivative, which is written here and nowhere else.
+
+An activation serves twice: inside a layer that owns one (`Dense`), which calls `sigma` and
+`times_prime`, and as a layer of its own, whose weighted input z is simply its input. Every one
+keeps the dtype it is given, and takes complex input where it is analytic (piecewise, by the sign
+of the real part), which is what differentiation by the complex step needs.
+
+Source: Nielsen, *Neural Networks and Deep Learning*, chapters 1, 2 and 6, for sigmoid, tanh, ReLU
+and softmax; the others name their paper.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+
+from backprop.checks import check_number
+from backprop.config import by_name
+from backprop.layers.base import Layer
+
+
+class Activation(Layer):
+    """Base of the activations: an elementwise function, unless a subclass says otherwise.
+
+    Shape: z, a and delta are all of the input's shape, the batch last.
+
+    Attributes
+    ----------
+    range : (float, float)
+        The smallest interval that is known to hold every value of sigma.
+    """
+
+    range: tuple[float, float] = (-math.inf, math.inf)
+
+    def sigma(self, z: np.ndarray) -> np.ndarray:
+        """Return a = sigma(z), a new array of z's shape and dtype."""
+        raise NotImplementedError
+
+    def prime(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
+        """Return sigma'(z), a new array; `a` is sigma(z), for where that makes it cheaper."""
+        raise NotImplementedError
+
+    def times_prime(self, nabla_a: np.ndarray, z: np.ndarray, a: np.ndarray) -> np.ndarray:
+        """Return delta = nabla_a * sigma'(z): the second factor of BP1 and BP2."""
+        delta = self.prime(z, a)
+        delta *= nabla_a
+        return delta
+
+    @property
+    def name(self) -> str:
+        """The name in lower case, as it stands in ``Dense(784 -> 30, sigmoid)``."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "_", type(self).__name__).lower()
+
+    def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
+        a = self.sigma(a_prev)
+        if training:
+            self.a_prev = self.z = a_prev
+            self.a, self.delta = a, None
+        return a
+
+    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
+        return self._backward_delta(self.times_prime(nabla_a, self.z, self.a), input_gradient)
+
+    def _backward_delta(self, delta: np.ndarray, input_gradient: bool) -> np.ndarray | None:
+        self.delta = delta
+        return delta if input_gradient else None  # z is the input, so dC/dz is downstream
+
+    @property
+    def output_activation(self) -> Activation:
+        """The layer itself."""
+        return self
+
+    def _weighted_input(self, a_prev: np.ndarray) -> np.ndarray:
+        return a_prev
+
+
+class Identity(Activation):
+    """sigma(z) = z, sigma'(z) = 1: a linear neuron."""
+
+    def sigma(self, z: np.ndarray) -> np.ndarray:
+        return z.copy()
+
+    def prime(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
+        return np.ones_like(z)
+
+
+class Sigmoid(Activation):
+    """sigma(z) = 1 / (1 + exp(-z)), sigma'(z) = sigma(z) (1 - sigma(z)).
+
+    Accurate to rounding, relatively, down to the smallest normal numbers of the dtype; below them
+    (z < -87 in float32, z < -708 in float64) it stays at that smallest value, so that nothing
+    overflows. Source: the book, chapter 1, equation (3).
+    """
+
+    range = (0.0, 1.0)
+
+    def sigma(self, z: np.ndarray) -> np.ndarray:
+        a = np.maximum(z, _log_tiny(z.dtype))
+        np.negative(a, out=a)
+        np.exp(a, out=a)
+        a += 1
+        return np.divide(1, a, out=a)
+
+    def prime(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
+        prime = np.subtract(1, a)
+        prime *= a
+        return prime
+
+
+class Tanh(Activation):
+    """sigma(z) = tanh z, sigma'(z) = 1 - tanh(z)^2. Source: the book, chapter 3."""
+
+    range = (-1.0, 1.0)
+
+    def sigma(self, z: np.ndarray) -> np.ndarray:
+        return np.tanh(z)
+
+    def prime(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
+        prime = np.multiply(a, a)
+        return np.subtract(1, prime, out=prime)
+
+
+class ReLU(Activation):
+    """sigma(z) = max(0, z), sigma'(z) = 1 where z > 0 and 0 elsewhere: at 0 by convention 0.
+
+    Source: the book, chapter 3.
+    """
+
+    range = (0.0, math.inf)
+
+    def sigma(self, z: np.ndarray) -> np.ndarray:
+        return np.maximum(z, 0)
+
+    def prime(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
+        return (z > 0).astype(z.dtype)
+
+
+class LeakyReLU(Activation):
+    """sigma(z) = z where z > 0 and slope z elsewhere; sigma'(0) is the slope.
+
+    Source: Maas, Hannun and Ng, "Rectifier Nonlinearities Improve Neural Network Acoustic
+    Models", 2013.
+    """
+
+    def __init__(self, slope: float = 0.01) -> None:
+        self.slope = check_number("LeakyReLU: slope", slope)
+
+    def sigma(self, z: np.ndarray) -> np.ndarray:
+        a = np.multiply(z, self.slope)
+        np.copyto(a, z, where=z.real > 0)
+        return a
+
+    def prime(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
+        prime = np.full_like(z, self.slope)
+        np.copyto(prime, 1, where=z.real > 0)
+        return prime
+
+
+class ELU(Activation):
+    """sigma(z) = z where z > 0 and alpha (exp(z) - 1) elsewhere; sigma'(z) = 1 or alpha exp(z).
+
+    Source: Clevert, Unterthiner and Hochreiter, "Fast and Accurate Deep Network Learning by
+    Exponential Linear Units", 2016.
+    """
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = check_number("ELU: alpha", alpha)
+
+    def sigma(self, z: np.ndarray) -> np.ndarray:
+        a = np.expm1(np.minimum(z, 0))
+        a *= self.alpha
+        np.copyto(a, z, where=z.real > 0)
+        return a
+
+    def prime(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
+        prime = np.exp(np.minimum(z, 0))
+        prime *= self.alpha
+        np.copyto(prime, 1, where=z.real > 0)
+        return prime
+
+
+class GELU(Activation):
+    """sigma(z) = z Phi(z), sigma'(z) = Phi(z) + z phi(z), for the standard normal distribution.
+
+    Phi(z) = erfc(-z / sqrt 2) / 2 and phi(z) = exp(-z^2 / 2) / sqrt(2 pi).
+
+    Parameters
+    ----------
+    tanh : bool
+        Use the approximation sigma(z) = z (1 + tanh u) / 2, u = sqrt(2 / pi) (z + 0.044715 z^3).
+        It is computed as z s(2u), s the sigmoid, which does not cancel where tanh u is near -1;
+        its derivative is s(2u) (1 + 2 z (1 - s(2u)) u').
+
+    Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", arXiv 1606.08415, 2016.
+    """
+
+    def __init__(self, tanh: bool = False) -> None:
+        self.tanh = bool(tanh)
+
+    @property
+    def name(self) -> str:
+        return "gelu_tanh" if self.tanh else "gelu"
+
+    def sigma(self, z: np.ndarray) -> np.ndarray:
+        if self.tanh:
+            return z * _sigmoid(2 * self._u(z))
+        return z * _normal_cdf(z)
+
+    def prime(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
+        if self.tanh:
+            s = _sigmoid(2 * self._u(z))
+            u_prime = _SQRT_2_OVER_PI * (1 + 3 * 0.044715 * z**2)
+            return s * (1 + 2 * z * (1 - s) * u_prime)
+        return _normal_cdf(z) + z * np.exp(-0.5 * z**2) * _INV_SQRT_2PI
+
+    @staticmethod
+    def _u(z: np.ndarray) -> np.ndarray:
+        return _SQRT_2_OVER_PI * (z + 0.044715 * z**3)
+
+
+class SiLU(Activation):
+    """sigma(z) = z s(z), sigma'(z) = s(z) (1 + z (1 - s(z))), s the sigmoid.
+
+    Source: Elfwing, Uchibe and Doya, "Sigmoid-weighted linear units", 2018; also called swish.
+    """
+
+    def sigma(self, z: np.ndarray) -> np.ndarray:
+        return z * _sigmoid(z)
+
+    def prime(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
+        s = _sigmoid(z)
+        return s * (1 + z * (1 - s))
+
+
+class Softplus(Activation):
+    """sigma(z) = ln(1 + exp z), sigma'(z) = s(z), the sigmoid.
+
+    Computed as max(z, 0) + ln(1 + exp(-|z|)), which cannot overflow. Source: Dugas et al.,
+    "Incorporating Second-Order Functional Knowledge for Better Option Pricing", 2001.
+    """
+
+    range = (0.0, math.inf)
+
+    def sigma(self, z: np.ndarray) -> np.ndarray:
+        return softplus(z)
+
+    def prime(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
+        return _sigmoid(z)
+
+
+class Softmax(Activation):
+    """a_j = exp(z_j) / sum_k exp(z_k), over the first axis (the classes), for every example.
+
+    Its Jacobian is not diagonal, da_j / dz_k = a_j (1[j = k] - a_k), so the product with the
+    upstream gradient is delta_j = a_j (nabla_a_j - sum_k nabla_a_k a_k). Before a cost other than
+    its own it is a layer like any other. Source: the book, chapter 3, equation (78).
+    """
+
+    range = (0.0, 1.0)
+
+    def sigma(self, z: np.ndarray) -> np.ndarray:
+        a = z - z.real.max(axis=0, keepdims=True)
+        np.exp(a, out=a)
+        a /= a.sum(axis=0, keepdims=True)
+        return a
+
+    def prime(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
+        raise TypeError("softmax is not elementwise: it has a Jacobian, use times_prime")
+
+    def times_prime(self, nabla_a: np.ndarray, z: np.ndarray, a: np.ndarray) -> np.ndarray:
+        delta = nabla_a - (nabla_a * a).sum(axis=0, keepdims=True)
+        delta *= a
+        return delta
+
+
+def as_activation(activation: Activation | str) -> Activation:
+    """Return the activation itself, or the one of that name."""
+    if isinstance(activation, str):
+        return by_name(Activation, activation)  # type: ignore[no-any-return]
+    if not isinstance(activation, Activation):
+        raise TypeError(f"activation must be an Activation or its name, got {activation!r}")
+    return activation
+
+
+_SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
+_INV_SQRT_2PI = 1 / math.sqrt(2 * math.pi)
+_sigmoid = Sigmoid().sigma
+
+
+def softplus(z: np.ndarray) -> np.ndarray:
+    """Return ln(1 + exp z) of z's dtype, without overflow."""
+    positive = z.real > 0
+    a = np.where(positive, -z, z)
+    np.exp(a, out=a)
+    np.log1p(a, out=a)
+    return np.add(a, z, out=a, where=positive)
+
+
+def log_softmax(z: np.ndarray) -> np.ndarray:
+    """Return ln softmax(z) over the first axis: z - ln sum_k exp z_k, without overflow."""
+    shifted = z - z.real.max(axis=0, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=0, keepdims=True))
+
+
+def _normal_cdf(z: np.ndarray) -> np.ndarray:
+    from scipy.special import erfc  # scipy is slow to import, and only this needs it
+
+    return 0.5 * erfc(z * -math.sqrt(0.5))  # type: ignore[no-any-return]
+
+
+def _log_tiny(dtype: np.dtype) -> float:
+    """Return the logarithm of the smallest normal number, rounded towards zero."""
+    return -87.0 if dtype.itemsize == 4 else -708.0

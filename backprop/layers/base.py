@@ -1,0 +1,387 @@
+"""The contract every layer keeps, and the parameters that live in one flat vector.
+
+Index conventions, here and in every layer: n is the number of neurons or features, B the number
+of examples in the minibatch. The batch is always the last axis: dense n x B, images C x H x W x B,
+sequences d x T x B. `delta` means only dC/dz, `nabla_a` only dC/da.
+"""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from backprop.config import Configurable
+
+if TYPE_CHECKING:
+    from backprop.layers.activations import Activation
+
+Shape = tuple[int, ...]
+Seed = np.random.Generator | int | None
+
+
+class ShapeError(ValueError):
+    """An array, or the output of the layer below, whose shape a layer cannot take.
+
+    `expected` says in words what it takes, without the batch axis.
+    """
+
+    def __init__(self, message: str, expected: str = "") -> None:
+        super().__init__(message)
+        self.expected = expected
+
+
+class Parameter:
+    """A named array of a layer that lives in the layer's flat vector `theta`.
+
+    Reading gives the array itself, a view of `theta`, to be changed in place as one likes.
+    Assigning copies the values into that view and never replaces it, so the flat vector, the
+    optimizer and the layer cannot come apart. The shape must be exactly right: nothing is
+    broadcast (write ``layer.b[...] = 0`` for that).
+
+    Parameters
+    ----------
+    regularized : bool
+        Whether regularisation and weight decay apply: True for weights, False for biases.
+    """
+
+    vector = "theta"
+
+    def __init__(self, regularized: bool = False) -> None:
+        self.regularized = regularized
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+        self.key = "_view_" + name
+
+    @overload
+    def __get__(self, layer: None, owner: type) -> Parameter: ...
+    @overload
+    def __get__(self, layer: Layer, owner: type) -> np.ndarray: ...
+    def __get__(self, layer: Layer | None, owner: type) -> Parameter | np.ndarray:
+        if layer is None:
+            return self
+        return layer.__dict__[self.key]  # type: ignore[no-any-return]
+
+    def __set__(self, layer: Layer, value: Any) -> None:
+        view = layer.__dict__[self.key]
+        if value is view:  # what `layer.w += 1` ends with
+            return
+        array = np.asarray(value)
+        if array.shape != view.shape:
+            raise ShapeError(
+                f"{layer}: {self.name} has shape {view.shape}, got {array.shape}", str(view.shape)
+            )
+        if not np.can_cast(array.dtype, view.dtype, "same_kind"):
+            raise TypeError(f"{layer}: {self.name} is {view.dtype}, got {array.dtype}")
+        view[...] = array
+
+
+class Gradient(Parameter):
+    """The gradient of the cost by a parameter, a view of the layer's flat vector `nabla`.
+
+    The gradient of the parameter ``w`` is called ``nabla_w``. `Layer.backward` overwrites it.
+    """
+
+    vector = "nabla"
+
+
+class Layer(Configurable):
+    """One step of the chain: a differentiable function of its input and its parameters.
+
+    A layer is used through `forward` and `backward`, which check what they are given and leave
+    the mathematics to `_forward` and `_backward`; these two (and `output_shape`) are what a new
+    layer has to write. Parameters are declared in the class body, each beside its gradient, and
+    given their shapes by `_allocate` in the constructor::
+
+        class Scale(Layer):
+            g, nabla_g = Parameter(regularized=True), Gradient()
+
+            def __init__(self, n, dtype="float32"):
+                self.n = n
+                self._allocate(dtype, g=(n, 1))
+                self.initialize()
+
+    Attributes
+    ----------
+    theta, nabla : ndarray of shape (P,)
+        All parameters and all their gradients, flat. In a network they are views of the
+        network's own `theta` and `nabla`.
+    dtype : numpy.dtype or None
+        That of the parameters, and of the arrays the layer takes; None for a layer without
+        parameters, which takes any floating dtype and keeps it.
+    a_prev, z, a : ndarray or None
+        What the last ``forward(..., training=True)`` kept: input, weighted input (where the layer
+        has one) and output, the batch on the last axis.
+    delta : ndarray or None
+        dC/dz of the last `backward`, one column per example, until the next training forward.
+    """
+
+    theta: np.ndarray = np.empty(0, np.float32)
+    nabla: np.ndarray = np.empty(0, np.float32)
+    dtype: Any = None
+    rng: np.random.Generator | None = None
+    a_prev: Any = None
+    z: Any = None
+    a: Any = None
+    delta: Any = None
+    _shapes: dict[str, Shape] = {}  # noqa: RUF012 - replaced by _allocate, never changed
+
+    # -- the two passes ----------------------------------------------------------------------
+
+    def forward(self, a_prev: np.ndarray, training: bool = False) -> np.ndarray:
+        """Return the layer's activation.
+
+        Parameters
+        ----------
+        a_prev : ndarray, input shape x B
+            The activation of the layer below, in the layer's dtype.
+        training : bool
+            Keep what `backward` needs. False keeps nothing, and is safe from several threads.
+
+        Raises
+        ------
+        TypeError
+            If `a_prev` is not a floating array of the layer's dtype.
+        ShapeError
+            If its shape is not what the layer takes.
+        """
+        self._check_input(a_prev)
+        return self._forward(a_prev, training)
+
+    def backward(self, nabla_a: np.ndarray, input_gradient: bool = True) -> np.ndarray | None:
+        """Fill the gradients of the parameters; return that of the input.
+
+        Parameters
+        ----------
+        nabla_a : ndarray, output shape x B
+            dC/da of this layer, the upstream gradient.
+        input_gradient : bool
+            False spares the work of the downstream gradient, which the first layer of a network
+            has no use for.
+
+        Returns
+        -------
+        ndarray of the input's shape, or None if not `input_gradient`
+            dC/da of the layer below.
+
+        Raises
+        ------
+        RuntimeError
+            If there was no ``forward(..., training=True)`` before.
+        TypeError, ShapeError
+            If `nabla_a` differs from the activation in dtype or shape.
+        """
+        self._check_upstream(nabla_a)
+        return self._backward(nabla_a, input_gradient)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return the shape of the output, without the batch, for an input of `input_shape`.
+
+        Raises
+        ------
+        ShapeError
+            If the layer cannot take such an input.
+        """
+        return input_shape
+
+    def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
+        raise NotImplementedError
+
+    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
+        raise NotImplementedError
+
+    # -- where the cost meets the last layer -------------------------------------------------
+
+    @property
+    def output_activation(self) -> Activation | None:
+        """The activation whose value is the layer's output, or None."""
+        return None
+
+    def _weighted_input(self, a_prev: np.ndarray) -> np.ndarray:
+        """Return z, the argument of `output_activation`, keeping nothing."""
+        raise NotImplementedError
+
+    def _backward_delta(self, delta: np.ndarray, input_gradient: bool) -> np.ndarray | None:
+        """Do what `_backward` does, from dC/dz instead of dC/da: entered below the activation."""
+        raise NotImplementedError
+
+    # -- parameters --------------------------------------------------------------------------
+
+    @property
+    def input_shape(self) -> Shape | None:
+        """The one input shape the layer takes, without the batch, or None if it takes several."""
+        return None
+
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers are learnt: the length of `theta`."""
+        return self.theta.size
+
+    @property
+    def parameters(self) -> dict[str, np.ndarray]:
+        """The parameters by name, in the order of `theta`; views, not copies."""
+        return {name: getattr(self, name) for name in self._shapes}
+
+    @property
+    def gradients(self) -> dict[str, np.ndarray]:
+        """The gradients under their parameters' names, in the order of `nabla`; views."""
+        return {name: getattr(self, "nabla_" + name) for name in self._shapes}
+
+    def initialize(self, rng: Seed = None) -> None:
+        """Draw the parameters afresh, from a `numpy.random.Generator` or a seed."""
+
+    def astype(self, dtype: Any) -> Any:
+        """Return a copy of the layer, its parameters in `dtype` (float32, float64, complex128).
+
+        The copy has seen no forward pass: what this layer kept of one is of another dtype.
+        """
+        dtype = self._check_dtype(dtype)
+        twin = copy.deepcopy(self)
+        twin.a_prev = twin.z = twin.a = twin.delta = None
+        twin._bind(self.theta.astype(dtype), self.nabla.astype(dtype))
+        return twin
+
+    def _allocate(self, dtype: Any, **shapes: Shape) -> None:
+        """Give the declared parameters their shapes, and the layer its `theta` and `nabla`."""
+        dtype = self._check_dtype(dtype)
+        self._shapes = shapes
+        size = sum(int(np.prod(shape)) for shape in shapes.values())
+        self._bind(np.zeros(size, dtype), np.zeros(size, dtype))
+
+    def _check_dtype(self, dtype: Any) -> np.dtype:
+        dtype = np.dtype(dtype)
+        if dtype not in (np.float32, np.float64, np.complex128):
+            raise TypeError(f"{self}: dtype must be float32 or float64, got {dtype}")
+        return dtype
+
+    def _bind(self, theta: np.ndarray, nabla: np.ndarray) -> None:
+        """Let `theta` and `nabla` be the layer's vectors, its arrays views of them."""
+        self.theta, self.nabla = theta, nabla
+        if not self._shapes:
+            return
+        self.dtype = theta.dtype
+        start = 0
+        for name, shape in self._shapes.items():
+            stop = start + int(np.prod(shape))
+            self.__dict__["_view_" + name] = theta[start:stop].reshape(shape)
+            self.__dict__["_view_nabla_" + name] = nabla[start:stop].reshape(shape)
+            start = stop
+
+    def _weight_slices(self) -> list[slice]:
+        """Return where in `theta` the arrays that regularisation applies to lie."""
+        slices, start = [], 0
+        for name, shape in self._shapes.items():
+            stop = start + int(np.prod(shape))
+            if getattr(type(self), name).regularized:
+                slices.append(slice(start, stop))
+            start = stop
+        return slices
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Views would be copied one by one and no longer share memory: leave them to _bind.
+        state = {k: v for k, v in self.__dict__.items() if not k.startswith(("_view_", "_owner"))}
+        if self._shapes:
+            state["theta"], state["nabla"] = self.theta.copy(), self.nabla.copy()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._bind(self.theta, self.nabla)
+
+    # -- checks ------------------------------------------------------------------------------
+
+    def _check_input(self, a_prev: np.ndarray) -> None:
+        check_input(self, a_prev, self.dtype)
+        if a_prev.ndim < 2:
+            hint = f"; a single example is a column: x.reshape({a_prev.size}, 1)"
+            raise ShapeError(f"{self}: the input needs a batch axis, got {a_prev.shape}{hint}")
+        try:
+            self.output_shape(a_prev.shape[:-1])
+        except ShapeError as error:
+            raise ShapeError(
+                f"{self}: expected input of shape {with_batch(error.expected)}, "
+                f"got {a_prev.shape}{self._transposed_hint(a_prev.shape)}",
+                error.expected,
+            ) from None
+        if a_prev.size == 0:
+            raise ShapeError(f"{self}: the input is empty, its shape is {a_prev.shape}")
+
+    def _transposed_hint(self, shape: Shape) -> str:
+        try:
+            self.output_shape(shape[1:])
+        except ShapeError:
+            return "; the batch is the last axis"
+        turn = "x.T" if len(shape) == 2 else "np.moveaxis(x, 0, -1)"
+        return f"; the batch is the last axis: did you mean {turn}?"
+
+    def _check_upstream(self, nabla_a: np.ndarray) -> None:
+        if self.a is None:
+            raise RuntimeError(f"{self}: backward needs a forward(..., training=True) first")
+        check_array(self, "upstream gradient nabla_a", nabla_a, self.a.dtype)
+        if nabla_a.shape != self.a.shape:
+            raise ShapeError(
+                f"{self}: nabla_a must have the shape of the activation, {self.a.shape}, "
+                f"got {nabla_a.shape}",
+                str(self.a.shape),
+            )
+
+    def _shape_error(self, expected: Shape | str, got: Shape) -> ShapeError:
+        """Make the error of `output_shape`: `expected` without the batch axis."""
+        text = expected if isinstance(expected, str) else shape_text(expected)
+        return ShapeError(f"{self}: expected input of shape {text}, got {shape_text(got)}", text)
+
+
+def check_array(owner: object, what: str, array: Any, dtype: np.dtype | None) -> None:
+    """Refuse anything but a floating NumPy array of `dtype`, by a TypeError that names `owner`."""
+    if type(array) is np.ndarray or is_plain(array):
+        got = array.dtype
+        if got == dtype or (dtype is None and got.kind in "fc" and got.itemsize >= 4):
+            return
+        wanted = dtype or np.dtype(np.float32)
+        raise TypeError(
+            f"{owner}: the {what} must be {dtype or 'floating'}, got {got}; "
+            f"convert it yourself: x.astype(np.{wanted})"
+        )
+    raise TypeError(f"{owner}: the {what} must be a numpy array, got {type(array).__name__}")
+
+
+def check_input(owner: object, array: Any, dtype: np.dtype | None) -> None:
+    """Check an input by `check_array`, but let complex128 through to float64.
+
+    That is how the complex step differentiates by the input, the parameters staying real.
+    """
+    if dtype == np.float64 and getattr(array, "dtype", None) == np.complex128:
+        dtype = np.dtype(np.complex128)
+    check_array(owner, "input", array, dtype)
+
+
+def is_plain(array: Any) -> bool:
+    """Say whether `*` and `@` mean on `array` what they mean on an ndarray."""
+    return isinstance(array, np.ndarray) and not isinstance(array, (np.matrix, np.ma.MaskedArray))
+
+
+def check_size(owner: str, name: str, value: Any) -> int:
+    """Return `value` as an int; refuse anything but a positive integer."""
+    try:
+        size = operator.index(value)
+    except TypeError:
+        size = 0
+    if size < 1 or isinstance(value, bool):
+        raise ValueError(f"{owner}: {name} must be a positive integer, got {value!r}")
+    return size
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """Write a shape without its batch axis, ``(784,)``."""
+    return str(tuple(shape))
+
+
+def with_batch(expected: str) -> str:
+    """Add the batch axis to a shape in words: ``(784,)`` becomes ``(784, B)``."""
+    if not expected.endswith(")"):
+        return expected
+    return expected[:-1].rstrip(",") + ", B)"

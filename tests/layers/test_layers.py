@@ -1,0 +1,584 @@
+"""What every layer must do, whatever it computes: its gradients, and the contract."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backprop import layers
+from backprop.config import from_config
+from backprop.layers import (
+    Activation,
+    Dense,
+    Dropout,
+    Flatten,
+    Gradient,
+    Layer,
+    Parameter,
+    ReLU,
+    Reshape,
+    ShapeError,
+    Sigmoid,
+)
+from tests.cases import (
+    CASES,
+    Case,
+    activations,
+    assert_gradients,
+    assert_unchanged,
+    draw_input,
+    snapshot,
+)
+
+every_case = pytest.mark.parametrize("case", CASES, ids=str)
+fixed_cases = pytest.mark.parametrize(
+    "case", [c for c in CASES if "dropout" not in c.name], ids=str
+)
+dense_cases = pytest.mark.parametrize("case", [c for c in CASES if "dense" in c.name], ids=str)
+dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+sizes = st.integers(1, 5)
+
+
+def test_every_layer_has_a_case():
+    exported = {getattr(layers, name) for name in layers.__all__}
+    classes = {c for c in exported if isinstance(c, type) and issubclass(c, Layer)}
+    assert classes - {Layer, Activation} == {type(case.make(np.float64)) for case in CASES}
+    inside = {type(c.make(np.float64).activation) for c in CASES if c.name.startswith("dense")}
+    assert inside == {c for c in classes if issubclass(c, Activation)} - {Activation}
+
+
+# -- gradients ---------------------------------------------------------------------------------
+
+
+@every_case
+@pytest.mark.parametrize("batch", [1, 3])
+def test_gradients(case: Case, batch: int):
+    assert_gradients(*case.problem(batch))
+
+
+@pytest.mark.parametrize("sigma", activations(), ids=lambda sigma: sigma.name)
+@settings(max_examples=20)
+@given(n_in=sizes, n_out=sizes, batch=sizes, seed=st.integers(0, 2**32))
+def test_gradients_of_dense_of_any_shape(sigma, n_in: int, n_out: int, batch: int, seed: int):
+    rng = np.random.default_rng(seed)
+    layer = Dense(n_in, n_out, sigma, dtype="float64", rng=rng)
+    x = draw_input(layer, (n_in, batch), rng)
+    assert_gradients(layer, x, rng.standard_normal((n_out, batch)))
+
+
+@pytest.mark.parametrize("layer", [*activations(), Dropout(0.5, rng=0), Flatten()], ids=str)
+@settings(max_examples=20)
+@given(shape=st.lists(sizes, min_size=2, max_size=4), seed=st.integers(0, 2**32))
+def test_gradients_of_layers_that_take_any_shape(layer: Layer, shape: list[int], seed: int):
+    rng = np.random.default_rng(seed)
+    x = draw_input(layer, tuple(shape), rng)
+    nabla_a = rng.standard_normal((*layer.output_shape(x.shape[:-1]), x.shape[-1]))
+    assert_gradients(layer, x, nabla_a)
+
+
+@every_case
+def test_backward_is_linear_in_the_upstream_gradient(case: Case):
+    layer, x, u = case.problem(3)
+    v = np.random.default_rng(9).standard_normal(u.shape)
+    layer.forward(x, training=True)
+
+    def gradients(nabla_a):
+        return [layer.backward(nabla_a), layer.nabla.copy()]
+
+    for mixed, of_u, of_v in zip(gradients(2 * u - 3 * v), gradients(u), gradients(v), strict=True):
+        np.testing.assert_allclose(mixed, 2 * of_u - 3 * of_v, rtol=1e-12, atol=1e-13)
+
+
+@fixed_cases
+def test_the_batch_gradient_is_the_sum_over_examples(case: Case):
+    layer, x, nabla_a = case.problem(4)
+    layer.forward(x, training=True)
+    downstream, nabla = layer.backward(nabla_a), layer.nabla.copy()
+    total = np.zeros_like(nabla)
+    for j in range(4):
+        layer.forward(x[..., j : j + 1], training=True)
+        one = layer.backward(nabla_a[..., j : j + 1])
+        np.testing.assert_allclose(one, downstream[..., j : j + 1], rtol=1e-12, atol=1e-14)
+        total += layer.nabla
+    np.testing.assert_allclose(total, nabla, rtol=1e-12, atol=1e-14)
+
+
+@fixed_cases
+def test_permuting_the_batch_permutes_the_deltas(case: Case):
+    layer, x, nabla_a = case.problem(5)
+    a = layer.forward(x, training=True)
+    downstream, delta, nabla = layer.backward(nabla_a), layer.delta, layer.nabla.copy()
+    order = [3, 0, 4, 2, 1]
+    same = {"rtol": 1e-12, "atol": 1e-14}
+    np.testing.assert_allclose(layer.forward(x[..., order], training=True), a[..., order], **same)
+    np.testing.assert_allclose(layer.backward(nabla_a[..., order]), downstream[..., order], **same)
+    np.testing.assert_allclose(layer.nabla, nabla, **same)
+    if delta is not None:
+        np.testing.assert_allclose(layer.delta, delta[..., order], **same)
+
+
+# -- the contract of the two passes ------------------------------------------------------------
+
+
+@every_case
+@dtypes
+@pytest.mark.parametrize("batch", [1, 3])
+def test_shapes_and_dtypes(case: Case, dtype, batch: int):
+    layer, x, nabla_a = case.problem(batch, dtype)
+    out = layer.output_shape(case.input_shape)
+    for training in (False, True):
+        a = layer.forward(x, training)
+        assert (a.shape, a.dtype) == ((*out, batch), dtype)
+    downstream = layer.backward(nabla_a)
+    assert (downstream.shape, downstream.dtype) == (x.shape, dtype)
+    np.testing.assert_array_equal(layer.a_prev, x, strict=True)
+    np.testing.assert_array_equal(layer.a, a, strict=True)
+    for array in (layer.z, layer.delta):
+        assert array is None or (array.shape, array.dtype) == (a.shape, dtype)
+    assert (layer.z is None) == (layer.delta is None) == (layer.output_activation is None)
+    for name, parameter in layer.parameters.items():
+        nabla = layer.gradients[name]
+        assert (nabla.shape, nabla.dtype) == (parameter.shape, dtype)
+        assert parameter.dtype == dtype
+
+
+@every_case
+def test_backward_before_forward(case: Case):
+    layer, x, nabla_a = case.problem(2)
+    named = f"^{re.escape(str(layer))}: backward needs a forward"
+    with pytest.raises(RuntimeError, match=named):
+        layer.backward(nabla_a)
+    layer.forward(x)  # inference is no substitute
+    with pytest.raises(RuntimeError, match=named):
+        layer.backward(nabla_a)
+
+
+@every_case
+def test_a_wrong_upstream_gradient_is_refused_and_changes_nothing(case: Case):
+    layer, x, nabla_a = case.problem(3)
+    layer.forward(x, training=True)
+    layer.backward(nabla_a)
+    before = snapshot(layer)
+    wrong_shapes = [
+        nabla_a[..., :1],  # (n, 1)
+        nabla_a[:1] if len(nabla_a) > 1 else nabla_a[0],  # (1, B)
+        np.moveaxis(nabla_a, -1, 0),  # (B, n)
+        nabla_a[..., :2],
+        nabla_a[None],
+        nabla_a.ravel(),
+        np.array(1.0),
+        nabla_a[..., :0],
+    ]
+    for wrong in wrong_shapes:
+        if wrong.shape == nabla_a.shape:
+            continue
+        expected = re.escape(f"{layer}: nabla_a must have the shape of the activation, ")
+        with pytest.raises(ShapeError, match=expected) as error:
+            layer.backward(wrong)
+        assert str(error.value).endswith(f"{nabla_a.shape}, got {wrong.shape}")
+        assert_unchanged(layer, before)
+    for wrong in _wrong_types(nabla_a, np.float32):
+        with pytest.raises(TypeError, match=re.escape(f"{layer}: the upstream gradient")) as error:
+            layer.backward(wrong)
+        assert "\n" not in str(error.value)
+        assert_unchanged(layer, before)
+    with pytest.raises(TypeError, match="must be float64, got complex128"):
+        layer.backward(nabla_a.astype(complex))
+    assert_unchanged(layer, before)
+
+
+@every_case
+def test_a_wrong_input_is_refused_and_changes_nothing(case: Case):
+    layer, x, nabla_a = case.problem(3)
+    layer.forward(x, training=True)
+    layer.backward(nabla_a)
+    before = snapshot(layer)
+
+    def refused(wrong, error_type, match):
+        for training in (False, True):
+            with pytest.raises(error_type, match=match) as error:
+                layer.forward(wrong, training)
+            assert str(error.value).startswith(f"{layer}: ")
+            assert "\n" not in str(error.value)
+            assert_unchanged(layer, before)
+
+    for wrong in _wrong_types(x, np.float32 if layer.dtype is not None else np.float16):
+        refused(wrong, TypeError, "the input must be ")
+    refused(x[(0,) * (x.ndim - 1)], ShapeError, r"needs a batch axis, got \(3,\)")
+    refused(np.zeros(()), ShapeError, r"needs a batch axis, got \(\)")
+    refused(x[..., :0], ShapeError, "the input is empty, its shape is ")
+
+
+@dense_cases
+@dtypes
+def test_a_float_of_the_other_size_is_never_converted(case: Case, dtype):
+    layer, x, _ = case.problem(2, dtype)
+    other = np.float64 if dtype == np.float32 else np.float32
+    names = f"must be {np.dtype(dtype)}, got {np.dtype(other)}; convert it yourself: x.astype"
+    with pytest.raises(TypeError, match=re.escape(names)):
+        layer.forward(x.astype(other))
+
+
+def test_a_complex_input_is_for_float64_only():
+    x = np.ones((2, 1), np.complex128)
+    assert Dense(2, 1, dtype="float64", rng=0).forward(x).dtype == np.complex128
+    with pytest.raises(TypeError, match="must be float32, got complex128"):
+        Dense(2, 1, rng=0).forward(x)
+
+
+def _wrong_types(array: np.ndarray, other_dtype) -> list:
+    return [
+        array.tolist(),
+        None,
+        1.5,
+        np.ones(array.shape, np.int64),
+        np.ones(array.shape, bool),
+        array.astype(object),
+        array.reshape(len(array), -1).view(np.matrix),
+        np.ma.masked_array(array),
+        array.astype(other_dtype),
+        array.astype("U32"),
+    ]
+
+
+@every_case
+def test_backward_overwrites_and_can_be_repeated(case: Case):
+    layer, x, nabla_a = case.problem(3)
+    layer.nabla[...] = np.nan  # whatever was there before
+    layer.forward(x, training=True)
+    first = layer.backward(nabla_a), layer.nabla.copy()
+    layer.backward(5 * nabla_a)
+    second = layer.backward(nabla_a), layer.nabla
+    for one, two in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+@every_case
+def test_without_input_gradient_the_parameters_get_the_same(case: Case):
+    layer, x, nabla_a = case.problem(3)
+    layer.forward(x, training=True)
+    layer.backward(nabla_a)
+    nabla, delta = layer.nabla.copy(), copy.copy(layer.delta)
+    assert layer.backward(nabla_a, input_gradient=False) is None
+    np.testing.assert_array_equal(layer.nabla, nabla)
+    np.testing.assert_array_equal(layer.delta, delta)
+
+
+@every_case
+def test_arguments_are_only_read(case: Case):
+    layer, x, nabla_a = case.problem(3)
+    x.flags.writeable = nabla_a.flags.writeable = False
+    before = x.copy(), nabla_a.copy()
+    layer.forward(x)
+    layer.forward(x, training=True)
+    layer.backward(nabla_a)
+    np.testing.assert_array_equal(x, before[0])
+    np.testing.assert_array_equal(nabla_a, before[1])
+
+
+@every_case
+def test_what_a_layer_handed_out_stays(case: Case):
+    layer, x, nabla_a = case.problem(3)
+
+    def two_passes(x, nabla_a):
+        return [
+            layer.forward(x),
+            layer.forward(x, training=True),
+            layer.backward(nabla_a),
+            *(array for array in (layer.z, layer.delta) if array is not None),
+        ]
+
+    handed_out = two_passes(x, nabla_a)
+    copies = [array.copy() for array in handed_out]
+    two_passes(-3 * x, 2 * nabla_a)
+    for array, kept in zip(handed_out, copies, strict=True):
+        np.testing.assert_array_equal(array, kept)
+
+
+@every_case
+def test_inference_keeps_nothing_and_disturbs_nothing(case: Case):
+    layer, x, nabla_a = case.problem(3)
+    fresh = snapshot(layer)
+    layer.forward(x)
+    assert_unchanged(layer, fresh)
+    layer.forward(x, training=True)
+    undisturbed = layer.backward(nabla_a)
+    between = snapshot(layer)
+    layer.forward(-2 * x[..., :2])
+    assert_unchanged(layer, between)
+    np.testing.assert_array_equal(layer.backward(nabla_a), undisturbed)
+
+
+@fixed_cases
+def test_inference_and_training_compute_the_same(case: Case):
+    layer, x, _ = case.problem(3)
+    np.testing.assert_array_equal(layer.forward(x), layer.forward(x, training=True), strict=True)
+
+
+@every_case
+def test_the_order_in_memory_does_not_matter(case: Case):
+    layer, x, nabla_a = case.problem(3)
+    twin = copy.deepcopy(layer)
+    wide = np.zeros((*x.shape[:-1], 6))
+    wide[..., ::2] = x
+    a = layer.forward(x, training=True)
+    for other in (np.asfortranarray(x), wide[..., ::2]):
+        again = copy.deepcopy(twin)
+        close = {"rtol": 1e-13, "atol": 1e-14}
+        np.testing.assert_allclose(again.forward(other, training=True), a, **close)
+        upstream = np.asfortranarray(nabla_a)
+        np.testing.assert_allclose(again.backward(upstream), layer.backward(nabla_a), **close)
+        np.testing.assert_allclose(again.nabla, layer.nabla, **close)
+
+
+# -- shapes ------------------------------------------------------------------------------------
+
+
+@dense_cases
+def test_a_wrong_feature_count(case: Case):
+    layer = case.make(np.float32)
+    (n,) = case.input_shape
+    message = rf"expected input of shape \({n}, B\), got \({n + 2}, 7\); the batch is the last axis"
+    with pytest.raises(ShapeError, match=message + "$"):
+        layer.forward(np.zeros((n + 2, 7), np.float32))
+    with pytest.raises(ShapeError, match=rf"got \(2, {n}, 7\)"):
+        layer.forward(np.zeros((2, n, 7), np.float32))
+
+
+def test_a_transposed_batch_is_recognised():
+    x = np.zeros((7, 4), np.float32)
+    with pytest.raises(ShapeError, match=r"got \(7, 4\); the batch.*: did you mean x\.T\?$"):
+        Dense(4, 3, rng=0).forward(x)
+    images = np.zeros((7, 2, 3), np.float32)
+    with pytest.raises(ShapeError, match=r"did you mean np\.moveaxis\(x, 0, -1\)\?$"):
+        Reshape((6,)).forward(images)
+
+
+def test_a_single_example_is_a_column():
+    with pytest.raises(ShapeError, match=r"a single example is a column: x\.reshape\(4, 1\)$"):
+        Dense(4, 3, rng=0).forward(np.zeros(4, np.float32))
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.0, "3", None, True])
+def test_sizes_must_be_positive_integers(size):
+    with pytest.raises(ValueError, match=rf"^Dense: n_in must be a positive integer, got {size!r}"):
+        Dense(size, 3)
+    with pytest.raises(ValueError, match=r"^Dense: n_out must be a positive integer, got"):
+        Dense(3, size)
+    with pytest.raises(ValueError, match=r"^Reshape: shape must be a positive integer, got"):
+        Reshape((2, size if size != -1 else 0))
+
+
+def test_numpy_sizes_are_sizes():
+    layer = Dense(np.int64(4), np.uint8(3), rng=0)
+    assert (type(layer.n_in), type(layer.n_out)) == (int, int)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int32", "bool", "object", "longdouble", ">f4"])
+def test_dtypes_of_parameters(dtype):
+    with pytest.raises(TypeError, match=r"^Dense\(2 -> 1, sigmoid\): dtype must be float32 or"):
+        Dense(2, 1, dtype=dtype)
+    with pytest.raises(TypeError, match=r"^Dense\(2 -> 1, sigmoid\): dtype must be float32 or"):
+        Dense(2, 1, rng=0).astype(dtype)
+
+
+# -- parameters --------------------------------------------------------------------------------
+
+
+@dense_cases
+def test_parameters_are_views_of_the_flat_vectors(case: Case):
+    layer, x, nabla_a = case.problem(2)
+    assert layer.n_parameters == layer.theta.size == layer.nabla.size
+    layer.forward(x, training=True)
+    layer.backward(nabla_a)
+    for vector, arrays in ((layer.theta, layer.parameters), (layer.nabla, layer.gradients)):
+        assert list(arrays) == ["w", "b"]
+        assert all(np.shares_memory(array, vector) for array in arrays.values())
+        np.testing.assert_array_equal(np.concatenate([a.ravel() for a in arrays.values()]), vector)
+    layer.theta[...] = np.arange(layer.n_parameters)
+    assert layer.w[0, 0] == 0
+    assert layer.b[-1, 0] == layer.n_parameters - 1
+
+
+def test_assignment_copies_into_the_view():
+    layer = Dense(2, 3, rng=0)
+    view, values = layer.w, np.arange(6, dtype=np.float32).reshape(3, 2)
+    layer.w = values
+    assert layer.w is view
+    np.testing.assert_array_equal(layer.theta[:6], np.arange(6))
+    values[...] = 9
+    assert layer.w[0, 1] == 1
+    layer.w += 1
+    layer.b -= layer.b
+    assert layer.w is view
+    np.testing.assert_array_equal(layer.theta, [1, 2, 3, 4, 5, 6, 0, 0, 0])
+    layer.b = [[1], [2], [3]]  # anything that converts
+    np.testing.assert_array_equal(layer.theta[6:], [1, 2, 3])
+    layer.nabla_b = np.full((3, 1), 7.0)
+    np.testing.assert_array_equal(layer.nabla[6:], 7)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 3), (3, 1), (1, 2), (1, 3, 2)])
+def test_assignment_never_broadcasts(shape):
+    layer = Dense(2, 3, rng=0)
+    before = snapshot(layer)
+    got = re.escape(f"Dense(2 -> 3, sigmoid): w has shape (3, 2), got {shape}")
+    with pytest.raises(ShapeError, match=f"^{got}$"):
+        layer.w = np.ones(shape, np.float32)
+    assert_unchanged(layer, before)
+
+
+@pytest.mark.parametrize("dtype", [complex, object, "U3"])
+def test_assignment_of_other_kinds_is_refused(dtype):
+    layer = Dense(2, 3, rng=0)
+    before = snapshot(layer)
+    with pytest.raises(TypeError, match=r"sigmoid\): w is float32, got "):
+        layer.w = np.ones((3, 2)).astype(dtype)
+    assert_unchanged(layer, before)
+
+
+def test_a_layer_says_which_parameters_are_regularized():
+    assert isinstance(Dense.w, Parameter)
+    assert isinstance(Dense.nabla_w, Gradient)
+    assert (Dense.w.regularized, Dense.b.regularized) == (True, False)
+
+
+@every_case
+@dtypes
+def test_astype(case: Case, dtype):
+    layer, x, nabla_a = case.problem(2)
+    layer.forward(x, training=True)
+    layer.backward(nabla_a)
+    twin = layer.astype(dtype)
+    assert twin.theta.dtype == twin.nabla.dtype == dtype
+    assert not np.shares_memory(twin.theta, layer.theta) or layer.n_parameters == 0
+    np.testing.assert_array_equal(twin.theta, layer.theta.astype(dtype))
+    with pytest.raises(RuntimeError, match="backward needs a forward"):
+        twin.backward(nabla_a.astype(dtype))
+    assert twin.forward(x.astype(dtype)).dtype == dtype
+
+
+# -- copies and descriptions -------------------------------------------------------------------
+
+
+@every_case
+@pytest.mark.parametrize(
+    "duplicate", [copy.deepcopy, copy.copy, lambda x: pickle.loads(pickle.dumps(x))]
+)
+def test_copies_work_and_are_independent(case: Case, duplicate):
+    layer, x, nabla_a = case.problem(3)
+    layer.forward(x, training=True)
+    downstream, nabla = layer.backward(nabla_a), layer.nabla.copy()
+    twin = duplicate(layer)
+    assert repr(twin) == repr(layer)
+    np.testing.assert_array_equal(twin.theta, layer.theta, strict=True)
+    np.testing.assert_array_equal(twin.nabla, nabla, strict=True)
+    for name, parameter in twin.parameters.items():
+        assert np.shares_memory(parameter, twin.theta)
+        assert not np.shares_memory(parameter, layer.parameters[name])
+    twin.nabla[...] = 0
+    np.testing.assert_array_equal(twin.backward(nabla_a), downstream)
+    np.testing.assert_array_equal(twin.nabla, nabla)
+    twin.theta += 1
+    twin.nabla += 1
+    np.testing.assert_array_equal(layer.nabla, nabla)
+    np.testing.assert_array_equal(layer.backward(nabla_a), downstream)
+
+
+@every_case
+@dtypes
+def test_a_layer_is_made_again_from_its_description(case: Case, dtype):
+    layer, x, _ = case.problem(2, dtype)
+    twin = from_config(json.loads(json.dumps(layer.config())))
+    assert type(twin) is type(layer)
+    assert repr(twin) == repr(layer)
+    assert twin.config() == layer.config()
+    twin.theta[...] = layer.theta
+    np.testing.assert_array_equal(twin.forward(x), layer.forward(x), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        (Dense(784, 30), "Dense(784 -> 30, sigmoid)"),
+        (Dense(4, 3, "leaky_relu"), "Dense(4 -> 3, leaky_relu)"),
+        (Dense(4, 3, ReLU()), "Dense(4 -> 3, relu)"),
+        (Dense(4, 3, "silu"), "Dense(4 -> 3, silu)"),
+        (Dense(4, 3, layers.GELU(tanh=True)), "Dense(4 -> 3, gelu_tanh)"),
+        (Sigmoid(), "Sigmoid()"),
+        (layers.LeakyReLU(), "LeakyReLU()"),
+        (layers.LeakyReLU(0.2), "LeakyReLU(slope=0.2)"),
+        (layers.ELU(alpha=0.5), "ELU(alpha=0.5)"),
+        (layers.GELU(tanh=True), "GELU(tanh=True)"),
+        (Dropout(0.25), "Dropout(0.25)"),
+        (Reshape((1, 28, -1)), "Reshape(1, 28, -1)"),
+        (Flatten(), "Flatten()"),
+    ],
+    ids=str,
+)
+def test_repr(layer: Layer, text: str):
+    assert repr(layer) == str(layer) == text
+
+
+# -- writing a layer of one's own --------------------------------------------------------------
+
+
+class Scale(Layer):
+    """The example of `Layer`'s docstring, completed: every feature times its own factor."""
+
+    g, nabla_g = Parameter(regularized=True), Gradient()
+
+    def __init__(self, n, dtype="float32"):
+        self.n = n
+        self._allocate(dtype, g=(n, 1))
+        self.initialize()
+
+    def initialize(self, rng=None):
+        self.g = np.ones((self.n, 1))
+
+    def output_shape(self, input_shape):
+        if input_shape != (self.n,):
+            raise self._shape_error((self.n,), input_shape)
+        return input_shape
+
+    def _forward(self, a_prev, training):
+        a = self.g * a_prev
+        if training:
+            self.a_prev, self.a = a_prev, a
+        return a
+
+    def _backward(self, nabla_a, input_gradient):
+        np.sum(nabla_a * self.a_prev, axis=1, keepdims=True, out=self.nabla_g)
+        return self.g * nabla_a if input_gradient else None
+
+
+def test_a_layer_of_ones_own():
+    rng = np.random.default_rng(0)
+    layer = Scale(3, "float64")
+    layer.g = rng.standard_normal((3, 1))
+    assert_gradients(layer, rng.standard_normal((3, 4)), rng.standard_normal((3, 4)))
+    assert repr(layer) == "Scale(n=3, dtype=dtype('float64'))"
+    with pytest.raises(ShapeError, match=r"expected input of shape \(3, B\), got \(2, 4\)"):
+        layer.forward(np.zeros((2, 4)))
+    twin = from_config(layer.config())
+    assert layer.config() == {"class": f"{__name__}:Scale", "n": 3, "dtype": "float64"}
+    assert twin.config() == layer.config()
+
+
+def test_the_gradient_check_finds_a_wrong_backward():
+    class Wrong(Sigmoid):
+        def prime(self, z, a):
+            return 1.00001 * a * (1 - a)
+
+    rng = np.random.default_rng(0)
+    with pytest.raises(
+        AssertionError, match=r"^Wrong\(\), input, against central differences: (1\.0|9\.9)"
+    ):
+        assert_gradients(Wrong(), rng.standard_normal((3, 2)), rng.standard_normal((3, 2)))
