@@ -1,0 +1,26 @@
+"""Settings and fixtures that several test modules share."""
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from backprop.datasets import write_idx
+
+# The same examples in every run, and no clock: a slow machine is not a failure.
+settings.register_profile("backprop", derandomize=True, deadline=None, database=None)
+settings.load_profile("backprop")
+
+
+@pytest.fixture(scope="session")
+def idx_folder(tmp_path_factory):
+    """Give a folder of IDX files: 240 + 60 images of 6 x 7 pixels, in four classes."""
+    folder = tmp_path_factory.mktemp("data") / "tiny"
+    rng = np.random.default_rng(0)
+    patterns = rng.integers(256, size=(4, 6, 7))
+    for split, n in (("train", 240), ("t10k", 60)):
+        labels = rng.permutation(np.arange(n) % 4).astype(np.uint8)
+        noise = rng.integers(-60, 61, size=(n, 6, 7))
+        images = np.clip(patterns[labels] + noise, 0, 255).astype(np.uint8)
+        write_idx(folder / f"{split}-images-idx3-ubyte.gz", images)
+        write_idx(folder / f"{split}-labels-idx1-ubyte.gz", labels)
+    return folder

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from backprop.datasets import one_hot, split, standardize, to_columns
+
+
+class TestOneHot:
+    def test_by_hand(self):
+        y = one_hot([2, 0, 2], 3)
+        np.testing.assert_array_equal(y, [[0, 1, 0], [0, 0, 0], [1, 0, 1]])
+        assert y.dtype == np.float32
+        assert y.T.flags.c_contiguous
+
+    @pytest.mark.parametrize("dtype", ["uint8", "int8", "int64", "uint64"])
+    def test_labels_of_any_integer_type(self, dtype):
+        labels = np.array([1, 0, 3], dtype=dtype)
+        y = one_hot(labels, np.int64(4), dtype=np.float64)
+        assert y.dtype == np.float64
+        np.testing.assert_array_equal(y.argmax(axis=0), labels)
+        np.testing.assert_array_equal(y.sum(axis=0), 1)
+
+    def test_no_labels(self):
+        assert one_hot(np.array([], dtype=np.uint8), 3).shape == (3, 0)
+
+    @pytest.mark.parametrize(("label", "n"), [(3, 3), (-1, 3), (10, 10)])
+    def test_a_label_out_of_range(self, label, n):
+        with pytest.raises(ValueError, match=rf"label {label} at index 2 is not in 0..{n - 1}"):
+            one_hot([0, 1, label, label + 1], n)
+
+    @pytest.mark.parametrize("labels", [[0.0, 1.0], [True], ["1"], []])
+    def test_labels_that_are_not_integers(self, labels):
+        with pytest.raises(
+            TypeError, match=f"labels must be integers, got {np.array(labels).dtype}"
+        ):
+            one_hot(labels, 3)
+
+    def test_labels_of_another_rank(self):
+        with pytest.raises(ValueError, match=r"labels must have shape \(N,\), got \(1, 2\)"):
+            one_hot([[0, 1]], 3)
+
+    def test_invalid_number_of_classes(self):
+        with pytest.raises(ValueError, match="n_classes must be at least 1, got 0"):
+            one_hot([0], 0)
+        with pytest.raises(TypeError, match=r"n_classes must be an integer, got 3.0"):
+            one_hot([0], 3.0)
+
+
+class TestToColumns:
+    def test_bytes_come_to_lie_between_0_and_1(self):
+        images = np.array([[[0, 51], [102, 255]], [[1, 2], [3, 4]]], dtype=np.uint8)
+        x = to_columns(images)
+        assert x.dtype == np.float32
+        assert x.shape == (4, 2)
+        assert x.T.flags.c_contiguous
+        expected = (images.reshape(2, 4).T / 255).astype(np.float32)
+        np.testing.assert_array_equal(x, expected)
+        assert x.max() == 1
+
+    @pytest.mark.parametrize("dtype", ["int8", "uint16", "int16", "int32", "int64", "uint64"])
+    @pytest.mark.parametrize("to", ["float16", "float32", "float64"])
+    def test_integers_are_scaled_by_their_largest_value(self, dtype, to):
+        largest = np.iinfo(dtype).max
+        x = to_columns(np.array([[largest, 0, largest // 2]], dtype=dtype), to)
+        assert x.dtype == to
+        np.testing.assert_allclose(x[:, 0], [1, 0, 0.5], rtol=0.01)
+        assert x[0, 0] == 1
+
+    def test_floating_point_values_are_kept(self):
+        images = np.arange(12, dtype=np.float64).reshape(2, 3, 2)[:, ::-1] * 100
+        x = to_columns(images, np.float32)
+        assert x.dtype == np.float32
+        assert x.T.flags.c_contiguous
+        np.testing.assert_array_equal(x, images.reshape(2, 6).T)
+
+    def test_rows_that_need_nothing_are_not_copied(self):
+        rows = np.ones((3, 2), dtype=np.float32)
+        assert np.shares_memory(to_columns(rows), rows)
+
+    def test_no_examples(self):
+        assert to_columns(np.empty((0, 28, 28), dtype=np.uint8)).shape == (784, 0)
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+    def test_values_that_are_not_finite(self, value):
+        images = np.zeros((3, 2, 2))
+        images[1, 0, 1] = value
+        with pytest.raises(
+            ValueError, match="example 1 holds a number that is not finite in float32"
+        ):
+            to_columns(images)
+
+    @pytest.mark.parametrize("dtype", ["bool", "complex64", "O", "U1"])
+    def test_images_that_are_not_real_numbers(self, dtype):
+        with pytest.raises(TypeError, match=f"floating-point numbers, got {np.dtype(dtype)}"):
+            to_columns(np.zeros((2, 2), dtype=dtype))
+
+    def test_other_errors(self):
+        with pytest.raises(ValueError, match=r"images must have shape \(N, ...\), got \(3,\)"):
+            to_columns([1, 2, 3])
+        with pytest.raises(TypeError, match="must be floating-point, got dtype int32"):
+            to_columns(np.zeros((2, 2)), np.int32)
+
+
+class TestSplit:
+    x = np.arange(24).reshape(2, 2, 6)
+    labels = np.arange(6)
+
+    def test_the_last_examples_are_for_validation(self):
+        (x_train, y_train), (x_val, y_val) = split(self.x, self.labels, 2)
+        np.testing.assert_array_equal(x_train, self.x[..., :4])
+        np.testing.assert_array_equal(x_val, self.x[..., 4:])
+        assert y_train.tolist() == [0, 1, 2, 3]
+        assert y_val.tolist() == [4, 5]
+        for part in (x_train, x_val):
+            assert np.shares_memory(part, self.x)
+
+    def test_targets_as_columns(self):
+        (_, y_train), (_, y_val) = split(self.x, one_hot(self.labels, 6), 1)
+        assert y_train.shape == (6, 5)
+        assert y_val.shape == (6, 1)
+
+    def test_none(self):
+        (x_train, y_train), (x_val, y_val) = split(self.x, self.labels, 0)
+        assert (x_train.shape, y_train.shape) == ((2, 2, 6), (6,))
+        assert (x_val.shape, y_val.shape) == ((2, 2, 0), (0,))
+
+    def test_out_of_range(self):
+        with pytest.raises(ValueError, match="n_validation must be at least 0, got -1"):
+            split(self.x, self.labels, -1)
+        with pytest.raises(ValueError, match="must be less than the 6 examples, got 6"):
+            split(self.x, self.labels, 6)
+
+    def test_not_an_integer(self):
+        with pytest.raises(TypeError, match=r"n_validation must be an integer, got 0.5"):
+            split(self.x, self.labels, 0.5)
+
+    def test_counts_that_differ(self):
+        with pytest.raises(ValueError, match=r"x has 6 examples .* but there are 5 labels"):
+            split(self.x, self.labels[:5], 2)
+
+
+class TestStandardize:
+    def test_by_hand(self):
+        x, mean, std = standardize(np.array([[1.0, 3.0], [5.0, 5.0]]))
+        np.testing.assert_array_equal(x, [[-1, 1], [0, 0]])
+        np.testing.assert_array_equal(mean, [[2], [5]])
+        np.testing.assert_array_equal(std, [[1], [0]])
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @pytest.mark.parametrize("shape", [(4, 500), (2, 3, 500)])
+    def test_statistics_of_each_feature(self, dtype, shape):
+        given = (np.random.default_rng(0).standard_normal(shape) * 5 + 100).astype(dtype)
+        before = given.copy()
+        x, mean, std = standardize(given)
+        np.testing.assert_array_equal(given, before)
+        assert x.dtype == mean.dtype == std.dtype == dtype
+        assert mean.shape == std.shape == (*shape[:-1], 1)
+        np.testing.assert_allclose(x.mean(axis=-1), 0, atol=1e-5)
+        np.testing.assert_allclose(x.std(axis=-1), 1, atol=1e-5)
+        np.testing.assert_allclose(std, before.std(axis=-1, keepdims=True), rtol=1e-5)
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_constant_features_stay_at_0_in_test_data_too(self, dtype):
+        # 0.1 is not exact in binary: the mean of three copies of it, in float64, is another number.
+        x, mean, std = standardize(np.full((1, 3), 0.1, dtype=dtype))
+        assert not x.any()
+        assert not std.any()
+        test, _, _ = standardize(np.array([[0.1, 7.0]], dtype=dtype), mean, std)
+        assert not test.any()
+
+    def test_test_data_with_the_statistics_of_the_training_data(self):
+        x_train = np.array([[0.0, 2.0, 4.0, 6.0]])
+        _, mean, std = standardize(x_train)
+        x_test, mean_again, std_again = standardize(np.array([[3.0, 3.0 + std[0, 0]]]), mean, std)
+        np.testing.assert_allclose(x_test, [[0, 1]])
+        np.testing.assert_array_equal(mean_again, mean)
+        np.testing.assert_array_equal(std_again, std)
+
+    def test_the_dtype_of_the_data_is_kept(self):
+        x = np.ones((2, 3), dtype=np.float32)
+        x, mean, std = standardize(x, np.zeros((2, 1)), np.ones((2, 1)))
+        assert x.dtype == mean.dtype == std.dtype == np.float32
+
+    def test_errors(self):
+        x, one = np.ones((2, 3)), np.ones((2, 1))
+        with pytest.raises(TypeError, match="x must be floating-point, got uint8"):
+            standardize(x.astype(np.uint8))
+        with pytest.raises(ValueError, match="both or neither"):
+            standardize(x, mean=one)
+        with pytest.raises(ValueError, match=r"std must have shape \(2, 1\), got \(2,\)"):
+            standardize(x, one, np.ones(2))
+        with pytest.raises(ValueError, match=r"mean must have shape \(2, 1\), got \(1, 2\)"):
+            standardize(x, one.T, one)
+        with pytest.raises(ValueError, match=r"shape \(2, 0\) has no examples"):
+            standardize(np.empty((2, 0)))
+        with pytest.raises(ValueError, match="std not negative"):
+            standardize(x, one, -one)
+        with pytest.raises(ValueError, match="mean and std must be finite"):
+            standardize(x, one * np.nan, one)
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    def test_data_that_is_not_finite(self, value):
+        x = np.ones((2, 3))
+        x[1, 2] = value
+        with pytest.raises(ValueError, match="x holds numbers that are not finite"):
+            standardize(x)
