@@ -1,0 +1,62 @@
+"""Backpropagation made explicit: every layer with a hand-written forward and backward.
+
+>>> from backprop import Network, SGD, Trainer
+>>> network = Network.from_sizes([784, 30, 10], rng=0)
+>>> trainer = Trainer(network, SGD(eta=3.0), batch_size=10, rng=0)
+
+Arrays are features x batch: one example a column, the batch always the last axis.
+"""
+
+from backprop import layers
+from backprop.callbacks import Callback, Checkpoint, EarlyStopping, SaveBest
+from backprop.costs import (
+    Cost,
+    CrossEntropyCost,
+    MeanSquaredErrorCost,
+    QuadraticCost,
+    SoftmaxCrossEntropy,
+    SquaredErrorCost,
+)
+from backprop.history import History
+from backprop.layers import *  # noqa: F403 - every layer, as listed in layers.__all__
+from backprop.metrics import accuracy, confusion_matrix, mean_squared_error, top_k_accuracy
+from backprop.network import Network
+from backprop.optimizers import SGD, Adam, AdamW, Momentum, Nesterov, Optimizer, RMSProp
+from backprop.regularizers import L1, L2, Regularizer
+from backprop.storage import FileError
+from backprop.trainer import DivergenceError, Trainer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "L1",
+    "L2",
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Callback",
+    "Checkpoint",
+    "Cost",
+    "CrossEntropyCost",
+    "DivergenceError",
+    "EarlyStopping",
+    "FileError",
+    "History",
+    "MeanSquaredErrorCost",
+    "Momentum",
+    "Nesterov",
+    "Network",
+    "Optimizer",
+    "QuadraticCost",
+    "RMSProp",
+    "Regularizer",
+    "SaveBest",
+    "SoftmaxCrossEntropy",
+    "SquaredErrorCost",
+    "Trainer",
+    "accuracy",
+    "confusion_matrix",
+    "mean_squared_error",
+    "top_k_accuracy",
+    *layers.__all__,
+]
