@@ -6,6 +6,7 @@ import pytest
 import backprop as bp
 from backprop import checkpoint
 from backprop.schedules import StepDecay
+from backprop.storage import read_archive, write_archive
 from tests.test_trainer import make_data, make_network, make_trainer
 
 
@@ -108,6 +109,20 @@ def test_every_truncation_and_many_flipped_bytes_are_noticed(path, tmp_path):
         else:  # bytes that carry nothing, such as a time stamp in the zip directory
             assert fingerprint(trainer) == fingerprint(good)
     assert noticed > 30
+
+
+@pytest.mark.parametrize("name", ["network/theta", "optimizer/v", "optimizer/t"])
+def test_an_array_that_is_missing_or_of_another_size_is_noticed(path, tmp_path, name):
+    arrays, meta = read_archive(path)
+    for wrong in ({}, {name: np.zeros(3, np.float32)}):
+        changed = {k: v for k, v in arrays.items() if k != name} | wrong
+        write_archive(tmp_path / "wrong.npz", changed, meta)
+        trainer = make_trainer(optimizer=bp.Momentum(0.1))
+        trainer.fit(*make_data(), 1)
+        before = fingerprint(trainer)
+        with pytest.raises(bp.FileError, match=r"wrong\.npz is damaged"):
+            checkpoint.restore(trainer, tmp_path / "wrong.npz")
+        assert fingerprint(trainer) == before
 
 
 def test_a_saved_network_is_no_checkpoint_and_the_other_way_round(path, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 import backprop as bp
 from backprop import checkpoint
 from backprop.layers import Dense, Dropout, Identity, Layer
-from backprop.schedules import StepDecay
+from backprop.schedules import ConstantRate, StepDecay
 
 N, N_IN, N_OUT = 53, 6, 3  # 53 examples: the last minibatch of 10 holds 3
 
@@ -181,6 +181,39 @@ def test_a_schedule_sets_eta():
     trainer = make_trainer(schedule=StepDecay(0.5, 0.1, every=1))
     history = trainer.fit(x, y, 3)
     np.testing.assert_allclose(history["eta"], [0.5, 0.05, 0.005])
+
+
+def test_a_schedule_is_asked_before_every_minibatch():
+    class Asked(ConstantRate):
+        def __init__(self, eta=0.1):
+            super().__init__(eta)
+            self.epochs = []
+
+        def __call__(self, epoch):
+            self.epochs.append(epoch)
+            return super().__call__(epoch)
+
+    schedule = Asked()
+    make_trainer(batch_size=20, schedule=schedule).fit(*make_data(), 2)
+    np.testing.assert_allclose(schedule.epochs, [0, 1 / 3, 2 / 3, 1, 4 / 3, 5 / 3])
+
+
+def test_weight_decay_spares_the_biases():
+    x, y = make_data()
+    plain, decayed = make_network(), make_network()
+    options = {"batch_size": N}
+    make_trainer(plain, bp.AdamW(0.1, weight_decay=0.0), **options).fit(x, y, 1)
+    make_trainer(decayed, bp.AdamW(0.1, weight_decay=0.5), **options).fit(x, y, 1)
+    for one, other in zip(plain.layers, decayed.layers, strict=True):
+        np.testing.assert_array_equal(one.b, other.b)
+        assert (one.w != other.w).any()
+
+
+def test_the_seconds_of_an_epoch_are_those_of_its_minibatches_alone(monkeypatch):
+    clock = iter(range(0, 1000, 7))
+    monkeypatch.setattr("backprop.trainer.time.perf_counter", lambda: next(clock))
+    history = make_trainer().fit(*make_data(), 3)
+    assert history["seconds"] == [7, 7, 7]
 
 
 def test_the_record_of_an_epoch():
@@ -365,10 +398,10 @@ class Faulty(Layer):
 @pytest.mark.parametrize(
     ("fault", "expected"),
     [
-        ("forward", "minibatch 4 of 6: first in a of layer 1, Faulty()"),
+        ("forward", "minibatch 4 of 6: first in a of layer 2, Faulty()"),
         (
             "backward",
-            "minibatch 5 of 6: first in the gradient of layer 0, Dense(6 -> 5, sigmoid), "
+            "minibatch 5 of 6: first in the gradient of layer 1, Dense(5 -> 4, sigmoid), "
             "one step before",
         ),
     ],
@@ -377,8 +410,8 @@ def test_the_layer_where_nan_appeared_first_is_named(fault, expected):
     x, y = make_data()
     faulty = Faulty()
     rng = np.random.default_rng(0)
-    network = bp.Network([Dense(N_IN, 5, rng=rng), faulty, Dense(5, N_OUT, rng=rng)],
-                         "cross_entropy_cost")  # fmt: skip
+    layers = [Dense(N_IN, 5, rng=rng), Dense(5, 4, rng=rng), faulty, Dense(4, N_OUT, rng=rng)]
+    network = bp.Network(layers, "cross_entropy_cost")
     break_it = Stop(3, lambda trainer: setattr(faulty, "fail", fault))
     assert expected in diverge(network, x, y, callbacks=[break_it])
 
@@ -495,6 +528,26 @@ def test_resuming_is_exact_to_the_bit(tmp_path, name, at):
     for column in whole.history.columns:
         if column != "seconds":
             assert second.history[column] == whole.history[column]
+
+
+def test_resuming_is_exact_even_if_others_draw_from_the_trainer_s_generator(tmp_path):
+    class Draws(bp.Callback):
+        def on_step_end(self, trainer):
+            trainer.network.theta[...] += np.float32(1e-3) * trainer.rng.standard_normal(dtype=np.float32)
+
+    x, y = make_data()
+    path = tmp_path / "c.npz"
+
+    def trainer(*callbacks):
+        return make_trainer(callbacks=[Draws(), *callbacks])
+
+    whole = trainer()
+    whole.fit(x, y, 3)
+    trainer(Stop(9, interrupt), bp.Checkpoint(path)).fit(x, y, 3)
+    second = trainer()
+    checkpoint.restore(second, path)
+    second.fit(x, y, 2)
+    np.testing.assert_array_equal(second.network.theta, whole.network.theta)
 
 
 def test_resuming_an_epoch_needs_the_same_number_of_examples(tmp_path):
