@@ -1,0 +1,87 @@
+"""What ``backprop doctor`` tells: versions, the BLAS kernel against the processor, threads."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+
+from backprop import __version__, blas
+
+PACKAGES = ("numpy", "scipy", "matplotlib", "tqdm", "pooch", "threadpoolctl")
+THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def report() -> str:
+    """Return the report as text; lines of advice, if there are any, come last."""
+    name, flags = blas.cpu()
+    cores = usable_cores()
+    lines = [
+        f"backprop {__version__}, Python {platform.python_version()} ({sys.executable})",
+        "packages       " + ", ".join(f"{package} {_version(package)}" for package in PACKAGES),
+        f"processor      {name}, {cores} cores to use, {_vector_width(flags)}",
+    ]
+    advice = []
+    libraries = blas.libraries()
+    for library in libraries:
+        kernel = library.get("architecture") or "unknown"
+        lines.append(
+            f"BLAS           {library['internal_api']} {library.get('version')}, "
+            f"kernel {kernel}, {library['num_threads']} threads"
+        )
+        lines.append(f"               {library['filepath']}")
+        better = blas.better_kernel(library, flags)
+        if better is not None:
+            advice.append(
+                f"the BLAS kernel {kernel} leaves AVX-512 unused: set {blas.VARIABLE}={better} "
+                "before Python starts (the backprop command does so by itself)"
+            )
+        if library["num_threads"] > cores:
+            advice.append(
+                f"{library['num_threads']} BLAS threads on {cores} cores: set "
+                f"OPENBLAS_NUM_THREADS={cores}"
+            )
+    if not libraries:
+        lines.append("BLAS           none that threadpoolctl knows")
+    for variable in (blas.VARIABLE, *THREAD_VARIABLES):
+        lines.append(f"{variable:<22} {os.environ.get(variable, 'not set')}")
+    lines.append(f"matrix product {_gflops():.0f} GFLOP/s, float32, 1024 x 1024")
+    lines += [f"advice: {line}" for line in advice] or ["all is well: nothing to set"]
+    return "\n".join(lines)
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _vector_width(flags: frozenset[str]) -> str:
+    if flags >= blas.AVX512:
+        return "AVX-512"
+    if "avx2" in flags:
+        return "AVX2"
+    return "SSE" if flags else "vector instructions unknown"
+
+
+def _gflops(n: int = 1024, repeats: int = 5) -> float:
+    """Return the speed of a float32 matrix product, the best of a few."""
+    import numpy as np
+
+    a = np.ones((n, n), np.float32)
+    best = float("inf")
+    for _ in range(repeats):
+        started = time.perf_counter()
+        a @ a
+        best = min(best, time.perf_counter() - started)
+    return 2 * n**3 / best / 1e9

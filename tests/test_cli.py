@@ -1,0 +1,407 @@
+"""The command line: what it writes, what it prints, and one clear line for every mistake."""
+
+import gzip
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import backprop as bp
+from backprop import blas, cli
+from backprop.datasets import read_idx, write_idx
+
+PICTURES = {"cost", "accuracy", "weights", "misclassified", "confusion", "activations", "deltas"}
+
+
+def train(folder, data, *options, sizes="42,8,4"):
+    base = ["train", "--data", str(data), "--sizes", sizes, "--out", str(folder)]
+    return cli.main([*base, "--epochs", "3", "--eta", "0.5", *options])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, idx_folder):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    assert train(folder, idx_folder) == 0
+    return folder
+
+
+def fails(capsys, *arguments, status=2):
+    """Run the command, and return the one line it fails with."""
+    try:
+        got = cli.main([str(argument) for argument in arguments])
+    except SystemExit as exit_:  # argparse
+        got = exit_.code
+    captured = capsys.readouterr()
+    assert got == status
+    assert captured.err.count("\n") == 1
+    assert "error: " in captured.err
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+# -- train -----------------------------------------------------------------------------------
+
+
+def test_train_leaves_a_complete_folder(run, idx_folder):
+    names = {path.name for path in run.iterdir()}
+    files = {"config.json", "checkpoint.npz", "model.npz", "history.csv", "result.json"}
+    assert names == files | {f"{name}.png" for name in PICTURES}
+    for name in PICTURES:
+        assert (run / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    config = json.loads((run / "config.json").read_text())
+    assert config["sizes"] == [42, 8, 4]
+    assert config["eta"] == 0.5
+    history = bp.History.from_csv(run / "history.csv")
+    assert history["epoch"] == [1, 2, 3]
+    result = json.loads((run / "result.json").read_text())
+    assert result["best_validation_accuracy"] == max(history["validation_accuracy"])
+    assert result["seconds_per_epoch"] == sorted(history["seconds"])[1]
+    assert result["seed"] == 0
+    assert str(idx_folder) in result["data_source"]
+    assert result["versions"]["numpy"] == np.__version__
+    assert result["epochs"] == 3
+    assert result["interrupted"] is False
+
+
+def test_the_figures_are_those_of_the_saved_model(run, idx_folder):
+    network = bp.Network.load(run / "model.npz")
+    images = read_idx(idx_folder / "t10k-images-idx3-ubyte.gz")
+    labels = read_idx(idx_folder / "t10k-labels-idx1-ubyte.gz")
+    x = images.reshape(60, 42).T.astype(np.float32) / np.float32(255)
+    right = float((network.predict(x).argmax(axis=0) == labels).mean())
+    result = json.loads((run / "result.json").read_text())
+    assert result["test_accuracy"] == right
+    assert right > 0.5
+
+
+def test_the_split_is_the_book_s(tmp_path, idx_folder, capsys):
+    assert train(tmp_path / "a", idx_folder, "--no-plots") == 0
+    assert "200 training, 40 validation, 60 test examples" in capsys.readouterr().out
+    options = ("--train-size", "100", "--validation-size", "0", "--no-plots")
+    assert train(tmp_path / "b", idx_folder, *options) == 0
+    assert "100 training, 0 validation, 60 test examples" in capsys.readouterr().out
+    result = json.loads((tmp_path / "b" / "result.json").read_text())
+    assert result["best_validation_accuracy"] is None
+
+
+def test_the_same_seed_gives_the_same_model_and_another_does_not(tmp_path, idx_folder):
+    for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
+        assert train(tmp_path / name, idx_folder, "--seed", seed, "--no-plots") == 0
+    theta = {name: bp.Network.load(tmp_path / name / "model.npz").theta for name in "abc"}
+    np.testing.assert_array_equal(theta["a"], theta["b"])
+    assert (theta["a"] != theta["c"]).any()
+
+
+@pytest.mark.parametrize("cost", ["quadratic", "cross-entropy", "softmax", "squared-error",
+                                  "mean-squared-error"])  # fmt: skip
+@pytest.mark.parametrize("activation", ["sigmoid", "relu", "tanh", "gelu"])
+def test_every_cost_trains_with_any_activation(tmp_path, idx_folder, cost, activation):
+    options = ("--cost", cost, "--activation", activation, "--eta", "0.05", "--no-plots",
+               "--lmbda", "0.1", "--init", "glorot_normal")  # fmt: skip
+    assert train(tmp_path / "run", idx_folder, *options) == 0
+    history = bp.History.from_csv(tmp_path / "run" / "history.csv")
+    assert history["training_cost"][-1] < history["training_cost"][0]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"])
+def test_every_optimizer_and_dtype_trains(tmp_path, idx_folder, optimizer):
+    options = ("--optimizer", optimizer, "--eta", "0.01", "--dtype", "float64", "--no-plots")
+    assert train(tmp_path / "run", idx_folder, *options, "--clip-norm", "1") == 0
+    assert bp.Network.load(tmp_path / "run" / "model.npz").dtype == np.float64
+
+
+def test_lmbda_is_the_book_s(tmp_path, idx_folder):
+    assert train(tmp_path / "run", idx_folder, "--lmbda", "8", "--no-plots") == 0
+    network = bp.Network.load(tmp_path / "run" / "model.npz")
+    squares = sum(float(np.square(layer.w, dtype=np.float64).sum()) for layer in network.layers)
+    history = bp.History.from_csv(tmp_path / "run" / "history.csv")
+    assert history["penalty"][-1] == pytest.approx(8 / (2 * 200) * squares, rel=1e-5)
+
+
+def test_without_out_every_run_gets_a_new_folder(tmp_path, idx_folder, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        arguments = ["--data", str(idx_folder), "--sizes", "42,4", "--epochs", "1", "--no-plots"]
+        assert cli.main(["train", *arguments]) == 0
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+def test_patience_ends_a_run_early(tmp_path, idx_folder, capsys):
+    options = ("--eta", "1e-20", "--epochs", "50", "--patience", "2", "--no-plots")
+    assert train(tmp_path / "run", idx_folder, *options) == 0
+    assert "stopped: validation_accuracy has not improved" in capsys.readouterr().out
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["epochs"] == 3
+
+
+def test_a_run_goes_on_to_the_bit(tmp_path, idx_folder):
+    assert train(tmp_path / "whole", idx_folder, "--epochs", "5", "--no-plots") == 0
+    assert train(tmp_path / "parts", idx_folder, "--epochs", "2", "--no-plots") == 0
+    resume = ["train", "--resume", str(tmp_path / "parts"), "--epochs", "5", "--no-plots"]
+    assert cli.main(resume) == 0
+    whole, parts = (bp.Network.load(tmp_path / n / "model.npz") for n in ("whole", "parts"))
+    np.testing.assert_array_equal(whole.theta, parts.theta)
+    assert bp.History.from_csv(tmp_path / "parts" / "history.csv")["epoch"] == [1, 2, 3, 4, 5]
+
+
+def test_divergence_is_one_line_and_the_history_is_kept(tmp_path, idx_folder, capsys):
+    line = fails(capsys, "train", "--data", idx_folder, "--sizes", "42,8,4", "--activation", "relu",
+                 "--cost", "quadratic", "--eta", "1e30", "--out", tmp_path / "run",
+                 status=1)  # fmt: skip
+    assert "epoch 1, minibatch" in line
+    assert "layer" in line
+    assert (tmp_path / "run" / "history.csv").exists()
+
+
+def test_ctrl_c_saves_and_the_run_goes_on_from_there(tmp_path, idx_folder):
+    folder = tmp_path / "run"
+    command = [sys.executable, "-m", "backprop", "train", "--data", str(idx_folder), "--sizes",
+               "42,8,4", "--epochs", "1000000", "--out", str(folder), "--no-plots"]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("epoch"):
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == ""
+    assert f"backprop train --resume {folder}" in out
+    result = json.loads((folder / "result.json").read_text())
+    assert result["interrupted"] is True
+    epochs = result["epochs"] + 2
+    assert cli.main(["train", "--resume", str(folder), "--epochs", str(epochs), "--no-plots"]) == 0
+    assert json.loads((folder / "result.json").read_text())["epochs"] == epochs
+
+
+# -- evaluate, predict, plot -----------------------------------------------------------------
+
+
+def test_evaluate_repeats_the_figures(run, idx_folder, capsys):
+    result = json.loads((run / "result.json").read_text())
+    for model in (run, run / "model.npz"):
+        assert cli.main(["evaluate", str(model), "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["accuracy"] == result["test_accuracy"]
+        assert found["cost"] == result["test_cost"]
+    assert cli.main(["evaluate", str(run), "--data", str(idx_folder)]) == 0
+    assert f"test accuracy {result['test_accuracy']:.2%}" in capsys.readouterr().out
+
+
+def test_predict_prints_a_class_per_image(run, idx_folder, capsys):
+    images = idx_folder / "t10k-images-idx3-ubyte.gz"
+    assert cli.main(["predict", str(run), str(images)]) == 0
+    labels = np.array(capsys.readouterr().out.split(), int)
+    right = (labels == read_idx(idx_folder / "t10k-labels-idx1-ubyte.gz")).mean()
+    assert right == json.loads((run / "result.json").read_text())["test_accuracy"]
+    assert cli.main(["predict", str(run), str(images), "--outputs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    outputs = np.array([line.split() for line in lines], float)
+    assert outputs.shape == (60, 4)
+    np.testing.assert_array_equal(outputs.argmax(axis=1), labels)
+
+
+def test_plot_draws_a_run_again(run, tmp_path, capsys):
+    assert cli.main(["plot", str(run), "--out", str(tmp_path / "pictures")]) == 0
+    assert {path.stem for path in (tmp_path / "pictures").iterdir()} == PICTURES
+
+
+# -- data, doctor ----------------------------------------------------------------------------
+
+
+def test_data_where_tells_the_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("BACKPROP_DATA", str(tmp_path / "home"))
+    assert cli.main(["data", "where"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'home'}\n"
+
+
+def test_doctor_tells_versions_kernel_and_threads(capsys):
+    assert cli.main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    for expected in (f"numpy {np.__version__}", "processor", "BLAS", "threads", "GFLOP/s"):
+        assert expected in out
+
+
+AVX512 = frozenset({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx2"})
+
+
+@pytest.mark.parametrize(
+    ("architecture", "flags", "expected"),
+    [
+        ("Haswell", AVX512, "SkylakeX"),
+        ("Zen", AVX512, "SkylakeX"),
+        ("SkylakeX", AVX512, None),
+        ("SapphireRapids", AVX512, None),
+        ("Haswell", frozenset({"avx2"}), None),
+        ("Haswell", AVX512 - {"avx512vl"}, None),
+    ],
+)
+def test_a_better_kernel_is_seen(architecture, flags, expected):
+    library = {"internal_api": "openblas", "architecture": architecture}
+    assert blas.better_kernel(library, flags) == expected
+    assert blas.better_kernel({"internal_api": "mkl"}, flags) is None
+
+
+def test_the_command_starts_again_with_a_better_kernel(monkeypatch):
+    calls = []
+    monkeypatch.setattr(blas, "environment_for_this_machine", lambda: {blas.VARIABLE: "SkylakeX"})
+    monkeypatch.setattr(os, "execve", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(cli, "main", lambda: 0)
+    monkeypatch.setattr(sys, "argv", ["backprop", "data", "where"])
+    with pytest.raises(SystemExit):
+        cli.entry()
+    assert calls[0][1] == [sys.executable, "-m", "backprop", "data", "where"]
+    assert calls[0][2][blas.VARIABLE] == "SkylakeX"
+
+
+def test_a_kernel_chosen_by_hand_is_left_alone(monkeypatch):
+    monkeypatch.setenv(blas.VARIABLE, "Haswell")
+    assert blas.environment_for_this_machine() == {}
+
+
+# -- mistakes --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--sizes", "42"], "at least two positive whole numbers such as 784,30,10, got '42'"),
+        (["--sizes", "42,0,4"], "at least two positive whole numbers"),
+        (["--sizes", "42,-8,4"], "at least two positive whole numbers"),
+        (["--sizes", "a,b"], "at least two positive whole numbers"),
+        (["--sizes", "784,8,4"], "takes 784 numbers, but the images of tiny"),
+        (["--sizes", "42,8,3"], "has 3 outputs, but the labels of tiny"),
+        (["--eta", "0"], "--eta: expected a positive number, got '0'"),
+        (["--eta", "nan"], "--eta: expected a positive number"),
+        (["--eta", "fast"], "--eta: expected a positive number"),
+        (["--lmbda", "-1"], "--lmbda: expected a number from 0 up"),
+        (["--batch-size", "0"], "--batch-size: expected a positive whole number, got '0'"),
+        (["--epochs", "1.5"], "--epochs: expected a positive whole number"),
+        (["--seed", "-1"], "--seed: expected a whole number from 0 up"),
+        (["--train-size", "300"], "240 training examples: not enough for 300"),
+        (["--validation-size", "240"], "not enough for 0 to train on"),
+        (["--cost", "cubic"], "--cost: invalid choice: 'cubic'"),
+        (["--activation", "sigmoit"], "unknown activation 'sigmoit': choose from"),
+        (["--cost", "softmax", "--output-activation", "relu"], "use Softmax()"),
+        (["--optimizer", "sdg"], "--optimizer: invalid choice"),
+        (["--init", "random"], "--init: invalid choice"),
+        (["--dtype", "float16"], "--dtype: invalid choice"),
+        (["--validation-size", "0", "--patience", "2"], "--patience needs validation data"),
+        (["--data", "no/such/folder"], "no/such/folder"),
+        (["--colour", "red"], "unrecognized arguments: --colour red"),
+    ],
+)
+def test_a_bad_option_is_one_line_and_leaves_nothing(
+    tmp_path, idx_folder, capsys, options, expected
+):
+    folder = tmp_path / "run"
+    data = shutil.copytree(idx_folder, tmp_path / "tiny")
+    arguments = ["train", "--data", data, "--sizes", "42,8,4", "--out", folder, *options]
+    assert expected in fails(capsys, *arguments)
+    assert not folder.exists()
+
+
+def test_an_earlier_run_is_never_overwritten(run, idx_folder, capsys):
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    line = fails(capsys, "train", "--data", idx_folder, "--sizes", "42,8,4", "--out", run)
+    assert "holds a run already" in line
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+def test_resume_takes_no_other_options(run, capsys):
+    line = fails(capsys, "train", "--resume", run, "--eta", "3")
+    assert "takes its options from the run; leave out --eta" in line
+    assert "epoch 3 already, asked for 1" in fails(capsys, "train", "--resume", run, "--epochs", 1)
+
+
+def test_resuming_nothing_is_one_line(tmp_path, capsys):
+    assert "holds no run" in fails(capsys, "train", "--resume", tmp_path)
+
+
+@pytest.mark.parametrize("out", ["/dev/full/run", "/proc/run", "file/run"])
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, idx_folder, capsys, out):
+    (tmp_path / "file").write_text("mine")
+    folder = out if out.startswith("/") else tmp_path / out
+    line = fails(capsys, "train", "--data", idx_folder, "--sizes", "42,8,4", "--out", folder)
+    assert "cannot write" in line
+    assert str(folder) in line
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_disk_that_fills_up_during_training_is_one_line(
+    tmp_path, idx_folder, capsys, monkeypatch
+):
+    folder = tmp_path / "run"
+    written = []
+
+    def fsync(handle, real=os.fsync):
+        written.append(handle)
+        if len(written) > 2:
+            raise OSError(28, "No space left on device")
+        real(handle)
+
+    monkeypatch.setattr("os.fsync", fsync)
+    line = fails(capsys, "train", "--data", idx_folder, "--sizes", "42,8,4", "--out", folder)
+    assert "checkpoint.npz: No space left on device" in line
+    monkeypatch.undo()
+    assert sorted(path.name for path in folder.iterdir()) == ["checkpoint.npz", "config.json"]
+    assert cli.main(["train", "--resume", str(folder), "--epochs", "3", "--no-plots"]) == 0
+
+
+@pytest.mark.parametrize("command", ["evaluate", "plot", "predict"])
+def test_a_missing_or_damaged_model_is_one_line(run, tmp_path, idx_folder, capsys, command):
+    more = [idx_folder / "t10k-images-idx3-ubyte.gz"] if command == "predict" else []
+    assert "model.npz" in fails(capsys, command, tmp_path, *more)
+    folder = shutil.copytree(run, tmp_path / "copy")
+    content = (folder / "model.npz").read_bytes()
+    (folder / "model.npz").write_bytes(content[: len(content) // 2])
+    assert "model.npz" in fails(capsys, command, folder, *more)
+
+
+def test_damaged_images_are_one_line(run, tmp_path, idx_folder, capsys):
+    content = (idx_folder / "t10k-images-idx3-ubyte.gz").read_bytes()
+    broken = tmp_path / "broken.gz"
+    broken.write_bytes(content[:-20])
+    assert "broken.gz" in fails(capsys, "predict", run, broken)
+    plain = tmp_path / "truncated"
+    plain.write_bytes(gzip.decompress(content)[:-1])
+    assert "truncated" in fails(capsys, "predict", run, plain)
+    other = tmp_path / "other"
+    write_idx(other, np.zeros((3, 5, 5), np.uint8))
+    assert "takes 42 numbers" in fails(capsys, "predict", run, other)
+
+
+def test_a_damaged_configuration_is_one_line(run, tmp_path, capsys):
+    folder = shutil.copytree(run, tmp_path / "copy")
+    for text in ("{", "[]", '{"colour": 1}', '{"sizes": 3}'):
+        (folder / "config.json").write_text(text)
+        assert "config.json is damaged" in fails(capsys, "evaluate", folder)
+
+
+def test_no_command_is_one_line(capsys):
+    assert "COMMAND" in fails(capsys)
+
+
+def test_the_console_script_and_the_module_are_the_same():
+    version = f"backprop {bp.__version__}\n"
+    for command in (["backprop"], [sys.executable, "-m", "backprop"]):
+        path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
+        found = subprocess.run(
+            [*command, "--version"],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PATH": path},
+        )
+        assert found.stdout == version
+
+
+def test_a_reader_that_goes_away_is_no_error(run, idx_folder):
+    images = idx_folder / "t10k-images-idx3-ubyte.gz"
+    command = f"{sys.executable} -m backprop predict {run} {images} --outputs | head -n 1"
+    found = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert found.stderr == ""
+    assert len(found.stdout.splitlines()) == 1
