@@ -1,0 +1,639 @@
+"""Pictures of a training run and of a network: everything matplotlib is here.
+
+Every function draws into one `ax` and returns it. Without one it makes a new figure, which is
+``ax.figure``: in a notebook, end the cell with that. Such figures are not pyplot's; they need no
+screen, no `plt.show` and no `plt.close`, and `save` writes them to a file. The global rcParams
+stay as they are. Labels may stand to the right of an `ax` of yours and above it, so give a figure
+of several panels ``layout="constrained"``.
+
+>>> from backprop import plots
+>>> plots.save(plots.learning_curves(history, "accuracy"), "accuracy.png")
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+from backprop.checks import check_integer
+from backprop.history import History
+from backprop.layers import Layer
+from backprop.metrics import accuracy, predicted_labels, true_labels
+from backprop.network import Network
+from backprop.storage import write_atomically
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Two hues that every kind of colour vision tells apart (Okabe and Ito, 2008).
+BLUE, VERMILLION = "#0072B2", "#D55E00"
+BINS = 80  # of a histogram
+GRID: Any = {"color": "0.9", "linewidth": 0.6}
+
+STYLE: Any = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.titlelocation": "left",
+    "axes.linewidth": 0.8,
+    "pdf.fonttype": 42,  # text stays text
+    "svg.hashsalt": "backprop",  # the same picture gives the same file
+}
+
+# From white, so that an error that never happens is no colour; what has no share in it is grey.
+ERRORS = LinearSegmentedColormap.from_list(
+    "errors", ["white", "#fdd0a2", "#fd8d3c", "#d94801", "#7f2704"]
+).with_extremes(bad="0.9")
+
+# The formats, and what matplotlib would write into a file of its own accord: its version, the time.
+METADATA: dict[str, dict[str, None]] = {
+    "png": {"Software": None},
+    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+    "svg": {"Creator": None, "Date": None},
+}
+
+
+class _Figure(Figure):
+    """A figure outside pyplot, which a notebook shows all the same."""
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        self.savefig(file, format="png", bbox_inches="tight")
+        return file.getvalue()
+
+
+def _styled(draw: Callable[P, T]) -> Callable[P, T]:
+    """Let `draw` run under `STYLE`, and the global rcParams be afterwards what they were."""
+
+    @functools.wraps(draw)
+    def styled(*args: P.args, **kwargs: P.kwargs) -> T:
+        with matplotlib.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+# -- training --------------------------------------------------------------------------------
+
+
+@_styled
+def learning_curves(
+    history: History, quantity: str = "cost", log: bool = False, ax: Axes | None = None
+) -> Axes:
+    """Draw a quantity against the epoch, for training and validation data.
+
+    The best epoch on the validation data has a ring, and its figures stand beside the curve.
+
+    Parameters
+    ----------
+    history : History
+        With ``epoch`` and at least one of the columns ``training_<quantity>`` and
+        ``validation_<quantity>``; epochs without a (finite) value are passed over.
+    quantity : str
+        "cost", "accuracy", or another metric that the trainer recorded. Accuracies are drawn
+        in percent.
+    log : bool
+        A logarithmic axis; a value of 0 lies below its lower end. For an accuracy it is the
+        error, 100% − accuracy, that is then drawn: it is what spans orders of magnitude.
+    ax : matplotlib.axes.Axes, optional
+
+    Raises
+    ------
+    KeyError
+        If the history has no column ``epoch``.
+    ValueError
+        If it has no value of the quantity, or none that a logarithmic axis could show.
+    """
+    epochs = history["epoch"] if len(history) else []
+    percent = quantity.endswith("accuracy")
+    name = quantity.replace("accuracy", "error") if log else quantity
+    curves = []
+    for data, colour in (("training", BLUE), ("validation", VERMILLION)):
+        values = np.array([record.get(f"{data}_{quantity}") for record in history], dtype=float)
+        if percent:
+            values = 100 * (1 - values if log else values)
+        known = np.isfinite(values)
+        if known.any():
+            curves.append((data, colour, np.array(epochs)[known], values[known]))
+    if not curves or (log and not any((values > 0).any() for *_, values in curves)):
+        raise ValueError(
+            f"no training_{quantity} or validation_{quantity}{' above 0' * log} to draw: "
+            f"the history has {len(history)} epochs of {', '.join(history.columns) or 'nothing'}"
+        )
+
+    ax = _axes(ax, 6, 3.4)
+    notes = []
+    for data, colour, at, values in curves:
+        marker = "." if len(at) <= 20 else ""
+        ax.plot(at, values, color=colour, linewidth=1.5, marker=marker, label=data)
+        note = data
+        if data == "validation":
+            epoch, best = _best(at, values, name)
+            note += f"\nbest {f'{best:.2f}%' if percent else f'{best:.4g}'}\nat epoch {epoch}"
+            if best > 0 or not log:
+                ax.plot(epoch, best, "o", color=colour, mfc="none", ms=8, label="best")
+        notes.append((at[-1], values[-1], note, colour))
+    label = "cost C" if name == "cost" else name.replace("_", " ") + " (%)" * percent
+    _name_axes(ax, "epoch", label)
+    _epoch_axis(ax, epochs)
+    if log:
+        _log_axis(ax, np.concatenate([values for *_, values in curves]))
+    else:
+        ax.ticklabel_format(axis="y", useOffset=False)
+    _end_notes(ax, notes)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(True, **GRID)
+    return ax
+
+
+def _best(epochs: np.ndarray, values: np.ndarray, name: str) -> tuple[int, float]:
+    """Return epoch and value of the best of `values`, the first of equals."""
+    pairs = zip(epochs.tolist(), values.tolist(), strict=True)
+    best = History({"epoch": epoch, name: value} for epoch, value in pairs).best(name)
+    return best["epoch"], best[name]
+
+
+def _epoch_axis(ax: Axes, epochs: list[int]) -> None:
+    """Let the axis be as long as the training, with ticks at whole numbers."""
+    first, last = min(epochs), max(epochs)
+    if first == last:
+        first -= 1
+    margin = 0.02 * (last - first)
+    ax.set_xlim(first - margin, last + margin)
+    ax.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+
+
+def _log_axis(ax: Axes, values: np.ndarray) -> None:
+    """Put plain numbers at powers of ten, at 1, 2, 5, 10, ..., or closer, as the range asks."""
+    ax.set_yscale("log")
+    ratio = values.max() / values[values > 0].min()
+    if ratio < 5:
+        ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+        ax.yaxis.set_minor_locator(NullLocator())
+    else:
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if ratio < 300 else (1,)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _end_notes(ax: Axes, notes: list[tuple[float, float, str, str]]) -> None:
+    """Write beside the end of each curve, but neither over one another nor beyond the axes."""
+    ax.autoscale_view()
+    ends = ax.transData.transform([note[:2] for note in notes])
+    heights = ax.transAxes.inverted().transform(ends)[:, 1]  # as fractions of the axes
+    halves = [10 * (1 + text.count("\n")) / 2 / _points(ax)[1] for _, _, text, _ in notes]
+    upwards = np.argsort(heights, kind="stable")
+    floor, ceiling = 0.0, 1.0
+    for i in upwards:
+        heights[i] = max(heights[i], floor + halves[i])
+        floor = heights[i] + halves[i]
+    for i in upwards[::-1]:
+        heights[i] = min(heights[i], ceiling - halves[i])
+        ceiling = heights[i] - halves[i]
+    for (x, _, text, colour), height in zip(notes, heights, strict=True):
+        _note(ax, text, (x, height), xycoords=ax.get_xaxis_transform(), color=colour)
+
+
+# -- images ----------------------------------------------------------------------------------
+
+
+@_styled
+def weights(
+    layer: Layer | np.ndarray,
+    image_shape: tuple[int, int] | None = None,
+    count: int = 100,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the weights of a layer that looks at images: one image a neuron, in reading order.
+
+    Blue is negative, white 0 and red positive. The scale is symmetric and ends where it holds 99.9%
+    of the weights shown. All is one mosaic, a single image in the axes.
+
+    Parameters
+    ----------
+    layer : Layer or ndarray, n_out×n_in
+        The first layer of a network, or its w.
+    image_shape : (height, width), optional
+        Of the layer's input; a square unless told.
+    count : int
+        How many neurons are shown at most: the first ones.
+    ax : matplotlib.axes.Axes, optional
+
+    Raises
+    ------
+    TypeError
+        If `layer` has no w and is no array of real numbers.
+    ValueError
+        If w is not n_out×n_in or not finite, or the n_in inputs are no image of that shape.
+    """
+    w = layer if isinstance(layer, np.ndarray) else getattr(layer, "w", None)
+    if w is None:
+        raise TypeError(f"expected a layer with weights w, or an array of them, got {layer!r}")
+    _check_real("the weights", w)
+    if w.ndim != 2 or w.size == 0:
+        raise ValueError(f"the weights must have the shape (n_out, n_in), got {w.shape}")
+    shape = _image_shape(w.shape[1], image_shape)
+    shown = w[: check_integer("count", count)]
+    sizes = np.abs(shown)
+    limit = float(np.quantile(sizes, 0.999)) or float(sizes.max()) or 1.0
+
+    columns = _columns(len(shown))
+    gap = max(1, round(0.07 * max(shape)))
+    mosaic = _mosaic(shown.reshape(-1, *shape), columns, gap, gap)[:-gap]
+    width = min(5.6, 1.2 * columns)
+    ax = _axes(ax, width + 0.8, width * mosaic.shape[0] / mosaic.shape[1] + 0.3)
+    image = _imshow(ax, mosaic, "RdBu_r", -limit, limit)
+    _colorbar(ax, image, "weight w", extend="both")
+    if len(shown) < len(w):
+        ax.set_title(f"the first {len(shown):,} of {len(w):,} neurons")
+    return ax
+
+
+@_styled
+def misclassified(
+    images: np.ndarray,
+    a: np.ndarray,
+    labels: Any,
+    count: int = 40,
+    class_names: Sequence[str] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the images that a network gets wrong, the most confident mistakes first.
+
+    Under each stands what the network takes it for and what it is: "4, is 9". The confidence is
+    the output of the predicted class (for a single output, its distance from ½). All is one
+    mosaic, a single image in the axes; where nothing is wrong, the picture says so.
+
+    Parameters
+    ----------
+    images : ndarray, n×N (square images) or H×W×N
+    a : ndarray, K×N
+        The network's outputs.
+    labels : ndarray
+        Class labels, (N,), or targets, K×N.
+    count : int
+        How many are shown at most.
+    class_names : sequence of str, optional
+        Names of the classes; their numbers unless told.
+    ax : matplotlib.axes.Axes, optional
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `images` is not such an array, or the numbers of images, outputs, labels and names do
+        not agree (see also `backprop.metrics`).
+    """
+    share = 1 - accuracy(a, labels)  # checks both
+    predicted, true = predicted_labels(a), true_labels(labels)
+    _check_real("images", images)
+    if images.ndim not in (2, 3) or images.shape[-1] != len(true):
+        raise ValueError(
+            f"images must have the shape (n, {len(true)}) or (H, W, {len(true)}), an image to "
+            f"each column of a, got {images.shape}"
+        )
+    shape = images.shape[:2] if images.ndim == 3 else _image_shape(len(images))
+    names = _names(class_names, max(2, len(a)))
+    check_integer("count", count)
+    wrong = np.flatnonzero(predicted != true)
+    if len(wrong) == 0:
+        ax = _axes(ax, 3.4, 0.7)
+        ax.set_axis_off()
+        text = f"nothing misclassified: all {len(true):,} right"
+        ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes)
+        return ax
+
+    confidence = np.abs(a[0] - 0.5) if len(a) == 1 else a.max(axis=0)
+    shown = wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
+    texts = [f"{names[predicted[i]]}, is {names[true[i]]}" for i in shown]
+    if max(map(len, texts)) > 10:
+        texts = [f"{names[predicted[i]]},\nis {names[true[i]]}" for i in shown]
+    lines = [line for text in texts for line in text.splitlines()]
+
+    across = 8 if len(lines) == len(texts) else 6
+    columns = min(len(shown), across)
+    gap_y = math.ceil((0.08 + 0.2 * len(lines) / len(texts)) * shape[0])
+    gap_x = math.ceil(0.12 * shape[1])
+    tiles = np.moveaxis(images[..., shown].reshape(*shape, -1), -1, 0)
+    mosaic = _mosaic(tiles, columns, gap_y, gap_x)
+    pixel = 6 / across / (shape[1] + gap_x)  # of a new figure, in inches
+    if ax is None:
+        ax = _axes(ax, max(mosaic.shape[1] * pixel, 3), mosaic.shape[0] * pixel + 0.35)
+    else:  # its layout, if it has one, is yet to come and may make it smaller
+        pixel = 0.75 / 72 * min(np.divide(_points(ax), mosaic.shape[::-1]))
+    size = min(8, 72 * pixel * (shape[1] + gap_x) / (0.6 * max(map(len, lines))))
+    _imshow(ax, mosaic, "gray_r", np.nanmin(mosaic), np.nanmax(mosaic))
+    ax.set_anchor("W")
+    for index, text in enumerate(texts):
+        row, column = divmod(index, columns)
+        x = column * (shape[1] + gap_x) + (shape[1] - 1) / 2
+        y = row * (shape[0] + gap_y) + shape[0] - 0.5
+        ax.text(x, y, text, ha="center", va="top", fontsize=size, linespacing=1)
+    title = f"{len(wrong):,} of {len(true):,} wrong ({share:.2%})"
+    if len(shown) < len(wrong):
+        title += f", {len(shown)} shown"
+    ax.set_title(title)
+    return ax
+
+
+def _image_shape(n: int, given: tuple[int, int] | None = None) -> tuple[int, int]:
+    """Return height and width of an image of n pixels, a square unless told."""
+    if given is None:
+        side = math.isqrt(n)
+        if side * side != n:
+            raise ValueError(f"{n} pixels make no square image: give its height and width")
+        return side, side
+    height, width = (check_integer("image_shape", side) for side in given)
+    if height * width != n:
+        raise ValueError(f"image_shape {height}×{width} has {height * width} pixels, expected {n}")
+    return height, width
+
+
+def _columns(n: int) -> int:
+    """Return how many columns lay n tiles out, rather wide than high, with few places empty."""
+    root = math.sqrt(n)
+    candidates = range(math.ceil(root), math.ceil(2.5 * root))
+    return min(candidates, key=lambda columns: (-n % columns, abs(columns - 1.3 * root)))
+
+
+def _mosaic(tiles: np.ndarray, columns: int, gap_y: int, gap_x: int) -> np.ndarray:
+    """Return N×H×W tiles as one image, in rows of `columns`: NaN between them and under each."""
+    n, height, width = tiles.shape
+    rows = -(-n // columns)
+    shape = (rows, columns, height + gap_y, width + gap_x)
+    mosaic = np.full(shape, np.nan, np.result_type(tiles, np.float32))
+    mosaic.reshape(-1, *shape[2:])[:n, :height, :width] = tiles
+    return mosaic.swapaxes(1, 2).reshape(rows * shape[2], columns * shape[3])[:, :-gap_x]
+
+
+# -- classes ---------------------------------------------------------------------------------
+
+
+@_styled
+def confusion(
+    matrix: np.ndarray, class_names: Sequence[str] | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draw a confusion matrix: the counts, and in colour which share of a class goes wrong where.
+
+    The colour of an error is its share of the true class, of its row. The diagonal is grey and
+    has no part in the scale, or the errors would drown.
+
+    Parameters
+    ----------
+    matrix : ndarray of int, K×K
+        A row per true and a column per predicted class, as `metrics.confusion_matrix` has it.
+    class_names : sequence of str, optional
+        Names of the classes; their numbers unless told.
+    ax : matplotlib.axes.Axes, optional
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the matrix is not square, holds anything but counts, or has not as many classes as
+        there are names.
+    """
+    if not isinstance(matrix, np.ndarray) or matrix.dtype.kind not in "iu":
+        got = matrix.dtype if isinstance(matrix, np.ndarray) else type(matrix).__name__
+        raise TypeError(f"a confusion matrix is an array of integers, got {got}")
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"a confusion matrix is square, got the shape {matrix.shape}")
+    if not matrix.any() or matrix.min() < 0:
+        raise ValueError("a confusion matrix holds counts, got negative numbers or only zeros")
+    n, total, right = len(matrix), int(matrix.sum()), int(matrix.trace())
+    names = _names(class_names, n)
+    errors = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    np.fill_diagonal(errors, 0)
+    worst = float(errors.max())
+
+    cell = min(max(4.2 / n, 0.36), 1)
+    margin = 0.4 + 0.07 * max(map(len, names))
+    ax = _axes(ax, n * cell + margin + 0.8, n * cell + margin + 0.2)
+    shown = np.where(np.eye(n, dtype=bool), np.nan, errors)
+    image = _imshow(ax, shown, ERRORS, 0, worst or 1.0)
+    _colorbar(ax, image, "errors, % of the true class")
+    point = min(_points(ax)) / n  # of a cell's side
+    size = min(9, 0.5 * point, point / (0.75 * len(str(matrix.max()))))
+    for (true, predicted), value in np.ndenumerate(matrix):
+        colour = "white" if errors[true, predicted] > 0.6 * worst else "black"
+        style: Any = {"ha": "center", "va": "center", "fontsize": size}
+        ax.text(predicted, true, f"{value}", color=colour if value else "0.65", **style)
+    ax.set_axis_on()
+    ax.set_xticks(range(n), names, rotation=90 if max(map(len, names)) > 3 else 0)
+    ax.set_yticks(range(n), names)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.grid(False)
+    _name_axes(ax, "predicted class", "true class")
+    ax.set_title(f"{right:,} of {total:,} right ({right / total:.2%})")
+    return ax
+
+
+def _names(given: Sequence[str] | None, n: int) -> list[str]:
+    """Return the names of n classes."""
+    names = [str(name) for name in (range(n) if given is None else given)]
+    if len(names) != n:
+        raise ValueError(f"class_names must hold {n} names, got {len(names)}")
+    return names
+
+
+# -- inside the network ----------------------------------------------------------------------
+
+
+@_styled
+def activation_histograms(network: Network, ax: Axes | None = None) -> Axes:
+    """Draw how the activations a of the last training forward are distributed, layer by layer.
+
+    A row is a layer, the lowest on top, each on the scale of its largest bin. Activations of
+    exactly 0 (a ReLU that is off, dropout) would tower above all others: their share stands at
+    the end of the row instead.
+
+    Parameters
+    ----------
+    network : Network
+    ax : matplotlib.axes.Axes, optional
+
+    Raises
+    ------
+    RuntimeError
+        If there was no ``forward(x, training=True)``.
+    """
+    rows = [(i, layer, layer.a) for i, layer in enumerate(network.layers) if layer.a is not None]
+    if not rows:
+        raise RuntimeError("no activations to draw: call network.forward(x, training=True) first")
+    values = [_drawn(a) for _, _, a in rows]
+    edges = np.histogram_bin_edges(np.concatenate(values), BINS)
+    ax = _axes(ax, 6.4, 0.6 * len(rows) + 0.6)
+    for y, row in enumerate(values):
+        counts = np.histogram(row, edges)[0]
+        _ridge(ax, y, counts / max(1, counts.max()), edges, BLUE)
+    ax.set_ylim(len(rows) - 0.9, -0.95)
+    _name_axes(ax, "activation a")
+    _layer_axis(ax, rows)
+    return ax
+
+
+@_styled
+def delta_histograms(network: Network, ax: Axes | None = None) -> Axes:
+    """Draw how the δ = ∂C/∂z of the last backward pass are distributed, layer by layer.
+
+    The axis is the size |δ|, logarithmic, because δ shrinks or grows by factors from layer to
+    layer. The positive δ stand above the line of their layer and the negative hang below it,
+    on the scale of the layer's largest bin. The axis begins where it leaves out a hundredth of
+    the layer that reaches lowest; what is exactly 0 has no place on it, and its share stands at
+    the end of the row. C is a mean over the batch, so 1/B is part of δ. Layers without a weighted
+    input have no δ and no row.
+
+    Parameters
+    ----------
+    network : Network
+    ax : matplotlib.axes.Axes, optional
+
+    Raises
+    ------
+    RuntimeError
+        If there was no `backward` after the last training forward.
+    """
+    layers = enumerate(network.layers)
+    rows = [(i, layer, layer.delta) for i, layer in layers if layer.delta is not None]
+    if not rows:
+        raise RuntimeError(
+            "no δ to draw: call network.forward(x, training=True) and network.backward(y) first"
+        )
+    values = [_drawn(delta) for _, _, delta in rows]
+    sizes = [np.log10(np.abs(row)) for row in values]
+    smallest = min((np.quantile(row, 0.01) for row in sizes if row.size), default=-1)
+    largest = max((row.max() for row in sizes if row.size), default=0)
+    edges = np.histogram_bin_edges([], BINS, (smallest, largest))
+    ax = _axes(ax, 6.4, 0.8 * len(rows) + 0.8)
+    for y, (row, size) in enumerate(zip(values, sizes, strict=True)):
+        above, below = (np.histogram(size[side], edges)[0] for side in (row > 0, row < 0))
+        top = 2 * max(1, above.max(), below.max())
+        _ridge(ax, y, above / top, 10.0**edges, BLUE)
+        _ridge(ax, y, -below / top, 10.0**edges, VERMILLION)
+    ax.set_xscale("log")
+    ax.set_ylim(len(rows) - 0.45, -0.55)
+    _name_axes(ax, "size of the error |δ|")
+    ax.set_title("above the line δ > 0, below it δ < 0")
+    _layer_axis(ax, rows)
+    return ax
+
+
+def _drawn(values: np.ndarray) -> np.ndarray:
+    """Return the numbers that a histogram shows."""
+    return values[np.isfinite(values) & (values != 0)].astype(np.float64)
+
+
+def _ridge(ax: Axes, y: float, heights: np.ndarray, edges: np.ndarray, colour: str) -> None:
+    """Draw one histogram on the line at y, upwards (the axis points down)."""
+    ax.stairs(y - 0.85 * heights, edges, baseline=y, fill=True, color=colour, alpha=0.7)
+
+
+def _layer_axis(ax: Axes, rows: list[tuple[int, Layer, np.ndarray]]) -> None:
+    """Name the layers beside their rows, and what of them is not in the histogram."""
+    for y, (_, _, values) in enumerate(rows):
+        ax.axhline(y, color="0.6", linewidth=0.6, zorder=0)
+        parts = {"zero": np.mean(values == 0), "not finite": np.mean(~np.isfinite(values))}
+        shares = {name: f"{p:.0%}" if p > 0.005 else "<1%" for name, p in parts.items() if p}
+        note = "\n".join(f"{share} {name}" for name, share in shares.items())
+        _note(ax, note, (1, y), xycoords=ax.get_yaxis_transform())
+    ax.set_yticks(range(len(rows)), [f"{index}: {layer}" for index, layer, _ in rows])
+    ax.tick_params(axis="y", length=0)
+    ax.spines[["top", "left", "right"]].set_visible(False)
+    ax.grid(True, axis="x", **GRID)
+    ax.set_axisbelow(True)
+
+
+# -- files -----------------------------------------------------------------------------------
+
+
+@_styled
+def save(ax: Axes, path: str | os.PathLike[str], dpi: float = 150) -> None:
+    """Write the figure of `ax`, whole or not at all; the same picture gives the same bytes.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    path : path
+        Its suffix tells the format: .png, .pdf or .svg.
+    dpi : float
+        Pixels per inch, in a PNG.
+
+    Raises
+    ------
+    ValueError
+        For another suffix.
+    OSError
+        If the file cannot be written; an earlier file of that name is then untouched.
+    """
+    suffix = Path(path).suffix.lower().removeprefix(".")
+    if suffix not in METADATA:
+        raise ValueError(f"a picture is a .png, .pdf or .svg file, got {os.fspath(path)!r}")
+    options: dict[str, Any] = {"format": suffix, "metadata": METADATA[suffix], "dpi": dpi}
+    figure = ax.figure.canvas.figure  # the whole, also where `ax` lies in a subfigure
+    write_atomically(path, lambda file: figure.savefig(file, bbox_inches="tight", **options))
+
+
+# -- drawing ---------------------------------------------------------------------------------
+
+
+def _axes(ax: Axes | None, width: float, height: float) -> Axes:
+    """Return `ax`, or that of a new figure of so many inches, made without pyplot."""
+    if ax is None:
+        figure = _Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        ax = figure.subplots()
+    return ax
+
+
+def _imshow(ax: Axes, pixels: np.ndarray, colours: Any, low: float, high: float) -> AxesImage:
+    """Show `pixels` sharp, NaN left out, without the frame and its ticks."""
+    ax.set_axis_off()
+    return ax.imshow(pixels, colours, vmin=low, vmax=high, interpolation="nearest")
+
+
+def _colorbar(ax: Axes, image: AxesImage, label: str, **style: Any) -> None:
+    """Stand a scale beside the axes, exactly as high as the image."""
+    point = 1 / _points(ax)[0]
+    inset = ax.inset_axes((1 + 10 * point, 0, 10 * point, 1))
+    bar = ax.figure.colorbar(image, cax=inset, **style)
+    bar.outline.set_visible(False)
+    _name_axes(inset, y=label)
+
+
+def _name_axes(ax: Axes, x: str = "", y: str = "") -> None:
+    """Name both axes, and let numbers be a little smaller than names."""
+    ax.set_xlabel(x, fontsize=9)
+    ax.set_ylabel(y, fontsize=9)
+    ax.tick_params(labelsize=8)
+
+
+def _note(ax: Axes, text: str, at: tuple[float, float], **style: Any) -> None:
+    """Write to the right of a point of the axes."""
+    style.update(va="center", fontsize=8, annotation_clip=False)
+    ax.annotate(text, at, (8, 0), textcoords="offset points", **style)
+
+
+def _points(ax: Axes) -> tuple[float, float]:
+    """Return width and height of the axes in points, the unit of font sizes."""
+    box = ax.get_window_extent()
+    return box.width * 72 / ax.figure.dpi, box.height * 72 / ax.figure.dpi
+
+
+def _check_real(name: str, array: Any) -> None:
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
+        got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+        raise TypeError(f"{name} must be an array of real numbers, got {got}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
