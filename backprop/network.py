@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import math
-import os
-import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from backprop import metrics
 from backprop.config import from_config
 from backprop.costs import Cost, as_cost
 from backprop.initializers import Initializer
@@ -27,12 +23,10 @@ from backprop.layers.base import (
     with_batch,
 )
 from backprop.layers.dense import Dense
-from backprop.storage import FileError, read_archive, write_archive
-
-FORMAT = "backprop network 1"
+from backprop.model import Model
 
 
-class Network:
+class Network(Model):
     """Layers in a chain, a^l = layer_l(a^(l-1)), and the cost C of the last one's output.
 
     Building the network checks that the shapes fit all along the chain, gathers the parameters
@@ -72,6 +66,8 @@ class Network:
     Source: Nielsen, *Neural Networks and Deep Learning*, chapters 1 and 2.
     """
 
+    format = "backprop network 1"
+
     def __init__(
         self,
         layers: Sequence[Layer],
@@ -81,13 +77,9 @@ class Network:
     ) -> None:
         self.layers = tuple(layers)
         self._check_layers()
-        self.cost: Cost | None = None if cost is None else as_cost(cost)
-        if self.cost is not None:
-            self.cost.check_activation(self.layers[-1].output_activation)
         self.input_shape = self._find_input_shape(input_shape)
         self.output_shapes = self._chain_shapes()
-        self.dtype = self._common_dtype()
-        self._gather()
+        self._build(self.layers, cost, self.layers[-1])
         if rng is not None:
             self.initialize(rng)
 
@@ -137,53 +129,6 @@ class Network:
 
     # -- the two passes ----------------------------------------------------------------------
 
-    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        """Return the output a^L for the minibatch `x`.
-
-        Parameters
-        ----------
-        x : ndarray, input shape x B
-            One example a column, in the network's dtype, finite.
-        training : bool
-            Let every layer keep its z and a for `backward`. False keeps nothing.
-
-        Raises
-        ------
-        TypeError, ShapeError, ValueError
-            If x is not a floating array of the network's dtype, of another shape (a transposed
-            batch is recognised), or holds NaN or infinity; before any layer has run.
-        """
-        self._check_x(x)
-        _check_finite("x", x)
-        return self._forward(x, training)
-
-    def backward(self, y: np.ndarray, input_gradient: bool = True) -> np.ndarray | None:
-        """Backpropagate from the cost of the last training forward against the targets `y`.
-
-        Starts with BP1: from the cost's delta, below the last sigma, where cost and activation
-        are a canonical pair, else from dC/da. Fills `nabla` and every layer's delta, nabla_w and
-        nabla_b, and returns dC/dx (None if not `input_gradient`).
-
-        Raises
-        ------
-        RuntimeError
-            If there was no ``forward(x, training=True)`` before, or the network has no cost.
-        TypeError, ShapeError, ValueError
-            If y is not a target for the output (see the cost).
-        """
-        cost = self._need_cost()
-        a = self._need_forward()
-        cost.check(a, y)
-        if y.dtype.kind == "f":
-            _check_finite("y", y)
-        return self._backward(y, input_gradient)
-
-    def backpropagate(self, nabla_a: np.ndarray, input_gradient: bool = True) -> np.ndarray | None:
-        """Backpropagate from any upstream gradient dC/da^L, output shape x B; needs no cost."""
-        self._need_forward()
-        self.layers[-1]._check_upstream(nabla_a)
-        return self._backpropagate(len(self.layers) - 1, nabla_a, input_gradient)
-
     def _forward(self, x: np.ndarray, training: bool) -> np.ndarray:
         if training:
             self._ready = False  # a pass that fails half-way leaves nothing to go back from
@@ -194,159 +139,31 @@ class Network:
             self._ready = True
         return a
 
-    def _backward(self, y: np.ndarray, input_gradient: bool) -> np.ndarray | None:
-        return self._backward_from(self._bp1(y), input_gradient)
+    def _forward_below(self, x: np.ndarray) -> np.ndarray:
+        for layer in self.layers[:-1]:
+            x = layer._forward(x, False)
+        return x
 
-    @property
-    def _canonical(self) -> bool:
-        activation = self.layers[-1].output_activation
-        return self.cost is not None and self.cost.is_canonical(activation)
-
-    def _bp1(self, y: np.ndarray) -> np.ndarray:
-        """Return where the backward pass starts: delta^L of a canonical pair, else dC/da^L."""
-        cost, a = self._need_cost(), self.layers[-1].a
-        return cost._delta(a, y) if self._canonical else cost._nabla_a(a, y)
+    def _backpropagate(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
+        return self._go_down(self.layers, nabla_a, input_gradient)
 
     def _backward_from(self, start: np.ndarray, input_gradient: bool) -> np.ndarray | None:
-        """Go down from what `_bp1` returned: below the last sigma, or through it."""
-        top = len(self.layers) - 1
         if not self._canonical:
-            return self._backpropagate(top, start, input_gradient)
-        nabla_a = self.layers[top]._backward_delta(start, input_gradient or top > 0)
-        return self._backpropagate(top - 1, nabla_a, input_gradient)
+            return self._backpropagate(start, input_gradient)
+        *below, last = self.layers
+        nabla_a = last._backward_delta(start, input_gradient or bool(below))
+        return self._go_down(below, nabla_a, input_gradient)
 
-    def _backpropagate(
-        self, top: int, nabla_a: np.ndarray | None, input_gradient: bool
+    def _go_down(
+        self, layers: Sequence[Layer], nabla_a: np.ndarray | None, input_gradient: bool
     ) -> np.ndarray | None:
-        """Take dC/da of layer `top` down to the input."""
-        for index in range(top, -1, -1):
+        """Take dC/da of the last of `layers` down through them, to the input."""
+        for layer in reversed(layers):
             assert nabla_a is not None
-            nabla_a = self.layers[index]._backward(nabla_a, input_gradient or index > 0)
+            nabla_a = layer._backward(nabla_a, input_gradient or layer is not self.layers[0])
         return nabla_a
 
-    def _cost_per_example(self, y: np.ndarray) -> np.ndarray:
-        """Return C_x for the last training forward, from z where the pair is canonical."""
-        last, cost = self.layers[-1], self._need_cost()
-        if self._canonical:
-            return cost._per_example_from_z(last.z, y)
-        return cost._per_example(last.a, y)
-
-    # -- use without training ----------------------------------------------------------------
-
-    def predict(self, x: np.ndarray, batch_size: int = 1000) -> np.ndarray:
-        """Return the outputs for all of `x`, output shape x N, computed in batches.
-
-        Keeps no state, and may be called from several threads.
-
-        Raises
-        ------
-        TypeError, ShapeError, ValueError
-            As `forward`.
-        """
-        self._check_x(x)
-        _check_finite("x", x)
-        outputs = [self._forward(batch, False) for batch in _batches(x, batch_size)]
-        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=-1)
-
-    def evaluate(
-        self,
-        x: np.ndarray,
-        y: np.ndarray,
-        batch_size: int = 1000,
-        metrics: dict[str, Callable[[np.ndarray, np.ndarray], float]] | None = None,
-    ) -> dict[str, float]:
-        """Return ``{"cost": C, ...}`` over all of x and y, computed in batches, keeping no state.
-
-        Parameters
-        ----------
-        x, y : ndarray
-            As `forward` and `backward` take them.
-        metrics : dict of name to function of (a, y), optional
-            Means over the examples; ``{"accuracy": accuracy}`` where the targets are classes,
-            unless told.
-
-        Raises
-        ------
-        TypeError, ShapeError, ValueError
-            As `forward` and `backward`.
-        """
-        self.check_data(x, y)
-        metrics = default_metrics(y) if metrics is None else metrics
-        return self._evaluate(x, y, batch_size, metrics)
-
-    def _evaluate(
-        self, x: np.ndarray, y: np.ndarray, batch_size: int, metrics: dict[str, Callable]
-    ) -> dict[str, float]:
-        cost, last = self._need_cost(), self.layers[-1]
-        totals = dict.fromkeys(("cost", *metrics), 0.0)
-        for batch, targets in zip(_batches(x, batch_size), _batches(y, batch_size), strict=True):
-            a = batch
-            for layer in self.layers[:-1]:
-                a = layer._forward(a, False)
-            if self._canonical:
-                z = last._weighted_input(a)
-                a = last.output_activation.sigma(z)  # type: ignore[union-attr]
-                c = cost._per_example_from_z(z, targets)
-            else:
-                a = last._forward(a, False)
-                c = cost._per_example(a, targets)
-            totals["cost"] += float(c.sum(dtype=np.float64))
-            lost = bool(np.isnan(a).any())  # no metric has a meaning for NaN
-            for name, metric in metrics.items():
-                value = math.nan if lost else float(metric(a, targets))
-                totals[name] += value * a.shape[-1]
-        return {name: total / x.shape[-1] for name, total in totals.items()}
-
-    # -- parameters --------------------------------------------------------------------------
-
-    @property
-    def theta(self) -> np.ndarray:
-        """All parameters, flat, shape (P,). Assigning copies the values in."""
-        return self._theta
-
-    @theta.setter
-    def theta(self, value: Any) -> None:
-        _copy_into(self._theta, value, "theta")
-
-    @property
-    def nabla(self) -> np.ndarray:
-        """dC/dtheta, flat, shape (P,), of the last backward pass."""
-        return self._nabla
-
-    @nabla.setter
-    def nabla(self, value: Any) -> None:
-        _copy_into(self._nabla, value, "nabla")
-
-    @property
-    def output_shape(self) -> Shape:
-        """The shape of the output for one example, without the batch."""
-        return self.output_shapes[-1]
-
-    @property
-    def n_parameters(self) -> int:
-        """How many numbers are learnt: the length of `theta`."""
-        return self._theta.size
-
-    def initialize(self, rng: Seed = None) -> None:
-        """Draw all parameters afresh, layer after layer, from a generator or a seed."""
-        rng = np.random.default_rng(rng)
-        for layer in self.layers:
-            layer.initialize(rng)
-
-    def weight_slices(self) -> list[slice]:
-        """Return where in `theta` the weights lie: what regularisation and decay apply to."""
-        slices, start = [], 0
-        for layer in self.layers:
-            slices += [slice(start + s.start, start + s.stop) for s in layer._weight_slices()]
-            start += layer.n_parameters
-        return slices
-
-    def astype(self, dtype: Any) -> Network:
-        """Return a copy of the network in another dtype."""
-        twin = Network([layer.astype(dtype) for layer in self.layers], self.cost, self.input_shape)
-        twin.dtype = np.dtype(dtype)  # which no layer tells if none has parameters
-        twin._gather()
-        return twin
+    # -- description -------------------------------------------------------------------------
 
     def __getitem__(self, index: int) -> Layer:
         return self.layers[index]
@@ -357,6 +174,18 @@ class Network:
     def __repr__(self) -> str:
         layers = ", ".join(map(repr, self.layers))
         return f"Network([{layers}], {self.cost!r})"
+
+    @property
+    def output_shape(self) -> Shape:
+        """The shape of the output for one example, without the batch."""
+        return self.output_shapes[-1]
+
+    def astype(self, dtype: Any) -> Network:
+        """Return a copy of the network in another dtype."""
+        twin = Network([layer.astype(dtype) for layer in self.layers], self.cost, self.input_shape)
+        twin.dtype = np.dtype(dtype)  # which no layer tells if none has parameters
+        twin._gather()
+        return twin
 
     def summary(self) -> str:
         """Return a table: every layer with the shape of its output and its parameters."""
@@ -375,8 +204,6 @@ class Network:
         end = f"{self.n_parameters:,} parameters, {self.dtype}, {size:.2f} MiB; cost {self.cost!r}"
         return "\n".join([lines[0], rule, *lines[1:], rule, end])
 
-    # -- files -------------------------------------------------------------------------------
-
     def config(self) -> dict[str, Any]:
         """Return a JSON-able description of layers, cost and shapes, without the numbers."""
         return {
@@ -394,81 +221,7 @@ class Network:
         network = cls(layers, cost, config["input_shape"])
         return network if network.dtype == config["dtype"] else network.astype(config["dtype"])
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write architecture and parameters to one file, whole or not at all; never a pickle.
-
-        Raises
-        ------
-        OSError
-            If the file cannot be written; an earlier file of that name is then untouched.
-        """
-        write_archive(path, self.state(), {"format": FORMAT, "network": self.config()})
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Network:
-        """Return the network that `save` wrote; it predicts the same bits.
-
-        Raises
-        ------
-        FileError
-            If the file is damaged or not such a file, or names classes that are not known.
-        OSError
-            If it cannot be opened.
-        """
-        arrays, meta = read_archive(path)
-        if meta.get("format") != FORMAT:
-            raise FileError(f"{path} is not a saved network, but {meta.get('format')!r}")
-        try:
-            network = cls.from_config(meta["network"])
-            network.set_state(arrays)
-        except (KeyError, TypeError, ValueError) as error:
-            raise FileError(f"{path} does not describe a network: {error}") from error
-        return network
-
-    def state(self) -> dict[str, np.ndarray]:
-        """Return copies of all numbers that make up the network: theta."""
-        return {"theta": self._theta.copy()}
-
-    def set_state(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take over what `state` returned.
-
-        Raises
-        ------
-        ValueError
-            If it belongs to another architecture; nothing has changed then.
-        """
-        theta = arrays.get("theta")
-        if theta is None or theta.shape != self._theta.shape or theta.dtype != self.dtype:
-            got = "none" if theta is None else f"{theta.size:,} numbers of {theta.dtype}"
-            raise ValueError(
-                f"theta has {self.n_parameters:,} numbers of {self.dtype}, the state has {got}"
-            )
-        self._theta[...] = theta
-
-    # -- building and checking ---------------------------------------------------------------
-
-    def check_data(self, x: np.ndarray, y: np.ndarray) -> None:
-        """Raise unless x and y are data for this network: types, shapes, counts, finite numbers.
-
-        Raises
-        ------
-        TypeError, ShapeError, ValueError
-            With what was got and what was expected.
-        """
-        self._check_x(x)
-        if not isinstance(y, np.ndarray):
-            raise TypeError(f"y must be a numpy array, got {type(y).__name__}")
-        if y.ndim == 0 or y.shape[-1] != x.shape[-1]:
-            n = y.shape[-1] if y.ndim else "no"
-            raise ShapeError(
-                f"x holds {x.shape[-1]} examples but y has {n} targets: "
-                f"the batch is the last axis of both, got x {x.shape} and y {y.shape}"
-            )
-        _check_finite("x", x)
-        if y.dtype.kind == "f":
-            _check_finite("y", y)
-        outputs = np.broadcast_to(self.dtype.type(0), (*self.output_shape, x.shape[-1]))
-        self._need_cost().check(outputs, y)
+    # -- checks ------------------------------------------------------------------------------
 
     def _check_x(self, x: np.ndarray) -> None:
         check_input("network", x, self.dtype)
@@ -479,36 +232,6 @@ class Network:
             if x.shape[1:] == self.input_shape:
                 hint += ": did you mean np.moveaxis(x, 0, -1)?"
             raise ShapeError(f"network: expected input of shape {expected}, got {x.shape}{hint}")
-
-    def _need_cost(self) -> Cost:
-        if self.cost is None:
-            raise RuntimeError("the network has no cost: give Network one, or use backpropagate")
-        return self.cost
-
-    def _need_forward(self) -> np.ndarray:
-        if not self._ready:
-            raise RuntimeError("network: backward needs a forward(x, training=True) first")
-        return self.layers[-1].a  # type: ignore[no-any-return]
-
-    def _check_layers(self) -> None:
-        if not self.layers:
-            raise ValueError("a network needs at least one layer")
-        seen: dict[int, int] = {}
-        for index, layer in enumerate(self.layers):
-            if not isinstance(layer, Layer):
-                raise TypeError(f"layer {index} is no Layer but {layer!r}")
-            if id(layer) in seen:
-                raise ValueError(
-                    f"layer {index}, {layer}, is the same object as layer {seen[id(layer)]}: "
-                    "make two layers, or use copy.deepcopy"
-                )
-            owner = layer.__dict__.get("_owner")
-            if owner is not None and owner() is not None:
-                raise ValueError(
-                    f"layer {index}, {layer}, belongs to another network, which would lose its "
-                    "parameters: use copy.deepcopy"
-                )
-            seen[id(layer)] = index
 
     def _find_input_shape(self, given: Sequence[int] | None) -> Shape:
         if given is not None:
@@ -535,77 +258,6 @@ class Network:
             shapes.append(shape)
             below = f"layer {index}, {layer}"
         return shapes
-
-    def _common_dtype(self) -> np.dtype:
-        dtypes = {layer.dtype: str(layer) for layer in self.layers if layer.dtype is not None}
-        if len(dtypes) > 1:
-            mixed = " and ".join(f"{dtype} in {layer}" for dtype, layer in dtypes.items())
-            raise TypeError(f"a network has one dtype, got {mixed}")
-        return next(iter(dtypes), np.dtype(np.float32))
-
-    def _gather(self) -> None:
-        """Move all parameters into one vector, and make the layers' arrays views of it."""
-        size = sum(layer.n_parameters for layer in self.layers)
-        self._theta, self._nabla = np.empty(size, self.dtype), np.empty(size, self.dtype)
-        self._ready = False
-        start = 0
-        for layer in self.layers:
-            part = slice(start, start + layer.n_parameters)
-            self._theta[part], self._nabla[part] = layer.theta, layer.nabla
-            layer._bind(self._theta[part], self._nabla[part])
-            layer.__dict__["_owner"] = weakref.ref(self)
-            start = part.stop
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__.copy()
-        del state["_theta"], state["_nabla"]  # the layers bring their parts
-        return state
-
-    def __copy__(self) -> Network:
-        return copy.deepcopy(self)  # a layer belongs to one network
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        ready = self._ready
-        self._gather()
-        self._ready = ready
-
-
-def default_metrics(y: np.ndarray) -> dict[str, Callable[[np.ndarray, np.ndarray], float]]:
-    """Return accuracy where y holds classes (labels, one-hot columns, or one row of 0 and 1)."""
-    if y.dtype.kind in "iu":
-        return {"accuracy": metrics.accuracy}
-    zero_or_one = bool(((y == 0) | (y == 1)).all())
-    if zero_or_one and (len(y) == 1 or bool((y.sum(axis=0) == 1).all())):
-        return {"accuracy": metrics.accuracy}
-    return {}
-
-
-def _batches(x: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    batch_size = check_size("network", "batch_size", batch_size)
-    return [x[..., start : start + batch_size] for start in range(0, x.shape[-1], batch_size)]
-
-
-def _check_finite(name: str, x: np.ndarray) -> None:
-    finite = np.isfinite(x)
-    if not finite.all():
-        index = np.unravel_index(int(np.argmin(finite)), x.shape)
-        place = ", ".join(map(str, index))
-        raise ValueError(
-            f"{name}[{place}] is {x[index]}: {name} must be finite, and holds "
-            f"{int(x.size - finite.sum())} numbers that are not"
-        )
-
-
-def _copy_into(vector: np.ndarray, value: Any, name: str) -> None:
-    array = np.asarray(value)
-    if array is vector:
-        return
-    if array.shape != vector.shape:
-        raise ShapeError(f"{name} has shape {vector.shape}, got {array.shape}")
-    if not np.can_cast(array.dtype, vector.dtype, "same_kind"):
-        raise TypeError(f"{name} is {vector.dtype}, got {array.dtype}")
-    vector[...] = array
 
 
 def _column_text(shape: Shape) -> str:

@@ -62,8 +62,12 @@ def write_text(path: str | os.PathLike[str], text: str) -> Path:
 def write_archive(
     path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]
 ) -> Path:
-    """Write named arrays and a JSON-able description into one .npz file, atomically."""
-    text = np.frombuffer(json.dumps(meta).encode("utf-8"), dtype=np.uint8)
+    """Write named arrays and a JSON-able description into one .npz file, atomically.
+
+    The names are written down as well: damage to a zip file may hide an array that it holds.
+    """
+    description = json.dumps({"arrays": list(arrays), "meta": meta})
+    text = np.frombuffer(description.encode("utf-8"), dtype=np.uint8)
     return write_atomically(path, lambda file: np.savez(file, **{_META: text}, **arrays))  # type: ignore[arg-type]
 
 
@@ -82,9 +86,13 @@ def read_archive(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], d
         try:
             with np.load(file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
-            meta = json.loads(arrays.pop(_META).tobytes().decode("utf-8"))
+            description = json.loads(arrays.pop(_META).tobytes().decode("utf-8"))
+            meta = description["meta"]
+            if description["arrays"] != list(arrays):
+                raise ValueError(f"it holds {list(arrays)}, not {description['arrays']}")
         except Exception as error:  # damage makes zipfile and numpy raise almost anything
-            raise FileError(f"{path} is not a backprop archive, or is damaged: {error}") from error
+            reason = " ".join(str(error).split())  # on one line
+            raise FileError(f"{path} is not a backprop archive, or is damaged: {reason}") from error
     if not isinstance(meta, dict):
         raise FileError(f"{path} is not a backprop archive: its description is not an object")
     return arrays, meta

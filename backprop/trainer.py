@@ -18,7 +18,7 @@ from backprop.callbacks import Callback, ProgressBar
 from backprop.config import by_name
 from backprop.history import History
 from backprop.layers.base import Seed, check_size
-from backprop.network import Network, default_metrics
+from backprop.model import Model, default_metrics
 from backprop.optimizers import Optimizer, clip_by_norm, clip_by_value
 from backprop.regularizers import Regularizer
 from backprop.schedules import Schedule
@@ -39,7 +39,7 @@ class Trainer:
 
     Parameters
     ----------
-    network : Network
+    network : Network or Graph
         With a cost.
     optimizer : Optimizer or str
     batch_size : int
@@ -76,7 +76,7 @@ class Trainer:
 
     def __init__(
         self,
-        network: Network,
+        network: Model,
         optimizer: Optimizer | str = "sgd",
         batch_size: int = 10,
         regularizer: Regularizer | None = None,

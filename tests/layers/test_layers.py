@@ -284,6 +284,16 @@ def test_arguments_are_only_read(case: Case):
 
 
 @every_case
+def test_the_output_is_not_the_input(case: Case):
+    layer, x, _ = case.problem(3)
+    for training in (False, True):
+        a = layer.forward(x, training)
+        assert a is not x
+        # Only a layer that rearranges returns a view, and says so.
+        assert not np.shares_memory(a, x) or isinstance(layer, Reshape)
+
+
+@every_case
 def test_what_a_layer_handed_out_stays(case: Case):
     layer, x, nabla_a = case.problem(3)
 

@@ -1,0 +1,438 @@
+"""What every network is, however its layers are joined: one theta, one nabla, and a cost."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from backprop import metrics
+from backprop.costs import Cost, as_cost
+from backprop.layers.base import Layer, Seed, Shape, ShapeError, check_size
+from backprop.storage import FileError, read_archive, write_archive
+
+
+class Model(ABC):
+    """Layers joined in some way, and the cost C of the output.
+
+    The parameters of all layers are one vector, and every layer's arrays are views of it. A
+    subclass says how the layers are joined, by `_forward_below`, `_forward`, `_backpropagate` and
+    `_backward_from`, and how that is written down, by `config` and `from_config`.
+
+    Attributes
+    ----------
+    layers : tuple of Layer
+    cost : Cost or None
+    theta, nabla : ndarray of shape (P,)
+        All parameters and dC/dtheta: layer after layer, each in the order of its `parameters`.
+    dtype : numpy.dtype
+        float32 or float64, that of every array that goes in or comes out.
+    input_shape, output_shape : tuple of int
+        Without the batch.
+    """
+
+    format: ClassVar[str]
+    layers: tuple[Layer, ...]
+    input_shape: Shape
+
+    def _build(self, layers: Any, cost: Cost | str | None, output_layer: Layer) -> None:
+        """Check the layers and the cost against each other, and gather the parameters."""
+        self.layers = tuple(layers)
+        self._output_layer = output_layer
+        self.cost: Cost | None = None if cost is None else as_cost(cost)
+        if self.cost is not None:
+            self.cost.check_activation(output_layer.output_activation)
+        self.dtype = self._common_dtype()
+        self._gather()
+
+    @property
+    @abstractmethod
+    def output_shape(self) -> Shape:
+        """The shape of the output for one example, without the batch."""
+
+    @abstractmethod
+    def _forward(self, x: np.ndarray, training: bool) -> np.ndarray:
+        """Return the output; in training, let every layer keep its state."""
+
+    @abstractmethod
+    def _forward_below(self, x: np.ndarray) -> np.ndarray:
+        """Return the input of the output layer, keeping no state."""
+
+    @abstractmethod
+    def _backpropagate(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
+        """Go back from dC/da of the output to the input."""
+
+    @abstractmethod
+    def _backward_from(self, start: np.ndarray, input_gradient: bool) -> np.ndarray | None:
+        """Go back from what `_bp1` returned: below the last sigma, or through it."""
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """Return a JSON-able description, without the numbers."""
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Make what `config` described, its parameters freshly drawn."""
+
+    # -- the two passes ----------------------------------------------------------------------
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        """Return the output a^L for the minibatch `x`.
+
+        Parameters
+        ----------
+        x : ndarray, input shape x B
+            One example a column, in the network's dtype, finite.
+        training : bool
+            Let every layer keep its z and a for `backward`. False keeps nothing.
+
+        Raises
+        ------
+        TypeError, ShapeError, ValueError
+            If x is not a floating array of the network's dtype, of another shape (a transposed
+            batch is recognised), or holds NaN or infinity; before any layer has run.
+        """
+        self._check_x(x)
+        _check_finite("x", x)
+        return self._forward(x, training)
+
+    def backward(self, y: np.ndarray, input_gradient: bool = True) -> np.ndarray | None:
+        """Backpropagate from the cost of the last training forward against the targets `y`.
+
+        Starts with BP1: from the cost's delta, below the last sigma, where cost and activation
+        are a canonical pair, else from dC/da. Fills `nabla` and every layer's delta, nabla_w and
+        nabla_b, and returns dC/dx (None if not `input_gradient`).
+
+        Raises
+        ------
+        RuntimeError
+            If there was no ``forward(x, training=True)`` before, or the network has no cost.
+        TypeError, ShapeError, ValueError
+            If y is not a target for the output (see the cost).
+        """
+        cost = self._need_cost()
+        a = self._need_forward()
+        cost.check(a, y)
+        if y.dtype.kind == "f":
+            _check_finite("y", y)
+        return self._backward_from(self._bp1(y), input_gradient)
+
+    def backpropagate(self, nabla_a: np.ndarray, input_gradient: bool = True) -> np.ndarray | None:
+        """Backpropagate from any upstream gradient dC/da^L, output shape x B; needs no cost."""
+        self._need_forward()
+        self._output_layer._check_upstream(nabla_a)
+        return self._backpropagate(nabla_a, input_gradient)
+
+    @property
+    def _canonical(self) -> bool:
+        activation = self._output_layer.output_activation
+        return self.cost is not None and self.cost.is_canonical(activation)
+
+    def _bp1(self, y: np.ndarray) -> np.ndarray:
+        """Return where the backward pass starts: delta^L of a canonical pair, else dC/da^L."""
+        cost, a = self._need_cost(), self._output_layer.a
+        return cost._delta(a, y) if self._canonical else cost._nabla_a(a, y)
+
+    def _cost_per_example(self, y: np.ndarray) -> np.ndarray:
+        """Return C_x for the last training forward, from z where the pair is canonical."""
+        last, cost = self._output_layer, self._need_cost()
+        if self._canonical:
+            return cost._per_example_from_z(last.z, y)
+        return cost._per_example(last.a, y)
+
+    # -- use without training ----------------------------------------------------------------
+
+    def predict(self, x: np.ndarray, batch_size: int = 1000) -> np.ndarray:
+        """Return the outputs for all of `x`, output shape x N, computed in batches.
+
+        Keeps no state, and may be called from several threads.
+
+        Raises
+        ------
+        TypeError, ShapeError, ValueError
+            As `forward`.
+        """
+        self._check_x(x)
+        _check_finite("x", x)
+        outputs = [self._forward(batch, False) for batch in _batches(x, batch_size)]
+        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=-1)
+
+    def evaluate(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        batch_size: int = 1000,
+        metrics: dict[str, Callable[[np.ndarray, np.ndarray], float]] | None = None,
+    ) -> dict[str, float]:
+        """Return ``{"cost": C, ...}`` over all of x and y, computed in batches, keeping no state.
+
+        Parameters
+        ----------
+        x, y : ndarray
+            As `forward` and `backward` take them.
+        metrics : dict of name to function of (a, y), optional
+            Means over the examples; ``{"accuracy": accuracy}`` where the targets are classes,
+            unless told.
+
+        Raises
+        ------
+        TypeError, ShapeError, ValueError
+            As `forward` and `backward`.
+        """
+        self.check_data(x, y)
+        metrics = default_metrics(y) if metrics is None else metrics
+        return self._evaluate(x, y, batch_size, metrics)
+
+    def _evaluate(
+        self, x: np.ndarray, y: np.ndarray, batch_size: int, metrics: dict[str, Callable]
+    ) -> dict[str, float]:
+        totals = dict.fromkeys(("cost", *metrics), 0.0)
+        for batch, targets in zip(_batches(x, batch_size), _batches(y, batch_size), strict=True):
+            a, c = self._output_and_cost(batch, targets)
+            totals["cost"] += float(c.sum(dtype=np.float64))
+            lost = bool(np.isnan(a).any())  # no metric has a meaning for NaN
+            for name, metric in metrics.items():
+                value = math.nan if lost else float(metric(a, targets))
+                totals[name] += value * a.shape[-1]
+        return {name: total / x.shape[-1] for name, total in totals.items()}
+
+    def _output_and_cost(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return a^L and C_x of every example, keeping no state; from z of a canonical pair."""
+        cost, last = self._need_cost(), self._output_layer
+        below = self._forward_below(x)
+        if not self._canonical:
+            a = last._forward(below, False)
+            return a, cost._per_example(a, y)
+        z = last._weighted_input(below)
+        a = last.output_activation.sigma(z)  # type: ignore[union-attr]
+        return a, cost._per_example_from_z(z, y)
+
+    # -- parameters --------------------------------------------------------------------------
+
+    @property
+    def theta(self) -> np.ndarray:
+        """All parameters, flat, shape (P,). Assigning copies the values in."""
+        return self._theta
+
+    @theta.setter
+    def theta(self, value: Any) -> None:
+        _copy_into(self._theta, value, "theta")
+
+    @property
+    def nabla(self) -> np.ndarray:
+        """dC/dtheta, flat, shape (P,), of the last backward pass."""
+        return self._nabla
+
+    @nabla.setter
+    def nabla(self, value: Any) -> None:
+        _copy_into(self._nabla, value, "nabla")
+
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers are learnt: the length of `theta`."""
+        return self._theta.size
+
+    def initialize(self, rng: Seed = None) -> None:
+        """Draw all parameters afresh, layer after layer, from a generator or a seed."""
+        rng = np.random.default_rng(rng)
+        for layer in self.layers:
+            layer.initialize(rng)
+
+    def weight_slices(self) -> list[slice]:
+        """Return where in `theta` the weights lie: what regularisation and decay apply to."""
+        slices, start = [], 0
+        for layer in self.layers:
+            slices += [slice(start + s.start, start + s.stop) for s in layer._weight_slices()]
+            start += layer.n_parameters
+        return slices
+
+    # -- files -------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write architecture and parameters to one file, whole or not at all; never a pickle.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; an earlier file of that name is then untouched.
+        """
+        write_archive(path, self.state(), {"format": self.format, "network": self.config()})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Any:
+        """Return the network that `save` wrote; it predicts the same bits.
+
+        Raises
+        ------
+        FileError
+            If the file is damaged or not such a file, or names classes that are not known.
+        OSError
+            If it cannot be opened.
+        """
+        arrays, meta = read_archive(path)
+        if meta.get("format") != cls.format:
+            raise FileError(
+                f"{path} is not a saved {cls.__name__.lower()}, but {meta.get('format')!r}"
+            )
+        try:
+            network = cls.from_config(meta["network"])
+            network.set_state(arrays)
+        except (KeyError, TypeError, ValueError) as error:
+            raise FileError(f"{path} does not describe a network: {error}") from error
+        return network
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return copies of all numbers that make up the network: theta."""
+        return {"theta": self._theta.copy()}
+
+    def set_state(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take over what `state` returned.
+
+        Raises
+        ------
+        ValueError
+            If it belongs to another architecture; nothing has changed then.
+        """
+        theta = arrays.get("theta")
+        if theta is None or theta.shape != self._theta.shape or theta.dtype != self.dtype:
+            got = "none" if theta is None else f"{theta.size:,} numbers of {theta.dtype}"
+            raise ValueError(
+                f"theta has {self.n_parameters:,} numbers of {self.dtype}, the state has {got}"
+            )
+        self._theta[...] = theta
+
+    # -- checks ------------------------------------------------------------------------------
+
+    def check_data(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Raise unless x and y are data for this network: types, shapes, counts, finite numbers.
+
+        Raises
+        ------
+        TypeError, ShapeError, ValueError
+            With what was got and what was expected.
+        """
+        self._check_x(x)
+        if not isinstance(y, np.ndarray):
+            raise TypeError(f"y must be a numpy array, got {type(y).__name__}")
+        if y.ndim == 0 or y.shape[-1] != x.shape[-1]:
+            n = y.shape[-1] if y.ndim else "no"
+            raise ShapeError(
+                f"x holds {x.shape[-1]} examples but y has {n} targets: "
+                f"the batch is the last axis of both, got x {x.shape} and y {y.shape}"
+            )
+        _check_finite("x", x)
+        if y.dtype.kind == "f":
+            _check_finite("y", y)
+        outputs = np.broadcast_to(self.dtype.type(0), (*self.output_shape, x.shape[-1]))
+        self._need_cost().check(outputs, y)
+
+    def _check_x(self, x: np.ndarray) -> None:
+        raise NotImplementedError
+
+    def _need_cost(self) -> Cost:
+        if self.cost is None:
+            raise RuntimeError("the network has no cost: give Network one, or use backpropagate")
+        return self.cost
+
+    def _need_forward(self) -> np.ndarray:
+        if not self._ready:
+            raise RuntimeError("network: backward needs a forward(x, training=True) first")
+        return self._output_layer.a  # type: ignore[no-any-return]
+
+    def _check_layers(self) -> None:
+        if not self.layers:
+            raise ValueError("a network needs at least one layer")
+        seen: dict[int, int] = {}
+        for index, layer in enumerate(self.layers):
+            if not isinstance(layer, Layer):
+                raise TypeError(f"layer {index} is no Layer but {layer!r}")
+            if id(layer) in seen:
+                raise ValueError(
+                    f"layer {index}, {layer}, is the same object as layer {seen[id(layer)]}: "
+                    "make two layers, or use copy.deepcopy"
+                )
+            owner = layer.__dict__.get("_owner")
+            if owner is not None and owner() is not None:
+                raise ValueError(
+                    f"layer {index}, {layer}, belongs to another network, which would lose its "
+                    "parameters: use copy.deepcopy"
+                )
+            seen[id(layer)] = index
+
+    def _common_dtype(self) -> np.dtype:
+        dtypes = {layer.dtype: str(layer) for layer in self.layers if layer.dtype is not None}
+        if len(dtypes) > 1:
+            mixed = " and ".join(f"{dtype} in {layer}" for dtype, layer in dtypes.items())
+            raise TypeError(f"a network has one dtype, got {mixed}")
+        return next(iter(dtypes), np.dtype(np.float32))
+
+    def _gather(self) -> None:
+        """Move all parameters into one vector, and make the layers' arrays views of it."""
+        size = sum(layer.n_parameters for layer in self.layers)
+        self._theta, self._nabla = np.empty(size, self.dtype), np.empty(size, self.dtype)
+        self._ready = False
+        start = 0
+        for layer in self.layers:
+            part = slice(start, start + layer.n_parameters)
+            self._theta[part], self._nabla[part] = layer.theta, layer.nabla
+            layer._bind(self._theta[part], self._nabla[part])
+            layer.__dict__["_owner"] = weakref.ref(self)
+            start = part.stop
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        del state["_theta"], state["_nabla"]  # the layers bring their parts
+        return state
+
+    def __copy__(self) -> Any:
+        return copy.deepcopy(self)  # a layer belongs to one network
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        ready = self._ready
+        self._gather()
+        self._ready = ready
+
+
+def default_metrics(y: np.ndarray) -> dict[str, Callable[[np.ndarray, np.ndarray], float]]:
+    """Return accuracy where y holds classes (labels, one-hot columns, or one row of 0 and 1)."""
+    if y.dtype.kind in "iu":
+        return {"accuracy": metrics.accuracy}
+    zero_or_one = bool(((y == 0) | (y == 1)).all())
+    if zero_or_one and (len(y) == 1 or bool((y.sum(axis=0) == 1).all())):
+        return {"accuracy": metrics.accuracy}
+    return {}
+
+
+def _batches(x: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    batch_size = check_size("network", "batch_size", batch_size)
+    return [x[..., start : start + batch_size] for start in range(0, x.shape[-1], batch_size)]
+
+
+def _check_finite(name: str, x: np.ndarray) -> None:
+    finite = np.isfinite(x)
+    if not finite.all():
+        index = np.unravel_index(int(np.argmin(finite)), x.shape)
+        place = ", ".join(map(str, index))
+        raise ValueError(
+            f"{name}[{place}] is {x[index]}: {name} must be finite, and holds "
+            f"{int(x.size - finite.sum())} numbers that are not"
+        )
+
+
+def _copy_into(vector: np.ndarray, value: Any, name: str) -> None:
+    array = np.asarray(value)
+    if array is vector:
+        return
+    if array.shape != vector.shape:
+        raise ShapeError(f"{name} has shape {vector.shape}, got {array.shape}")
+    if not np.can_cast(array.dtype, vector.dtype, "same_kind"):
+        raise TypeError(f"{name} is {vector.dtype}, got {array.dtype}")
+    vector[...] = array
