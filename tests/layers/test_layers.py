@@ -30,6 +30,7 @@ from backprop.layers import (
 from tests.cases import (
     CASES,
     Case,
+    Scale,
     activations,
     assert_gradients,
     assert_unchanged,
@@ -540,35 +541,6 @@ def test_repr(layer: Layer, text: str):
 # -- writing a layer of one's own --------------------------------------------------------------
 
 
-class Scale(Layer):
-    """The example of `Layer`'s docstring, completed: every feature times its own factor."""
-
-    g, nabla_g = Parameter(regularized=True), Gradient()
-
-    def __init__(self, n, dtype="float32"):
-        self.n = n
-        self._allocate(dtype, g=(n, 1))
-        self.initialize()
-
-    def initialize(self, rng=None):
-        self.g = np.ones((self.n, 1))
-
-    def output_shape(self, input_shape):
-        if input_shape != (self.n,):
-            raise self._shape_error((self.n,), input_shape)
-        return input_shape
-
-    def _forward(self, a_prev, training):
-        a = self.g * a_prev
-        if training:
-            self.a_prev, self.a = a_prev, a
-        return a
-
-    def _backward(self, nabla_a, input_gradient):
-        np.sum(nabla_a * self.a_prev, axis=1, keepdims=True, out=self.nabla_g)
-        return self.g * nabla_a if input_gradient else None
-
-
 def test_a_layer_of_ones_own():
     rng = np.random.default_rng(0)
     layer = Scale(3, "float64")
@@ -578,7 +550,7 @@ def test_a_layer_of_ones_own():
     with pytest.raises(ShapeError, match=r"expected input of shape \(3, B\), got \(2, 4\)"):
         layer.forward(np.zeros((2, 4)))
     twin = from_config(layer.config())
-    assert layer.config() == {"class": f"{__name__}:Scale", "n": 3, "dtype": "float64"}
+    assert layer.config() == {"class": "tests.cases:Scale", "n": 3, "dtype": "float64"}
     assert twin.config() == layer.config()
 
 

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import backprop
+from backprop.config import Configurable, by_name, from_config
+from backprop.layers import Dense, Dropout, Layer, LeakyReLU, Reshape
+
+
+class Part(Configurable):
+    """A class of somebody else's, with arguments of every kind there is."""
+
+    def __init__(
+        self, n, scale=1.0, name="", on=False, nothing=None, shape=(1,), inner=None, rng=0
+    ):
+        self.n = n
+        self.scale = scale
+        self.name = name
+        self.on = on
+        self.nothing = nothing
+        self.shape = tuple(shape)
+        self.inner = inner
+        self.rng = rng
+
+
+class Bare(Configurable):
+    pass
+
+
+def test_every_argument_is_described_but_the_random_state():
+    part = Part(3, 0.5, "a", True, None, (2, 4), Bare(), rng=7)
+    description = {
+        "class": f"{__name__}:Part",
+        "n": 3,
+        "scale": 0.5,
+        "name": "a",
+        "on": True,
+        "nothing": None,
+        "shape": [2, 4],
+        "inner": {"class": f"{__name__}:Bare"},
+    }
+    assert part.config() == description
+    twin = from_config(json.loads(json.dumps(description)))
+    assert type(twin) is Part
+    assert type(twin.inner) is Bare
+    assert twin.shape == (2, 4)
+    assert twin.rng == 0
+    assert twin.config() == description
+
+
+def test_numpy_numbers_become_plain():
+    part = Part(np.int64(3), np.float32(0.5), on=np.bool_(True), nothing=np.dtype("float64"))
+    config = part.config()
+    assert [type(config[k]) for k in ("n", "scale", "on", "nothing")] == [int, float, bool, str]
+    json.dumps(config)
+
+
+def test_what_is_no_plain_data_is_refused():
+    for value in (np.ones(3), {1, 2}, len, object()):
+        with pytest.raises(TypeError, match=r"^cannot describe .* as plain data$"):
+            Part(value).config()
+
+
+def test_repr_shows_what_differs_from_the_defaults():
+    assert repr(Part(3)) == "Part(n=3)"
+    assert repr(Part(3, scale=2.0, inner=Bare())) == "Part(n=3, scale=2.0, inner=Bare())"
+    assert repr(Bare()) == "Bare()"
+
+
+def test_classes_of_the_package_go_by_their_bare_name():
+    assert Dropout(0.5).config() == {"class": "Dropout", "p": 0.5}
+    assert Dense(3, 2, LeakyReLU(0.2), dtype="float64").config() == {
+        "class": "Dense",
+        "n_in": 3,
+        "n_out": 2,
+        "activation": {"class": "LeakyReLU", "slope": 0.2},
+        "w_init": {"class": "Nielsen"},
+        "b_init": {"class": "Normal", "mean": 0.0, "std": 1.0},
+        "dtype": "float64",
+    }
+    assert from_config({"class": "Reshape", "shape": [2, -1]}).shape == (2, -1)
+
+
+def test_no_two_classes_share_a_name():
+    def subclasses(cls):
+        for sub in cls.__subclasses__():
+            yield sub
+            yield from subclasses(sub)
+
+    ours = {cls for cls in subclasses(Configurable) if cls.__module__.split(".")[0] == "backprop"}
+    assert {Dense, Reshape, Layer, backprop.SGD, backprop.L2} <= ours
+    for cls in ours:
+        assert Configurable._registry[cls.__qualname__] is cls
+
+
+def test_a_class_elsewhere_cannot_take_a_name_of_the_package():
+    class Dropout(Configurable):
+        pass
+
+    assert Dropout().config()["class"].startswith(f"{__name__}:")
+    assert type(from_config({"class": "Dropout", "p": 0.25})) is backprop.Dropout
+
+
+@pytest.mark.parametrize("description", [None, [], "Dense", {}, {"class": 3}, {"n": 3}])
+def test_no_description(description):
+    with pytest.raises(ValueError, match=r"^not a description of an object: "):
+        from_config(description)
+
+
+def test_unknown_classes_and_arguments():
+    for name in ("Dens", "dense", "numpy:ndarray", "os:system", "builtins:eval", "__main__:Dense"):
+        with pytest.raises(ValueError, match=rf"^unknown class '{name}': import the module that"):
+            from_config({"class": name})
+    with pytest.raises(ValueError, match=r"^Dropout takes no argument q, r$"):
+        from_config({"class": "Dropout", "r": 1, "q": 0.5, "p": 0.5})
+    with pytest.raises(ValueError, match=r"^Dropout takes no argument rng$"):
+        from_config({"class": "Dropout", "rng": 0})
+    with pytest.raises(ValueError, match=rf"^{__name__}:Bare takes no argument n$"):
+        from_config({"class": f"{__name__}:Bare", "n": 1})
+    with pytest.raises(ValueError, match="unknown class 'Nothing'"):  # however deep
+        from_config({"class": "Reshape", "shape": [{"class": "Nothing"}]})
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'n'"):
+        from_config({"class": f"{__name__}:Part"})
+
+
+class Kind(Configurable):
+    pass
+
+
+class FirstSort(Kind):
+    pass
+
+
+class SecondSort(FirstSort):
+    pass
+
+
+class _Hidden(Kind):
+    pass
+
+
+@pytest.mark.parametrize("name", ["SecondSort", "second_sort", "second-sort", "secondsort"])
+def test_by_name(name: str):
+    assert type(by_name(Kind, name)) is SecondSort
+
+
+@pytest.mark.parametrize("name", ["third", "", "Kind", "hidden", "_Hidden", "second sort"])
+def test_by_name_lists_the_names_there_are(name: str):
+    with pytest.raises(
+        ValueError, match=rf"^unknown kind '{name}': choose from FirstSort, SecondSort$"
+    ):
+        by_name(Kind, name)

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from backprop.history import History
+from backprop.storage import FileError
+
+RECORDS = [
+    {"epoch": 1, "seconds": 0.25, "training_cost": 1 / 3, "validation_accuracy": 0.9},
+    {"epoch": 2, "seconds": 0.2, "training_cost": 1e-17, "validation_accuracy": 0.95},
+    {"epoch": 3, "seconds": 0.5, "training_cost": 0.1 + 0.2, "validation_accuracy": 0.95},
+]
+
+
+def test_a_list_of_records():
+    history = History(RECORDS)
+    assert len(history) == 3
+    assert list(history) == RECORDS == history.records
+    assert history.columns == ["epoch", "seconds", "training_cost", "validation_accuracy"]
+    assert history["epoch"] == [1, 2, 3]
+    assert "seconds" in history
+    assert "hours" not in history
+    assert repr(history) == "History(3 epochs: epoch, seconds, training_cost, validation_accuracy)"
+    with pytest.raises(KeyError, match=r"no column 'hours' in the history, it has \['epoch', "):
+        history["hours"]
+
+
+def test_an_empty_history():
+    history = History()
+    assert (len(history), history.columns, list(history)) == (0, [], [])
+    assert "epoch" not in history
+    with pytest.raises(KeyError, match="no column 'epoch'"):
+        history["epoch"]
+    with pytest.raises(KeyError, match="no column 'epoch'"):
+        history.best("epoch")
+
+
+def test_records_are_copied():
+    record = {"epoch": 1}
+    history = History([record])
+    history.append(record)
+    record["epoch"] = 9
+    assert history["epoch"] == [1, 1]
+
+
+def test_columns_may_begin_later():
+    history = History([{"epoch": 1}])
+    history.append({"epoch": 2, "eta": 0.5})
+    assert history.columns == ["epoch", "eta"]
+    assert history["eta"] == [None, 0.5]
+    assert history.best("eta") == {"epoch": 2, "eta": 0.5}
+
+
+def test_equality():
+    assert History(RECORDS) == History(RECORDS)
+    assert History(RECORDS) != History(RECORDS[:2])
+    assert History(RECORDS) != RECORDS
+
+
+def test_best():
+    history = History(RECORDS)
+    assert history.best("validation_accuracy")["epoch"] == 2  # the first of equals
+    assert history.best("training_cost")["epoch"] == 2
+    assert history.best("seconds")["epoch"] == 2
+    assert history.best("training_cost", largest=True)["epoch"] == 1
+    assert history.best("validation_accuracy", largest=False)["epoch"] == 1
+    with pytest.raises(KeyError, match="no column 'top_5' in the history, it has"):
+        history.best("top_5")
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_nan_is_never_best(place: int):
+    records = [dict(record) for record in RECORDS]
+    records[place]["training_cost"] = records[place]["validation_accuracy"] = math.nan
+    history = History(records)
+    rest = [record for index, record in enumerate(RECORDS) if index != place]
+    assert history.best("training_cost")["epoch"] == History(rest).best("training_cost")["epoch"]
+    accuracy = "validation_accuracy"
+    assert history.best(accuracy)["epoch"] == History(rest).best(accuracy)["epoch"]
+    infinite = History([{"epoch": 1, "cost": math.nan}, {"epoch": 2, "cost": math.inf}])
+    assert math.isnan(History(infinite.records[:1]).best("cost")["cost"])
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_files_keep_every_digit(kind: str, tmp_path):
+    path = tmp_path / "folder" / f"history.{kind}"
+    history = History(RECORDS)
+    getattr(history, f"to_{kind}")(path)
+    twin = getattr(History, f"from_{kind}")(path)
+    assert twin == history
+    assert [type(value) for value in twin.records[0].values()] == [int, float, float, float]
+    history.append({"epoch": 4, "extra": -5e-324, "training_cost": math.inf})
+    getattr(history, f"to_{kind}")(path)
+    assert getattr(History, f"from_{kind}")(path) == history
+    History().records  # noqa: B018 - an empty one is a file as well
+    getattr(History(), f"to_{kind}")(path)
+    assert getattr(History, f"from_{kind}")(path) == History()
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_nan_survives(kind: str, tmp_path):
+    path = tmp_path / "history"
+    getattr(History([{"epoch": 1, "cost": math.nan}]), f"to_{kind}")(path)
+    assert math.isnan(getattr(History, f"from_{kind}")(path)["cost"][0])
+
+
+def test_csv_and_json_as_text(tmp_path):
+    history = History([{"epoch": 1, "cost": 0.5}, {"epoch": 2, "eta": 3.0}])
+    history.to_csv(tmp_path / "csv")
+    assert (tmp_path / "csv").read_text() == "epoch,cost,eta\n1,0.5,\n2,,3.0\n"
+    history.to_json(tmp_path / "json")
+    assert json.loads((tmp_path / "json").read_text()) == history.records
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b"epoch,cost\n1,0.5\n2\n", r", line 3: 1 fields, not 2$"),
+        (b"epoch,cost\n1,0.5,7\n", r", line 2: 3 fields, not 2$"),
+        (b"epoch,cost\n1,cheap\n", r", line 2: could not convert string to float: 'cheap'$"),
+        (b"epoch\n\xff\xfe\n", r" is not a CSV file: "),
+        (b'epoch\n"' + b"1" * 200_000 + b'"\n', r" is not a CSV file: field larger than"),
+    ],
+)
+def test_damaged_csv(content: bytes, match: str, tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=match) as error:
+        History.from_csv(path)
+    assert str(error.value).startswith(str(path))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b"", r" is not JSON: "),
+        (b"[1, 2", r" is not JSON: "),
+        (b'["\xff\xfe"]', r" is not JSON: "),
+        (b'{"epoch": 1}', r" is not a history: expected a list of objects$"),
+        (b"[1, 2]", r" is not a history: expected a list of objects$"),
+    ],
+)
+def test_damaged_json(content: bytes, match: str, tmp_path):
+    path = tmp_path / "history.json"
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=match) as error:
+        History.from_json(path)
+    assert str(error.value).startswith(str(path))
+    assert "\n" not in str(error.value)
+
+
+def test_an_empty_csv_is_an_empty_history(tmp_path):
+    (tmp_path / "history.csv").write_text("")
+    assert History.from_csv(tmp_path / "history.csv") == History()
+
+
+def test_missing_files(tmp_path):
+    for read in (History.from_csv, History.from_json):
+        with pytest.raises(FileNotFoundError):
+            read(tmp_path / "none")
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_a_write_that_fails_leaves_the_earlier_file(kind: str, tmp_path, monkeypatch):
+    path = tmp_path / "history"
+    history = History(RECORDS)
+    write = getattr(history, f"to_{kind}")
+    write(path)
+    before = path.read_bytes()
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    history.append(RECORDS[0])
+    with pytest.raises(OSError, match=r"cannot write .*history: No space left on device$"):
+        write(path)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["history"]
