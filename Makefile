@@ -18,7 +18,7 @@ help:  ## show the targets
 install: $(VENV)/.package  ## create .venv and install the package into it
 
 train: $(VENV)/.package  ## train a network on digits; pictures and figures land under runs/
-	$(BIN)/backprop train --data $(DATA) $(ARGS)
+	$(BIN)/backprop train --data "$(DATA)" $(ARGS)
 
 test: $(VENV)/.test  ## run the tests
 	$(BIN)/python -m pytest $(ARGS)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 from backprop import checkpoint
+from backprop.checks import check_integer
 from backprop.history import History
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ class ProgressBar(Callback):
         if now - self._shown < self.seconds:
             return
         self._shown = now
+        if sys.stderr is None or not sys.stderr.isatty():
+            return
         if self._bar is None:
             self._open(trainer)
         self._bar.n = trainer.step
@@ -71,7 +75,6 @@ class ProgressBar(Callback):
             desc=f"epoch {trainer.epoch + 1}",
             unit="batch",
             leave=False,
-            disable=None,  # unless stderr is a terminal
         )
         epochs = describe_record(trainer.history)
         self._before = f"; epoch {trainer.epoch}: {epochs}" if epochs else ""
@@ -91,7 +94,7 @@ class Checkpoint(Callback):
 
     def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
         self.path = path
-        self.every = every
+        self.every = check_integer("Checkpoint: every", every)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         if trainer.epoch % self.every == 0:
@@ -106,12 +109,16 @@ class EarlyStopping(Callback):
     """Stop when `monitor` has had no better value for `patience` epochs.
 
     Source: the book, chapter 3, "no-improvement-in-n". It looks only at the history, so a resumed
-    run decides as an uninterrupted one.
+    run decides as an uninterrupted one, and one that was stopped stays so.
     """
 
     def __init__(self, patience: int = 10, monitor: str = "validation_accuracy") -> None:
-        self.patience = patience
+        self.patience = check_integer("EarlyStopping: patience", patience)
         self.monitor = monitor
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        if len(trainer.history):
+            self.on_epoch_end(trainer)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         best = trainer.history.best(self.monitor)
@@ -132,18 +139,6 @@ class SaveBest(Callback):
     def on_epoch_end(self, trainer: Trainer) -> None:
         if trainer.history.best(self.monitor)["epoch"] == trainer.epoch:
             trainer.network.save(self.path)
-
-
-class PrintEpochs(Callback):
-    """Print one line per epoch to stdout."""
-
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
-
-    def on_epoch_end(self, trainer: Trainer) -> None:
-        seconds = trainer.history.records[-1]["seconds"]
-        text = f"epoch {trainer.epoch:>{len(str(self.epochs))}}/{self.epochs}"
-        print(f"{text}  {describe_record(trainer.history)}  {seconds:.2f} s", flush=True)
 
 
 def describe_record(history: History) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from backprop.checks import check_integer, check_number
 from backprop.history import History
 from backprop.storage import FileError, read_archive, write_archive
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from backprop.trainer import Trainer
 
 FORMAT = "backprop checkpoint 1"
+_KEYS = {"network", "settings", "eta", "epoch", "step", "seconds", "n_examples", "rng",
+         "epoch_rng", "layer_rngs", "history"}  # fmt: skip
 
 
 def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
@@ -66,17 +69,28 @@ def restore(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     arrays, meta = read_archive(path)
     if meta.get("format") != FORMAT:
         raise FileError(f"{path} is not a checkpoint, but {meta.get('format')!r}")
+    if not _KEYS <= meta.keys():
+        raise FileError(f"{path} is damaged: it lacks {', '.join(sorted(_KEYS - meta.keys()))}")
     _compare(path, "network", meta["network"], trainer.network.config())
     _compare(path, "trainer", meta["settings"], trainer.settings)
     before = trainer.optimizer.get_state()
     theta = trainer.network.theta
     try:
+        eta = check_number("eta", meta["eta"], "[0, inf)")
+        seconds = check_number("seconds", meta["seconds"], "[0, inf)")
+        epoch = check_integer("epoch", meta["epoch"], 0)
+        step = check_integer("step", meta["step"], 0)
+        if meta["n_examples"] is not None:
+            check_integer("n_examples", meta["n_examples"])
+        history = History(meta["history"])
+        if len(history) and history["epoch"] != list(range(1, epoch + 1)):
+            raise ValueError(f"its history does not lead to epoch {epoch}")
         generators = [layer.rng for layer in trainer.network.layers]
         states = [meta["rng"], *(s for s in meta["layer_rngs"] if s is not None)]
         targets = [trainer.rng, *(g for g in generators if g is not None)]
         for state, target in zip(states, targets, strict=True):
             type(target.bit_generator)().state = state  # raises unless it fits
-        history = History(meta["history"])
+        type(trainer.rng.bit_generator)().state = meta["epoch_rng"]
         trainer.optimizer.set_state(_part(arrays, "optimizer/"), theta)
         trainer.network.set_state(_part(arrays, "network/"))
     except (KeyError, TypeError, ValueError) as error:
@@ -84,9 +98,9 @@ def restore(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         raise FileError(f"{path} is damaged: {error}") from error
     for state, target in zip(states, targets, strict=True):
         target.bit_generator.state = state
-    trainer.optimizer.eta = meta["eta"]
-    trainer.epoch, trainer.step = meta["epoch"], meta["step"]
-    trainer.seconds, trainer.n_examples = meta["seconds"], meta["n_examples"]
+    trainer.optimizer.eta = eta
+    trainer.epoch, trainer.step = epoch, step
+    trainer.seconds, trainer.n_examples = seconds, meta["n_examples"]
     trainer._epoch_rng_state = meta["epoch_rng"]
     trainer.history = history
 

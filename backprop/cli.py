@@ -11,7 +11,6 @@ import json
 import math
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -42,13 +41,17 @@ def entry() -> NoReturn:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``backprop`` with these arguments and return the exit status."""
-    from backprop.trainer import DivergenceError
-
-    arguments = _parser().parse_args(argv)
     try:
-        return int(arguments.run(arguments))
-    except DivergenceError as error:
-        return _fail(str(error), 1)
+        from backprop.trainer import DivergenceError
+
+        arguments = _parser().parse_args(argv)
+        try:
+            status = int(arguments.run(arguments))
+            if sys.stdout is not None:  # None where it was closed
+                sys.stdout.flush()
+        except DivergenceError as error:
+            return _fail(str(error), 1)
+        return status
     except BrokenPipeError:  # the reader of our output has gone, as in `backprop ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -62,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _fail(message: str, status: int) -> int:
     line = " ".join(message.split())
-    print(f"backprop: error: {line}", file=sys.stderr)
+    if sys.stderr is not None:  # None where it was closed, and print would take stdout
+        print(f"backprop: error: {line}", file=sys.stderr)
     return status
 
 
@@ -145,20 +149,16 @@ def _train(arguments: argparse.Namespace) -> int:
             )
         config = replace(runs.read_config(arguments.resume), **options)
         return runs.train(config, arguments.resume, resume=True, plots=not arguments.no_plots)
-    config = runs.RunConfig(**options)
-    folder = arguments.out or _new_folder(config)
-    return runs.train(config, folder, plots=not arguments.no_plots)
+    if "data" in options:
+        options["data"] = _data(options["data"])
+    return runs.train(runs.RunConfig(**options), arguments.out, plots=not arguments.no_plots)
 
 
-def _new_folder(config: Any) -> Path:
-    data = Path(config.data).name or "data"
-    sizes = "-".join(map(str, config.sizes))
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{data}-{sizes}"
-    folder, number = Path("runs") / name, 1
-    while folder.exists():
-        number += 1
-        folder = Path("runs") / f"{name}-{number}"
-    return folder
+def _data(name: str) -> str:
+    """Return a folder's name as it will be understood from any other folder."""
+    from backprop import datasets
+
+    return name if name in datasets.NAMES else os.path.abspath(os.path.expanduser(name))
 
 
 # -- evaluate, predict, plot -----------------------------------------------------------------
@@ -172,10 +172,10 @@ def _add_evaluate(commands: Any) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from backprop import datasets, runs
+    from backprop import runs
 
     network, config = _open_model(arguments)
-    source = datasets.load(config.data)
+    source = runs.load_source(config)
     x, y = runs.targets_for(network, source, source.x_test, source.labels_test)
     found = network.evaluate(x, y)
     if arguments.json:
@@ -219,12 +219,10 @@ def _add_plot(commands: Any) -> None:
 
 def _plot(arguments: argparse.Namespace) -> int:
     from backprop import runs
-    from backprop.history import History
 
     network, config = _open_model(arguments)
     folder = _run_folder(arguments.model)
-    csv = folder / "history.csv"
-    history = History.from_csv(csv) if csv.exists() else History()
+    history = runs.read_history(folder)
     for path in runs.draw(
         arguments.out or folder, network, history, runs.make_data(config, network)
     ):
@@ -242,6 +240,8 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 def _open_model(arguments: argparse.Namespace) -> tuple[Any, Any]:
     """Return the network and its run's configuration, with the data that were asked for."""
+    import numpy as np
+
     from backprop import runs
     from backprop.network import Network
 
@@ -250,7 +250,13 @@ def _open_model(arguments: argparse.Namespace) -> tuple[Any, Any]:
     folder = _run_folder(path)
     known = (folder / "config.json").exists()
     config = runs.read_config(folder) if known else runs.RunConfig()
-    return network, config if arguments.data is None else replace(config, data=arguments.data)
+    if arguments.data is not None:
+        config = replace(config, data=_data(arguments.data), data_sha256=None)
+    if network.cost is None:
+        raise ValueError(f"{path} holds a network without a cost")
+    if not np.isfinite(network.theta).all():
+        raise ValueError(f"{path} holds a network whose parameters are not finite")
+    return network, config
 
 
 def _run_folder(model: Path) -> Path:

@@ -7,11 +7,15 @@ pictures. Every file is written whole or not at all.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import math
+import os
 import platform
+import sys
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,7 +24,8 @@ import numpy as np
 
 import backprop
 from backprop import checkpoint, datasets
-from backprop.callbacks import Checkpoint, EarlyStopping, PrintEpochs
+from backprop.callbacks import Callback, Checkpoint, EarlyStopping, describe_record
+from backprop.checks import check_integer, check_number
 from backprop.config import by_name
 from backprop.costs import (
     Cost,
@@ -31,7 +36,9 @@ from backprop.costs import (
     SquaredErrorCost,
 )
 from backprop.history import History
-from backprop.initializers import weights_and_biases
+from backprop.initializers import PAIRS, weights_and_biases
+from backprop.layers.activations import as_activation
+from backprop.layers.dense import Dense
 from backprop.network import Network
 from backprop.optimizers import Optimizer
 from backprop.regularizers import L2
@@ -45,6 +52,7 @@ COSTS: dict[str, type[Cost]] = {
     "squared-error": SquaredErrorCost,
     "mean-squared-error": MeanSquaredErrorCost,
 }
+DTYPES = ("float32", "float64")
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")
 FILES = ("config.json", "checkpoint.npz", "model.npz", "history.csv", "result.json")
 
@@ -70,6 +78,38 @@ class RunConfig:
     dtype: str = "float32"
     clip_norm: float | None = None
     patience: int | None = None
+    data_sha256: str | None = None  # of the data that the run began with
+
+    def __post_init__(self) -> None:
+        """Check every field, with an error that names it: they may come from an edited file."""
+        for name in ("data", "activation"):
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} must be a string, got {getattr(self, name)!r}")
+        for name, choices in (
+            ("cost", COSTS),
+            ("init", PAIRS),
+            ("optimizer", OPTIMIZERS),
+            ("dtype", DTYPES),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, str) or value not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        if not isinstance(self.sizes, tuple) or len(self.sizes) < 2:
+            raise ValueError(f"sizes must hold at least input and output, got {self.sizes!r}")
+        for size in self.sizes:
+            check_integer("sizes", size)
+        as_activation(self.activation)
+        if self.output_activation is not None:
+            as_activation(self.output_activation)
+        for name in ("eta", "clip_norm"):
+            if getattr(self, name) is not None:
+                check_number(name, getattr(self, name), "(0, inf)")
+        check_number("lmbda", self.lmbda, "[0, inf)")
+        for name, least in (("batch_size", 1), ("epochs", 1), ("seed", 0)):
+            check_integer(name, getattr(self, name), least)
+        for name, least in (("train_size", 1), ("validation_size", 0), ("patience", 1)):
+            if getattr(self, name) is not None:
+                check_integer(name, getattr(self, name), least)
 
 
 @dataclass(frozen=True)
@@ -82,50 +122,88 @@ class RunData:
     test: tuple[np.ndarray, np.ndarray]
 
 
-def train(config: RunConfig, folder: Path, resume: bool = False, plots: bool = True) -> int:
+def train(config: RunConfig, folder: Path | None, resume: bool = False, plots: bool = True) -> int:
     """Train as `config` says, and leave everything in `folder`. Return the exit status.
+
+    Parameters
+    ----------
+    config : RunConfig
+    folder : Path or None
+        Where the run goes, or is; None makes a new folder under ``runs``.
+    resume : bool
+        Go on with the run that `folder` holds.
+    plots : bool
+        Draw the pictures.
 
     Raises
     ------
     ValueError, OSError
-        For a configuration that does not fit itself or its data, data that cannot be had, or a
-        folder that cannot be written or holds a run already.
+        For a configuration that does not fit its data, data that cannot be had or are not those
+        the run began with, or a folder that cannot be written or holds a run already.
+    DivergenceError
+        If training met NaN or infinity; history and last checkpoint are in the folder then.
     """
-    if not resume and any((folder / name).exists() for name in FILES):
-        raise ValueError(
-            f"{folder} holds a run already: choose another --out, or go on with --resume {folder}"
-        )
+    if not resume and folder is not None:
+        _check_free(folder)
     seeds = np.random.SeedSequence(config.seed).spawn(2)  # two independent streams
     for_network, for_trainer = map(np.random.default_rng, seeds)
     network = make_network(config, for_network)
     data = make_data(config, network)
-    trainer = make_trainer(config, network, data, folder / "checkpoint.npz", for_trainer)
+    trainer = make_trainer(config, network, data, for_trainer)
+    config = replace(config, data_sha256=digest(data.source))
     if resume:
+        assert folder is not None
         checkpoint.restore(trainer, folder / "checkpoint.npz")
-    write_text(folder / "config.json", json.dumps(asdict(config), indent=1) + "\n")
-    print(f"data: {data.source.source}")
+        left = _epochs_left(config, trainer)
+        write_text(folder / "config.json", _as_json(config))
+    else:
+        left = config.epochs
+        folder = _claim(folder or _new_folder(config), config, new=folder is None)
+        checkpoint.save(trainer, folder / "checkpoint.npz")  # from here on it can be resumed
+    trainer.callbacks.append(Checkpoint(folder / "checkpoint.npz"))
+    tell(f"data: {data.source.source}")
     counts = [str(part[0].shape[-1]) if part else "0" for part in _parts(data)]
-    print(f"      {counts[0]} training, {counts[1]} validation, {counts[2]} test examples")
-    print(network.summary(), flush=True)
-    started = time.perf_counter()
+    tell(f"      {counts[0]} training, {counts[1]} validation, {counts[2]} test examples")
+    tell(network.summary())
     try:
-        trainer.fit(*data.training, _epochs_left(config, trainer), data.validation)
+        trainer.fit(*data.training, left, data.validation)
     except DivergenceError:
         trainer.history.to_csv(folder / "history.csv")
         raise
-    result = describe_result(config, data, trainer, time.perf_counter() - started)
+    result = describe_result(config, data, trainer)
     network.save(folder / "model.npz")
     trainer.history.to_csv(folder / "history.csv")
     write_text(folder / "result.json", json.dumps(result, indent=1) + "\n")
     if trainer.stopping:
-        print(f"stopped: {trainer.stopping}")
+        tell(f"stopped: {trainer.stopping}")
     if plots:
         draw(folder, network, trainer.history, data)
-    print(f"test accuracy {result['test_accuracy']:.2%}; everything is in {folder}")
+    tell(f"test accuracy {result['test_accuracy']:.2%}; everything is in {folder}")
     if trainer.interrupted:
-        print(f"interrupted; go on with: backprop train --resume {folder}")
+        tell(f"interrupted; go on with: backprop train --resume {folder}")
         return 130
     return 0
+
+
+class PrintEpochs(Callback):
+    """Print one line per epoch to stdout."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        seconds = trainer.history.records[-1]["seconds"]
+        text = f"epoch {trainer.epoch:>{len(str(self.epochs))}}/{self.epochs}"
+        tell(f"{text}  {describe_record(trainer.history)}  {seconds:.2f} s")
+
+
+def tell(text: str) -> None:
+    """Print `text`; a reader that has gone, or a full disk behind stdout, ends no training."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        with contextlib.suppress(OSError, ValueError):  # nobody will read what comes after
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def make_data(config: RunConfig, network: Network) -> RunData:
@@ -133,7 +211,7 @@ def make_data(config: RunConfig, network: Network) -> RunData:
 
     The validation examples are the last of the training file, as the book has them.
     """
-    source = datasets.load(config.data)
+    source = load_source(config)
     x, y = targets_for(network, source, source.x_train, source.labels_train)
     n = x.shape[-1]
     n_validation = n // 6 if config.validation_size is None else config.validation_size
@@ -149,6 +227,29 @@ def make_data(config: RunConfig, network: Network) -> RunData:
     return RunData(source, training, validation, test)
 
 
+def load_source(config: RunConfig) -> datasets.Dataset:
+    """Return the configured data.
+
+    Raises
+    ------
+    ValueError
+        If the run began with other data than are there now.
+    """
+    source = datasets.load(config.data)
+    if config.data_sha256 not in (None, digest(source)):
+        raise ValueError(f"the data in {config.data} are not those that the run began with")
+    return source
+
+
+def digest(source: datasets.Dataset) -> str:
+    """Return the SHA-256 of all images and labels with their shapes and types."""
+    sha = hashlib.sha256()
+    for array in (source.x_train, source.labels_train, source.x_test, source.labels_test):
+        sha.update(f"{array.dtype.str} {array.shape}".encode())
+        sha.update(np.ascontiguousarray(array).data)
+    return sha.hexdigest()
+
+
 def targets_for(
     network: Network, source: datasets.Dataset, images: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -162,6 +263,11 @@ def targets_for(
     """
     x = columns_for(network, source.name, images)
     n_out = network.output_shape[0]
+    if len(network.output_shape) != 1 or n_out < 2:
+        raise ValueError(
+            f"classes need one output each, two at least, but the network's output has the shape "
+            f"{network.output_shape}"
+        )
     if labels.max() >= n_out:
         raise ValueError(
             f"the network has {n_out} outputs, but the labels of {source.name} go up to "
@@ -175,12 +281,15 @@ def targets_for(
 def columns_for(network: Network, name: str, images: np.ndarray) -> np.ndarray:
     """Return images as the network's inputs, one a column."""
     n = math.prod(images.shape[1:])
-    if network.input_shape != (n,):
+    if network.dtype.kind != "f":
+        raise ValueError(f"the network's numbers are {network.dtype}: they must be real")
+    if network.input_shape not in ((n,), images.shape[1:]):
         raise ValueError(
-            f"the network takes {network.input_shape[0]} numbers, but the images of {name} have "
-            f"{n} pixels, their shape is {images.shape[1:]}"
+            f"the network takes examples of shape {network.input_shape}, but the images of {name} "
+            f"have {n} pixels, their shape is {images.shape[1:]}"
         )
-    return datasets.to_columns(images, network.dtype)
+    rows = datasets.to_columns(images, network.dtype).T
+    return np.moveaxis(rows.reshape(-1, *network.input_shape), 0, -1)
 
 
 def make_network(config: RunConfig, rng: np.random.Generator) -> Network:
@@ -199,13 +308,13 @@ def make_network(config: RunConfig, rng: np.random.Generator) -> Network:
 
 
 def make_trainer(
-    config: RunConfig, network: Network, data: RunData, path: Path, rng: np.random.Generator
+    config: RunConfig, network: Network, data: RunData, rng: np.random.Generator
 ) -> Trainer:
-    """Return the configured trainer, which saves checkpoints to `path`."""
+    """Return the configured trainer, which prints every epoch."""
     optimizer = by_name(Optimizer, config.optimizer)
     if config.eta is not None:
         optimizer = type(optimizer)(eta=config.eta)
-    callbacks = [PrintEpochs(config.epochs), Checkpoint(path)]
+    callbacks: list[Callback] = [PrintEpochs(config.epochs)]
     if config.patience is not None:
         if data.validation is None:
             raise ValueError("--patience needs validation data")
@@ -222,9 +331,7 @@ def make_trainer(
     )
 
 
-def describe_result(
-    config: RunConfig, data: RunData, trainer: Trainer, seconds: float
-) -> dict[str, Any]:
+def describe_result(config: RunConfig, data: RunData, trainer: Trainer) -> dict[str, Any]:
     """Return the final figures, JSON-able: accuracies as fractions, times in seconds."""
     history = trainer.history
     test = trainer.network.evaluate(*data.test)
@@ -242,10 +349,11 @@ def describe_result(
         "interrupted": trainer.interrupted,
         "stopped": trainer.stopping or None,
         "seconds_per_epoch": median(history["seconds"]) if len(history) else None,
-        "seconds": seconds,
+        "training_seconds": sum(history["seconds"]) if len(history) else 0.0,
         "parameters": trainer.network.n_parameters,
         "data": data.source.name,
         "data_source": data.source.source,
+        "data_sha256": config.data_sha256,
         "seed": config.seed,
         "dtype": config.dtype,
         "versions": versions(),
@@ -280,11 +388,11 @@ def draw(folder: Path, network: Network, history: History, data: RunData) -> lis
     if len(history):
         axes["cost"] = plots.learning_curves(history, "cost")
         axes["accuracy"] = plots.learning_curves(history, "accuracy")
-    shape = pixels if len(pixels) == 2 else None
-    if shape or _is_square(images.shape[0]):
-        axes["weights"] = plots.weights(network.layers[0], shape)
-        columns = images.reshape(*shape, -1) if shape else images
-        axes["misclassified"] = plots.misclassified(columns, a, labels)
+    if len(pixels) == 2:
+        if isinstance(network.layers[0], Dense):
+            axes["weights"] = plots.weights(network.layers[0], pixels)
+        pictures = np.moveaxis(data.source.x_test, 0, -1)
+        axes["misclassified"] = plots.misclassified(pictures, a, labels)
     axes["confusion"] = plots.confusion(backprop.confusion_matrix(a, labels, len(a)))
     axes["activations"] = plots.activation_histograms(network)
     axes["deltas"] = plots.delta_histograms(network)
@@ -313,8 +421,69 @@ def read_config(folder: Path) -> RunConfig:
         return RunConfig(**values)
     except FileNotFoundError:
         raise FileError(f"{folder} holds no run: there is no {path}") from None
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise FileError(f"{path} is damaged: {error}") from None
+
+
+def read_history(folder: Path) -> History:
+    """Return the history of the run in `folder`, empty if it has none yet.
+
+    Raises
+    ------
+    FileError
+        If the file is damaged, or is not the history of a run.
+    """
+    path = folder / "history.csv"
+    if not path.exists():
+        return History()
+    history = History.from_csv(path)
+    if len(history) and ("epoch" not in history or not all(map(_is_whole, history["epoch"]))):
+        raise FileError(f"{path} is not the history of a run: its epochs are not numbered")
+    return history
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int)
+
+
+def _as_json(config: RunConfig) -> str:
+    return json.dumps(asdict(config), indent=1) + "\n"
+
+
+def _check_free(folder: Path) -> None:
+    if any((folder / name).exists() for name in FILES):
+        raise ValueError(
+            f"{folder} holds a run already: choose another --out, or go on with --resume {folder}"
+        )
+
+
+def _new_folder(config: RunConfig) -> Path:
+    data = Path(config.data).name or "data"
+    sizes = "-".join(map(str, config.sizes))
+    return Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{data}-{sizes}"
+
+
+def _claim(folder: Path, config: RunConfig, new: bool) -> Path:
+    """Write config.json into `folder`, as the only run to do so; `new`: into one of that name.
+
+    Two runs that start at the same moment must not share a folder.
+    """
+    name, number = folder, 1
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with open(folder / "config.json", "x", encoding="utf-8") as file:
+                file.write(_as_json(config))
+            return folder
+        except FileExistsError:
+            if not new:
+                _check_free(folder)  # the other run has written its configuration, say so
+                raise
+            number += 1
+            folder = name.with_name(f"{name.name}-{number}")
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise OSError(error.errno, f"cannot write {folder}: {reason}") from error
 
 
 def _epochs_left(config: RunConfig, trainer: Trainer) -> int:
@@ -326,7 +495,3 @@ def _epochs_left(config: RunConfig, trainer: Trainer) -> int:
 
 def _parts(data: RunData) -> list[tuple[np.ndarray, np.ndarray] | None]:
     return [data.training, data.validation, data.test]
-
-
-def _is_square(n: int) -> bool:
-    return round(n**0.5) ** 2 == n

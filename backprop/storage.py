@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import secrets
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -83,9 +84,14 @@ def read_archive(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], d
     """
     path = Path(path)
     with open(path, "rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise FileError(f"{path} is not a backprop archive, or is damaged: it is no zip file")
+        file.seek(0)
         try:
             with np.load(file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
+            if _META not in arrays:
+                raise ValueError("it has no description")
             description = json.loads(arrays.pop(_META).tobytes().decode("utf-8"))
             meta = description["meta"]
             if description["arrays"] != list(arrays):

@@ -8,13 +8,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from backprop.callbacks import Callback, ProgressBar
+from backprop.checks import check_number
 from backprop.config import by_name
 from backprop.history import History
 from backprop.layers.base import Seed, check_size
@@ -89,6 +90,8 @@ class Trainer:
         monitor_training: bool | int = True,
         progress: bool = True,
     ) -> None:
+        if not isinstance(network, Model):
+            raise TypeError(f"Trainer: network must be a Network or Graph, got {network!r}")
         if network.cost is None:
             raise ValueError("the trainer needs a network with a cost")
         self.network = network
@@ -107,6 +110,11 @@ class Trainer:
         self.clip_norm = _positive_or_none("clip_norm", clip_norm)
         self.clip_value = _positive_or_none("clip_value", clip_value)
         self.rng = np.random.default_rng(rng)
+        for callback in callbacks:
+            if not isinstance(callback, Callback):
+                raise TypeError(f"Trainer: callbacks must be Callbacks, got {callback!r}")
+        if metrics is not None and not isinstance(metrics, Mapping):
+            raise TypeError(f"Trainer: metrics must be a dict of functions, got {metrics!r}")
         self.callbacks = [*([ProgressBar()] if progress else []), *callbacks]
         self.metrics = metrics
         self.monitor_training = _whole("monitor_training", monitor_training)
@@ -159,7 +167,16 @@ class Trainer:
         epochs = _whole("epochs", epochs)
         self.network.check_data(x, y)
         if validation is not None:
+            if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+                raise TypeError(
+                    f"validation must be a pair (x, y), got {type(validation).__name__}"
+                )
             self.network.check_data(*validation)
+        for index, layer in enumerate(self.network.layers):
+            if not _finite(layer.theta):
+                raise ValueError(
+                    f"layer {index}, {layer}, begins with parameters that are not finite"
+                )
         if self.step and self.n_examples != x.shape[-1]:
             raise ValueError(
                 f"an epoch over {self.n_examples} examples is under way, got {x.shape[-1]}"
@@ -372,6 +389,4 @@ def _whole(name: str, value: Any) -> int:
 
 
 def _positive_or_none(name: str, value: float | None) -> float | None:
-    if value is not None and not (value > 0 and math.isfinite(value)):
-        raise ValueError(f"Trainer: {name} must be a positive number, got {value!r}")
-    return value
+    return None if value is None else check_number(f"Trainer: {name}", value, "(0, inf)")

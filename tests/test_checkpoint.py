@@ -125,6 +125,35 @@ def test_an_array_that_is_missing_or_of_another_size_is_noticed(path, tmp_path, 
         assert fingerprint(trainer) == before
 
 
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("eta", ["x", -1.0]),
+        ("epoch", ["x", -1, 7]),
+        ("step", ["x", -3]),
+        ("seconds", ["x", -1.0]),
+        ("n_examples", ["x", 0]),
+        ("epoch_rng", [5, {}]),
+        ("rng", [5, {}]),
+        ("layer_rngs", [[5, None]]),
+        ("history", [[{"a": 1}], 5]),
+        ("network", []),
+        ("settings", []),
+    ],
+)
+def test_a_description_that_lacks_something_or_holds_nonsense(path, tmp_path, field, values):
+    arrays, meta = read_archive(path)
+    without = {key: value for key, value in meta.items() if key != field}
+    for wrong in (without, *({**meta, field: value} for value in values)):
+        write_archive(tmp_path / "wrong.npz", arrays, wrong)
+        trainer = make_trainer(optimizer=bp.Momentum(0.1))
+        trainer.fit(*make_data(), 1)
+        before = fingerprint(trainer)
+        with pytest.raises(bp.FileError, match=r"wrong\.npz is damaged"):
+            checkpoint.restore(trainer, tmp_path / "wrong.npz")
+        assert fingerprint(trainer) == before
+
+
 def test_a_saved_network_is_no_checkpoint_and_the_other_way_round(path, tmp_path):
     other = tmp_path / "network.npz"
     make_network().save(other)

@@ -7,12 +7,14 @@ import shutil
 import signal
 import subprocess
 import sys
+from importlib.metadata import entry_points
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import backprop as bp
-from backprop import blas, cli
+from backprop import blas, cli, runs
 from backprop.datasets import read_idx, write_idx
 
 PICTURES = {"cost", "accuracy", "weights", "misclassified", "confusion", "activations", "deltas"}
@@ -258,6 +260,11 @@ def test_the_command_starts_again_with_a_better_kernel(monkeypatch):
     assert calls[0][2][blas.VARIABLE] == "SkylakeX"
 
 
+def test_the_installed_command_is_the_one_that_chooses_the_kernel():
+    (command,) = entry_points(group="console_scripts", name="backprop")
+    assert command.load() is cli.entry
+
+
 def test_a_kernel_chosen_by_hand_is_left_alone(monkeypatch):
     monkeypatch.setenv(blas.VARIABLE, "Haswell")
     assert blas.environment_for_this_machine() == {}
@@ -273,7 +280,7 @@ def test_a_kernel_chosen_by_hand_is_left_alone(monkeypatch):
         (["--sizes", "42,0,4"], "at least two positive whole numbers"),
         (["--sizes", "42,-8,4"], "at least two positive whole numbers"),
         (["--sizes", "a,b"], "at least two positive whole numbers"),
-        (["--sizes", "784,8,4"], "takes 784 numbers, but the images of tiny"),
+        (["--sizes", "784,8,4"], "takes examples of shape (784,), but the images of tiny"),
         (["--sizes", "42,8,3"], "has 3 outputs, but the labels of tiny"),
         (["--eta", "0"], "--eta: expected a positive number, got '0'"),
         (["--eta", "nan"], "--eta: expected a positive number"),
@@ -318,6 +325,138 @@ def test_resume_takes_no_other_options(run, capsys):
     assert "epoch 3 already, asked for 1" in fails(capsys, "train", "--resume", run, "--epochs", 1)
 
 
+def test_a_refused_resume_changes_nothing(run, capsys):
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    fails(capsys, "train", "--resume", run, "--epochs", 1)
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+def test_a_run_finds_its_data_from_anywhere_and_takes_no_others(
+    tmp_path, idx_folder, monkeypatch, capsys
+):
+    shutil.copytree(idx_folder, tmp_path / "here" / "tiny")
+    elsewhere = shutil.copytree(idx_folder, tmp_path / "elsewhere" / "tiny")
+    write_idx(elsewhere / "t10k-labels-idx1-ubyte.gz", np.zeros(60, np.uint8))
+    monkeypatch.chdir(tmp_path / "here")
+    assert train("run", "tiny", "--no-plots") == 0
+    accuracy = json.loads(Path("run/result.json").read_text())["test_accuracy"]
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    capsys.readouterr()
+    assert cli.main(["evaluate", "../here/run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == accuracy
+    shutil.copytree(elsewhere, tmp_path / "here" / "tiny", dirs_exist_ok=True)
+    for command in (["train", "--resume"], ["evaluate"], ["plot"]):
+        line = fails(capsys, *command, "../here/run")
+        assert "are not those that the run began with" in line
+
+
+def test_runs_that_start_together_do_not_share_a_folder(tmp_path, idx_folder):
+    command = [sys.executable, "-m", "backprop", "train", "--data", str(idx_folder), "--sizes",
+               "42,4", "--epochs", "1", "--no-plots"]  # fmt: skip
+    started = [subprocess.Popen([*command, "--seed", str(seed)], cwd=tmp_path) for seed in range(4)]
+    assert [process.wait() for process in started] == [0] * 4
+    results = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/result.json")]
+    assert sorted(result["seed"] for result in results) == [0, 1, 2, 3]
+    for folder in (tmp_path / "runs").iterdir():
+        seed = json.loads((folder / "config.json").read_text())["seed"]
+        assert json.loads((folder / "result.json").read_text())["seed"] == seed
+
+
+def test_of_two_runs_with_one_out_the_second_is_refused(tmp_path, idx_folder, capsys, monkeypatch):
+    config = runs.RunConfig()
+    monkeypatch.setattr(runs, "_check_free", lambda folder: None)  # the other came after this
+    runs._claim(tmp_path / "run", config, new=False)
+    with pytest.raises(FileExistsError):
+        runs._claim(tmp_path / "run", config, new=False)
+
+
+def test_a_run_that_is_killed_at_once_can_be_resumed(tmp_path, idx_folder, monkeypatch):
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bp.Trainer, "fit", killed)
+    assert train(tmp_path / "run", idx_folder, "--no-plots") == 130
+    monkeypatch.undo()
+    assert cli.main(["train", "--resume", str(tmp_path / "run"), "--no-plots"]) == 0
+    assert train(tmp_path / "whole", idx_folder, "--no-plots") == 0
+    one, other = (bp.Network.load(tmp_path / n / "model.npz").theta for n in ("run", "whole"))
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("ending", ["| head -n 1", "> /dev/full", ">&-", "2>&-"])
+def test_training_goes_on_when_nobody_listens(tmp_path, idx_folder, ending):
+    command = (
+        f"{sys.executable} -m backprop train --data {idx_folder} --sizes 42,4 --epochs 30 "
+        f"--no-plots --out {tmp_path / 'run'} {ending}"
+    )
+    found = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert found.stderr == ""
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["epochs"] == 30
+
+
+def test_a_stopped_run_stays_stopped(tmp_path, idx_folder):
+    options = ("--eta", "1e-20", "--epochs", "50", "--patience", "2", "--no-plots")
+    assert train(tmp_path / "run", idx_folder, *options) == 0
+    assert cli.main(["train", "--resume", str(tmp_path / "run"), "--no-plots"]) == 0
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["epochs"] == 3
+
+
+def test_one_class_alone_is_refused(tmp_path, capsys):
+    for split in ("train", "t10k"):
+        write_idx(tmp_path / f"{split}-images-idx3-ubyte", np.ones((20, 2, 3), np.uint8))
+        write_idx(tmp_path / f"{split}-labels-idx1-ubyte", np.zeros(20, np.uint8))
+    line = fails(capsys, "train", "--data", tmp_path, "--sizes", "6,1", "--out", tmp_path / "run")
+    assert "classes need one output each, two at least" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_images_with_channels_train_without_pictures_of_them(tmp_path):
+    rng = np.random.default_rng(0)
+    for split in ("train", "t10k"):
+        images = rng.integers(256, size=(40, 4, 8, 8)).astype(np.uint8)
+        write_idx(tmp_path / f"{split}-images-idx3-ubyte", images)
+        write_idx(tmp_path / f"{split}-labels-idx1-ubyte", np.arange(40).astype(np.int32) % 3)
+    assert train(tmp_path / "run", tmp_path, sizes="256,5,3") == 0
+    drawn = {path.stem for path in (tmp_path / "run").glob("*.png")}
+    assert drawn == PICTURES - {"weights", "misclassified"}
+
+
+def test_a_network_from_the_library_is_evaluated_too(tmp_path, idx_folder, capsys):
+    layers = [bp.Flatten(), bp.Dense(42, 4, rng=0)]
+    bp.Network(layers, "cross_entropy_cost", input_shape=(6, 7)).save(tmp_path / "own.npz")
+    assert cli.main(["evaluate", str(tmp_path / "own.npz"), "--data", str(idx_folder)]) == 0
+    bp.Network([bp.Dense(42, 4, rng=0)]).save(tmp_path / "own.npz")
+    line = fails(capsys, "evaluate", tmp_path / "own.npz", "--data", idx_folder)
+    assert "holds a network without a cost" in line
+    network = bp.Network([bp.Dense(42, 4, rng=0)], "cross_entropy_cost")
+    network.theta[3] = np.nan
+    network.save(tmp_path / "own.npz")
+    line = fails(capsys, "evaluate", tmp_path / "own.npz", "--data", idx_folder)
+    assert "parameters are not finite" in line
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("cost", "foo"), ("optimizer", 5), ("activation", 5), ("activation", "x"), ("eta", "x"),
+     ("data", 5), ("seed", "a"), ("seed", None), ("lmbda", None), ("init", [1]),
+     ("train_size", "5"), ("validation_size", 1.5), ("dtype", "float16"), ("dtype", "foo"),
+     ("clip_norm", "a"), ("patience", "a"), ("sizes", [42, "a"]), ("output_activation", 3)],
+)  # fmt: skip
+def test_an_edited_configuration_is_checked(run, tmp_path, capsys, field, value):
+    folder = shutil.copytree(run, tmp_path / "copy")
+    values = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**values, field: value}))
+    for command in (["train", "--resume"], ["evaluate"]):
+        assert "config.json is damaged" in fails(capsys, *command, folder)
+
+
+def test_a_history_of_something_else_is_one_line(run, tmp_path, capsys):
+    folder = shutil.copytree(run, tmp_path / "copy")
+    for text in ("a,b\n1,2\n", "epoch,seconds\n,2\n", "epoch\nx\n"):
+        (folder / "history.csv").write_text(text)
+        assert "history.csv" in fails(capsys, "plot", folder)
+
+
 def test_resuming_nothing_is_one_line(tmp_path, capsys):
     assert "holds no run" in fails(capsys, "train", "--resume", tmp_path)
 
@@ -349,6 +488,7 @@ def test_a_disk_that_fills_up_during_training_is_one_line(
     assert "checkpoint.npz: No space left on device" in line
     monkeypatch.undo()
     assert sorted(path.name for path in folder.iterdir()) == ["checkpoint.npz", "config.json"]
+    capsys.readouterr()
     assert cli.main(["train", "--resume", str(folder), "--epochs", "3", "--no-plots"]) == 0
 
 
@@ -372,7 +512,7 @@ def test_damaged_images_are_one_line(run, tmp_path, idx_folder, capsys):
     assert "truncated" in fails(capsys, "predict", run, plain)
     other = tmp_path / "other"
     write_idx(other, np.zeros((3, 5, 5), np.uint8))
-    assert "takes 42 numbers" in fails(capsys, "predict", run, other)
+    assert "takes examples of shape (42,)" in fails(capsys, "predict", run, other)
 
 
 def test_a_damaged_configuration_is_one_line(run, tmp_path, capsys):

@@ -330,7 +330,7 @@ def test_labels_out_of_range_are_refused():
         ({"optimizer": "sdg"}, ValueError, "unknown optimizer 'sdg'"),
         ({"regularizer": 0.1}, TypeError, "regularizer must be a Regularizer, got 0.1"),
         ({"schedule": 0.1}, TypeError, "schedule must be a Schedule, got 0.1"),
-        ({"clip_norm": 0.0}, ValueError, "clip_norm must be a positive number, got 0.0"),
+        ({"clip_norm": 0.0}, ValueError, r"clip_norm must be in \(0, inf\), got 0.0"),
         ({"monitor_training": -1}, ValueError, "monitor_training must be a whole number"),
     ],
 )
@@ -342,6 +342,40 @@ def test_bad_settings_are_refused(options, error, match):
 def test_a_network_without_a_cost_is_refused():
     with pytest.raises(ValueError, match="needs a network with a cost"):
         bp.Trainer(bp.Network([Dense(2, 2)]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"network": 3}, "network must be a Network or Graph, got 3"),
+        ({"callbacks": [3]}, "callbacks must be Callbacks, got 3"),
+        ({"metrics": ["accuracy"]}, "metrics must be a dict of functions"),
+        ({"clip_norm": "a"}, "clip_norm must be a number, got 'a'"),
+    ],
+)
+def test_settings_of_the_wrong_type_are_refused(arguments, match):
+    with pytest.raises(TypeError, match=match):
+        make_trainer(**arguments)
+
+
+def test_validation_data_must_be_a_pair():
+    x, y = make_data()
+    with pytest.raises(TypeError, match=r"validation must be a pair \(x, y\), got ndarray"):
+        make_trainer().fit(x, y, 1, x)
+
+
+def test_parameters_that_are_not_finite_are_refused():
+    trainer = make_trainer()
+    trainer.network.layers[1].w[0, 2] = np.inf
+    match = r"layer 1, Dense\(5 -> 3, sigmoid\), begins with parameters that are not finite"
+    with pytest.raises(ValueError, match=match):
+        trainer.fit(*make_data())
+
+
+@pytest.mark.parametrize("make", [lambda: bp.Checkpoint("c", 0), lambda: bp.EarlyStopping(0)])
+def test_callbacks_check_their_arguments(make):
+    with pytest.raises(ValueError, match="must be at least 1, got 0"):
+        make()
 
 
 @pytest.mark.parametrize("epochs", [-1, 1.5, "3"])
@@ -533,7 +567,9 @@ def test_resuming_is_exact_to_the_bit(tmp_path, name, at):
 def test_resuming_is_exact_even_if_others_draw_from_the_trainer_s_generator(tmp_path):
     class Draws(bp.Callback):
         def on_step_end(self, trainer):
-            trainer.network.theta[...] += np.float32(1e-3) * trainer.rng.standard_normal(dtype=np.float32)
+            trainer.network.theta[...] += np.float32(1e-3) * trainer.rng.standard_normal(
+                dtype=np.float32
+            )
 
     x, y = make_data()
     path = tmp_path / "c.npz"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from backprop.datasets.digits import make_digits
 from backprop.datasets.idx import read_idx, write_idx
-from backprop.datasets.sources import Dataset, data_home, fetch, load, make_builtin
+from backprop.datasets.sources import NAMES, Dataset, data_home, fetch, load, make_builtin
 from backprop.datasets.transforms import one_hot, split, standardize, to_columns
 
 __all__ = [
+    "NAMES",
     "Dataset",
     "data_home",
     "fetch",

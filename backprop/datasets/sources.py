@@ -104,6 +104,9 @@ _DOWNLOADS = {
     ),
 }
 
+NAMES = ("builtin", *_DOWNLOADS)
+"""The data sets that `load` knows by name."""
+
 
 def load(
     name_or_folder: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None
@@ -142,7 +145,7 @@ def load(
         raise ValueError(f"{name_or_folder} is itself a folder: folder={folder} has no meaning")
     path = _absolute(name_or_folder)
     if not path.exists():
-        names = ", ".join(["builtin", *_DOWNLOADS])
+        names = ", ".join(NAMES)
         raise FileNotFoundError(
             f"no data set or folder {os.fspath(name_or_folder)!r}: choose {names} or a folder"
         )
@@ -152,7 +155,7 @@ def load(
 def fetch(
     name: str,
     folder: str | os.PathLike[str] | None = None,
-    mirrors: Sequence[str] | None = None,
+    mirrors: Sequence[str] | str | None = None,
 ) -> Path:
     """Download MNIST or Fashion-MNIST, unless it is there already, and return its folder.
 
@@ -165,7 +168,7 @@ def fetch(
     name : {"mnist", "fashion-mnist"}
     folder : path-like, optional
         Where to, by default a folder called `name` in `data_home()`.
-    mirrors : sequence of str, optional
+    mirrors : sequence of str, or one str, optional
         Addresses of folders that hold the files, to be tried in this order.
 
     Raises
@@ -178,6 +181,8 @@ def fetch(
     if name not in _DOWNLOADS:
         raise ValueError(f"nothing to download for {name!r}: choose {' or '.join(_DOWNLOADS)}")
     download = _DOWNLOADS[name]
+    if isinstance(mirrors, str):
+        mirrors = [mirrors]
     left = list(download.mirrors if mirrors is None else mirrors)
     if not left:
         raise ValueError("no mirror to download from")
@@ -358,7 +363,10 @@ def _read_pair(images_path: Path, labels_path: Path) -> tuple[np.ndarray, np.nda
 
 
 def _absolute(path: str | os.PathLike[str]) -> Path:
-    return Path(path).expanduser().absolute()
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:  # ~nobody
+        raise FileNotFoundError(f"{path}: {error}") from None
 
 
 def _notice(text: str) -> None:
