@@ -7,7 +7,7 @@ import math
 import os
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -49,6 +49,7 @@ class Model(ABC):
         if self.cost is not None:
             self.cost.check_activation(output_layer.output_activation)
         self.dtype = self._common_dtype()
+        self._hooks: dict[str, Hook] = {}
         self._gather()
 
     @property
@@ -147,6 +148,94 @@ class Model(ABC):
             return cost._per_example_from_z(last.z, y)
         return cost._per_example(last.a, y)
 
+    # -- hooks -------------------------------------------------------------------------------
+
+    def add_hook(
+        self,
+        direction: str,
+        layer: Any,
+        function: Callable[[Any, Layer], Any],
+        name: str | None = None,
+    ) -> Hook:
+        """Have a function called whenever one layer has done its part of a pass.
+
+        Parameters
+        ----------
+        direction : {"forward", "backward"}
+            After the layer's own forward its a_prev, z and a are there; after its own backward
+            its delta and gradients are too, and the layers below have not begun. What `function`
+            changes in place is what the rest of the pass and the optimizer see.
+        layer : int
+            The layer's index; negative ones count from the end.
+        function : callable
+            Called as ``function(index, layer)``; what it returns is ignored, what it raises ends
+            the pass and reaches the caller.
+        name : str, optional
+            Under which it stands in `hooks`; "forward hook 1" and so on unless told.
+
+        Returns
+        -------
+        Hook
+            ``hook.remove()`` ends it, and so does the end of ``with network.add_hook(...):``.
+
+        Raises
+        ------
+        ValueError, IndexError, TypeError
+            For another direction, a name in use, no such layer, or what cannot be called.
+
+        Notes
+        -----
+        Only training forwards call hooks: inference keeps no state to look at and may run in
+        several threads. The hooks of a layer are called in the order they were added. They belong
+        to this object alone: a copy, a pickle and a saved network have none. A network without
+        hooks pays one truth test a pass.
+        """
+        if direction not in ("forward", "backward"):
+            raise ValueError(f"a hook's direction is 'forward' or 'backward', got {direction!r}")
+        if not callable(function):
+            raise TypeError(f"a hook must be callable, got {function!r}")
+        index, hooked = self._layer_at(layer)
+        if name is None:
+            names = (f"{direction} hook {n}" for n in range(1, len(self._hooks) + 2))
+            name = next(free for free in names if free not in self._hooks)
+        if name in self._hooks:
+            raise ValueError(f"there is a hook {name!r} already: {self._hooks[name]!r}")
+        self._hooks[name] = hook = Hook(self._hooks, direction, index, hooked, function, name)
+        return hook
+
+    @property
+    def hooks(self) -> dict[str, Hook]:
+        """The hooks by name, in the order they were added; a copy."""
+        return dict(self._hooks)
+
+    def _layer_at(self, index: Any) -> tuple[Any, Layer]:
+        """Return the index a hook is told, and the layer there."""
+        n = len(self.layers)
+        if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
+            raise TypeError(f"a layer is given by its index, got {index!r}")
+        if not -n <= index < n:
+            raise IndexError(f"there is no layer {index}: the network has layers 0 to {n - 1}")
+        return int(index) % n, self.layers[index]
+
+    def _hooked(self, direction: str, layers: Iterable[Layer]) -> Iterable[Layer]:
+        """Return what a pass loops over: `layers`, with the hooks called after each if any.
+
+        The loop's body runs where the generator yields, so that a layer's hooks are called when
+        the loop is done with it.
+        """
+        return self._calling_hooks(direction, layers) if self._hooks else layers
+
+    def _calling_hooks(self, direction: str, layers: Iterable[Layer]) -> Iterator[Layer]:
+        for layer in layers:
+            yield layer
+            self._call_hooks(direction, layer)
+
+    def _call_hooks(self, direction: str, layer: Layer) -> None:
+        """Call the hooks of one layer, which has done its part."""
+        for hook in list(self._hooks.values()):  # a hook may remove itself
+            if hook.layer is layer and hook.direction == direction:
+                hook.function(hook.index, layer)
+
     # -- use without training ----------------------------------------------------------------
 
     def predict(self, x: np.ndarray, batch_size: int = 1000) -> np.ndarray:
@@ -162,7 +251,8 @@ class Model(ABC):
         self._check_x(x)
         _check_finite("x", x)
         outputs = [self._forward(batch, False) for batch in _batches(x, batch_size)]
-        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=-1)
+        a = outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=-1)
+        return a.copy() if np.may_share_memory(a, x) else a  # a reshaped x is the caller's
 
     def evaluate(
         self,
@@ -269,6 +359,8 @@ class Model(ABC):
     def load(cls, path: str | os.PathLike[str]) -> Any:
         """Return the network that `save` wrote; it predicts the same bits.
 
+        ``Network.load`` and ``Graph.load`` take their own kind, ``Model.load`` either.
+
         Raises
         ------
         FileError
@@ -277,14 +369,15 @@ class Model(ABC):
             If it cannot be opened.
         """
         arrays, meta = read_archive(path)
-        if meta.get("format") != cls.format:
+        kinds = {kind.format: kind for kind in (Model.__subclasses__() if cls is Model else [cls])}
+        if meta.get("format") not in kinds:
             raise FileError(
                 f"{path} is not a saved {cls.__name__.lower()}, but {meta.get('format')!r}"
             )
         try:
-            network = cls.from_config(meta["network"])
+            network = kinds[meta["format"]].from_config(meta["network"])
             network.set_state(arrays)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise FileError(f"{path} does not describe a network: {error}") from error
         return network
 
@@ -381,7 +474,8 @@ class Model(ABC):
         start = 0
         for layer in self.layers:
             part = slice(start, start + layer.n_parameters)
-            self._theta[part], self._nabla[part] = layer.theta, layer.nabla
+            if layer.n_parameters:  # what is empty may be of another dtype
+                self._theta[part], self._nabla[part] = layer.theta, layer.nabla
             layer._bind(self._theta[part], self._nabla[part])
             layer.__dict__["_owner"] = weakref.ref(self)
             start = part.stop
@@ -389,6 +483,7 @@ class Model(ABC):
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
         del state["_theta"], state["_nabla"]  # the layers bring their parts
+        del state["_hooks"]  # functions of this process, about this object
         return state
 
     def __copy__(self) -> Any:
@@ -396,9 +491,51 @@ class Model(ABC):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._hooks = {}
         ready = self._ready
         self._gather()
         self._ready = ready
+
+
+class Hook:
+    """A function that is called after one layer's part of a pass: what `Model.add_hook` returns.
+
+    Attributes
+    ----------
+    direction : {"forward", "backward"}
+    index : int
+        Of the layer.
+    layer : Layer
+    function : callable
+    name : str
+    """
+
+    def __init__(
+        self,
+        hooks: dict[str, Hook],
+        direction: str,
+        index: Any,
+        layer: Layer,
+        function: Callable[[Any, Layer], Any],
+        name: str,
+    ) -> None:
+        self._hooks = hooks  # not the model, which then lives no longer than without hooks
+        self.direction, self.index, self.layer = direction, index, layer
+        self.function, self.name = function, name
+
+    def remove(self) -> None:
+        """Call the function no more; a second time does nothing."""
+        if self._hooks.get(self.name) is self:
+            del self._hooks[self.name]
+
+    def __enter__(self) -> Hook:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
+
+    def __repr__(self) -> str:
+        return f"<{self.direction} hook {self.name!r} on layer {self.index}, {self.layer}>"
 
 
 def default_metrics(y: np.ndarray) -> dict[str, Callable[[np.ndarray, np.ndarray], float]]:

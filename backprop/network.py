@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from backprop.layers.base import (
 )
 from backprop.layers.dense import Dense
 from backprop.model import Model
+from backprop.trace import Trace
 
 
 class Network(Model):
@@ -130,10 +131,12 @@ class Network(Model):
     # -- the two passes ----------------------------------------------------------------------
 
     def _forward(self, x: np.ndarray, training: bool) -> np.ndarray:
+        layers: Iterable[Layer] = self.layers
         if training:
             self._ready = False  # a pass that fails half-way leaves nothing to go back from
+            layers = self._hooked("forward", layers)
         a = x
-        for layer in self.layers:
+        for layer in layers:
             a = layer._forward(a, training)
         if training:
             self._ready = True
@@ -152,13 +155,15 @@ class Network(Model):
             return self._backpropagate(start, input_gradient)
         *below, last = self.layers
         nabla_a = last._backward_delta(start, input_gradient or bool(below))
+        if self._hooks:
+            self._call_hooks("backward", last)
         return self._go_down(below, nabla_a, input_gradient)
 
     def _go_down(
         self, layers: Sequence[Layer], nabla_a: np.ndarray | None, input_gradient: bool
     ) -> np.ndarray | None:
         """Take dC/da of the last of `layers` down through them, to the input."""
-        for layer in reversed(layers):
+        for layer in self._hooked("backward", reversed(layers)):
             assert nabla_a is not None
             nabla_a = layer._backward(nabla_a, input_gradient or layer is not self.layers[0])
         return nabla_a
@@ -203,6 +208,22 @@ class Network(Model):
         size = self._theta.nbytes / 2**20
         end = f"{self.n_parameters:,} parameters, {self.dtype}, {size:.2f} MiB; cost {self.cost!r}"
         return "\n".join([lines[0], rule, *lines[1:], rule, end])
+
+    def trace(self, x: np.ndarray, y: np.ndarray) -> Trace:
+        """Return both passes for the minibatch x and the targets y with every number kept.
+
+        ``print(network.trace(x, y))`` shows BP1 to BP4 filled in. All is done on a copy, so that
+        theta, nabla, the layers' z, a and delta, and the random generators (a `Dropout` draws in
+        the trace the mask that it would draw next) stay as they are, and no hooks are called.
+
+        Raises
+        ------
+        RuntimeError
+            If the network has no cost.
+        TypeError, ShapeError, ValueError
+            As `forward` and `backward`.
+        """
+        return Trace(self, x, y)
 
     def config(self) -> dict[str, Any]:
         """Return a JSON-able description of layers, cost and shapes, without the numbers."""

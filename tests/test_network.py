@@ -1103,3 +1103,10 @@ def test_a_save_that_fails_leaves_the_earlier_file(tmp_path, monkeypatch):
 def test_layers_are_layers():
     assert all(isinstance(layer, Layer) for layer in mixed().layers)
     assert isinstance(mixed().layers, tuple)
+
+
+def test_what_predict_returns_is_the_caller_s_own():
+    x = np.ones((3, 2, 4), np.float32)
+    a = Network([Flatten()], input_shape=(3, 2)).predict(x)
+    a[...] = 5
+    assert (x == 1).all()
