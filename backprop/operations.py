@@ -1,0 +1,444 @@
+"""Elementary operations: the nodes of a graph, each with its forward and backward written out.
+
+An operation is a layer that may take several inputs. Where a layer takes an array, an operation of
+two inputs takes a tuple (u, v) of arrays, where it takes a shape a tuple of shapes, and `backward`
+returns a tuple of gradients. In the place of an array may stand a number, a constant, which has
+no gradient: None. Every operation keeps the dtype it is given, and is computed in complex numbers
+where it is given them, so the complex step applies.
+
+Shapes: the batch is the last axis. The axes before it never broadcast: an elementwise operation
+takes arrays of one shape. What is the same for every example, such as a `Variable`, has a batch
+axis of length 1, as the b of `Dense` is n x 1; it meets every example of the batch, and its
+gradient is the sum over them (BP3).
+
+Nothing guards the edges of a domain: log 0, a division by 0, the slope of a root at 0 or the root
+of a negative number are numpy's inf or nan, with numpy's warning, as in `np.log`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from backprop.initializers import Initializer, as_initializer
+from backprop.layers.base import (
+    Gradient,
+    Layer,
+    Parameter,
+    Seed,
+    Shape,
+    ShapeError,
+    check_input,
+    check_size,
+    with_batch,
+)
+
+
+class Operation(Layer):
+    """Base of the operations: a = f(u, ...), written as `_value` and `_downstream`.
+
+    Attributes
+    ----------
+    n_inputs : int
+    a_prev : ndarray, or tuple of ndarray and float
+        The input or inputs of the last training forward.
+    """
+
+    n_inputs: ClassVar[int] = 1
+
+    def expression(self, *operands: str) -> str:
+        """Return the operation as one writes it, given how its operands are written."""
+        return f"{type(self).__name__.lower()}({', '.join(operands)})"
+
+    def check_constant(self, position: int, value: float) -> None:
+        """Raise ValueError if the constant `value` cannot stand at `position`."""
+
+    def local(self, a: np.ndarray, *inputs: Any) -> tuple[Any, ...]:
+        """Return da/du for every input of an elementwise operation; of others nothing, ().
+
+        The others have a Jacobian that is no such array: see `backprop.graph.jacobian`.
+        """
+        return ()
+
+    def _value(self, *inputs: Any) -> np.ndarray:
+        raise NotImplementedError
+
+    def _downstream(self, nabla_a: np.ndarray, *inputs: Any) -> tuple[Any, ...]:
+        raise NotImplementedError
+
+    def _forward(self, a_prev: Any, training: bool) -> np.ndarray:
+        a = self._value(*self._operands(a_prev))
+        if training:
+            self.a_prev, self.a = a_prev, a
+        return a
+
+    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> Any:
+        if not input_gradient:
+            return None
+        inputs = self._operands(self.a_prev)
+        downstream = tuple(
+            None if isinstance(u, float) else _sum_examples(gradient, u)
+            for gradient, u in zip(self._downstream(nabla_a, *inputs), inputs, strict=True)
+        )
+        return downstream[0] if self.n_inputs == 1 else downstream
+
+    def _operands(self, one_or_several: Any) -> tuple[Any, ...]:
+        return (one_or_several,) if self.n_inputs == 1 else one_or_several
+
+    def _check_input(self, a_prev: Any) -> None:
+        if self.n_inputs != 1 and not (isinstance(a_prev, tuple) and len(a_prev) == self.n_inputs):
+            raise TypeError(f"{self}: expected a tuple of {self.n_inputs} inputs, got {a_prev!r}")
+        inputs = self._operands(a_prev)
+        arrays = [u for u in inputs if not isinstance(u, float)]
+        for index, u in enumerate(arrays):
+            check_input(self, u, arrays[0].dtype if index else None)
+            if u.ndim < 2 or u.size == 0:
+                raise ShapeError(f"{self}: the input must be n x B and not empty, got {u.shape}")
+        sizes = {u.shape[-1] for u in arrays} - {1}
+        if len(sizes) > 1:
+            got = " and ".join(str(u.shape) for u in arrays)
+            raise ShapeError(f"{self}: the batch is the last axis of all inputs, got {got}")
+        shapes = tuple(None if isinstance(u, float) else u.shape[:-1] for u in inputs)
+        self.output_shape(shapes[0] if self.n_inputs == 1 else shapes)  # type: ignore[arg-type]
+
+
+def _sum_examples(gradient: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """Sum the gradient over the batch if u is the same for all of it."""
+    if u.shape[-1] == 1 and gradient.shape[-1] > 1:
+        return gradient.sum(axis=-1, keepdims=True)
+    return gradient
+
+
+class Variable(Operation):
+    """A node of no inputs: an array w that is learnt, the same for every example.
+
+    ::
+
+        forward    a = w, with a batch axis of length 1
+        backward   dC/dw = nabla_a, in which the examples are summed already
+
+    Its numbers live in the `theta` of the graph; set them by ``graph["w"].w = [[1, 2]]``.
+
+    Parameters
+    ----------
+    shape : sequence of int
+    init : Initializer or str
+    regularized : bool
+        Whether regularisation and weight decay apply: True for weights, False for biases.
+    dtype, rng
+        As in `Dense`.
+    """
+
+    n_inputs = 0
+    w, nabla_w = Parameter(regularized=True), Gradient()
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        init: Initializer | str = "normal",
+        regularized: bool = True,
+        dtype: Any = "float32",
+        rng: Seed = None,
+    ) -> None:
+        self.shape = tuple(check_size("Variable", "shape", n) for n in shape)
+        if not self.shape:
+            raise ValueError("Variable: shape must not be empty; a single number has shape (1,)")
+        self.init = as_initializer(init)
+        self.regularized = bool(regularized)
+        self._allocate(dtype, w=self.shape)
+        self.initialize(rng)
+
+    def initialize(self, rng: Seed = None) -> None:
+        self.w = self.init(self.shape, np.random.default_rng(rng), self.dtype)
+
+    def output_shape(self, input_shape: Any) -> Shape:
+        return self.shape
+
+    def _forward(self, a_prev: Any, training: bool) -> np.ndarray:
+        a = self.w[..., np.newaxis].copy()  # w changes with the next step, a stays
+        if training:
+            self.a_prev, self.a = a_prev, a
+        return a
+
+    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> Any:
+        self.nabla_w[...] = nabla_a[..., 0]
+        return () if input_gradient else None
+
+    def _weight_slices(self) -> list[slice]:
+        return super()._weight_slices() if self.regularized else []
+
+    def __repr__(self) -> str:
+        return f"Variable({' x '.join(map(str, self.shape))})"
+
+
+# -- elementwise -----------------------------------------------------------------------------
+
+
+class Elementwise(Operation):
+    """Base of the elementwise operations, whose backward is upstream * local = downstream.
+
+    ::
+
+        forward    a = f(u, v)
+        backward   dC/du = nabla_a * da/du,   dC/dv = nabla_a * da/dv
+
+    A subclass writes `_value`, and `local`, which returns the derivatives by all inputs (by a
+    constant: anything).
+    """
+
+    symbol: ClassVar[str] = ""
+
+    def expression(self, *operands: str) -> str:
+        if not self.symbol:
+            return super().expression(*operands)
+        return f" {self.symbol} ".join(operands)
+
+    def output_shape(self, input_shape: Any) -> Shape:
+        shapes = [shape for shape in self._operands(input_shape) if shape is not None]
+        if any(shape != shapes[0] for shape in shapes):
+            got = " and ".join(map(str, shapes))
+            raise ShapeError(f"{self}: expected inputs of one shape, got {got}", "one shape")
+        return shapes[0]  # type: ignore[no-any-return]
+
+    def _downstream(self, nabla_a: np.ndarray, *inputs: Any) -> tuple[Any, ...]:
+        return tuple(
+            None if isinstance(u, float) else nabla_a * slope
+            for u, slope in zip(inputs, self.local(self.a, *inputs), strict=True)
+        )
+
+
+class Add(Elementwise):
+    """a = u + v;  da/du = 1,  da/dv = 1."""
+
+    n_inputs, symbol = 2, "+"
+
+    def _value(self, u: Any, v: Any) -> np.ndarray:
+        return u + v  # type: ignore[no-any-return]
+
+    def local(self, a: np.ndarray, u: Any, v: Any) -> tuple[Any, Any]:
+        return 1.0, 1.0
+
+
+class Subtract(Elementwise):
+    """a = u - v;  da/du = 1,  da/dv = -1."""
+
+    n_inputs, symbol = 2, "-"
+
+    def _value(self, u: Any, v: Any) -> np.ndarray:
+        return u - v  # type: ignore[no-any-return]
+
+    def local(self, a: np.ndarray, u: Any, v: Any) -> tuple[Any, Any]:
+        return 1.0, -1.0
+
+
+class Multiply(Elementwise):
+    """a = u v;  da/du = v,  da/dv = u."""
+
+    n_inputs, symbol = 2, "*"
+
+    def _value(self, u: Any, v: Any) -> np.ndarray:
+        return u * v  # type: ignore[no-any-return]
+
+    def local(self, a: np.ndarray, u: Any, v: Any) -> tuple[Any, Any]:
+        return v, u
+
+
+class Divide(Elementwise):
+    """a = u / v;  da/du = 1 / v,  da/dv = -a / v. Where v is 0 numpy gives inf or nan."""
+
+    n_inputs, symbol = 2, "/"
+
+    def check_constant(self, position: int, value: float) -> None:
+        if position == 1 and value == 0:
+            raise ValueError("a constant divisor must not be 0")
+
+    def _value(self, u: Any, v: Any) -> np.ndarray:
+        return u / v  # type: ignore[no-any-return]
+
+    def local(self, a: np.ndarray, u: Any, v: Any) -> tuple[Any, Any]:
+        return 1 / v, -a / v
+
+
+class Power(Elementwise):
+    """a = u^v;  da/du = v u^(v-1),  da/dv = a ln u, for a positive u.
+
+    Where the exponent v is a constant, a negative u has its derivative too if v is a whole
+    number. At u = 0 the slope is numpy's: inf for 0 < v < 1, nan for v = 0.
+    """
+
+    n_inputs, symbol = 2, "**"
+
+    def check_constant(self, position: int, value: float) -> None:
+        if position == 0 and value <= 0:
+            raise ValueError(f"a constant base must be positive, got {value:g}")
+
+    def _value(self, u: Any, v: Any) -> np.ndarray:
+        return u**v  # type: ignore[no-any-return]
+
+    def local(self, a: np.ndarray, u: Any, v: Any) -> tuple[Any, Any]:
+        if isinstance(u, float):
+            return None, a * math.log(u)
+        if isinstance(v, float):
+            return v * u ** (v - 1), None
+        return v * u ** (v - 1), a * np.log(u)
+
+
+class Exp(Elementwise):
+    """a = exp u;  da/du = a."""
+
+    def _value(self, u: np.ndarray) -> np.ndarray:
+        return np.exp(u)
+
+    def local(self, a: np.ndarray, u: np.ndarray) -> tuple[Any]:
+        return (a,)
+
+
+class Log(Elementwise):
+    """a = ln u;  da/du = 1 / u. At 0 numpy gives -inf and the slope inf, below it nan."""
+
+    def _value(self, u: np.ndarray) -> np.ndarray:
+        return np.log(u)
+
+    def local(self, a: np.ndarray, u: np.ndarray) -> tuple[Any]:
+        return (1 / u,)
+
+
+class Sqrt(Elementwise):
+    """a = sqrt u;  da/du = 1 / (2 a). At 0 the slope is inf, below it numpy gives nan."""
+
+    def _value(self, u: np.ndarray) -> np.ndarray:
+        return np.sqrt(u)
+
+    def local(self, a: np.ndarray, u: np.ndarray) -> tuple[Any]:
+        return (0.5 / a,)
+
+
+class Sin(Elementwise):
+    """a = sin u;  da/du = cos u."""
+
+    def _value(self, u: np.ndarray) -> np.ndarray:
+        return np.sin(u)
+
+    def local(self, a: np.ndarray, u: np.ndarray) -> tuple[Any]:
+        return (np.cos(u),)
+
+
+class Cos(Elementwise):
+    """a = cos u;  da/du = -sin u."""
+
+    def _value(self, u: np.ndarray) -> np.ndarray:
+        return np.cos(u)
+
+    def local(self, a: np.ndarray, u: np.ndarray) -> tuple[Any]:
+        return (-np.sin(u),)
+
+
+# -- not elementwise -------------------------------------------------------------------------
+
+
+class MatMul(Operation):
+    """a = w v, a matrix times a vector or a matrix, for every example.
+
+    ::
+
+        forward    a = w v
+        backward   dC/dw = nabla_a v^T,   dC/dv = w^T nabla_a
+
+    Shape: w is m x n, v is n or n x k, a is m or m x k, and the batch after that. A w that is the
+    same for all examples, a `Variable`, multiplies the whole batch in one product, and nabla_a v^T
+    sums over the examples by itself: BP4.
+    """
+
+    n_inputs = 2
+
+    def expression(self, *operands: str) -> str:
+        return " @ ".join(operands)
+
+    def check_constant(self, position: int, value: float) -> None:
+        raise ValueError(f"a matrix product takes no number, got {value:g}")
+
+    def output_shape(self, input_shape: Any) -> Shape:
+        w, v = input_shape
+        if len(w) != 2 or len(v) not in (1, 2) or w[1] != v[0]:
+            expected = "(m, n) and (n,) or (n, k)"
+            raise ShapeError(f"{self}: expected shapes {expected}, got {w} and {v}", expected)
+        return (w[0], *v[1:])
+
+    def _value(self, w: np.ndarray, v: np.ndarray) -> np.ndarray:
+        if w.shape[-1] == 1:
+            return (w[..., 0] @ _flat(v)).reshape(len(w), *v.shape[1:])
+        return np.einsum("mnb,n...b->m...b", w, v)
+
+    def _downstream(self, nabla_a: np.ndarray, *inputs: Any) -> tuple[Any, ...]:
+        w, v = inputs
+        if w.shape[-1] == 1:
+            nabla_w = (_flat(nabla_a) @ _flat(v).T)[..., np.newaxis]
+            return nabla_w, (w[..., 0].T @ _flat(nabla_a)).reshape(v.shape)
+        nabla_w = np.einsum("mkb,nkb->mnb", _matrices(nabla_a), _matrices(v))
+        return nabla_w, np.einsum("mnb,m...b->n...b", w, nabla_a)
+
+
+def _flat(v: np.ndarray) -> np.ndarray:
+    """Return n x k x B as a matrix of n rows."""
+    return v.reshape(len(v), -1)
+
+
+def _matrices(v: np.ndarray) -> np.ndarray:
+    """Return n x B as n x 1 x B, and n x k x B as it is."""
+    return v.reshape(len(v), -1, v.shape[-1])
+
+
+class Sum(Operation):
+    """a = sum of u over everything but the batch: one number an example, shape 1 x B.
+
+    The derivative by every element is 1, so backward gives nabla_a to all of them.
+    """
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return (1,)
+
+    def _value(self, u: np.ndarray) -> np.ndarray:
+        return u.reshape(-1, u.shape[-1]).sum(axis=0, keepdims=True)
+
+    def _downstream(self, nabla_a: np.ndarray, *inputs: Any) -> tuple[Any, ...]:
+        (u,) = inputs
+        return (np.broadcast_to(nabla_a[0], u.shape).copy(),)
+
+
+class Slice(Operation):
+    """a = u[start:stop], some of the features; backward puts nabla_a there, and 0 elsewhere.
+
+    That is how a graph has several inputs: stacked in one array, and taken apart again.
+
+    Parameters
+    ----------
+    start, stop : int
+        On the first axis, 0 <= start < stop.
+    """
+
+    def __init__(self, start: int, stop: int) -> None:
+        self.start = start
+        self.stop = check_size("Slice", "stop", stop)
+        if isinstance(start, bool) or not isinstance(start, int) or not 0 <= start < stop:
+            raise ValueError(f"Slice: expected 0 <= start < stop, got {start!r} and {stop}")
+
+    def expression(self, *operands: str) -> str:
+        return f"{operands[0]}[{self.start}:{self.stop}]"
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if input_shape[0] < self.stop:
+            expected = f"at least {self.stop} features"
+            raise ShapeError(f"{self}: expected {expected}, got {with_batch(str(input_shape))}",
+                             expected)  # fmt: skip
+        return (self.stop - self.start, *input_shape[1:])
+
+    def _value(self, u: np.ndarray) -> np.ndarray:
+        return u[self.start : self.stop]
+
+    def _downstream(self, nabla_a: np.ndarray, *inputs: Any) -> tuple[Any, ...]:
+        downstream = np.zeros_like(inputs[0])
+        downstream[self.start : self.stop] = nabla_a
+        return (downstream,)
