@@ -17,6 +17,8 @@ from backprop.costs import (
     SoftmaxCrossEntropy,
     SquaredErrorCost,
 )
+from backprop.graph import Graph
+from backprop.health import GradientHealth, GradientHealthWarning
 from backprop.history import History
 from backprop.layers import *  # noqa: F403 - every layer, as listed in layers.__all__
 from backprop.metrics import accuracy, confusion_matrix, mean_squared_error, top_k_accuracy
@@ -41,6 +43,9 @@ __all__ = [
     "DivergenceError",
     "EarlyStopping",
     "FileError",
+    "GradientHealth",
+    "GradientHealthWarning",
+    "Graph",
     "History",
     "MeanSquaredErrorCost",
     "Momentum",

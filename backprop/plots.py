@@ -24,17 +24,22 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.patches import Circle, Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from backprop.checks import check_integer
+from backprop.health import GradientHealth
 from backprop.history import History
 from backprop.layers import Layer
 from backprop.metrics import accuracy, predicted_labels, true_labels
 from backprop.network import Network
 from backprop.storage import write_atomically
+from backprop.trace import LayerTrace, Trace
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -57,6 +62,11 @@ STYLE: Any = {
 ERRORS = LinearSegmentedColormap.from_list(
     "errors", ["white", "#fdd0a2", "#fd8d3c", "#d94801", "#7f2704"]
 ).with_extremes(bad="0.9")
+
+# Of a diagram: a gradient of 0 is grey, so that its line is seen; fills are light, under numbers.
+GRADIENTS = LinearSegmentedColormap.from_list("gradients", [BLUE, "0.85", VERMILLION])
+ACTIVATIONS = LinearSegmentedColormap.from_list("activations", ["#b694c9", "white", "#7cc28a"])
+RADIUS = 0.36  # of a neuron
 
 # The formats, and what matplotlib would write into a file of its own accord: its version, the time.
 METADATA: dict[str, dict[str, None]] = {
@@ -555,6 +565,255 @@ def _layer_axis(ax: Axes, rows: list[tuple[int, Layer, np.ndarray]]) -> None:
     ax.set_axisbelow(True)
 
 
+# -- learning, layer by layer ----------------------------------------------------------------
+
+
+@_styled
+def gradient_norms(health: GradientHealth, quantity: str = "delta", ax: Axes | None = None) -> Axes:
+    """Draw how large a layer's δ, ∂C/∂w or update is, against the step: a curve for each layer.
+
+    The axis is logarithmic: what fades or grows from layer to layer does so by factors. A value of
+    0 lies below its lower end. Minibatches differ: of more than 100 records a curve is the median
+    of every few, and the band around it holds the middle four fifths of them.
+
+    Parameters
+    ----------
+    health : GradientHealth
+        After a training.
+    quantity : str
+        "delta", "nabla_w" or "update_ratio", as `GradientHealth` explains them; with the last, a
+        dotted line marks the rule of thumb, 0.001.
+    ax : matplotlib.axes.Axes, optional
+
+    Raises
+    ------
+    ValueError
+        For another quantity, or if there is no value above 0 to draw.
+    """
+    labels = {
+        "delta": "size of an example's error ‖δ‖",
+        "nabla_w": "size of the gradient ‖∂C/∂w‖",
+        "update_ratio": "size of a step ‖Δw‖ / ‖w‖ (dotted: 0.001)",
+    }
+    if quantity not in labels:
+        raise ValueError(f"quantity must be {', '.join(map(repr, labels))}, got {quantity!r}")
+    curves = _layer_curves(health, quantity)
+    everything = np.concatenate([values for *_, values in curves]) if curves else np.empty(0)
+    if not (everything > 0).any():
+        raise ValueError(f"no {quantity} above 0 to draw, in {len(health.history)} records")
+    smallest = everything[everything > 0].min()
+
+    ax = _axes(ax, 7, max(3.4, 0.16 * len(curves)))
+    notes = []
+    for name, colour, steps, values in curves:
+        at, end = _draw_curve(ax, steps, values, colour)
+        notes.append((at, max(end, smallest), name, colour))
+    if quantity == "update_ratio":
+        ax.axhline(1e-3, color="0.3", linewidth=1, linestyle=":", zorder=1)
+    _name_axes(ax, "step", labels[quantity])
+    _epoch_axis(ax, health.history["step"])
+    _log_axis(ax, everything)
+    _end_notes(ax, notes)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(True, **GRID)
+    return ax
+
+
+@_styled
+def unit_health(health: GradientHealth, ax: Axes | None = None) -> Axes:
+    """Draw which share of each layer's ReLUs is dead, and of its sigmoids and tanhs saturated.
+
+    Against the step; dead is a full line, saturated a dashed one. Of many records a curve is the
+    median of every few, as in `gradient_norms`.
+
+    Parameters
+    ----------
+    health : GradientHealth
+        After a training.
+    ax : matplotlib.axes.Axes, optional
+
+    Raises
+    ------
+    ValueError
+        If no layer has such units, or not enough examples were looked at to call any dead.
+    """
+    kinds = {kind: _layer_curves(health, kind) for kind in ("dead", "saturated")}
+    if not any(kinds.values()):
+        raise ValueError(f"no dead or saturated units known, in {len(health.history)} records")
+    count = sum(map(len, kinds.values()))
+    ax = _axes(ax, 7, max(3.4, 0.3 * count))
+    notes, highest = [], 10.0  # a scale on which two per cent look like two per cent
+    for kind, curves in kinds.items():
+        for name, colour, steps, fractions in curves:
+            percent = 100 * fractions
+            end = _draw_curve(ax, steps, percent, colour, "-" if kind == "dead" else "--")
+            notes.append((*end, f"{name}\n{end[1]:.0f}% {kind}", colour))
+            highest = max(highest, percent.max())
+    labels = {"dead": "dead units (%)", "saturated": "saturated activations (%)"}
+    _name_axes(ax, "step", ", ".join(labels[kind] for kind in kinds if kinds[kind]))
+    _epoch_axis(ax, health.history["step"])
+    ax.set_ylim(-0.03 * highest, 1.03 * highest)
+    _end_notes(ax, notes)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(True, **GRID)
+    return ax
+
+
+def _layer_curves(
+    health: GradientHealth, quantity: str
+) -> list[tuple[str, Any, np.ndarray, np.ndarray]]:
+    """Return name, colour, steps and values of every layer that has the quantity.
+
+    The colours run from the first layer to the last, dark to light, whatever a layer has.
+    """
+    shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.8, max(1, len(health.layers))))
+    curves = []
+    for (index, name), colour in zip(sorted(health.layers.items()), shades, strict=False):
+        column = f"{quantity}_{index}"
+        known = [(r["step"], r[column]) for r in health.history if column in r]
+        known = [pair for pair in known if math.isfinite(pair[1])]
+        if known:
+            steps, values = map(np.array, zip(*known, strict=True))
+            curves.append((f"{index}: {name}", colour, steps, values.astype(float)))
+    return curves
+
+
+def _draw_curve(
+    ax: Axes, steps: np.ndarray, values: np.ndarray, colour: Any, line: str = "-"
+) -> tuple[float, float]:
+    """Draw one curve, or of a long one medians and a band; return where it ends."""
+    if len(values) > 100:
+        steps = np.array([part.mean() for part in np.array_split(steps, 50)])
+        spread = [np.quantile(part, (0.1, 0.5, 0.9)) for part in np.array_split(values, 50)]
+        low, values, high = np.transpose(spread)
+        ax.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
+    marker = "." if len(values) <= 20 else ""
+    ax.plot(steps, values, color=colour, linewidth=1.3, linestyle=line, marker=marker)
+    return steps[-1], values[-1]
+
+
+@_styled
+def network_diagram(trace: Trace, ax: Axes | None = None) -> Axes:
+    """Draw a small network with all that one example does in it, forward and backward.
+
+    A neuron is a circle with its activation a as number and fill (green above 0, purple below).
+    The line that joins neuron k to neuron j shows ∂C/∂w_jk: its colour the value, its width the
+    size, relative to the largest. The square at the foot of neuron j is its bias, in the colour
+    of ∂C/∂b_j, which for one example is δ_j. A gradient of 0 is grey; so are the thin lines from
+    neuron to neuron where a layer has no weights (an activation, dropout).
+
+    Parameters
+    ----------
+    trace : Trace
+        ``network.trace(x, y)`` for one example, a single column each of x and y.
+    ax : matplotlib.axes.Axes, optional
+
+    Raises
+    ------
+    TypeError
+        If `trace` is none.
+    ValueError
+        If it holds several examples; the network has more than 12 neurons in a layer (the input
+        included) or more than 6 layers; or a layer is no column of neurons or joins them in
+        another way.
+    """
+    columns = _neurons(trace)
+    most = max(map(len, columns))
+    across = 1.4 + 0.3 * min(most, 8)  # from column to column, where neurons stand 1 apart
+    ax = _axes(ax, 0.55 * (across * len(trace) + 2.6) + 1, 0.55 * (most + 1.4))
+    ax.set_axis_off()
+    ax.set_aspect("equal")
+    ax.set(xlim=(-1.1, across * len(trace) + 1.5), ylim=(-most / 2 - 0.4, most / 2 + 0.9))
+    places = [
+        [(column * across, (len(a) - 1) / 2 - j) for j in range(len(a))]
+        for column, a in enumerate(columns)
+    ]
+
+    biases = [t.nabla_b[:, 0] for t in trace.layers if t.nabla_b is not None]
+    lines = [line for t in trace.layers for line in _lines(t, places[t.number - 1 : t.number + 1])]
+    lines.sort(key=lambda line: abs(line[1]))  # the largest on top
+    values = np.array([value for _, value in lines])
+    limit = float(np.abs(np.concatenate([values, *biases])).max()) or 1.0
+    point = min(_points(ax) / np.array([np.ptp(ax.get_xlim()), np.ptp(ax.get_ylim())])) / 40
+    widths = point * (0.7 + 4 * np.abs(values) / (np.abs(values).max() or 1.0))
+    drawn = LineCollection([ends for ends, _ in lines], linewidths=widths, cmap=GRADIENTS, zorder=1)
+    drawn.set(array=values, clim=(-limit, limit), capstyle="round")
+    ax.add_collection(drawn)
+    _colorbar(ax, drawn, "∂C/∂w (lines)\n∂C/∂b (squares)")
+
+    largest = max(float(np.abs(a).max()) for a in columns) or 1.0
+    style: Any = {"ha": "center", "va": "center", "fontsize": 8.5 * point}
+    for a, column in zip(columns, places, strict=True):
+        for value, place in zip(a.tolist(), column, strict=True):
+            colour = ACTIVATIONS(0.5 + 0.5 * value / largest)
+            ax.add_patch(Circle(place, RADIUS, facecolor=colour, edgecolor="0.2", linewidth=0.9))
+            ax.text(*place, _short(value), **style)
+    for t, column in zip(trace.layers, places[1:], strict=True):
+        if t.nabla_b is not None:
+            for colour, (x, y) in zip(drawn.to_rgba(t.nabla_b[:, 0]), column, strict=True):
+                corner = (x + 0.12, y - RADIUS - 0.02)
+                ax.add_patch(Rectangle(corner, 0.2, 0.2, fc=colour, ec="0.2", lw=0.9))
+    for name, column in zip(_column_names(trace), places, strict=True):
+        ax.text(column[0][0], most / 2 + 0.15, name, **{**style, "va": "bottom"})
+    _name_ends(ax, trace, places, style)
+    ax.set_title(f"C = {trace.cost:.4g}")
+    return ax
+
+
+def _neurons(trace: Trace) -> list[np.ndarray]:
+    """Return the activations to draw, the input first; raise if they cannot be."""
+    if not isinstance(trace, Trace):
+        raise TypeError(f"expected a trace, network.trace(x, y), got {type(trace).__name__}")
+    if trace.x.shape[-1] != 1:
+        raise ValueError(f"a diagram shows one example, got a trace of {trace.x.shape[-1]}")
+    arrays = [trace.x, *(t.a for t in trace.layers)]
+    for t in trace.layers:
+        n_out, n_in = t.a.shape[0], t.a_prev.shape[0]
+        joined = (n_out, n_in) if t.nabla_w is not None else (n_out, n_out)
+        found = (n_out, n_in) if t.nabla_w is None else t.nabla_w.shape
+        if t.a.ndim != 2 or t.a_prev.ndim != 2 or joined != found:
+            raise ValueError(f"a diagram shows columns of neurons: it cannot show {t.layer}")
+    sizes = [len(a) for a in arrays]
+    if max(sizes) > 12 or len(trace) > 6:
+        raise ValueError(
+            "a diagram holds at most 6 layers and 12 neurons in each, this network has "
+            f"{len(trace)} and {'-'.join(map(str, sizes))}"
+        )
+    return [a[:, 0].astype(np.float64) for a in arrays]
+
+
+def _lines(t: LayerTrace, places: list) -> list[tuple[list[tuple[float, float]], float]]:
+    """Return the ends and the gradient of every line that enters a layer."""
+    below, above = places
+    if t.nabla_w is None:
+        return [([p, q], 0.0) for p, q in zip(below, above, strict=True)]
+    return [([below[k], above[j]], float(g)) for (j, k), g in np.ndenumerate(t.nabla_w)]
+
+
+def _column_names(trace: Trace) -> list[str]:
+    names = ["input"]
+    for t in trace.layers:
+        activation = t.layer.output_activation
+        names.append(f"layer {t.number}\n{t.layer if activation is None else activation.name}")
+    return names
+
+
+def _name_ends(ax: Axes, trace: Trace, places: list, style: Any) -> None:
+    """Name the inputs, and put beside the outputs what they should be."""
+    for k, (x, y) in enumerate(places[0], 1):
+        ax.text(x - RADIUS - 0.1, y, f"$x_{{{k}}}$", **{**style, "ha": "right"})
+    targets = trace.y
+    if targets.ndim == 1:  # a class label
+        targets = np.arange(len(places[-1]))[:, np.newaxis] == targets
+    for (x, y), target in zip(places[-1], targets[:, 0].tolist(), strict=True):
+        ax.text(x + RADIUS + 0.12, y, f"$y$ = {target:.3g}", **{**style, "ha": "left"})
+
+
+def _short(value: float) -> str:
+    """Write a number so that it fits in a circle."""
+    return f"{value:.2f}" if abs(value) < 9.995 else f"{value:.3g}"
+
+
 # -- files -----------------------------------------------------------------------------------
 
 
@@ -603,7 +862,7 @@ def _imshow(ax: Axes, pixels: np.ndarray, colours: Any, low: float, high: float)
     return ax.imshow(pixels, colours, vmin=low, vmax=high, interpolation="nearest")
 
 
-def _colorbar(ax: Axes, image: AxesImage, label: str, **style: Any) -> None:
+def _colorbar(ax: Axes, image: ScalarMappable, label: str, **style: Any) -> None:
     """Stand a scale beside the axes, exactly as high as the image."""
     point = 1 / _points(ax)[0]
     inset = ax.inset_axes((1 + 10 * point, 0, 10 * point, 1))

@@ -15,8 +15,9 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle, Rectangle
 
-from backprop import Dense, Dropout, Flatten, History, Network, plots
+from backprop import Dense, Dropout, Flatten, GradientHealth, History, Network, plots
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +70,23 @@ def guesses() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return images, a, labels
 
 
+def health(layers: int = 4, records: int = 30, every: int = 20) -> GradientHealth:
+    """Return the records of layers, ReLU and sigmoid in turn, each ten times the one below."""
+    found = GradientHealth()
+    found.layers = {i: f"Dense({30 + i} -> {31 + i}, relu)" for i in range(layers)}
+    for n in range(records):
+        record: dict[str, Any] = {"step": 1 + n * every}
+        for i in range(layers):
+            size = 10.0 ** (i - layers) * (1 + 0.5 * math.sin(n + i))
+            record |= {f"delta_{i}": size, f"nabla_w_{i}": 3 * size, f"update_ratio_{i}": size / 9}
+            if i % 2:
+                record[f"saturated_{i}"] = 0.04 * i
+            elif n >= records // 2:
+                record[f"dead_{i}"] = 0.01 * (i + 1)
+        found.history.append(record)
+    return found
+
+
 MATRIX = np.array([[90, 10, 0], [1, 7, 2], [0, 0, 1000]])
 
 DRAWINGS: dict[str, Callable[..., Axes]] = {
@@ -80,6 +98,12 @@ DRAWINGS: dict[str, Callable[..., Axes]] = {
     "confusion": lambda **k: plots.confusion(MATRIX, **k),
     "activation_histograms": lambda **k: plots.activation_histograms(trained_network(), **k),
     "delta_histograms": lambda **k: plots.delta_histograms(trained_network(), **k),
+    "network_diagram": lambda **k: plots.network_diagram(
+        small_network().trace(np.ones((4, 1)), np.ones((2, 1))), **k
+    ),
+    "gradient_norms": lambda **k: plots.gradient_norms(health(), **k),
+    "gradient_norms_long": lambda **k: plots.gradient_norms(health(8, 300), "update_ratio", **k),
+    "unit_health": lambda **k: plots.unit_health(health(), **k),
 }
 
 drawings = pytest.mark.parametrize("draw", DRAWINGS.values(), ids=DRAWINGS)
@@ -722,3 +746,216 @@ def test_a_failure_leaves_the_earlier_file(tmp_path: Path, monkeypatch: pytest.M
         plots.save(ax, path)
     assert [p.name for p in tmp_path.iterdir()] == ["picture.png"]
     assert path.read_bytes() == b"earlier"
+
+
+# -- gradient health -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("quantity", "label"),
+    [
+        ("delta", "size of an example's error ‖δ‖"),
+        ("nabla_w", "size of the gradient ‖∂C/∂w‖"),
+        ("update_ratio", "size of a step ‖Δw‖ / ‖w‖ (dotted: 0.001)"),
+    ],
+)
+def test_each_layer_has_a_curve_of_its_norms(quantity: str, label: str) -> None:
+    found = health()
+    ax = plots.gradient_norms(found, quantity)
+    for index, line in enumerate(ax.lines[:4]):
+        assert list(line.get_xdata()) == found.history["step"]
+        assert list(line.get_ydata()) == found.history[f"{quantity}_{index}"]
+    marks = [list(line.get_ydata()) for line in ax.lines[4:]]
+    assert marks == ([[1e-3, 1e-3]] if quantity == "update_ratio" else [])
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_yscale()) == ("step", label, "log")
+    assert texts(ax) == [f"{i}: {name}" for i, name in found.layers.items()]
+    colours = [matplotlib.colors.to_hex(line.get_color()) for line in ax.lines[:4]]
+    assert colours == [matplotlib.colors.to_hex(text.get_color()) for text in ax.texts]
+    assert len(set(colours)) == 4
+
+
+@pytest.mark.parametrize("records", [100, 101, 1000])
+def test_a_long_curve_is_a_median_with_a_band(records: int) -> None:
+    found = health(2, records, every=10)
+    ax = plots.gradient_norms(found)
+    line = ax.lines[1]
+    values = np.array(found.history["delta_1"])
+    if records <= 100:
+        assert not ax.collections
+        assert list(line.get_ydata()) == list(values)
+        return
+    parts = np.array_split(values, 50)
+    np.testing.assert_allclose(line.get_ydata(), [np.median(part) for part in parts])
+    steps = np.array_split(found.history["step"], 50)
+    np.testing.assert_allclose(line.get_xdata(), [np.mean(part) for part in steps])
+    band = ax.collections[1].get_paths()[0].vertices[:, 1]
+    assert band.max() == pytest.approx(max(np.quantile(part, 0.9) for part in parts))
+    assert band.min() == pytest.approx(min(np.quantile(part, 0.1) for part in parts))
+
+
+def test_what_is_0_or_infinite_does_not_spoil_the_axis() -> None:
+    found = health(2)
+    for record in found.history.records[10:]:
+        record["delta_0"] = 0.0
+    found.history.records[5]["delta_1"] = math.inf
+    ax = plots.gradient_norms(found)
+    low, high = ax.get_ylim()
+    assert 1e-4 < low < 0.005
+    assert 0.1 < high < 1
+    assert len(ax.lines[1].get_xdata()) == 29
+    ax.figure.canvas.draw()
+    assert ax.texts[0].xy[1] < ax.texts[1].xy[1]
+
+
+def test_the_dead_are_full_lines_and_the_saturated_dashed() -> None:
+    found = health(4)
+    ax = plots.unit_health(found)
+    drawn = {
+        tuple(line.get_ydata()): (len(line.get_xdata()), line.get_linestyle()) for line in ax.lines
+    }
+    assert drawn == {
+        (1.0,) * 15: (15, "-"),
+        (3.0,) * 15: (15, "-"),
+        (4.0,) * 30: (30, "--"),
+        (12.0,) * 30: (30, "--"),
+    }
+    assert texts(ax) == [
+        "0: Dense(30 -> 31, relu)\n1% dead",
+        "2: Dense(32 -> 33, relu)\n3% dead",
+        "1: Dense(31 -> 32, relu)\n4% saturated",
+        "3: Dense(33 -> 34, relu)\n12% saturated",
+    ]
+    assert ax.get_ylabel() == "dead units (%), saturated activations (%)"
+    assert ax.get_ylim() == pytest.approx((-0.36, 12.36))
+
+
+def test_the_axis_is_as_long_as_the_training() -> None:
+    ax = plots.unit_health(health(1))  # ReLUs, known from the middle on
+    assert ax.get_ylabel() == "dead units (%)"
+    assert ax.get_xlim()[0] < 1
+    assert ax.get_ylim()[1] == pytest.approx(10.3)  # two per cent look like little
+
+
+@pytest.mark.parametrize("layers", [2, 5, 8, 16])
+def test_the_names_of_many_layers_stay_apart(layers: int) -> None:
+    for ax in (plots.gradient_norms(health(layers)), plots.unit_health(health(layers))):
+        ax.figure.canvas.draw()
+        boxes = [text.get_window_extent() for text in ax.texts]
+        boxes.sort(key=lambda box: box.y0)
+        assert all(low.y1 <= high.y0 + 1 for low, high in pairwise(boxes))
+
+
+def test_health_that_has_nothing_to_draw() -> None:
+    with pytest.raises(ValueError, match=r"quantity must be 'delta', .* got 'gradient'"):
+        plots.gradient_norms(health(), "gradient")
+    with pytest.raises(ValueError, match="no delta above 0 to draw, in 0 records"):
+        plots.gradient_norms(GradientHealth())
+    found = health(1, records=3)
+    for record in found.history.records:
+        record["delta_0"] = 0.0
+        record.pop("dead_0", None)
+    with pytest.raises(ValueError, match="no delta above 0 to draw, in 3 records"):
+        plots.gradient_norms(found)
+    with pytest.raises(ValueError, match="no dead or saturated units known, in 3 records"):
+        plots.unit_health(found)
+
+
+# -- the diagram of a small network ----------------------------------------------------------
+
+
+def diagram_of(network: Network, y: Any) -> Axes:
+    x = np.linspace(-1, 1.5, network.input_shape[0], dtype=network.dtype)[:, np.newaxis]
+    return plots.network_diagram(network.trace(x, np.asarray(y)))
+
+
+def small_network() -> Network:
+    return Network.from_sizes([4, 3, 2], "tanh", dtype="float64", rng=0)
+
+
+def test_a_diagram_shows_activations_and_gradients(tmp_path: Path) -> None:
+    network = small_network()
+    x, y = np.array([[0.5], [-1.0], [0.25], [12.5]]), np.array([[1.0], [0.0]])
+    trace = network.trace(x, y)
+    ax = plots.network_diagram(trace)
+    found = texts(ax)
+    for a in [*x[:, 0], *trace[0].a[:, 0], *trace[1].a[:, 0]]:
+        assert f"{a:.3g}" in found if a > 9.995 else f"{a:.2f}" in found
+    for name in ("input", "layer 1\ntanh", "layer 2\ntanh", "$x_{4}$", "$y$ = 1", "$y$ = 0"):
+        assert name in found
+    assert ax.get_title(loc="left") == f"C = {trace.cost:.4g}"
+
+    [lines] = ax.collections
+    drawn = np.asarray(lines.get_array())
+    gradients = [*trace[0].nabla_w.ravel(), *trace[1].nabla_w.ravel()]
+    np.testing.assert_array_equal(np.sort(drawn), np.sort(gradients))
+    limit = max(np.abs(gradients).max(), *(np.abs(t.nabla_b).max() for t in trace.layers))
+    assert lines.get_clim() == (-limit, limit)
+    widths = lines.get_linewidths()
+    assert (np.argsort(widths, kind="stable") == np.argsort(np.abs(drawn), kind="stable")).all()
+    places = {tuple(np.round(end, 9)) for ends in lines.get_segments() for end in ends}
+    circles = [p for p in ax.patches if isinstance(p, Circle)]
+    assert {tuple(np.round(c.center, 9)) for c in circles} == places
+    squares = [p for p in ax.patches if isinstance(p, Rectangle)]
+    biases = [g for t in trace.layers for g in t.nabla_b[:, 0]]
+    for square, gradient in zip(squares, biases, strict=True):
+        assert square.get_facecolor() == pytest.approx(lines.to_rgba(gradient))
+    assert [child.get_ylabel() for child in ax.child_axes] == ["∂C/∂w (lines)\n∂C/∂b (squares)"]
+
+
+def test_a_line_joins_the_neurons_that_its_weight_joins() -> None:
+    network = Network([Dense(3, 2, "identity", dtype="float64", rng=0)], "quadratic_cost")
+    network.theta[...] = 0
+    x, y = np.array([[1.0], [10.0], [100.0]]), np.array([[-1.0], [2.0]])  # dC/dw[j, k] = -y_j x_k
+    ax = plots.network_diagram(network.trace(x, y))
+    [lines] = ax.collections
+    for (start, end), gradient in zip(lines.get_segments(), lines.get_array(), strict=True):
+        k, j = round(1 - start[1]), round(0.5 - end[1])  # neuron 0 is on top
+        assert gradient == -y[j, 0] * x[k, 0]
+
+
+def test_a_diagram_of_other_layers() -> None:
+    layers = [Dense(3, 4, "identity", rng=0), Dropout(0.5, rng=0), Dense(4, 2, "softmax", rng=1)]
+    network = Network(layers, "softmax_cross_entropy")
+    ax = diagram_of(network, [1])
+    assert len(ax.collections[0].get_segments()) == 12 + 4 + 8
+    assert len([p for p in ax.patches if isinstance(p, Rectangle)]) == 4 + 2
+    assert {"layer 2\nDropout(0.5)", "layer 3\nsoftmax", "$y$ = 0", "$y$ = 1"} <= set(texts(ax))
+
+
+def test_a_diagram_without_any_gradient() -> None:
+    network = Network([Dense(2, 2, "relu", dtype="float64", rng=0)], "quadratic_cost")
+    network.theta = [0, 0, 0, 0, -1, -1]
+    ax = diagram_of(network, [[0.0], [0.0]])
+    assert ax.collections[0].get_clim() == (-1, 1)
+    network = Network([Dropout(0.0, rng=0)], "quadratic_cost", input_shape=(2,))
+    assert len(diagram_of(network, np.zeros((2, 1), np.float32)).collections[0].get_segments()) == 2
+
+
+@pytest.mark.parametrize(
+    ("sizes", "fits"),
+    [([12, 1], 1), ([2] * 7, 1), ([13, 1], 0), ([1, 13, 1], 0), ([1] * 8, 0)],
+)
+def test_a_diagram_has_a_limit(sizes: list[int], fits: bool) -> None:
+    network = Network.from_sizes(sizes, dtype="float64", rng=0)
+    y = np.zeros((sizes[-1], 1))
+    if fits:
+        circles = [p for p in diagram_of(network, y).patches if isinstance(p, Circle)]
+        assert len(circles) == sum(sizes)
+        return
+    match = f"at most 6 layers and 12 neurons in each, this network has {len(sizes) - 1} and " + (
+        "-".join(map(str, sizes))
+    )
+    with pytest.raises(ValueError, match=match):
+        diagram_of(network, y)
+
+
+def test_what_is_no_diagram() -> None:
+    network = small_network()
+    with pytest.raises(TypeError, match=r"expected a trace, network.trace\(x, y\), got Network"):
+        plots.network_diagram(network)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="a diagram shows one example, got a trace of 3"):
+        plots.network_diagram(network.trace(np.ones((4, 3)), np.ones((2, 3))))
+    layers = [Flatten(), Dense(4, 2, dtype="float64", rng=0)]
+    network = Network(layers, "quadratic_cost", input_shape=(2, 2))
+    with pytest.raises(ValueError, match=r"columns of neurons: it cannot show Flatten\(\)"):
+        plots.network_diagram(network.trace(np.ones((2, 2, 1)), np.ones((2, 1))))
