@@ -37,7 +37,7 @@ from backprop.health import GradientHealth
 from backprop.history import History
 from backprop.layers import Layer
 from backprop.metrics import accuracy, predicted_labels, true_labels
-from backprop.network import Network
+from backprop.model import Model
 from backprop.storage import write_atomically
 from backprop.trace import LayerTrace, Trace
 
@@ -462,7 +462,7 @@ def _names(given: Sequence[str] | None, n: int) -> list[str]:
 
 
 @_styled
-def activation_histograms(network: Network, ax: Axes | None = None) -> Axes:
+def activation_histograms(network: Model, ax: Axes | None = None) -> Axes:
     """Draw how the activations a of the last training forward are distributed, layer by layer.
 
     A row is a layer, the lowest on top, each on the scale of its largest bin. Activations of
@@ -495,7 +495,7 @@ def activation_histograms(network: Network, ax: Axes | None = None) -> Axes:
 
 
 @_styled
-def delta_histograms(network: Network, ax: Axes | None = None) -> Axes:
+def delta_histograms(network: Model, ax: Axes | None = None) -> Axes:
     """Draw how the δ = ∂C/∂z of the last backward pass are distributed, layer by layer.
 
     The axis is the size |δ|, logarithmic, because δ shrinks or grows by factors from layer to

@@ -39,6 +39,7 @@ from backprop.history import History
 from backprop.initializers import PAIRS, weights_and_biases
 from backprop.layers.activations import as_activation
 from backprop.layers.dense import Dense
+from backprop.model import Model
 from backprop.network import Network
 from backprop.optimizers import Optimizer
 from backprop.regularizers import L2
@@ -206,7 +207,7 @@ def tell(text: str) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def make_data(config: RunConfig, network: Network) -> RunData:
+def make_data(config: RunConfig, network: Model) -> RunData:
     """Load the configured data, split them, and bring them into the form the network takes.
 
     The validation examples are the last of the training file, as the book has them.
@@ -251,7 +252,7 @@ def digest(source: datasets.Dataset) -> str:
 
 
 def targets_for(
-    network: Network, source: datasets.Dataset, images: np.ndarray, labels: np.ndarray
+    network: Model, source: datasets.Dataset, images: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return images and labels as the network's inputs and its cost's targets.
 
@@ -278,7 +279,7 @@ def targets_for(
     return x, datasets.one_hot(labels, n_out, network.dtype)
 
 
-def columns_for(network: Network, name: str, images: np.ndarray) -> np.ndarray:
+def columns_for(network: Model, name: str, images: np.ndarray) -> np.ndarray:
     """Return images as the network's inputs, one a column."""
     n = math.prod(images.shape[1:])
     if network.dtype.kind != "f":
@@ -308,7 +309,7 @@ def make_network(config: RunConfig, rng: np.random.Generator) -> Network:
 
 
 def make_trainer(
-    config: RunConfig, network: Network, data: RunData, rng: np.random.Generator
+    config: RunConfig, network: Model, data: RunData, rng: np.random.Generator
 ) -> Trainer:
     """Return the configured trainer, which prints every epoch."""
     optimizer = by_name(Optimizer, config.optimizer)
@@ -373,7 +374,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def draw(folder: Path, network: Network, history: History, data: RunData) -> list[Path]:
+def draw(folder: Path, network: Model, history: History, data: RunData) -> list[Path]:
     """Draw every picture of a run into its folder; return their paths."""
     from backprop import plots
 

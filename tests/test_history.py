@@ -23,7 +23,7 @@ def test_a_list_of_records():
     assert history["epoch"] == [1, 2, 3]
     assert "seconds" in history
     assert "hours" not in history
-    assert repr(history) == "History(3 epochs: epoch, seconds, training_cost, validation_accuracy)"
+    assert repr(history) == "History(3 records: epoch, seconds, training_cost, validation_accuracy)"
     with pytest.raises(KeyError, match=r"no column 'hours' in the history, it has \['epoch', "):
         history["hours"]
 
