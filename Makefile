@@ -8,11 +8,13 @@ BIN := $(VENV)/bin
 DATA ?= builtin
 ARGS ?=
 
+EXPERIMENTS := $(sort $(wildcard experiments/*.py experiments/*/*.py))
+
 .DEFAULT_GOAL := help
-.PHONY: help install train test lint format data clean
+.PHONY: help install train test test-peers gradcheck experiments lint format data clean
 
 help:  ## show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo '  make train takes DATA=builtin|mnist|fashion-mnist|FOLDER and ARGS="--epochs 10 ..."'
 
 install: $(VENV)/.package  ## create .venv and install the package into it
@@ -22,6 +24,15 @@ train: $(VENV)/.package  ## train a network on digits; pictures and figures land
 
 test: $(VENV)/.test  ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+test-peers: $(VENV)/.peers  ## compare all gradients with those of PyTorch, which it installs
+	$(BIN)/python -m pytest tests/test_peers.py $(ARGS)
+
+gradcheck: $(VENV)/.test  ## print the worst errors of all gradients, as a table
+	@$(BIN)/python -m tests.gradient_errors
+
+experiments: $(VENV)/.experiments  ## run every experiment; figures land under runs/experiments
+	@set -e; for script in $(EXPERIMENTS); do echo "== $$script"; $(BIN)/python $$script; done
 
 lint: $(VENV)/.lint  ## check style and types
 	$(BIN)/ruff check .
@@ -49,6 +60,15 @@ $(VENV)/.package: setup.cfg pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.test: $(VENV)/.package
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+$(VENV)/.experiments: $(VENV)/.package
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[experiments]'
+	@touch $@
+
+# Not an extra of the package: PyTorch is only looked at, and the tests do without.
+$(VENV)/.peers: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.package

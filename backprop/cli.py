@@ -1,7 +1,7 @@
-"""The command ``backprop``: train, evaluate, predict, plot, data, doctor.
+"""The command ``backprop``: train, evaluate, predict, plot, gradcheck, data, doctor.
 
-Exit status: 0, or 1 if training diverged, 2 for bad arguments or files (one line on stderr), 130
-after Ctrl-C.
+Exit status: 0, or 1 if training diverged or a gradient is wrong, 2 for bad arguments or files (one
+line on stderr), 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_predict(commands)
     _add_plot(commands)
+    _add_gradcheck(commands)
     _add_data(commands)
     doctor = commands.add_parser("doctor", help="versions, BLAS kernel, threads; what to set")
     doctor.set_defaults(run=_doctor)
@@ -230,6 +231,48 @@ def _plot(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _add_gradcheck(commands: Any) -> None:
+    gradcheck = commands.add_parser(
+        "gradcheck",
+        help="hold the gradients of a network against numerical ones",
+        description="Compare the gradients of a network, in float64, with central differences and "
+        "the complex step, and print a table. Exit status 1 if one is wrong.",
+    )
+    add = gradcheck.add_argument
+    add("model", type=Path, metavar="RUN", help=_MODEL_HELP)
+    add("--data", help=f"{_DATA_HELP} (default: random numbers)")
+    add("--examples", type=_count, default=3, metavar="N", help="the minibatch (default: 3)")
+    add("--elements", type=_count, default=100, metavar="N",
+        help="check at most N elements of every array, drawn at random (default: 100)")  # fmt: skip
+    add("--seed", type=_count_or_zero, default=0, help="of what is drawn at random (default: 0)")
+    gradcheck.set_defaults(run=_gradcheck)
+
+
+def _gradcheck(arguments: argparse.Namespace) -> int:
+    from backprop import datasets, runs
+    from backprop.gradcheck import check_gradients
+
+    network = _load_model(arguments.model)
+    x = y = None
+    if arguments.data is not None:
+        source, n = datasets.load(arguments.data), arguments.examples
+        x, y = runs.targets_for(network, source, source.x_test[:n], source.labels_test[:n])
+        y = None if network.cost is None else y
+    report = check_gradients(
+        network, x, y, batch=arguments.examples, rng=arguments.seed, elements=arguments.elements
+    )
+    print(f"data: {'random numbers' if arguments.data is None else source.source}")
+    print(report)
+    return 0 if report.passed else 1
+
+
+def _load_model(path: Path) -> Any:
+    """Return a saved network or graph."""
+    from backprop.model import Model
+
+    return Model.load(path / "model.npz" if path.is_dir() else path)
+
+
 _MODEL_HELP = "a run's folder, or a saved network"
 
 
@@ -243,10 +286,9 @@ def _open_model(arguments: argparse.Namespace) -> tuple[Any, Any]:
     import numpy as np
 
     from backprop import runs
-    from backprop.network import Network
 
     path = arguments.model
-    network = Network.load(path / "model.npz" if path.is_dir() else path)
+    network = _load_model(path)
     folder = _run_folder(path)
     known = (folder / "config.json").exists()
     config = runs.read_config(folder) if known else runs.RunConfig()

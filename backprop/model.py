@@ -77,6 +77,10 @@ class Model(ABC):
     def config(self) -> dict[str, Any]:
         """Return a JSON-able description, without the numbers."""
 
+    @abstractmethod
+    def astype(self, dtype: Any) -> Any:
+        """Return a copy in another dtype (float32, float64, complex128)."""
+
     @classmethod
     @abstractmethod
     def from_config(cls, config: dict[str, Any]) -> Any:

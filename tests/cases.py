@@ -1,5 +1,7 @@
-"""The table of cases that every layer is tested by, and what the tests of layers share.
+"""The table of cases that every layer and cost is tested by, and what their tests share.
 
+All of them go through central differences, the complex step, PyTorch (see tests/peers.py), the
+conformance suite and the tests of properties; a layer or cost without a case fails the tests.
 Sizes are distinct, so that no transposition goes unnoticed; inputs and upstream gradients have
 mixed signs. ReLU, LeakyReLU and ELU have a kink at z = 0 (ELU in its second derivative), across
 which a central difference means nothing: `draw_input` keeps every |z| above `MARGIN`, a thousand
@@ -15,7 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from backprop.gradcheck import central_difference, complex_step, relative_error
+from backprop.costs import (
+    Cost,
+    CrossEntropyCost,
+    MeanSquaredErrorCost,
+    QuadraticCost,
+    SoftmaxCrossEntropy,
+    SquaredErrorCost,
+)
+from backprop.gradcheck import Report, check_gradients
 from backprop.layers import (
     ELU,
     GELU,
@@ -23,9 +33,11 @@ from backprop.layers import (
     Dense,
     Dropout,
     Flatten,
+    Gradient,
     Identity,
     Layer,
     LeakyReLU,
+    Parameter,
     ReLU,
     Reshape,
     Sigmoid,
@@ -34,6 +46,7 @@ from backprop.layers import (
     Softplus,
     Tanh,
 )
+from backprop.network import Network
 
 MARGIN = 0.01
 
@@ -93,6 +106,117 @@ CASES = [
 ]
 
 
+@dataclass(frozen=True)
+class CostCase:
+    """A cost of four outputs, and how its targets are drawn."""
+
+    name: str
+    cost: Cost
+    draw: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def problem(self, batch: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Return z, of which the canonical activation makes the output, and targets."""
+        rng = np.random.default_rng(seed)
+        return 2 * rng.standard_normal((4, batch)), self.draw(rng, (4, batch))
+
+
+def _labels(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return rng.integers(0, shape[0], shape[1:])
+
+
+def _probabilities(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    y = rng.random(shape)
+    return y / y.sum(axis=0)
+
+
+COST_CASES = [
+    CostCase("quadratic", QuadraticCost(), lambda rng, shape: rng.standard_normal(shape)),
+    CostCase("squared-error", SquaredErrorCost(), lambda rng, shape: rng.standard_normal(shape)),
+    CostCase("mean-squared", MeanSquaredErrorCost(), lambda rng, s: rng.standard_normal(s)),
+    CostCase("cross-entropy", CrossEntropyCost(), lambda rng, shape: rng.random(shape)),
+    CostCase("cross-entropy-0-1", CrossEntropyCost(), lambda rng, s: 1.0 * (rng.random(s) < 0.5)),
+    CostCase("softmax-labels", SoftmaxCrossEntropy(), _labels),
+    CostCase("softmax-probabilities", SoftmaxCrossEntropy(), _probabilities),
+    CostCase("softmax-smoothed-labels", SoftmaxCrossEntropy(0.1), _labels),
+    CostCase("softmax-smoothed-probabilities", SoftmaxCrossEntropy(0.3), _probabilities),
+]
+
+
+@dataclass(frozen=True)
+class NetworkCase:
+    """A whole network in float64, its cost, and how its targets are drawn."""
+
+    name: str
+    make: Callable[[], Network]
+    draw: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def problem(self, batch: int, seed: int = 0) -> tuple[Network, np.ndarray, np.ndarray]:
+        """Return the network, an input, and targets."""
+        rng = np.random.default_rng(seed)
+        network = self.make()
+        x = rng.standard_normal((*network.input_shape, batch))
+        return network, x, self.draw(rng, (*network.output_shape, batch))
+
+
+def _network(sizes: list[int], hidden: str, cost: str) -> Callable[[], Network]:
+    return lambda: Network.from_sizes(sizes, hidden, cost, dtype="float64", rng=6)
+
+
+NETWORK_CASES = [
+    NetworkCase(
+        "sigmoid-quadratic",
+        _network([5, 4, 3], "sigmoid", "quadratic_cost"),
+        lambda rng, shape: rng.random(shape),
+    ),
+    NetworkCase(
+        "tanh-cross-entropy",
+        _network([4, 6, 5, 2], "tanh", "cross_entropy_cost"),
+        lambda rng, shape: 1.0 * (rng.random(shape) < 0.5),
+    ),
+    NetworkCase("relu-softmax", _network([6, 5, 4], "relu", "softmax_cross_entropy"), _labels),
+    NetworkCase(
+        "gelu-mean-squared",
+        _network([3, 5, 2], "gelu", "mean_squared_error_cost"),
+        lambda rng, shape: rng.standard_normal(shape),
+    ),
+]
+
+
+class Scale(Layer):
+    """The example of `Layer`'s docstring, completed: every feature times its own factor."""
+
+    g, nabla_g = Parameter(regularized=True), Gradient()
+
+    def __init__(self, n, dtype="float32"):
+        self.n = n
+        self._allocate(dtype, g=(n, 1))
+        self.initialize()
+
+    def initialize(self, rng=None):
+        self.g = np.ones((self.n, 1))
+
+    def output_shape(self, input_shape):
+        if input_shape != (self.n,):
+            raise self._shape_error((self.n,), input_shape)
+        return input_shape
+
+    def _forward(self, a_prev, training):
+        a = self.g * a_prev
+        if training:
+            self.a_prev, self.a = a_prev, a
+        return a
+
+    def _backward(self, nabla_a, input_gradient):
+        np.sum(nabla_a * self.a_prev, axis=1, keepdims=True, out=self.nabla_g)
+        return self.g * nabla_a if input_gradient else None
+
+
 def draw_input(layer: Layer, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Draw x of mixed signs, with |z| > MARGIN everywhere in a layer that has a z."""
     twin = copy.deepcopy(layer)
@@ -105,48 +229,18 @@ def draw_input(layer: Layer, shape: tuple[int, ...], rng: np.random.Generator) -
             return x
 
 
+def layer_report(layer: Layer, x: np.ndarray, nabla_a: np.ndarray) -> Report:
+    """Check `layer` by both methods; that nothing is analytic about it does not count."""
+    report = check_gradients(layer, x, nabla_a=nabla_a, exact_tolerance=1e-12)
+    assert report.exact_error is not None, str(report)
+    assert not report.kinks, str(report)
+    return report
+
+
 def assert_gradients(layer: Layer, x: np.ndarray, nabla_a: np.ndarray) -> None:
     """Check `backward` in float64, for the input and every parameter, by both methods."""
-    run = _repeatable(layer)
-    base = run(layer, x).copy()  # Reshape returns a view of x
-    analytic = {"input": layer.backward(nabla_a), **copy.deepcopy(layer.gradients)}
-
-    def cost(_: np.ndarray) -> Any:
-        # Against the unperturbed output, so that what does not change does not round either.
-        return (nabla_a * (run(layer, x) - base)).sum()
-
-    numeric = {"input": central_difference(cost, x)}
-    for name, parameter in layer.parameters.items():
-        numeric[name] = central_difference(cost, parameter)
-    _compare(layer, "central differences", numeric, analytic, 1e-7)
-
-    z = x.astype(complex)
-    twin = layer.astype(complex)
-    exact = {"input": complex_step(lambda z: (nabla_a * run(layer, z)).sum(), z)}
-    for name, parameter in twin.parameters.items():
-        exact[name] = complex_step(lambda _: (nabla_a * run(twin, z)).sum(), parameter)
-    _compare(layer, "the complex step", exact, analytic, 1e-12)
-
-
-def _compare(layer: Layer, method: str, numeric: dict, analytic: dict, tolerance: float) -> None:
-    assert numeric.keys() == analytic.keys()
-    for name in numeric:
-        error = relative_error(numeric[name], analytic[name])
-        assert error <= tolerance, f"{layer}, {name}, against {method}: {error}"
-
-
-def _repeatable(layer: Layer) -> Callable[[Layer, np.ndarray], np.ndarray]:
-    """Return a training forward that draws the same random numbers every time."""
-    if layer.rng is None:
-        return lambda layer, x: layer.forward(x, training=True)
-    state = layer.rng.bit_generator.state
-
-    def run(layer: Layer, x: np.ndarray) -> np.ndarray:
-        assert layer.rng is not None
-        layer.rng.bit_generator.state = state
-        return layer.forward(x, training=True)
-
-    return run
+    report = layer_report(layer, x, nabla_a)
+    assert report.passed, str(report)
 
 
 def snapshot(layer: Layer) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -520,6 +521,49 @@ def test_a_damaged_configuration_is_one_line(run, tmp_path, capsys):
     for text in ("{", "[]", '{"colour": 1}', '{"sizes": 3}'):
         (folder / "config.json").write_text(text)
         assert "config.json is damaged" in fails(capsys, "evaluate", folder)
+
+
+def test_gradcheck(run, idx_folder, capsys):
+    assert cli.main(["gradcheck", str(run)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("data: random numbers\nNetwork of 2 layers: the gradients are right")
+    assert "layer 0, Dense(42 -> 8, sigmoid), w  (8, 42)  100 of 336" in printed
+    options = ["--data", str(idx_folder), "--examples", "2", "--elements", "400"]
+    assert cli.main(["gradcheck", str(run), *options]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"data: IDX files in {idx_folder}")
+    assert re.search(r"\(42, 2\) +all 84", printed)
+    assert "all 336" in printed
+
+
+class WrongTanh(bp.Tanh):
+    def prime(self, z, a):
+        return 1.001 * super().prime(z, a)
+
+
+def test_gradcheck_of_a_wrong_network_is_status_1(tmp_path, capsys):
+    bp.Network([bp.Dense(3, 2, WrongTanh(), rng=0)], "quadratic_cost").save(tmp_path / "wrong.npz")
+    assert cli.main(["gradcheck", str(tmp_path / "wrong.npz")]) == 1
+    assert "ratio 1.001, relative error 1.0e-03" in capsys.readouterr().out
+
+
+def test_gradcheck_of_a_graph_and_of_a_network_without_a_cost(tmp_path, idx_folder, capsys):
+    path = str(tmp_path / "model.npz")
+    x = bp.graph.Input("x", (42,))
+    bp.Graph(bp.graph.apply(bp.Dense(42, 4, rng=0), x), "quadratic_cost").save(path)
+    assert cli.main(["gradcheck", path, "--data", str(idx_folder)]) == 0
+    assert "Graph of 1 layer: the gradients are right" in capsys.readouterr().out
+    bp.Network([bp.Dense(42, 4, rng=0)]).save(path)
+    for options in ([], ["--data", str(idx_folder)]):
+        assert cli.main(["gradcheck", path, *options]) == 0
+    assert "gradients are right" in capsys.readouterr().out
+
+
+def test_gradcheck_takes_numbers_and_models_only(run, tmp_path, capsys):
+    assert "expected a positive whole number" in fails(capsys, "gradcheck", run, "--examples", "0")
+    assert "missing" in fails(capsys, "gradcheck", tmp_path / "missing.npz")
+    (tmp_path / "model.npz").write_bytes(b"nothing")
+    assert "model.npz" in fails(capsys, "gradcheck", tmp_path)
 
 
 def test_no_command_is_one_line(capsys):

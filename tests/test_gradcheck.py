@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import math
+import pickle
+import re
 
 import numpy as np
 import pytest
 
-from backprop.gradcheck import central_difference, complex_step, relative_error
-from backprop.layers import ShapeError
+from backprop import L1, L2, Graph, Network, QuadraticCost, graph
+from backprop.gradcheck import (
+    assert_gradients,
+    central_difference,
+    check_gradients,
+    complex_step,
+    relative_error,
+)
+from backprop.layers import (
+    ELU,
+    GELU,
+    Dense,
+    Dropout,
+    LeakyReLU,
+    ReLU,
+    ShapeError,
+    Sigmoid,
+    Softplus,
+    Tanh,
+)
+from tests.cases import CASES, COST_CASES, NETWORK_CASES, activations, layer_report
 
 X = np.array([[-1.5, 0.3, 2.0], [40.0, -1e-3, 0.0]])
 
@@ -200,3 +221,377 @@ def test_shapes_are_never_broadcast():
         ShapeError, match=r"^relative_error: the shapes differ, \(3, 1\) and \(3,\)"
     ):
         relative_error(np.ones((3, 1)), np.ones(3))
+
+
+# -- check_gradients: what is right ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_every_layer(case, batch: int):
+    layer, x, nabla_a = case.problem(batch, seed=7)
+    report = layer_report(layer, x, nabla_a)
+    assert report.passed
+    assert report.central_error <= 1e-7
+    assert report.exact_error <= 1e-12
+    assert [array.name for array in report.arrays] == ["input", *layer.parameters]
+    assert "the gradients are right" in str(report)
+
+
+@pytest.mark.parametrize("case", COST_CASES, ids=str)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_every_cost(case, batch: int):
+    z, y = case.problem(batch)
+    report = check_gradients(case.cost, z, y, exact_tolerance=1e-12)
+    assert report.passed, str(report)
+    assert report.exact_error is not None
+    assert [array.name for array in report.arrays] == ["a", "z"]
+
+
+@pytest.mark.parametrize("case", NETWORK_CASES, ids=str)
+@pytest.mark.parametrize("regularizer", [None, L1(0.3), L2(0.2)], ids=str)
+def test_every_network(case, regularizer):
+    network, x, y = case.problem(3)
+    report = check_gradients(network, x, y, regularizer=regularizer, exact_tolerance=1e-12)
+    assert report.passed, str(report)
+    assert report.exact_error is not None
+    assert not report.kinks
+
+
+def test_a_network_with_dropout_in_float32_is_left_as_it_is():
+    network = Network(
+        [Dense(4, 6, "relu", rng=1), Dropout(0.5, rng=2), Dense(6, 3, "softmax", rng=3)],
+        "softmax_cross_entropy",
+    )
+    x = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
+    before = pickle.dumps(network), x.copy()
+    report = assert_gradients(network, x=x, y=np.array([0, 1, 2, 1, 0]))
+    assert pickle.dumps(network) == before[0]
+    np.testing.assert_array_equal(x, before[1])
+    names = [array.name for array in report.arrays]
+    assert names[:2] == ["input", "layer 0, Dense(4 -> 6, relu), w"]
+    assert names[-1] == "layer 2, Dense(6 -> 3, softmax), b"
+
+
+def test_a_network_without_a_cost_and_a_graph():
+    network = Network([Dense(3, 4, "tanh", rng=0), Dense(4, 2, "elu", rng=1)])
+    assert check_gradients(network, nabla_a=np.ones((2, 3))).passed
+    x = graph.Input("x", (3,))
+    node = graph.apply(Dense(3, 3, "tanh", rng=0), x) * graph.sin(x) + x
+    for cost in (None, "quadratic_cost"):
+        report = assert_gradients(Graph(node, cost), regularizer=L2(0.1))
+        assert report.exact_error <= 1e-12
+
+
+def test_the_hardest_function_with_its_gradient():
+    report = check_gradients(f, X, gradient=gradient)
+    assert report.passed
+    assert report.target == "f"
+    assert report.exact_error <= 1e-15
+    assert check_gradients(f, X, gradient=gradient(X)).passed
+
+
+def test_elements_are_drawn_and_counted():
+    report = check_gradients(Dense(20, 30, rng=0), elements=7)
+    assert [len(array.indices) for array in report.arrays] == [7, 7, 7]
+    assert "7 of 600" in str(report)
+    assert "all 60 " in str(check_gradients(Dense(20, 3, rng=0)))
+
+
+def test_the_step_is_chosen_for_every_element():
+    # sin(1000 x) bends within 1e-3; 5 x does not bend at all.
+    def bent(x):
+        return np.sin(1000 * x[0]) + 5 * x[1]
+
+    report = check_gradients(
+        bent, np.array([0.3, 0.3]), gradient=lambda x: [1000 * np.cos(1000 * x[0]), 5.0]
+    )
+    assert report.passed
+    fine, coarse = report.arrays[0].step
+    assert fine <= 1e-6 < 1e-5 < coarse
+    assert f"{fine:.0e} to {coarse:.0e}" in str(report)
+
+
+def test_what_a_numeric_gradient_cannot_see_is_not_called_wrong_but_small_errors_are():
+    def f(x):
+        return 1e-7 * x[0] ** 2 + x[1] ** 2  # beside x[1], x[0] hardly matters
+
+    x, right = np.array([3.0, 0.5]), np.array([6e-7, 1.0])
+    assert check_gradients(f, x, gradient=right).passed
+    report = check_gradients(f, x, gradient=np.array([1.2e-6, 1.0]))
+    assert not report.passed
+    assert report.arrays[0].worst() == [0]
+    assert "ratio 2, relative error" in str(report)
+
+
+def test_an_error_in_a_tiny_gradient_beside_large_ones():
+    class Small(Sigmoid):
+        """Right where sigma' is large, and off by 2 where it is 1e-12."""
+
+        def prime(self, z, a):
+            prime = super().prime(z, a)
+            return np.where(prime < 1e-11, 2 * prime, prime)
+
+    x = np.array([[0.5, -27.0]])
+    assert check_gradients(Sigmoid(), x).passed
+    report = check_gradients(Small(), x)
+    assert not report.passed
+    assert report.arrays[0].indices[report.arrays[0].worst()[0]] == (0, 1)
+
+
+# -- kinks -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layer", [ReLU(), LeakyReLU(0.2)], ids=str)
+@pytest.mark.parametrize("z", [0.0, 1e-9, -1e-9])
+def test_a_kink_is_reported_as_a_kink(layer, z: float):
+    x = np.array([[1.0, -2.0], [z, 0.5]])
+    report = check_gradients(layer, x, nabla_a=np.ones((2, 2)))
+    assert report.passed
+    (line,) = report.kinks
+    assert line.startswith("input[1, 0]: backward ")
+    assert "kink, slope " in line
+    assert line in str(report)
+
+
+@pytest.mark.parametrize("z", [1e-7, -3e-7, 1e-6, 1e-5, -2e-5, 1e-4, 5e-4])
+def test_a_kink_nearby_is_stepped_inside_of(z: float):
+    report = check_gradients(ReLU(), np.array([[z]]), nabla_a=np.ones((1, 1)))
+    assert report.passed
+    assert not report.kinks
+    assert report.arrays[0].central[0] == pytest.approx(float(z > 0), abs=1e-7)
+    assert report.arrays[0].step[0] <= abs(z)
+
+
+def test_the_maximum_of_two_equal_numbers_is_a_kink_and_what_lies_outside_is_wrong():
+    def largest(x):
+        return x.max()
+
+    x = np.array([1.0, 2.0, 2.0])
+    for choice in ([0, 1, 0], [0, 0, 1], [0, 0.5, 0.5]):
+        report = check_gradients(largest, x, gradient=np.array(choice, float))
+        assert report.passed
+        assert len(report.kinks) == 2
+    report = check_gradients(largest, x, gradient=np.array([0, 1.5, 0]))
+    assert not report.passed
+    assert report.arrays[0].worst() == [1]
+
+
+def test_no_kinks_where_a_function_only_bends():
+    for layer in (ELU(1.0), ELU(0.5), GELU(), Softplus(), Tanh()):
+        report = check_gradients(layer, np.linspace(-4, 4, 41)[:, None])
+        assert report.passed
+        assert bool(report.kinks) == (layer.config().get("alpha") == 0.5)  # at z = 0
+
+
+# -- functions that are not analytic -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("f", "why"),
+    [
+        (lambda x: float((np.abs(x) ** 2).sum()), "must return one complex number"),
+        (lambda x: (x.real**2).sum(), "must return one complex number|lost on the way"),
+        (lambda x: math.fsum(x**2), "complex"),
+        (lambda x: (x * np.conj(x)).sum(), "not analytic in x, the two methods differ"),
+    ],
+)
+def test_without_the_complex_step_central_differences_decide(f, why: str):
+    x = np.array([0.5, -1.5])
+    report = check_gradients(f, x, gradient=lambda x: 2 * x)
+    assert report.passed
+    assert report.exact_error is None
+    assert re.search(f"no complex step: .*({why})", str(report))
+    assert not check_gradients(f, x, gradient=lambda x: 2.001 * x).passed
+
+
+# -- planted faults ----------------------------------------------------------------------------
+
+
+class Faulty(Dense):
+    """A square sigmoid layer in which one thing is wrong."""
+
+    fault = ""
+
+    def _forward(self, a_prev, training):
+        kept = self.a_prev
+        a = super()._forward(a_prev, training)
+        if training and self.fault == "stale input" and kept is not None:
+            self.a_prev = kept
+        return a
+
+    def _backward(self, nabla_a, input_gradient):
+        fault, batch = self.fault, nabla_a.shape[-1]
+        if fault == "right for ones only":
+            nabla_a = np.ones_like(nabla_a)
+        delta = nabla_a * self.activation.prime(self.z, self.a)
+        if fault == "dropped sigma'":
+            delta = nabla_a
+        if fault == "plus sign":
+            delta = nabla_a * self.a * (1 + self.a)
+        self.nabla_b = delta[:, :1] if fault == "no sum over the batch" else delta.sum(1)[:, None]
+        self.nabla_w = delta @ self.a_prev.T
+        if fault == "wrong factor":
+            self.nabla_w *= 2.001 / 2
+        if fault == "off by one":
+            self.nabla_w = np.roll(self.nabla_w, 1, axis=1)
+        if fault == "divided by the batch":
+            self.nabla /= batch
+        return (self.w if fault == "transposed" else self.w.T) @ delta
+
+
+def faulty(fault: str) -> Faulty:
+    layer = Faulty(4, 4, dtype="float64", rng=0)
+    layer.fault = fault
+    return layer
+
+
+FAULTS = {
+    "wrong factor": {"w"},
+    "dropped sigma'": {"input", "w", "b"},
+    "no sum over the batch": {"b"},
+    "transposed": {"input"},
+    "divided by the batch": {"w", "b"},
+    "off by one": {"w"},
+    "plus sign": {"input", "w", "b"},
+    "stale input": {"w"},
+    "right for ones only": {"input", "w", "b"},
+}
+
+
+def test_the_faulty_layer_is_right_without_a_fault():
+    report = assert_gradients(faulty(""), batch=5)
+    assert report.exact_error <= 1e-12
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_in_a_layer_is_caught_and_located(fault: str):
+    with pytest.raises(AssertionError) as error:
+        assert_gradients(faulty(fault), batch=5)
+    report = check_gradients(faulty(fault), batch=5)
+    assert str(error.value) == str(report)
+    assert {array.name for array in report.arrays if array.wrong.any()} == FAULTS[fault]
+    name = next(array.name for array in report.arrays if array.wrong.any())
+    assert re.search(rf"\n  {name}\[\d, \d\]: backward .*, numeric .*, ratio .*", str(report))
+    assert f"Dense(4 -> 4, sigmoid), {name}: wrong in " in str(report)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_caught_inside_a_network(fault: str):
+    for place in (0, 1):
+        layers = [Dense(4, 4, "tanh", rng=1), Dense(4, 4, "tanh", rng=2)]
+        layers[place] = faulty(fault)
+        network = Network([layer.astype("float64") for layer in layers], "quadratic_cost")
+        report = check_gradients(network, batch=5)
+        assert not report.passed
+        wrong = [array.name for array in report.arrays if array.wrong.any()]
+        if FAULTS[fault] != {"input"}:
+            assert any(name.startswith(f"layer {place}, ") for name in wrong)
+
+
+def test_the_ratio_shows_a_factor_of_the_batch():
+    assert "ratio 0.2, relative error 8.0e-01" in str(
+        check_gradients(faulty("divided by the batch"), batch=5)
+    )
+    assert "ratio 1.0005, relative error 5.0e-04" in str(check_gradients(faulty("wrong factor")))
+
+
+class WrongCost(QuadraticCost):
+    fault = ""
+
+    def _nabla_a(self, a, y):
+        nabla_a = super()._nabla_a(a, y)
+        return nabla_a * {"missing 1/B": a.shape[-1], "2.001": 2.001 / 2}.get(self.fault, 1)
+
+
+@pytest.mark.parametrize("fault", ["missing 1/B", "2.001"])
+def test_a_planted_fault_in_a_cost(fault: str):
+    cost = WrongCost()
+    assert check_gradients(cost, input_shape=(3,)).passed
+    cost.fault = fault
+    report = check_gradients(cost, input_shape=(3,))
+    assert all(array.wrong.all() for array in report.arrays)
+    assert f"ratio {'3' if fault == 'missing 1/B' else '1.0005'}, " in str(report)
+    network = Network([Dense(4, 3, "identity", dtype="float64", rng=0)], cost)
+    assert not check_gradients(network).passed
+
+
+class NoGradient(L2):
+    factor = 0.0
+
+    def _gradient(self, w, out=None):
+        return np.multiply(w, self.factor * self.lmbda, out=out)
+
+
+@pytest.mark.parametrize("factor", [0.0, 1.0, 2.001])
+def test_a_dropped_or_wrong_regularizer(factor: float):
+    network = Network.from_sizes([4, 3, 2], dtype="float64", rng=0)
+    regularizer = NoGradient(0.01)
+    regularizer.factor = factor
+    report = check_gradients(network, regularizer=regularizer)
+    wrong = [array.name[-1] for array in report.arrays if array.wrong.any()]
+    assert wrong == ["w", "w"]
+    regularizer.factor = 2.0
+    assert check_gradients(network, regularizer=regularizer).passed
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_what_is_not_finite_is_wrong(bad: float):
+    x = np.array([1.0, 2.0])
+    assert not check_gradients(lambda x: (x**2).sum(), x, gradient=np.array([2.0, bad])).passed
+    assert not check_gradients(lambda x: bad * x.sum(), x, gradient=np.array([2.0, 4.0])).passed
+
+
+def test_the_worst_come_first_and_not_too_many():
+    x = np.arange(1.0, 11)
+    off = 1 + np.arange(10) / 1000
+    report = check_gradients(lambda x: (x**2).sum(), x, gradient=2 * x * off)
+    assert report.arrays[0].worst() == [9, 8, 7, 6, 5, 4, 3, 2, 1]
+    lines = str(report).splitlines()
+    assert "x: wrong in 9 of 10 elements, the worst are" in str(report)
+    assert sum("backward" in line for line in lines) == 5
+    assert report.central_error == pytest.approx(0.009 / 1.009, rel=1e-6)
+
+
+# -- bad arguments -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "options", "message"),
+    [
+        (3, {}, "the target must be a layer, a cost, a network or a function, got 3"),
+        (ReLU(), {}, "give x, or the input_shape to draw it of"),
+        (ReLU(), {"x": [[1.0]]}, "the input x must be a numpy array, got list"),
+        (ReLU(), {"input_shape": (2,), "y": np.ones(2)}, "a layer takes no y"),
+        (ReLU(), {"input_shape": (2,), "regularizer": L2(1)}, "a layer takes no regularizer"),
+        (QuadraticCost(), {"nabla_a": np.ones(2)}, "a cost takes no nabla_a"),
+        (f, {"x": X}, "a function needs its gradient"),
+        (f, {"x": X, "gradient": f, "y": X}, "a function takes no y"),
+        (f, {"gradient": f}, "give x"),
+        (Network([Dense(2, 1)]), {"y": X}, "a network without a cost takes no y"),
+        (Network([Dense(2, 1)], "quadratic_cost"), {"nabla_a": X}, "a cost takes no nabla_a"),
+    ],
+)
+def test_arguments_that_do_not_fit(target, options: dict, message: str):
+    with pytest.raises(TypeError, match="^check_gradients: .*" + re.escape(message)):
+        check_gradients(target, **options)
+
+
+def test_a_gradient_of_another_shape():
+    with pytest.raises(ShapeError, match=r"the gradient by x has shape \(2, 1\), expected \(2,\)"):
+        check_gradients(lambda x: x.sum(), np.ones(2), gradient=np.ones((2, 1)))
+
+
+@pytest.mark.parametrize("name", ["tolerance", "exact_tolerance", "elements", "batch"])
+def test_numbers_out_of_range(name: str):
+    with pytest.raises(ValueError, match=f"^check_gradients: {name} must be "):
+        check_gradients(ReLU(), input_shape=(2,), **{name: 0})
+
+
+@pytest.mark.parametrize("layer", activations(), ids=lambda layer: layer.name)
+def test_activations_far_out(layer):
+    """Where sigma' is 1e-9 of 1 or less, and tanh' = 1 - a^2 has lost its digits to rounding."""
+    z = np.linspace(-20, 20, 101)[:, None] + 0.05
+    report = check_gradients(layer, z, exact_tolerance=1e-12)
+    assert report.passed, str(report)
+    assert report.exact_error <= 1e-12

@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from backprop import datasets
+from backprop import costs, datasets, layers
+from backprop.costs import Cost
+from backprop.layers import Layer
+from tests import gradient_errors
+from tests.test_peers import exported
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -62,7 +66,14 @@ def test_snippets_run(number, environment, workplace):
 
 
 def test_there_is_what_the_tests_above_and_below_look_for():
-    assert len(SNIPPETS) == 2
+    assert len(SNIPPETS) == 5  # training, a rule of one's own, a trace, a graph, a layer
+    for number, shown in (
+        (2, "trace("),
+        (3, "Graph("),
+        (4, "check_layer("),
+        (4, "assert_gradients("),
+    ):
+        assert shown in SNIPPETS[number]
     assert len(SNIPPETS[0].strip().splitlines()) <= 15
     assert "make train" in COMMANDS
     assert "make test" in COMMANDS
@@ -96,11 +107,12 @@ def make(arguments, tmp_path, environment):
     copy.mkdir()
     for name in ("Makefile", "setup.cfg", "pyproject.toml"):
         shutil.copy(ROOT / name, copy)
-    os.symlink(ROOT / "backprop", copy / "backprop")
+    for name in ("backprop", "experiments", "tests"):
+        os.symlink(ROOT / name, copy / name)
     venv = copy / ".venv"
     venv.mkdir()
     os.symlink(Path(sys.executable).parent, venv / "bin")
-    for stamp in (".package", ".test", ".lint"):
+    for stamp in (".package", ".test", ".lint"):  # not .peers: PyTorch may not be there
         (venv / stamp).touch()
     return subprocess.run(
         f"make {arguments}", shell=True, cwd=copy, env=environment, capture_output=True, text=True
@@ -129,6 +141,72 @@ def test_make_test_runs_these_tests(tmp_path, environment):
     found, _ = make("--dry-run test", tmp_path, environment)
     assert found.returncode == 0, found.stderr
     assert found.stdout.strip().endswith("python -m pytest")
+
+
+def test_make_test_peers_installs_pytorch_first(tmp_path, environment):
+    found, _ = make("--dry-run test-peers", tmp_path, environment)
+    assert found.returncode == 0, found.stderr
+    install, *_, run = found.stdout.strip().splitlines()
+    assert install.endswith("torch==2.13.0")
+    assert run.endswith("python -m pytest tests/test_peers.py")
+
+
+def test_pytorch_is_no_dependency():
+    assert "torch" not in (ROOT / "setup.cfg").read_text()
+
+
+def test_the_table_of_worst_errors():
+    """It lists every layer and cost there is, and no error is larger than allowed."""
+    match = re.search(r"<!-- make gradcheck -->\n(.*?)<!-- end -->", README, re.DOTALL)
+    assert match is not None
+    header, _, *rows = [line.strip("|").split("|") for line in match[1].strip().splitlines()]
+    assert [cell.strip() for cell in header] == ["", *gradient_errors.BOUNDS]
+    shown = {row[0].strip(): [float(cell.strip(" *")) for cell in row[1:]] for row in rows}
+    assert shown.pop("**allowed**") == list(gradient_errors.BOUNDS.values())
+    measured = gradient_errors.measure()
+    assert shown.keys() == measured.keys()
+    names = {cls.__name__ for cls in exported(layers, Layer) | exported(costs, Cost)}
+    assert shown.keys() == names | {gradient_errors.NETWORKS}
+    for errors in (shown, {row: list(cells.values()) for row, cells in measured.items()}):
+        for row, cells in errors.items():
+            for error, bound in zip(cells, gradient_errors.BOUNDS.values(), strict=True):
+                assert error <= bound, row
+
+
+def test_make_gradcheck_prints_the_table(tmp_path, environment):
+    found, _ = make("--dry-run gradcheck", tmp_path, environment)
+    assert found.stdout.strip().endswith("python -m tests.gradient_errors")
+    table = gradient_errors.measure()
+    printed = gradient_errors.markdown(table).splitlines()
+    assert len(printed) == len(table) + 3
+    assert all(line.count("|") == 5 for line in printed)
+
+
+def test_the_failure_shown_is_what_a_wrong_layer_gives():
+    """The README's own layer, its gradient twice too large."""
+    shown = re.search(r"```text\n(Slip.*?)```", README, re.DOTALL)
+    assert shown is not None
+    code = SNIPPETS[4].replace("ScaleAndShift", "Slip")
+    code = code.replace("self.nabla_g = (", "self.nabla_g = 2 * (")
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.returncode == 1
+    message = found.stderr[found.stderr.index("ConformanceError: ") :]
+    for line in shown[1].splitlines():
+        start = re.split(r"\d\.\de[-+]|backward", line)[0].rstrip()  # up to digits that may differ
+        assert start in message
+
+
+def test_make_knows_the_other_commands_that_are_named(tmp_path, environment):
+    """Shown, not run: the tests of the gradients and of each experiment run what they run."""
+    named = set(re.findall(r"`make ([a-z-]+)[^`]*`", README)) - {"train", "test"}
+    assert {"experiments", "gradcheck", "test-peers"} <= named
+    for number, target in enumerate(sorted(named)):
+        (tmp_path / str(number)).mkdir()
+        found, _ = make(f"--dry-run {target}", tmp_path / str(number), environment)
+        assert found.returncode == 0, found.stderr
+        if target == "experiments":
+            for script in (ROOT / "experiments").rglob("*.py"):
+                assert str(script.relative_to(ROOT)) in found.stdout
 
 
 def test_every_line_of_code_in_the_table_is_in_its_file():

@@ -118,8 +118,13 @@ class Layer(Configurable):
         has one) and output, the batch on the last axis.
     delta : ndarray or None
         dC/dz of the last `backward`, one column per example, until the next training forward.
+    independent_examples : bool
+        Whether every example's output depends on that example alone, so that the gradient of a
+        batch is the sum over its examples. A layer in which they meet (a mean over the batch)
+        says False; `backprop.conformance.check_layer` then leaves that test out.
     """
 
+    independent_examples: bool = True
     theta: np.ndarray = np.empty(0, np.float32)
     nabla: np.ndarray = np.empty(0, np.float32)
     dtype: Any = None

@@ -560,7 +560,5 @@ def test_the_gradient_check_finds_a_wrong_backward():
             return 1.00001 * a * (1 - a)
 
     rng = np.random.default_rng(0)
-    with pytest.raises(
-        AssertionError, match=r"^Wrong\(\), input, against central differences: (1\.0|9\.9)"
-    ):
+    with pytest.raises(AssertionError, match=r"ratio 1\.00001, relative error 1\.0e-05"):
         assert_gradients(Wrong(), rng.standard_normal((3, 2)), rng.standard_normal((3, 2)))
