@@ -202,6 +202,8 @@ class Model(ABC):
         if name is None:
             names = (f"{direction} hook {n}" for n in range(1, len(self._hooks) + 2))
             name = next(free for free in names if free not in self._hooks)
+        if not isinstance(name, str):
+            raise TypeError(f"a hook's name must be a string, got {name!r}")
         if name in self._hooks:
             raise ValueError(f"there is a hook {name!r} already: {self._hooks[name]!r}")
         self._hooks[name] = hook = Hook(self._hooks, direction, index, hooked, function, name)
@@ -236,8 +238,9 @@ class Model(ABC):
 
     def _call_hooks(self, direction: str, layer: Layer) -> None:
         """Call the hooks of one layer, which has done its part."""
-        for hook in list(self._hooks.values()):  # a hook may remove itself
-            if hook.layer is layer and hook.direction == direction:
+        for name, hook in list(self._hooks.items()):  # a hook may remove itself, or another
+            wanted = hook.layer is layer and hook.direction == direction
+            if wanted and self._hooks.get(name) is hook:
                 hook.function(hook.index, layer)
 
     # -- use without training ----------------------------------------------------------------

@@ -8,6 +8,7 @@ disk, a crash or a Ctrl-C therefore leaves the earlier file as it was.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import secrets
@@ -69,7 +70,9 @@ def write_archive(
     """
     description = json.dumps({"arrays": list(arrays), "meta": meta})
     text = np.frombuffer(description.encode("utf-8"), dtype=np.uint8)
-    return write_atomically(path, lambda file: np.savez(file, **{_META: text}, **arrays))  # type: ignore[arg-type]
+    whole = io.BytesIO()  # a ZipFile that cannot write its end would complain when it is collected
+    np.savez(whole, **{_META: text}, **arrays)  # type: ignore[arg-type]
+    return write_atomically(path, lambda file: file.write(whole.getbuffer()))
 
 
 def read_archive(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -83,22 +86,21 @@ def read_archive(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], d
         If it cannot be opened.
     """
     path = Path(path)
-    with open(path, "rb") as file:
-        if not zipfile.is_zipfile(file):
-            raise FileError(f"{path} is not a backprop archive, or is damaged: it is no zip file")
-        file.seek(0)
-        try:
-            with np.load(file, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-            if _META not in arrays:
-                raise ValueError("it has no description")
-            description = json.loads(arrays.pop(_META).tobytes().decode("utf-8"))
-            meta = description["meta"]
-            if description["arrays"] != list(arrays):
-                raise ValueError(f"it holds {list(arrays)}, not {description['arrays']}")
-        except Exception as error:  # damage makes zipfile and numpy raise almost anything
-            reason = " ".join(str(error).split())  # on one line
-            raise FileError(f"{path} is not a backprop archive, or is damaged: {reason}") from error
+    whole = io.BytesIO(path.read_bytes())
+    if not zipfile.is_zipfile(whole):
+        raise FileError(f"{path} is not a backprop archive, or is damaged: it is no zip file")
+    try:
+        with np.load(whole, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        if _META not in arrays:
+            raise ValueError("it has no description")
+        description = json.loads(arrays.pop(_META).tobytes().decode("utf-8"))
+        meta = description["meta"]
+        if description["arrays"] != list(arrays):
+            raise ValueError(f"it holds {list(arrays)}, not {description['arrays']}")
+    except Exception as error:  # damage makes zipfile and numpy raise almost anything
+        reason = " ".join(str(error).split())  # on one line
+        raise FileError(f"{path} is not a backprop archive, or is damaged: {reason}") from error
     if not isinstance(meta, dict):
         raise FileError(f"{path} is not a backprop archive: its description is not an object")
     return arrays, meta

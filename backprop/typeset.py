@@ -7,7 +7,6 @@ LaTeX (package amsmath) typeset both.
 
 from __future__ import annotations
 
-import math
 import re
 import textwrap
 from collections.abc import Sequence
@@ -304,8 +303,9 @@ def _entries(part: float | np.ndarray, digits: int) -> tuple[int, list[list[str]
     largest = float(np.abs(values[np.isfinite(values)]).max(initial=0))
     exponent = 0
     if largest > 0 and not 10.0 ** min(2 - digits, -1) <= largest < 1e5:
-        exponent = math.floor(math.log10(largest))
-    scaled = values / 10.0**exponent
+        exponent = int(f"{largest:.{digits}e}".partition("e")[2])  # that of the rounded number
+    half = exponent // 2  # in two steps, for numbers below the smallest power of ten
+    scaled = values / 10.0**half / 10.0 ** (exponent - half)
     rtol = 1e-6 if getattr(part, "dtype", None) == np.float32 else 1e-14
     close = (np.allclose(scaled, scaled.round(n), rtol=rtol, atol=0) for n in range(digits))
     decimals = next((n for n, exact in enumerate(close) if exact), digits)

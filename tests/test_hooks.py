@@ -264,3 +264,19 @@ def test_a_hook_keeps_no_network_alive(network):
 
 def test_without_hooks_the_layers_are_looped_over_as_they_are(network):
     assert network._hooked("forward", network.layers) is network.layers
+
+
+def test_a_hook_that_another_removes_is_not_called_any_more():
+    network = Network.from_sizes([2, 3, 1], rng=0)
+    called = []
+    with network.add_hook("forward", 0, lambda index, layer: victim.remove()):
+        victim = network.add_hook("forward", 0, lambda index, layer: called.append(index))
+        network.forward(np.ones((2, 4), np.float32), training=True)
+    assert called == []
+
+
+@pytest.mark.parametrize("name", [3, [1]])
+def test_a_name_is_a_string(name):
+    network = Network.from_sizes([2, 3, 1], rng=0)
+    with pytest.raises(TypeError, match="a hook's name must be a string, got"):
+        network.add_hook("forward", 0, print, name=name)
