@@ -83,7 +83,7 @@ def restore(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         if meta["n_examples"] is not None:
             check_integer("n_examples", meta["n_examples"])
         history = History(meta["history"])
-        if len(history) and history["epoch"] != list(range(1, epoch + 1)):
+        if len(history) != epoch or any(r.get("epoch") != e for e, r in enumerate(history, 1)):
             raise ValueError(f"its history does not lead to epoch {epoch}")
         generators = [layer.rng for layer in trainer.network.layers]
         states = [meta["rng"], *(s for s in meta["layer_rngs"] if s is not None)]

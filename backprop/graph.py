@@ -679,7 +679,7 @@ class Row:
 class GraphTrace:
     """The rows of a run, the input first; prints as a table, in a notebook too.
 
-    ``trace["c"].upstream`` is an array; ``str(trace)`` and `markdown` show arrays of up to
+    ``trace["c"].upstream`` is an array; ``str(trace)`` and `to_markdown` show arrays of up to
     `LIMIT` numbers, and of larger ones shape and norm.
     """
 
@@ -699,13 +699,17 @@ class GraphTrace:
             lines += itertools.zip_longest(*row, fillvalue="")
         return _table(lines)
 
-    def markdown(self) -> str:
+    def to_text(self) -> str:
+        """Return what `print` shows."""
+        return str(self)
+
+    def to_markdown(self) -> str:
         """Return the trace as a Markdown table."""
         rows = [["<br>".join(cell).replace("|", r"\|") for cell in row] for row in self._cells()]
         rows.insert(1, ["---"] * len(rows[0]))
         return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
-    _repr_markdown_ = markdown
+    _repr_markdown_ = to_markdown
 
     def _cells(self) -> list[list[list[str]]]:
         """Return the cells of every row, each a list of lines."""
@@ -822,9 +826,13 @@ def jacobian(function: Layer | Model, at: Any) -> Any:
     TypeError, ShapeError
         As `forward`.
     """
-    function = copy.deepcopy(function)
     several = isinstance(at, tuple)
     inputs = at if several else (at,)
+    if not isinstance(function, (Layer, Model)):
+        raise TypeError(f"jacobian needs a layer, an operation or a network, got {function!r}")
+    if not all(isinstance(u, (float if several else np.ndarray, np.ndarray)) for u in inputs):
+        raise TypeError(f"{function}: jacobian needs arrays, one example without batch, got {at!r}")
+    function = copy.deepcopy(function)
     columns = tuple(u[..., np.newaxis] if isinstance(u, np.ndarray) else u for u in inputs)
     argument: Any = columns if several else columns[0]
     a = function.forward(argument, training=True)
@@ -857,8 +865,12 @@ def jacobian_size(function: Layer | Model, shape: Sequence[Any], itemsize: int =
     itemsize : int
         Bytes a number.
     """
+    if not isinstance(shape, Sequence) or not shape:
+        raise TypeError(f"{function}: jacobian_size needs a shape such as (784,), got {shape!r}")
     shape = tuple(shape)
     inputs = shape if isinstance(shape[0], tuple) else (shape,)
+    if isinstance(function, Model) and shape != function.input_shape:
+        raise ShapeError(f"{function}: the input has shape {function.input_shape}, got {shape}")
     out = function.output_shape if isinstance(function, Model) else function.output_shape(shape)
     full = (*out, *inputs[-1])
     size = math.prod(full)

@@ -462,7 +462,7 @@ class Model(ABC):
             if owner is not None and owner() is not None:
                 raise ValueError(
                     f"layer {index}, {layer}, belongs to another network, which would lose its "
-                    "parameters: use copy.deepcopy"
+                    "state: use copy.deepcopy"
                 )
             seen[id(layer)] = index
 

@@ -152,6 +152,11 @@ def train(config: RunConfig, folder: Path | None, resume: bool = False, plots: b
     data = make_data(config, network)
     trainer = make_trainer(config, network, data, for_trainer)
     config = replace(config, data_sha256=digest(data.source))
+    # Compared when the run is resumed, but for what may change: where the data are, how far to go.
+    free = ("data", "epochs", "patience")
+    trainer.settings["run"] = {
+        k: v for k, v in json.loads(_as_json(config)).items() if k not in free
+    }
     if resume:
         assert folder is not None
         checkpoint.restore(trainer, folder / "checkpoint.npz")
@@ -202,7 +207,9 @@ def tell(text: str) -> None:
     """Print `text`; a reader that has gone, or a full disk behind stdout, ends no training."""
     try:
         print(text, flush=True)
-    except OSError:
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError) and sys.stderr is not None:
+            print(f"backprop: cannot write to stdout: {error.strerror}", file=sys.stderr)
         with contextlib.suppress(OSError, ValueError):  # nobody will read what comes after
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

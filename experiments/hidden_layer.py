@@ -45,7 +45,7 @@ def run(data: str, epochs: int, train_size: int | None, seed: int) -> dict:
         print(f"{name:>15}: test accuracy {accuracy[name][-1]:.2%}")
     linear, one_layer = accuracy["no hidden layer"], accuracy["30 hidden"]
     print(f"30 hidden neurons gain {100 * (one_layer[-1] - linear[-1]):.1f} points")
-    return {"data": source.source, "examples": len(y), "seed": seed, "test_accuracy": accuracy}
+    return {"data": source.name, "examples": len(y), "seed": seed, "test_accuracy": accuracy}
 
 
 def draw(path: Path) -> None:
@@ -64,7 +64,7 @@ def draw(path: Path) -> None:
                         color=colour, va="center")  # fmt: skip
         ax.spines[["top", "right"]].set_visible(False)
         ax.grid(axis="y", **plots.GRID)
-        ax.set(xlabel="epoch", ylabel="test accuracy (%)", title="What a hidden layer is for")
+        ax.set(xlabel="epoch", ylabel="test accuracy (%)", title=f"What a hidden layer is for: {result['data']} digits")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         plots.save(ax, path.with_suffix(".png"))
 

@@ -129,7 +129,7 @@ def test_an_array_that_is_missing_or_of_another_size_is_noticed(path, tmp_path, 
     ("field", "values"),
     [
         ("eta", ["x", -1.0]),
-        ("epoch", ["x", -1, 7]),
+        ("epoch", ["x", -1, 7, 10**40]),
         ("step", ["x", -3]),
         ("seconds", ["x", -1.0]),
         ("n_examples", ["x", 0]),

@@ -391,7 +391,8 @@ def test_training_goes_on_when_nobody_listens(tmp_path, idx_folder, ending):
         f"--no-plots --out {tmp_path / 'run'} {ending}"
     )
     found = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
-    assert found.stderr == ""
+    full = "backprop: cannot write to stdout: No space left on device\n"
+    assert found.stderr == (full if "full" in ending else "")
     assert json.loads((tmp_path / "run" / "result.json").read_text())["epochs"] == 30
 
 
@@ -449,6 +450,16 @@ def test_an_edited_configuration_is_checked(run, tmp_path, capsys, field, value)
     (folder / "config.json").write_text(json.dumps({**values, field: value}))
     for command in (["train", "--resume"], ["evaluate"]):
         assert "config.json is damaged" in fails(capsys, *command, folder)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("seed", 77), ("train_size", 100), ("validation_size", 5), ("eta", 0.1)]
+)
+def test_a_run_goes_on_as_it_began_or_not_at_all(run, tmp_path, capsys, field, value):
+    folder = shutil.copytree(run, tmp_path / "copy")
+    values = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**values, field: value, "epochs": 4}))
+    assert "is a checkpoint of another trainer" in fails(capsys, "train", "--resume", folder)
 
 
 def test_a_history_of_something_else_is_one_line(run, tmp_path, capsys):

@@ -552,8 +552,8 @@ def test_names_and_summary():
 def test_the_trace_as_text():
     trace = composite().trace(np.array([[0.5]]))
     assert "c     a + b    1.53403    -0.595629  d/da 1          to a -0.595629\n" in str(trace)
-    assert "| a | x ** 2 | 0.25 | -1.36043 | d/dx 1 | to x -1.36043 |\n" in trace.markdown()
-    assert len(trace.markdown().splitlines()) == 9
+    assert "| a | x ** 2 | 0.25 | -1.36043 | d/dx 1 | to x -1.36043 |\n" in trace.to_markdown()
+    assert len(trace.to_markdown().splitlines()) == 9
     with pytest.raises(KeyError, match="the trace has no node 'q'"):
         trace["q"]
     with pytest.raises(RuntimeError, match="has no cost"):
@@ -675,3 +675,18 @@ def test_the_gradient_check_finds_a_fault_in_a_graph():
     graph["w"]._backward = lambda nabla_a, input_gradient: None
     with pytest.raises(AssertionError, match=r"Variable\(3 x 4\)"):
         assert_gradients(graph)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "match"),
+    [
+        (lambda: jacobian(Exp(), 0.5), TypeError, "jacobian needs arrays"),
+        (lambda: jacobian(np.sin, np.ones(1)), TypeError, "needs a layer, an operation or a net"),
+        (lambda: jacobian_size(Exp(), ()), TypeError, "needs a shape such as"),
+        (lambda: jacobian_size(Exp(), 3), TypeError, "needs a shape such as"),
+        (lambda: jacobian_size(Graph(exp(Input("x", (3,)))), (7,)), ValueError, r"shape \(3,\)"),
+    ],
+)
+def test_jacobians_of_what_has_none(call, error, match):
+    with pytest.raises(error, match=match):
+        call()

@@ -275,14 +275,15 @@ def test_five_layers_of_sigmoid_with_small_weights_vanish():
     assert health.messages[0] == (
         "layer 0, Dense(20 -> 15, sigmoid), step 181: its gradient δ is "
         f"{float(f'{times:.2g}'):,.0f} times smaller than the last layer's, so that it hardly "
-        "learns: gradients vanish; try ReLU, glorot_normal or fewer layers"
+        "learns: gradients vanish; try other initial weights (glorot_normal, or he_normal for "
+        "ReLU), ReLU in the place of sigmoids, or fewer layers"
     )
     assert [str(warning.message) for warning in caught] == health.messages
     assert {warning.category for warning in caught} == {GradientHealthWarning}
 
 
-def test_the_book_s_four_hidden_layers_are_slow_but_five_are_stuck():
-    for hidden, expected in ((4, []), (5, [(0, "vanishing")])):
+def test_the_gradient_of_the_book_s_four_hidden_layers_vanishes_and_that_of_two_does_not():
+    for hidden, expected in ((2, []), (4, [(0, "vanishing")]), (5, [(0, "vanishing"), (1, "vanishing")])):
         health = GradientHealth()
         fit(make_network([30] * hidden, cost="cross_entropy_cost"), health, bp.SGD(0.1), epochs=2)
         assert kinds(health) == expected
@@ -477,3 +478,11 @@ def test_the_records_of_two_networks_are_not_mixed():
 def test_bad_settings_are_refused(options, error, message):
     with pytest.raises(error, match=message):
         GradientHealth(**options)
+
+
+def test_the_records_of_one_run_take_no_other():
+    health = GradientHealth()
+    network = make_network([5])
+    fit(network, health)
+    with pytest.raises(ValueError, match="holds the records of another run: make a new one"):
+        fit(network, health)

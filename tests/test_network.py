@@ -1091,7 +1091,7 @@ def test_a_save_that_fails_leaves_the_earlier_file(tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "savez", full)
+    monkeypatch.setattr("os.fsync", full)
     message = re.escape(f"cannot write {path}: No space left on device")
     with pytest.raises(OSError, match=message):
         network.save(path)

@@ -321,7 +321,10 @@ def _find(folder: Path) -> list[Path]:
 
 
 def _names(file: str) -> list[str]:
-    return [stem + end for end in ("", ".gz") for stem in (file, file.replace("-idx", ".idx"))]
+    stems = [file, file.replace("-idx", ".idx")]
+    if "images" in file:  # of any rank, as its name may say
+        stems += [stem.replace("idx3", f"idx{rank}") for rank in (2, 4, 5) for stem in stems]
+    return [stem + end for end in ("", ".gz") for stem in stems]
 
 
 def _read(name: str, source: str, paths: Sequence[Path]) -> Dataset:

@@ -593,3 +593,12 @@ def test_the_known_downloads(name):
     assert len(download.mirrors) >= 2
     assert all(re.fullmatch(r"https?://\S+/", mirror) for mirror in download.mirrors)
     assert len({digest for digest in download.sha256 if re.fullmatch("[0-9a-f]{64}", digest)}) == 4
+
+
+@pytest.mark.parametrize("rank", [2, 4])
+def test_the_name_of_an_image_file_may_tell_its_rank(tmp_path, rank):
+    shape = (5, 2, 3, 4)[:rank]
+    for split in ("train", "t10k"):
+        write_idx(tmp_path / f"{split}-images-idx{rank}-ubyte.gz", np.ones(shape, np.uint8))
+        write_idx(tmp_path / f"{split}-labels-idx1-ubyte.gz", np.arange(5, dtype=np.uint8))
+    assert load(tmp_path).x_train.shape == shape
