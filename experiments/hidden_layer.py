@@ -52,19 +52,24 @@ def draw(path: Path) -> None:
     """Draw hidden_layer.png beside the JSON file that `run` filled."""
     result = json.loads(path.read_text(encoding="utf-8"))
     with matplotlib.rc_context(plots.STYLE):
-        figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+        figure = Figure(figsize=(6.4, 4), layout="constrained")
         FigureCanvasAgg(figure)
         ax = figure.add_subplot()
+        best = 100 * max(values[-1] for values in result["test_accuracy"].values())
         for (name, values), colour in zip(result["test_accuracy"].items(), COLOURS, strict=True):
             epochs = np.arange(1, len(values) + 1)
             percent = 100 * np.array(values)
             ax.plot(epochs, percent, marker="o", markersize=3, color=colour)
             text = f"{name}, {percent[-1]:.1f}%"
             ax.annotate(text, (epochs[-1], percent[-1]), (8, 0), textcoords="offset points",
-                        color=colour, va="center")  # fmt: skip
+                        color=colour, va="bottom" if percent[-1] == best else "top")  # fmt: skip
         ax.spines[["top", "right"]].set_visible(False)
         ax.grid(axis="y", **plots.GRID)
-        ax.set(xlabel="epoch", ylabel="test accuracy (%)", title=f"What a hidden layer is for: {result['data']} digits")
+        ax.set(
+            xlabel="epoch",
+            ylabel="test accuracy (%)",
+            title=f"What a hidden layer is for: {result['data']} digits",
+        )
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         plots.save(ax, path.with_suffix(".png"))
 
