@@ -15,6 +15,7 @@ from backprop.layers import (
     Flatten,
     Gradient,
     Layer,
+    LeakyReLU,
     Parameter,
     ReLU,
     Reshape,
@@ -69,6 +70,97 @@ def test_no_false_alarm_on_random_shapes(dtype: str, block: int):
 
 def test_a_layer_of_ones_own_conforms():
     assert check_layer(Scale(3), (3,)) == WITHOUT_Z
+
+
+class MaxPool(Layer):
+    """The larger of every two features; of equal ones the first."""
+
+    def output_shape(self, input_shape):
+        if len(input_shape) != 1 or input_shape[0] % 2:
+            raise self._shape_error("(2n,)", input_shape)
+        return (input_shape[0] // 2,)
+
+    def _forward(self, a_prev, training):
+        pairs = a_prev.reshape(-1, 2, a_prev.shape[-1])
+        chosen = pairs.real.argmax(axis=1)[:, None]
+        a = np.take_along_axis(pairs, chosen, axis=1)[:, 0]
+        if training:
+            self.a_prev, self.a, self.chosen = a_prev, a, chosen
+        return a
+
+    def _backward(self, nabla_a, input_gradient):
+        if not input_gradient:
+            return None
+        downstream = np.zeros((len(nabla_a), 2, nabla_a.shape[-1]), nabla_a.dtype)
+        np.put_along_axis(downstream, self.chosen, nabla_a[:, None], axis=1)
+        return downstream.reshape(self.a_prev.shape)
+
+
+@pytest.mark.parametrize("layer", [ReLU(), LeakyReLU(0.2), MaxPool()], ids=repr)
+@pytest.mark.parametrize("seed", range(4))
+def test_a_kink_is_no_fault(layer: Layer, seed: int):
+    """Zeros, ties, and both beside other numbers."""
+    for x in (np.zeros((4, 3)), np.ones((4, 3)), np.array([[0.0, 1.0], [0.0, -0.5]])):
+        held = check_layer(layer, x=x, rng=seed)
+        assert "adjointness" in held
+        assert "gradients" in held
+
+
+class Normalized(Layer):
+    """Every example taken to mean 0 and variance 1, where much may cancel."""
+
+    def _forward(self, a_prev, training):
+        centred = a_prev - a_prev.mean(axis=0)
+        deviation = np.sqrt((centred * centred).mean(axis=0) + 1e-5)
+        a = centred / deviation
+        if training:
+            self.a_prev, self.a, self.deviation = a_prev, a, deviation
+        return a
+
+    def _backward(self, nabla_a, input_gradient):
+        if not input_gradient:
+            return None
+        along = self.a * (nabla_a * self.a).mean(axis=0)
+        return (nabla_a - nabla_a.mean(axis=0) - along) / self.deviation
+
+
+def test_what_cancels_is_no_fault():
+    for seed in range(20):
+        for n in (1, 2, 5):
+            check_layer(Normalized(), (n,), rng=seed)
+
+
+class RealSquare(Layer):
+    """a = a_prev^2, but of real numbers only."""
+
+    def __init__(self, refusal="AssertionError"):
+        self.refusal = refusal
+
+    def _forward(self, a_prev, training):
+        if a_prev.dtype.kind == "c":
+            raise {e.__name__: e for e in (AssertionError, NotImplementedError)}[self.refusal]
+        a = a_prev * a_prev
+        if training:
+            self.a_prev, self.a = a_prev, a
+        return a
+
+    def _backward(self, nabla_a, input_gradient):
+        return 2 * self.a_prev * nabla_a if input_gradient else None
+
+
+class RealScale(Scale):
+    """The same, by its parameters."""
+
+    def astype(self, dtype):
+        assert np.dtype(dtype).kind == "f"
+        return super().astype(dtype)
+
+
+@pytest.mark.parametrize(
+    "layer", [RealSquare(), RealSquare("NotImplementedError"), RealScale(3)], ids=repr
+)
+def test_a_layer_may_refuse_complex_numbers(layer: Layer):
+    assert check_layer(layer, (3,)) == WITHOUT_Z
 
 
 # -- broken layers, and what is to be said of them ---------------------------------------------
@@ -390,6 +482,104 @@ class RowOfBiases(Layer):
         return nabla_a.copy() if input_gradient else None
 
 
+class SumForgotten(Dense):
+    def _backward_delta(self, delta, input_gradient):
+        downstream = super()._backward_delta(delta, input_gradient)
+        self.nabla_b = delta
+        return downstream
+
+
+class DownstreamOfAnotherShape(Scale):
+    def _backward(self, nabla_a, input_gradient):
+        downstream = super()._backward(nabla_a, input_gradient)
+        return None if downstream is None else downstream.sum(axis=-1, keepdims=True)
+
+
+class ForgetsItsOutput(Scale):
+    def _forward(self, a_prev, training):
+        if training:
+            self.a_prev = a_prev
+        return self.g * a_prev
+
+
+class NotANumber(Scale):
+    def _backward(self, nabla_a, input_gradient):
+        downstream = super()._backward(nabla_a, input_gradient)
+        self.nabla_g[1] = np.nan
+        return downstream
+
+
+class Learns(Scale):
+    def _backward(self, nabla_a, input_gradient):
+        downstream = super()._backward(nabla_a, input_gradient)
+        self.theta -= 0.1 * self.nabla
+        return downstream
+
+
+class Decays(Scale):
+    def _forward(self, a_prev, training):
+        if training:
+            self.g *= 0.99
+        return super()._forward(a_prev, training)
+
+
+class TwiceInSingle(Scale):
+    def _backward(self, nabla_a, input_gradient):
+        downstream = super()._backward(nabla_a, input_gradient)
+        self.nabla_g *= 2 if nabla_a.dtype == np.float32 else 1
+        return downstream
+
+
+class HalfInSingle(Scale):
+    def _forward(self, a_prev, training):
+        a = super()._forward(a_prev, training)
+        if a.dtype == np.float32:
+            a[...] = a.astype(np.float16)
+        return a
+
+
+class InMemoryOrder(Scale):
+    """Takes the numbers as they lie in memory for those in C order."""
+
+    def _backward(self, nabla_a, input_gradient):
+        return super()._backward(nabla_a.ravel("K").reshape(nabla_a.shape), input_gradient)
+
+
+class RunningMean(Centred):
+    """Keeps a mean for inference where saving does not look."""
+
+    independent_examples = False
+
+    def __init__(self, n):
+        self.n = n
+        self.mean = np.zeros((n, 1))
+
+    def output_shape(self, input_shape):
+        if input_shape != (self.n,):
+            raise self._shape_error((self.n,), input_shape)
+        return input_shape
+
+    def _forward(self, a_prev, training):
+        if not training:
+            return (a_prev - self.mean).astype(a_prev.dtype)
+        self.mean = 0.9 * self.mean + 0.1 * a_prev.real.mean(axis=-1, keepdims=True)
+        return super()._forward(a_prev, training)
+
+
+class ArrayArgument(Layer):
+    def __init__(self, factor):
+        self.factor = factor
+
+    def _forward(self, a_prev, training):
+        a = (a_prev * self.factor).astype(a_prev.dtype)
+        if training:
+            self.a_prev, self.a = a_prev, a
+        return a
+
+    def _backward(self, nabla_a, input_gradient):
+        return (nabla_a * self.factor).astype(nabla_a.dtype) if input_gradient else None
+
+
 BROKEN = [
     (WrongFactor(4, 3, rng=0), "gradients", "BP4, dC/dw,"),
     (NoSigmaPrime(4, 3, rng=0), "delta", "BP1 and BP2"),
@@ -423,6 +613,18 @@ BROKEN = [
     (NoParametersForTheFirst(4), "no input gradient", "BP4, dC/dg,"),
     (KeepsNoOutput(4), "state", "keeps a_prev, z and a"),
     (WrongZ(), "state", "a = sigma(z)"),
+    (SumForgotten(4, 3, rng=0), "both passes", "BP3, dC/db,"),
+    (DownstreamOfAnotherShape(4), "both passes", "BP2, dC/da_prev,"),
+    (NoDownstream(4), "both passes", "BP2, dC/da_prev,"),
+    (ForgetsItsOutput(4), "both passes", "keeps a"),
+    (NotANumber(4), "finite", "BP4, dC/dg,"),
+    (Learns(4), "parameters untouched", "only an optimizer"),
+    (Decays(4), "parameters untouched", "only an optimizer"),
+    (TwiceInSingle(4), "precision", "BP4, dC/dg,"),
+    (HalfInSingle(4), "precision", "a = f(a_prev)"),
+    (InMemoryOrder(4), "memory layout", "BP2, dC/da_prev,"),
+    (RunningMean(4), "save and load", "config and theta"),
+    (ArrayArgument(np.full((4, 1), 2.0)), "description", "how to make the layer again"),
 ]
 
 
@@ -459,25 +661,47 @@ def test_a_failing_gradient_comes_with_its_report():
 
 
 def test_what_a_layer_raises_is_told():
-    with pytest.raises(ConformanceError, match="BP2, dC/da_prev, fails: backward returns None"):
-        check_layer(NoDownstream(4), (4,))
-    with pytest.raises(
-        ConformanceError, match=r"dtype: .* fails: RuntimeError: NeverKeeps.*: back"
+    for layer, what in (
+        (NoDownstream(4), "BP2, dC/da_prev, fails: backward returns None"),
+        (DownstreamOfAnotherShape(4), r"backward returns shape \(4, 1\) for an input \(4, 3\)"),
+        (NeverKeeps(4), "both passes: .*keeps a: that fails: a is None"),
+        (SumForgotten(4, 3, rng=0), r"fails: Dense.*: nabla_b has shape \(3, 1\), got"),
+        (RowOfBiases(4), "output shape: .* fails: ValueError: operands could not be broadcast"),
+        (NotANumber(4), r"the gradient by g is nan at \[1, 0\]"),
+        (Learns(4), "fails: backward changes g$"),
+        (Decays(4), r"fails: forward\(training=True\) changes g$"),
+        (TwiceInSingle(4), r"another one in float32: .*, not "),
+        (InMemoryOrder(4), "when the arrays are in Fortran order: "),
+        (ArrayArgument(np.ones((4, 1))), "^ArrayArgument: description: .* factor is an array, not"),
     ):
-        check_layer(NeverKeeps(4), (4,))
+        with pytest.raises(ConformanceError, match=what):
+            check_layer(layer, (4,))
+
+
+class Logarithm(Activation):
+    def sigma(self, z):
+        return np.log(z)
+
+    def prime(self, z, a):
+        return 1 / z
 
 
 def test_inputs_that_only_some_layers_take():
-    class Logarithm(Activation):
-        def sigma(self, z):
-            return np.log(z)
-
-        def prime(self, z, a):
-            return 1 / z
-
     x = np.random.default_rng(0).uniform(0.5, 2, (3, 4))
+    assert check_layer(Logarithm(), x=x) == EVERYTHING
+    with pytest.raises(
+        ConformanceError,
+        match=r"finite: a = f\(a_prev\) fails: the output is nan at \[0, 1\]; give x, if the layer",
+    ):
+        check_layer(Logarithm(), (3,))
+    with pytest.raises(ConformanceError, match=r"the output is -inf at \[1, 0\]$"):
+        check_layer(Logarithm(), x=np.array([[1.0, 2.0], [0.0, 1.0]]))
+
+    class Local(Logarithm):
+        pass
+
     with pytest.raises(ConformanceError, match=r"copies: .*Can't (get|pickle) local object"):
-        check_layer(Logarithm(), x=x)  # which is right but for where it is defined
+        check_layer(Local(), x=x)  # which is right but for where it is defined
 
 
 def test_arguments():
@@ -489,3 +713,31 @@ def test_arguments():
         check_layer(Dense(4, 3), batch=0)
     with pytest.raises(TypeError, match="the input x must be a numpy array, got list"):
         check_layer(Dense(4, 3), x=[[1.0]])
+    for x, error, what in (
+        (
+            np.array([[1.0, np.nan]]),
+            ValueError,
+            r"must be finite in float32, it is nan at \[0, 1\]",
+        ),
+        (np.array([[1e100]]), ValueError, r"must be finite in float32, it is inf at \[0, 0\]"),
+        (np.ones((2, 2), complex), TypeError, "must be real, got complex128"),
+        (np.ones(3), ShapeError, r"must be features x batch, got shape \(3,\)"),
+        (np.ones((3, 0)), ShapeError, r"must be features x batch, got shape \(3, 0\)"),
+    ):
+        with pytest.raises(error, match=f"^check_layer: the input x {what}"):
+            check_layer(ReLU(), x=x)
+    for layer, shape in (("Dense", (4,)), (Dense, (4,)), (None, (4,))):
+        with pytest.raises(
+            TypeError, match=r"^check_layer: the layer must be an instance of Layer"
+        ):
+            check_layer(layer, shape)
+    with pytest.raises(TypeError, match="input_shape must be a tuple of integers, got 3"):
+        check_layer(ReLU(), 3)
+    with pytest.raises(TypeError, match=r"every size in input_shape must be an integer, got 3\.0"):
+        check_layer(ReLU(), (3.0,))
+    with pytest.raises(ValueError, match="every size in input_shape must be at least 1, got -3"):
+        check_layer(ReLU(), (-3,))
+    with pytest.raises(ValueError, match=r"^check_layer: elements must be at least 1, got 0"):
+        check_layer(Dense(4, 3), elements=0)
+    with pytest.raises(TypeError, match=r"^check_layer: ArrayArgument takes several shapes"):
+        check_layer(ArrayArgument(np.ones((4, 1))))

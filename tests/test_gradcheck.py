@@ -9,7 +9,8 @@ import re
 import numpy as np
 import pytest
 
-from backprop import L1, L2, Graph, Network, QuadraticCost, graph
+from backprop import L1, L2, CrossEntropyCost, Graph, Network, QuadraticCost, graph
+from backprop.costs import SoftmaxCrossEntropy
 from backprop.gradcheck import (
     assert_gradients,
     central_difference,
@@ -595,3 +596,248 @@ def test_activations_far_out(layer):
     report = check_gradients(layer, z, exact_tolerance=1e-12)
     assert report.passed, str(report)
     assert report.exact_error <= 1e-12
+
+
+# -- where rounding, or the end of a domain, is near -------------------------------------------
+
+
+def confident(scale: float) -> Network:
+    """Return a softmax network whose two z are scale x and -scale x."""
+    network = Network([Dense(1, 2, "softmax", dtype="float64", rng=0)], "softmax_cross_entropy")
+    network[0].w[...] = [[scale], [-scale]]
+    network[0].b[...] = 0
+    return network
+
+
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize("scale", [1, 10, 20, 50, 300])
+def test_a_saturated_network_is_right(scale: float, label: int):
+    report = check_gradients(confident(scale), np.array([[0.73]]), np.array([label]))
+    assert report.passed, str(report)
+    assert report.exact_error is not None
+    assert ("cannot be judged" in str(report)) == (scale >= 50 and label == 0)  # 1e-32 and less
+
+
+@pytest.mark.parametrize("scale", [1, 5, 10])
+def test_a_saturated_network_with_a_fault_is_wrong(scale: float):
+    class Twice(Dense):
+        def _backward_delta(self, delta, input_gradient):
+            nabla_a = super()._backward_delta(delta, input_gradient)
+            self.nabla_w *= 2
+            return nabla_a
+
+    network = Network([Twice(1, 2, "softmax", dtype="float64", rng=0)], "softmax_cross_entropy")
+    network.theta[...] = confident(scale).theta
+    report = check_gradients(network, np.array([[0.73]]), np.array([0]))
+    assert [array.wrong.any() for array in report.arrays] == [False, True, False]
+    assert "ratio 2, relative error 5.0e-01" in str(report)
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
+@pytest.mark.parametrize("factor", [5, 20])
+def test_a_network_with_large_weights_is_right(activation: str, factor: float):
+    network = Network(
+        [Dense(784, 30, activation, rng=0), Dense(30, 10, "softmax", rng=1)],
+        "softmax_cross_entropy",
+    )
+    network.theta[...] *= factor
+    report = check_gradients(network, y=np.array([1, 2, 3]), elements=20)
+    assert report.passed, str(report)
+    assert report.exact_error <= 1e-10
+
+
+@pytest.mark.parametrize("z", [1, 10, 20, 30, 36])
+@pytest.mark.parametrize("cost", [CrossEntropyCost(), SoftmaxCrossEntropy()], ids=str)
+def test_a_saturated_cost_is_right(cost, z: float):
+    x = z * np.array([[1.0, -1, 0.5], [-1, 1, -0.3], [0.2, 0.3, -1]])
+    report = check_gradients(cost, x=x)
+    assert report.passed, str(report)
+    assert report.exact_error is not None
+
+
+REAL = float  # which refuses complex numbers
+
+
+@pytest.mark.parametrize("number", [lambda c: c, REAL], ids=["complex", "real"])
+@pytest.mark.parametrize(
+    ("f", "gradient", "x"),
+    [
+        (lambda x: (x * np.log(x)).sum(), lambda x: np.log(x) + 1, [1e-9, 0.5]),
+        (lambda x: (1 / x).sum(), lambda x: -1 / x**2, [1e-5, -1e-5]),
+        (lambda x: np.log(x).sum(), lambda x: 1 / x, [1e-4, 1e-6, 1e-9]),
+        (lambda x: np.sin(1e8 * x).sum(), lambda x: 1e8 * np.cos(1e8 * x), [1e-8, 2e-8]),
+    ],
+)
+def test_near_the_end_of_a_domain_steps_are_small(f, gradient, x, number):
+    def value(x):
+        return number(f(x))
+
+    x = np.array(x)
+    report = check_gradients(value, x, gradient=gradient)
+    assert report.passed, str(report)
+    assert (report.exact_error is None) == (number is REAL)
+    wrong = check_gradients(value, x, gradient=lambda x: 1.01 * gradient(x))
+    assert wrong.arrays[0].wrong.all()
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "sigmoid"])
+def test_features_of_size_1e7_and_weights_to_match(activation: str):
+    layer = Dense(3, 4, activation, dtype="float64", rng=0)
+    layer.w /= 1e7
+    report = check_gradients(layer, x=1e7 * np.random.default_rng(0).standard_normal((3, 5)))
+    assert report.passed, str(report)
+    assert report.exact_error <= 1e-10
+
+
+def test_the_complex_step_is_dropped_for_single_elements_only():
+    def f(x):
+        return x[0] * np.conj(x[0]) + x[1] ** 3
+
+    x = np.array([0.5, -1.5])
+    report = check_gradients(f, x, gradient=lambda x: np.array([2 * x[0], 3 * x[1] ** 2]))
+    assert report.passed, str(report)
+    assert np.isnan(report.arrays[0].exact).tolist() == [True, False]
+    assert "not analytic in x, the two methods differ (in 1 of 2 elements)" in str(report)
+    # Zero is what the complex step finds in the first: central differences know better.
+    report = check_gradients(f, x, gradient=lambda x: np.array([0, 3 * x[1] ** 2]))
+    assert report.arrays[0].wrong.tolist() == [True, False]
+    # The second is exact, so a fault of 1e-9 shows.
+    report = check_gradients(
+        f, x, gradient=lambda x: np.array([2 * x[0], 3 * x[1] ** 2 * (1 + 1e-9)])
+    )
+    assert report.arrays[0].worst() == [1]
+
+
+@pytest.mark.parametrize(
+    "error", [AssertionError, NotImplementedError, KeyError, ZeroDivisionError]
+)
+def test_a_function_may_refuse_complex_numbers_as_it_likes(error):
+    def f(x):
+        if x.dtype.kind == "c":
+            raise error("no such numbers")
+        return (x**2).sum()
+
+    x = np.array([0.5, -1.5])
+    report = check_gradients(f, x, gradient=lambda x: 2 * x)
+    assert report.passed
+    assert report.exact_error is None
+    assert re.search("no complex step: '?no such numbers", str(report))
+    assert not check_gradients(f, x, gradient=lambda x: 2.001 * x).passed
+
+
+def test_nan_in_complex_numbers_alone_condemns_nothing():
+    def f(x):
+        with np.errstate(over="ignore"):
+            return (1 / (1 + np.exp(-x))).sum()
+
+    def gradient(x):
+        e = np.exp(-np.abs(x))
+        return e / (1 + e) ** 2
+
+    report = check_gradients(f, np.array([-800.0, 1.0]), gradient=gradient)
+    assert report.passed, str(report)
+    assert np.isnan(report.arrays[0].exact).tolist() == [True, False]
+    assert "no complex step: not finite in x (in 1 of 2 elements)" in str(report)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_parameters_that_are_not_finite(bad: float):
+    layers = [Dense(2, 3, rng=0), Dense(3, 1, rng=1)]
+    layers[1].w[0, 2] = bad
+    with pytest.raises(
+        ValueError, match=r"^check_gradients: the parameters of layer 1, Dense.* not "
+    ):
+        check_gradients(Network(layers))
+    with pytest.raises(
+        ValueError, match=r"^check_gradients: the parameters of Dense.* not finite$"
+    ):
+        check_gradients(layers[1])
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_function_that_is_not_finite_is_not_checked(bad: float):
+    report = check_gradients(lambda x: bad * x.sum(), np.ones(2), gradient=np.ones(2))
+    assert not report.passed
+    text = str(report)
+    assert "NOT CHECKED, the function is not finite" in text
+    assert "x[0]: backward 1, numeric unknown, the function is not finite there" in text
+    assert "WRONG" not in text
+
+
+def test_one_infinite_example_leaves_the_others_to_be_checked():
+    z, y = np.array([[40.0, 1.0]]), np.array([[0.5, 0.5]])
+    report = check_gradients(CrossEntropyCost(), z, y)
+    a, by_z = report.arrays
+    assert a.unknown.tolist() == [True, False]
+    assert a.wrong.tolist() == [True, False]
+    assert not by_z.wrong.any()
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_function_in_float32(inside: bool):
+    def f(x):
+        c = (x.astype(np.float32) ** 2).sum()
+        return 1.1 * float(c) if inside else c
+
+    x, factor = np.array([0.3, -1.1, 2.3]), 1.1 if inside else 1.0
+    report = check_gradients(f, x, gradient=lambda x: 2 * factor * x)
+    assert report.passed, str(report)
+    assert "the function computes in float32: only coarse errors can be seen" in str(report)
+    assert check_gradients(f, x, gradient=lambda x: 3 * factor * x).arrays[0].wrong.all()
+
+
+def test_what_cannot_be_judged_is_said():
+    def f(x):
+        return float(1e8 + 1e-8 * np.sin(x).sum())
+
+    x = np.array([0.3, 0.4])
+    report = check_gradients(f, x, gradient=lambda x: 1e-8 * np.cos(x))
+    assert report.passed
+    assert "x: 2 of 2 elements cannot be judged, the numeric gradient is only known" in str(report)
+    assert "cannot be judged" not in str(check_gradients(lambda x: x.sum(), x, gradient=np.ones(2)))
+
+
+def test_the_errors_shown_for_wrong_elements_are_undistorted():
+    def f(x):
+        return float(1 + 1e-9 * x[0])  # of which rounding leaves few digits
+
+    report = check_gradients(f, np.array([0.5]), gradient=np.array([2e-9]))
+    assert not report.passed
+    assert report.central_error == pytest.approx(0.5, rel=1e-3)
+    assert "relative error 5.0e-01" in str(report)
+
+
+# -- bad arguments, once more ------------------------------------------------------------------
+
+NETWORK = Network([Dense(2, 1)], "quadratic_cost")
+
+
+@pytest.mark.parametrize(
+    ("target", "options", "error", "message"),
+    [
+        (Dense(2, 1), {"nabla_a": [1]}, TypeError, "nabla_a must be a numpy array, got list"),
+        (Dense(2, 1), {"nabla_a": np.ones((2, 1))}, ShapeError, "(2, 1), expected (1, 3)"),
+        (Dense(2, 1), {"nabla_a": np.ones((1, 3), complex)}, TypeError, "nabla_a must be real"),
+        (Network([Dense(2, 1)]), {"nabla_a": np.ones(3)}, ShapeError, "(3,), expected (1, 3)"),
+        (NETWORK, {"regularizer": "l2"}, TypeError, "regularizer must be a Regularizer"),
+        (NETWORK, {"regularizer": 0.1}, TypeError, "L2(0.1), got 0.1"),
+        (ReLU(), {"input_shape": 3}, TypeError, "input_shape must be a tuple of integers, got 3"),
+        (ReLU(), {"input_shape": (-1,)}, ValueError, "input_shape must be at least 1, got -1"),
+        (ReLU(), {"x": np.ones((2, 3)), "input_shape": (3,)}, ShapeError, "input_shape is (3,)"),
+        (f, {"input_shape": (3,), "gradient": f}, TypeError, "a function takes no input_shape"),
+        (ReLU(), {"x": np.ones((2, 3), complex)}, TypeError, "x must be real, got complex128"),
+        (ReLU(), {"x": np.ones((2, 0))}, ValueError, "x is empty, its shape is (2, 0)"),
+        (f, {"x": np.ones(0), "gradient": f}, ValueError, "x is empty, its shape is (0,)"),
+        (ReLU(), {"x": np.full((2, 3), math.nan)}, ValueError, "x must be finite"),
+        (ReLU, {"input_shape": (3,)}, TypeError, "got the class ReLU, expected an object: ReLU("),
+        (f, {"x": X, "gradient": 1j * X}, TypeError, "must be real numbers, got complex128"),
+    ],
+)
+def test_bad_arguments_are_named(target, options: dict, error: type, message: str):
+    with pytest.raises(error, match="^check_gradients: [^\n]*" + re.escape(message)):
+        check_gradients(target, **options)
+
+
+def test_targets_of_another_shape():
+    with pytest.raises(ShapeError, match=r"y must have the output's shape \(1, 3\), got \(2, 3\)"):
+        check_gradients(NETWORK, y=np.ones((2, 3)))
