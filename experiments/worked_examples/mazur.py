@@ -85,18 +85,21 @@ def main() -> None:
     print(f"\ntotal error after     1 step:  {error(net):.9f}")
     for _ in range(9_998):
         step(net)
-    print(f"total error after  9,999 steps: {error(net):.10f}")
+    print(
+        f"total error after  9,999 steps: {error(net):.10f}, met by the 10,000th pass: the text's"
+    )
     step(net)
     print(f"total error after 10,000 steps: {error(net):.10f}")
 
     net = network()
     step_output_first(net)
     print("\nif w5 to w8 step first, and w1 to w4 use the new ones:")
-    print(f"total error after     1 step:  {error(net):.9f}")
+    print(f"total error after     1 step:  {error(net):.9f}, the text's")
     for _ in range(9_999):
         step_output_first(net)
     o1, o2 = net.predict(X).ravel()
-    print(f"total error after 10,000 steps: {error(net):.10f}, outputs {o1:.9f} and {o2:.9f}")
+    print(f"total error after 10,000 steps: {error(net):.10f}")
+    print(f"outputs then: {o1:.9f} and {o2:.9f}, the text's")
 
     net = network()
     step_with_biases(net)
