@@ -14,7 +14,7 @@ import numpy as np
 
 from backprop import metrics
 from backprop.costs import Cost, as_cost
-from backprop.layers.base import Layer, Seed, Shape, ShapeError, check_size
+from backprop.layers.base import Layer, Seed, Shape, ShapeError, check_size, copy_into
 from backprop.storage import FileError, read_archive, write_archive
 
 
@@ -320,7 +320,7 @@ class Model(ABC):
 
     @theta.setter
     def theta(self, value: Any) -> None:
-        _copy_into(self._theta, value, "theta")
+        copy_into(self._theta, value, "theta")
 
     @property
     def nabla(self) -> np.ndarray:
@@ -329,7 +329,7 @@ class Model(ABC):
 
     @nabla.setter
     def nabla(self, value: Any) -> None:
-        _copy_into(self._nabla, value, "nabla")
+        copy_into(self._nabla, value, "nabla")
 
     @property
     def n_parameters(self) -> int:
@@ -569,14 +569,3 @@ def _check_finite(name: str, x: np.ndarray) -> None:
             f"{name}[{place}] is {x[index]}: {name} must be finite, and holds "
             f"{int(x.size - finite.sum())} numbers that are not"
         )
-
-
-def _copy_into(vector: np.ndarray, value: Any, name: str) -> None:
-    array = np.asarray(value)
-    if array is vector:
-        return
-    if array.shape != vector.shape:
-        raise ShapeError(f"{name} has shape {vector.shape}, got {array.shape}")
-    if not np.can_cast(array.dtype, vector.dtype, "same_kind"):
-        raise TypeError(f"{name} is {vector.dtype}, got {array.dtype}")
-    vector[...] = array

@@ -151,7 +151,7 @@ def train(config: RunConfig, folder: Path | None, resume: bool = False, plots: b
     network = make_network(config, for_network)
     data = make_data(config, network)
     trainer = make_trainer(config, network, data, for_trainer)
-    config = replace(config, data_sha256=digest(data.source))
+    config = replace(config, data_sha256=config.data_sha256 or digest(data.source))
     # Compared when the run is resumed, but for what may change: where the data are, how far to go.
     free = ("data", "epochs", "patience")
     trainer.settings["run"] = {
@@ -244,7 +244,7 @@ def load_source(config: RunConfig) -> datasets.Dataset:
         If the run began with other data than are there now.
     """
     source = datasets.load(config.data)
-    if config.data_sha256 not in (None, digest(source)):
+    if config.data_sha256 is not None and config.data_sha256 != digest(source):
         raise ValueError(f"the data in {config.data} are not those that the run began with")
     return source
 

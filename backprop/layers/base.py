@@ -67,17 +67,7 @@ class Parameter:
         return layer.__dict__[self.key]  # type: ignore[no-any-return]
 
     def __set__(self, layer: Layer, value: Any) -> None:
-        view = layer.__dict__[self.key]
-        if value is view:  # what `layer.w += 1` ends with
-            return
-        array = np.asarray(value)
-        if array.shape != view.shape:
-            raise ShapeError(
-                f"{layer}: {self.name} has shape {view.shape}, got {array.shape}", str(view.shape)
-            )
-        if not np.can_cast(array.dtype, view.dtype, "same_kind"):
-            raise TypeError(f"{layer}: {self.name} is {view.dtype}, got {array.dtype}")
-        view[...] = array
+        copy_into(layer.__dict__[self.key], value, self.name, layer)
 
 
 class Gradient(Parameter):
@@ -338,6 +328,20 @@ class Layer(Configurable):
         """Make the error of `output_shape`: `expected` without the batch axis."""
         text = expected if isinstance(expected, str) else shape_text(expected)
         return ShapeError(f"{self}: expected input of shape {text}, got {shape_text(got)}", text)
+
+
+def copy_into(view: np.ndarray, value: Any, name: str, owner: object = None) -> None:
+    """Copy `value` into `view` if it has its very shape and can be cast to its dtype."""
+    if value is view:  # what `layer.w += 1` ends with
+        return
+    array = np.asarray(value)
+    fits = array.shape == view.shape
+    if not fits or not np.can_cast(array.dtype, view.dtype, "same_kind"):
+        what = name if owner is None else f"{owner}: {name}"
+        if not fits:
+            raise ShapeError(f"{what} has shape {view.shape}, got {array.shape}", str(view.shape))
+        raise TypeError(f"{what} is {view.dtype}, got {array.dtype}")
+    view[...] = array
 
 
 def check_array(owner: object, what: str, array: Any, dtype: np.dtype | None) -> None:
