@@ -25,75 +25,48 @@ from backprop.costs import (
 from backprop.layers import Activation, Layer
 from backprop.network import Network
 from backprop.storage import read_archive, write_archive
-from tests.cases import CASES, COST_CASES, NETWORK_CASES
+from tests.cases import CASES, COST_CASES, FAMILIES, NETWORK_CASES
 
 STORED = Path(__file__).parent / "peer_gradients.npz"
 BATCH = 3
 WITHOUT_PEER: dict[type, str] = {}
 """Layers and costs that PyTorch has nothing to compare with, and why."""
 
-# Functions of (torch, layer, input, parameters by name); the batch is the last axis throughout.
-LAYERS: dict[type, Callable[..., Any]] = {
-    bp.Identity: lambda torch, layer, x, p: x.clone(),
-    bp.Sigmoid: lambda torch, layer, x, p: torch.sigmoid(x),
-    bp.Tanh: lambda torch, layer, x, p: torch.tanh(x),
-    bp.ReLU: lambda torch, layer, x, p: torch.relu(x),
-    bp.LeakyReLU: lambda torch, layer, x, p: functional(torch).leaky_relu(x, layer.slope),
-    bp.ELU: lambda torch, layer, x, p: functional(torch).elu(x, layer.alpha),
-    bp.GELU: lambda torch, layer, x, p: functional(torch).gelu(
-        x, approximate="tanh" if layer.tanh else "none"
-    ),
-    bp.SiLU: lambda torch, layer, x, p: functional(torch).silu(x),
-    bp.Softplus: lambda torch, layer, x, p: functional(torch).softplus(x, threshold=1e9),
-    bp.Softmax: lambda torch, layer, x, p: torch.softmax(x, dim=0),
-    bp.Dense: lambda torch, layer, x, p: LAYERS[type(layer.activation)](
-        torch, layer.activation, functional(torch).linear(x.T, p["w"], p["b"][:, 0]).T, {}
-    ),
-    # PyTorch cannot be given a mask: it is ours, and the rest is its arithmetic.
-    bp.Dropout: lambda torch, layer, x, p: x * torch.from_numpy(layer.mask),
-    bp.Reshape: lambda torch, layer, x, p: (
-        x.movedim(-1, 0).reshape(x.shape[-1], *layer.shape).movedim(0, -1)
-    ),
-    bp.Flatten: lambda torch, layer, x, p: torch.flatten(x.movedim(-1, 0), start_dim=1).T,
-}
+LAYERS = {kind: function for family in FAMILIES for kind, function in family.PEERS.items()}
+DRAWN = {kind: drawn for family in FAMILIES for kind, drawn in family.DRAWN.items()}
 
 
 def _softmax_cost(torch: Any, cost: Any, z: Any, y: Any) -> Any:
     target = y if y.dtype == torch.int64 else y.T
-    return functional(torch).cross_entropy(z.T, target, label_smoothing=cost.label_smoothing)
+    return torch.nn.functional.cross_entropy(z.T, target, label_smoothing=cost.label_smoothing)
 
 
 def _squared(reduce: Callable[[Any], float]) -> Callable[..., Any]:
-    return lambda torch, cost, z, y: reduce(z) * functional(torch).mse_loss(z, y, reduction="sum")
+    return lambda torch, cost, z, y: reduce(z) * torch.nn.functional.mse_loss(z, y, reduction="sum")
 
 
 # Functions of (torch, cost, z, targets), z being what the canonical activation takes.
 COSTS: dict[type, Callable[..., Any]] = {
     QuadraticCost: _squared(lambda z: 0.5 / z.shape[-1]),
     SquaredErrorCost: _squared(lambda z: 1 / z.shape[-1]),
-    MeanSquaredErrorCost: lambda torch, cost, z, y: functional(torch).mse_loss(z, y),
+    MeanSquaredErrorCost: lambda torch, cost, z, y: torch.nn.functional.mse_loss(z, y),
     CrossEntropyCost: lambda torch, cost, z, y: (
-        functional(torch).binary_cross_entropy_with_logits(z, y, reduction="sum") / z.shape[-1]
+        torch.nn.functional.binary_cross_entropy_with_logits(z, y, reduction="sum") / z.shape[-1]
     ),
     SoftmaxCrossEntropy: _softmax_cost,
 }
-
-
-def functional(torch: Any) -> Any:
-    """Return torch.nn.functional."""
-    return torch.nn.functional
 
 
 Numbers = dict[str, np.ndarray]
 
 
 def layer_inputs(layer: Layer, x: np.ndarray, nabla_a: np.ndarray) -> Numbers:
-    """Return what goes into a layer: the input, the upstream gradient, parameters, mask."""
+    """Return what goes into a layer: input, upstream gradient, parameters, what it drew."""
     layer.forward(x, training=True)
     inputs = {"x": x, "nabla_a": nabla_a, **layer.parameters}
-    if isinstance(layer, bp.Dropout):
-        assert layer.mask is not None
-        inputs["mask"] = layer.mask
+    if type(layer) in DRAWN:
+        name, _ = DRAWN[type(layer)]
+        inputs[name] = getattr(layer, name)
     return {name: array.copy() for name, array in inputs.items()}
 
 
@@ -101,8 +74,11 @@ def layer_results(layer: Layer, x: np.ndarray, nabla_a: np.ndarray) -> Numbers:
     """Return what comes out of our layer: output, downstream gradient, gradients."""
     a = layer.forward(x, training=True)
     downstream = layer.backward(nabla_a)
-    assert downstream is not None
-    return {"a": a, "input": downstream, **{"nabla_" + n: g for n, g in layer.gradients.items()}}
+    found = {"a": a, **{"nabla_" + n: g for n, g in layer.gradients.items()}}
+    if downstream is None:
+        assert layer.integer_input
+        return found
+    return {**found, "input": downstream}
 
 
 def torch_layer_results(torch: Any, layer: Layer, inputs: Numbers) -> Numbers:
@@ -111,7 +87,9 @@ def torch_layer_results(torch: Any, layer: Layer, inputs: Numbers) -> Numbers:
     parameters = {name: _leaf(torch, inputs[name]) for name in layer.parameters}
     a = LAYERS[type(layer)](torch, layer, x, parameters)
     a.backward(torch.from_numpy(inputs["nabla_a"]))
-    found = {"a": a, "input": x.grad, **{"nabla_" + n: p.grad for n, p in parameters.items()}}
+    found = {"a": a, **{"nabla_" + n: p.grad for n, p in parameters.items()}}
+    if not layer.integer_input:
+        found["input"] = x.grad
     return {name: tensor.detach().numpy() for name, tensor in found.items()}
 
 
@@ -156,7 +134,7 @@ def torch_network_results(torch: Any, network: Network, inputs: Numbers) -> Numb
             parameters[name] = theta[start : start + array.size].reshape(array.shape)
             start += array.size
         if layer is last and network._canonical:  # PyTorch's costs begin at z
-            linear = functional(torch).linear
+            linear = torch.nn.functional.linear
             a = linear(a.T, parameters["w"], parameters["b"][:, 0]).T
         else:
             a = LAYERS[type(layer)](torch, layer, a, parameters)
@@ -171,7 +149,8 @@ def torch_network_results(torch: Any, network: Network, inputs: Numbers) -> Numb
 
 
 def _leaf(torch: Any, array: np.ndarray) -> Any:
-    return torch.from_numpy(np.array(array)).requires_grad_()
+    tensor = torch.from_numpy(np.array(array))
+    return tensor if array.dtype.kind in "iu" else tensor.requires_grad_()
 
 
 def compute(torch: Any) -> dict[str, tuple[Numbers, Numbers]]:
@@ -199,11 +178,13 @@ def ours(name: str, inputs: Numbers) -> Numbers:
     kind, case_name = name.split(" ")
     if kind == "layer":
         layer: Any = next(case for case in CASES if case.name == case_name).make(np.float64)
-        for parameter in layer.parameters:
-            setattr(layer, parameter, inputs[parameter])
-        if isinstance(layer, bp.Dropout):
+        for parameter, array in layer.parameters.items():
+            array[...] = inputs[parameter]
+        if type(layer) in DRAWN:
+            name, value = DRAWN[type(layer)]
             layer.forward(inputs["x"], training=True)
-            layer.mask, layer.a = inputs["mask"], inputs["mask"] * inputs["x"]
+            setattr(layer, name, inputs[name])
+            layer.a = value(inputs["x"], inputs[name])
             return {"a": layer.a, "input": layer.backward(inputs["nabla_a"])}
         return layer_results(layer, inputs["x"], inputs["nabla_a"])
     if kind == "cost":

@@ -22,7 +22,8 @@ from backprop.layers import (
     ShapeError,
     Sigmoid,
 )
-from tests.cases import CASES, Scale, activations, assert_unchanged, snapshot
+from tests.cases import CASES, Scale, assert_unchanged, snapshot
+from tests.cases.feedforward import activations
 
 EVERYTHING = tuple(PROPERTIES)
 FOR_RANDOM = tuple(name for name in PROPERTIES if name not in ("delta", "permutation"))

@@ -30,7 +30,8 @@ from backprop.layers import (
     Softplus,
     Tanh,
 )
-from tests.cases import CASES, COST_CASES, NETWORK_CASES, activations, layer_report
+from tests.cases import CASES, COST_CASES, NETWORK_CASES, layer_report
+from tests.cases.feedforward import activations
 
 X = np.array([[-1.5, 0.3, 2.0], [40.0, -1e-3, 0.0]])
 

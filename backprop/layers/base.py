@@ -115,6 +115,7 @@ class Layer(Configurable):
     """
 
     independent_examples: bool = True
+    integer_input: bool = False
     theta: np.ndarray = np.empty(0, np.float32)
     nabla: np.ndarray = np.empty(0, np.float32)
     dtype: Any = None

@@ -27,16 +27,9 @@ from backprop.layers import (
     ShapeError,
     Sigmoid,
 )
-from tests.cases import (
-    CASES,
-    Case,
-    Scale,
-    activations,
-    assert_gradients,
-    assert_unchanged,
-    draw_input,
-    snapshot,
-)
+from tests.cases import CASES, Case, Scale, assert_gradients, assert_unchanged, snapshot
+from tests.cases.base import draw_input
+from tests.cases.feedforward import activations
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 fixed_cases = pytest.mark.parametrize(

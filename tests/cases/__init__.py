@@ -4,8 +4,12 @@ All of them go through central differences, the complex step, PyTorch (see tests
 conformance suite and the tests of properties; a layer or cost without a case fails the tests.
 Sizes are distinct, so that no transposition goes unnoticed; inputs and upstream gradients have
 mixed signs. ReLU, LeakyReLU and ELU have a kink at z = 0 (ELU in its second derivative), across
-which a central difference means nothing: `draw_input` keeps every |z| above `MARGIN`, a thousand
-times the step.
+which a central difference means nothing: `draw_input` keeps every |z| a thousand steps away.
+
+The layers' cases stand by family in the modules of this package, each with what PyTorch computes in
+their place: `CASES`, `PEERS` (functions of torch, layer, input and parameters by name; the batch is
+the last axis), and `DRAWN` of layers that draw random numbers, which PyTorch must be given: the
+attribute they are kept in, and the output as a function of input and drawn numbers.
 """
 
 from __future__ import annotations
@@ -26,84 +30,13 @@ from backprop.costs import (
     SquaredErrorCost,
 )
 from backprop.gradcheck import Report, check_gradients
-from backprop.layers import (
-    ELU,
-    GELU,
-    Activation,
-    Dense,
-    Dropout,
-    Flatten,
-    Gradient,
-    Identity,
-    Layer,
-    LeakyReLU,
-    Parameter,
-    ReLU,
-    Reshape,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Tanh,
-)
+from backprop.layers import Gradient, Layer, Parameter
 from backprop.network import Network
+from tests.cases import feedforward
+from tests.cases.base import Case as Case
 
-MARGIN = 0.01
-
-
-@dataclass(frozen=True)
-class Case:
-    """A layer and the shape of its input: `make(dtype)` gives the same layer every time."""
-
-    name: str
-    make: Callable[[Any], Layer]
-    input_shape: tuple[int, ...]
-
-    def __str__(self) -> str:
-        return self.name
-
-    def problem(self, batch: int, dtype: Any = np.float64, seed: int = 0) -> tuple:
-        """Return the layer, an input and a random upstream gradient for it."""
-        rng = np.random.default_rng(seed)
-        layer = self.make(dtype)
-        x = draw_input(layer, (*self.input_shape, batch), rng).astype(dtype)
-        shape = (*layer.output_shape(self.input_shape), batch)
-        return layer, x, rng.standard_normal(shape).astype(dtype)
-
-
-def activations() -> list[Activation]:
-    """Return one of every activation, with arguments that are not the defaults where it has any."""
-    return [
-        Identity(),
-        Sigmoid(),
-        Tanh(),
-        ReLU(),
-        LeakyReLU(0.2),
-        ELU(0.7),
-        GELU(),
-        GELU(tanh=True),
-        SiLU(),
-        Softplus(),
-        Softmax(),
-    ]
-
-
-def _dense(sigma: Activation) -> Callable[[Any], Layer]:
-    return lambda dtype: Dense(4, 3, sigma, dtype=dtype, rng=1)
-
-
-CASES = [
-    *(Case(f"dense-{sigma.name}", _dense(sigma), (4,)) for sigma in activations()),
-    *(Case(s.name, lambda dtype, s=s: copy.deepcopy(s), (5,)) for s in activations()),
-    *(Case(f"{s.name}-3d", lambda dtype, s=s: copy.deepcopy(s), (4, 2)) for s in activations()),
-    Case("dense-1-1", lambda dtype: Dense(1, 1, dtype=dtype, rng=2), (1,)),
-    Case("dropout", lambda dtype: Dropout(0.4, rng=3), (6,)),
-    Case("dropout-3d", lambda dtype: Dropout(0.3, rng=4), (2, 3, 4)),
-    Case("dropout-0", lambda dtype: Dropout(0.0, rng=5), (4,)),
-    Case("reshape", lambda dtype: Reshape((2, 3)), (6,)),
-    Case("reshape-rest", lambda dtype: Reshape((4, -1)), (2, 6)),
-    Case("flatten", lambda dtype: Flatten(), (2, 3, 4)),
-]
+FAMILIES = [feedforward]
+CASES = [case for family in FAMILIES for case in family.CASES]
 
 
 @dataclass(frozen=True)
@@ -215,18 +148,6 @@ class Scale(Layer):
     def _backward(self, nabla_a, input_gradient):
         np.sum(nabla_a * self.a_prev, axis=1, keepdims=True, out=self.nabla_g)
         return self.g * nabla_a if input_gradient else None
-
-
-def draw_input(layer: Layer, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Draw x of mixed signs, with |z| > MARGIN everywhere in a layer that has a z."""
-    twin = copy.deepcopy(layer)
-    if twin.dtype is not None:
-        twin = twin.astype(np.float64)
-    while True:
-        x = 2 * rng.standard_normal(shape)
-        twin.forward(x, training=True)
-        if twin.z is None or np.abs(twin.z).min() > MARGIN:
-            return x
 
 
 def layer_report(layer: Layer, x: np.ndarray, nabla_a: np.ndarray) -> Report:
