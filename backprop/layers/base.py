@@ -112,10 +112,20 @@ class Layer(Configurable):
         Whether every example's output depends on that example alone, so that the gradient of a
         batch is the sum over its examples. A layer in which they meet (a mean over the batch)
         says False; `backprop.conformance.check_layer` then leaves that test out.
+    integer_input : bool
+        Whether the layer takes integers, such as the tokens of an `Embedding`: it then has no
+        downstream gradient, and `backward` returns None.
+    takes_mask : bool
+        Whether `forward` takes the mask of a sequence: T x B, True where a step is real and
+        False where it only fills a shorter sequence up.
+    children : tuple of Layer
+        The layers inside a container.
     """
 
     independent_examples: bool = True
     integer_input: bool = False
+    takes_mask: bool = False
+    children: tuple[Layer, ...] = ()
     theta: np.ndarray = np.empty(0, np.float32)
     nabla: np.ndarray = np.empty(0, np.float32)
     dtype: Any = None
@@ -125,10 +135,13 @@ class Layer(Configurable):
     a: Any = None
     delta: Any = None
     _shapes: dict[str, Shape] = {}  # noqa: RUF012 - replaced by _allocate, never changed
+    _buffers: tuple[str, ...] = ()
 
     # -- the two passes ----------------------------------------------------------------------
 
-    def forward(self, a_prev: np.ndarray, training: bool = False) -> np.ndarray:
+    def forward(
+        self, a_prev: np.ndarray, training: bool = False, mask: np.ndarray | None = None
+    ) -> np.ndarray:
         """Return the layer's activation.
 
         Parameters
@@ -137,16 +150,21 @@ class Layer(Configurable):
             The activation of the layer below, in the layer's dtype.
         training : bool
             Keep what `backward` needs. False keeps nothing, and is safe from several threads.
+        mask : ndarray of bool, T x B, optional
+            Which steps of the sequences d x T x B are real, for a layer that `takes_mask`.
 
         Raises
         ------
         TypeError
-            If `a_prev` is not a floating array of the layer's dtype.
+            If `a_prev` is not a floating array of the layer's dtype, or the layer takes no mask.
         ShapeError
-            If its shape is not what the layer takes.
+            If its shape is not what the layer takes, or the mask's is not T x B.
         """
         self._check_input(a_prev)
-        return self._forward(a_prev, training)
+        if mask is None:
+            return self._forward(a_prev, training)
+        self._check_mask(a_prev, mask)
+        return self._forward(a_prev, training, mask)  # type: ignore[call-arg]
 
     def backward(self, nabla_a: np.ndarray, input_gradient: bool = True) -> np.ndarray | None:
         """Fill the gradients of the parameters; return that of the input.
@@ -190,6 +208,10 @@ class Layer(Configurable):
     def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
         raise NotImplementedError
 
+    def shape_rule(self, input_shape: Shape) -> str:
+        """Return the rule, with its numbers, by which `output_shape` comes about; "" if plain."""
+        return ""
+
     # -- where the cost meets the last layer -------------------------------------------------
 
     @property
@@ -226,6 +248,16 @@ class Layer(Configurable):
     def gradients(self) -> dict[str, np.ndarray]:
         """The gradients under their parameters' names, in the order of `nabla`; views."""
         return {name: getattr(self, "nabla_" + name) for name in self._shapes}
+
+    @property
+    def buffers(self) -> dict[str, np.ndarray]:
+        """What training changes without learning it by gradient, by name; the arrays themselves."""
+        return {name: getattr(self, name) for name in self._buffers}
+
+    def set_buffers(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take over what `buffers` was, by copying; the shapes must be the same."""
+        for name, array in arrays.items():
+            copy_into(getattr(self, name), array, name, self)
 
     def initialize(self, rng: Seed = None) -> None:
         """Draw the parameters afresh, from a `numpy.random.Generator` or a seed."""
@@ -313,6 +345,18 @@ class Layer(Configurable):
             return "; the batch is the last axis"
         turn = "x.T" if len(shape) == 2 else "np.moveaxis(x, 0, -1)"
         return f"; the batch is the last axis: did you mean {turn}?"
+
+    def _check_mask(self, a_prev: np.ndarray, mask: np.ndarray) -> None:
+        if not self.takes_mask:
+            raise TypeError(f"{self}: takes no mask")
+        if not isinstance(mask, np.ndarray) or mask.dtype != bool:
+            got = mask.dtype if isinstance(mask, np.ndarray) else type(mask).__name__
+            raise TypeError(f"{self}: the mask must be an array of bool, got {got}")
+        if mask.shape != a_prev.shape[-2:]:
+            raise ShapeError(
+                f"{self}: the mask must have the shape T x B of the sequences, "
+                f"{a_prev.shape[-2:]}, got {mask.shape}"
+            )
 
     def _check_upstream(self, nabla_a: np.ndarray) -> None:
         if self.a is None:

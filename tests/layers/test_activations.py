@@ -23,7 +23,7 @@ from backprop.layers import (
     Tanh,
 )
 from backprop.layers.activations import as_activation, log_softmax, softplus
-from tests.cases import activations
+from tests.cases.feedforward import activations
 
 every_activation = pytest.mark.parametrize("sigma", activations(), ids=lambda s: s.name)
 elementwise = pytest.mark.parametrize("sigma", activations()[:-1], ids=lambda s: s.name)
