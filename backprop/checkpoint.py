@@ -44,7 +44,7 @@ def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         "n_examples": trainer.n_examples,
         "rng": trainer.rng.bit_generator.state,
         "epoch_rng": trainer._epoch_rng_state,
-        "layer_rngs": [_rng_state(layer.rng) for layer in trainer.network.layers],
+        "layer_rngs": [_rng_state(layer.rng) for _, layer in trainer.network.walk()],
         "history": trainer.history.records,
     }
     write_archive(path, arrays, meta)
@@ -85,7 +85,7 @@ def restore(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         history = History(meta["history"])
         if len(history) != epoch or any(r.get("epoch") != e for e, r in enumerate(history, 1)):
             raise ValueError(f"its history does not lead to epoch {epoch}")
-        generators = [layer.rng for layer in trainer.network.layers]
+        generators = [layer.rng for _, layer in trainer.network.walk()]
         states = [meta["rng"], *(s for s in meta["layer_rngs"] if s is not None)]
         targets = [trainer.rng, *(g for g in generators if g is not None)]
         for state, target in zip(states, targets, strict=True):

@@ -21,6 +21,7 @@ layer alone, by its input and every parameter.
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -167,7 +168,8 @@ def check_gradients(
     if isinstance(target, Layer):
         _refuse("a layer", given, "y", "regularizer", "gradient")
         shape = target.input_shape if input_shape is None else input_shape
-        problems = [_of_layer(target, _drawn(x, shape, batch, rng), nabla_a, rng)]
+        integers = target.integer_input
+        problems = [_of_layer(target, _drawn(x, shape, batch, rng, integers), nabla_a, rng)]
     elif isinstance(target, Cost):
         _refuse("a cost", given, "nabla_a", "regularizer", "gradient")
         problems = _of_cost(target, _drawn(x, input_shape, batch, rng), y, rng)
@@ -176,7 +178,7 @@ def check_gradients(
             _refuse("a network without a cost", given, "y", "gradient")
         else:
             _refuse("a network with a cost", given, "nabla_a", "gradient")
-        x = _drawn(x, target.input_shape, batch, rng)
+        x = _drawn(x, target.input_shape, batch, rng, target.layers[0].integer_input)
         n = len(target.layers)
         title = f"{type(target).__name__} of {n} layer{'s' if n > 1 else ''}"
         problems = [_of_model(target, x, y, nabla_a, regularizer, rng)]
@@ -534,11 +536,19 @@ def _check_shape(shape: Any) -> Shape:
     return tuple(check_integer("check_gradients: input_shape", n) for n in shape)
 
 
-def _drawn(x: Any, shape: Shape | None, batch: int, rng: np.random.Generator) -> np.ndarray:
-    """Return a copy of x in float64, or draw it."""
+def _drawn(
+    x: Any,
+    shape: Shape | None,
+    batch: int,
+    rng: np.random.Generator,
+    integers: bool = False,
+) -> np.ndarray:
+    """Return a copy of x, in float64 unless the target takes integers, or draw it."""
     if x is not None:
-        return _real("input x", x)
-    if shape is None:
+        return np.array(x) if integers else _real("input x", x)
+    if integers:
+        raise TypeError("check_gradients: the target takes integers: give x")
+    if shape is None or None in shape:
         raise TypeError("check_gradients: give x, or the input_shape to draw it of")
     return rng.standard_normal((*shape, batch))
 
@@ -565,16 +575,20 @@ def _of_layer(
     value = _forward_of(twin, x)
 
     def in_complex() -> tuple[dict[str, np.ndarray], Value]:
-        other, z = twin.astype(np.complex128), x.astype(np.complex128)
+        other = twin.astype(np.complex128)
+        z = x if layer.integer_input else x.astype(np.complex128)
         return {"input": z, **other.parameters}, _forward_of(other, z)
 
     complex_numbers = _try(in_complex)
     twin.forward(another_input(x), training=True)  # what a layer keeps too long would show
     a = value()
     nabla_a = _drawn_upstream(nabla_a, a.shape, rng)
-    analytic = {"input": np.array(twin.backward(nabla_a))}
-    analytic |= {name: nabla.copy() for name, nabla in twin.gradients.items()}
-    return _Problem({"input": x, **twin.parameters}, analytic, value, nabla_a, complex_numbers)
+    downstream = twin.backward(nabla_a)
+    analytic = {name: nabla.copy() for name, nabla in twin.gradients.items()}
+    arrays = twin.parameters
+    if not layer.integer_input:
+        arrays, analytic = {"input": x, **arrays}, {"input": np.array(downstream), **analytic}
+    return _Problem(arrays, analytic, value, nabla_a, complex_numbers)
 
 
 def _drawn_upstream(nabla_a: Any, shape: Shape, rng: np.random.Generator) -> np.ndarray:
@@ -652,7 +666,7 @@ def _of_model(
         )
     for number, layer in enumerate(model.layers):
         _check_finite(f"layer {number}, {layer},", layer)
-    shape = (*model.output_shape, x.shape[-1])
+    shape = model.forward(x.astype(model.dtype) if x.dtype.kind == "f" else x).shape
     if model.cost is None:
         nabla_a = _drawn_upstream(nabla_a, shape, rng)
         weights, inner = nabla_a.ravel(), np.zeros(nabla_a.size)
@@ -660,11 +674,12 @@ def _of_model(
         y = _drawn_targets(y, shape, rng)
         model.cost.check(np.zeros(shape), y)
         weights, inner = _of_mean(shape[-1], int(np.prod(shape)), _unit(y))
-    twin = model.astype(np.float64)
+    twin, integers = model.astype(np.float64), model.layers[0].integer_input
     value = _outputs_of(twin, x, y, regularizer)
 
     def in_complex() -> tuple[dict[str, np.ndarray], Value]:
-        other, z = twin.astype(np.complex128), x.astype(np.complex128)
+        other = twin.astype(np.complex128)
+        z = x if integers else x.astype(np.complex128)
         there = {"input": z, **_by_layer(other, "parameters")}
         return there, _outputs_of(other, z, y, regularizer)
 
@@ -675,9 +690,10 @@ def _of_model(
     if regularizer is not None:
         for part in twin.weight_slices():
             regularizer.add_gradient(twin.theta[part], twin.nabla[part])
-    analytic = {"input": np.array(downstream)}
-    analytic |= {name: nabla.copy() for name, nabla in _by_layer(twin, "gradients").items()}
-    arrays = {"input": x, **_by_layer(twin, "parameters")}
+    analytic = {name: nabla.copy() for name, nabla in _by_layer(twin, "gradients").items()}
+    arrays = _by_layer(twin, "parameters")
+    if not integers:
+        arrays, analytic = {"input": x, **arrays}, {"input": np.array(downstream), **analytic}
     weights, inner = np.append(weights, 1.0), np.append(inner, 0.0)
     return _Problem(arrays, analytic, value, weights, complex_numbers, inner)
 
@@ -742,16 +758,24 @@ def _try(
 
 def another_input(x: np.ndarray) -> np.ndarray:
     """Return an input unlike x that a layer takes if it takes x: no sign is changed."""
-    return 0.75 * x[..., ::-1]  # type: ignore[no-any-return]
+    x = x[..., ::-1]
+    return x if x.dtype.kind in "iu" else 0.75 * x
 
 
 def rewinder(layers: Iterable[Layer]) -> Callable[[], None]:
-    """Return a function after which the layers draw the random numbers again that come next."""
-    states = [(layer.rng, layer.rng.bit_generator.state) for layer in layers if layer.rng]
+    """Return a function after which the layers draw the random numbers again that come next.
+
+    What else a training forward changes for the next one, their buffers, goes back too.
+    """
+    every = [layer for top in layers for _, layer in top.walk()]
+    states = [(layer.rng, layer.rng.bit_generator.state) for layer in every if layer.rng]
+    buffers = [(layer, copy.deepcopy(layer.buffers)) for layer in every if layer.buffers]
 
     def rewind() -> None:
         for rng, state in states:
             rng.bit_generator.state = state
+        for layer, arrays in buffers:
+            layer.set_buffers(arrays)
 
     return rewind
 

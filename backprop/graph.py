@@ -44,6 +44,7 @@ from backprop.layers.base import (
     Shape,
     ShapeError,
     check_array,
+    check_free,
     check_input,
     check_size,
     shape_text,
@@ -351,7 +352,7 @@ class Graph(Model):
         self.shapes = tuple(node.shape for node in order)
         self.input_shape = self.shapes[0]
         self.layers = tuple(node.layer for node in order[1:])
-        self._check_layers()
+        check_free(self.layers)
         index = {node: i for i, node in enumerate(order)}
         # An int is the index of a node, a float is a constant.
         self._operands: tuple[tuple[int | float, ...], ...] = tuple(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import os
-import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
@@ -14,7 +13,17 @@ import numpy as np
 
 from backprop import metrics
 from backprop.costs import Cost, as_cost
-from backprop.layers.base import Layer, Seed, Shape, ShapeError, check_size, copy_into
+from backprop.layers.base import (
+    Layer,
+    Seed,
+    Shape,
+    ShapeError,
+    check_size,
+    common_dtype,
+    copy_into,
+    gather,
+    weight_slices,
+)
 from backprop.storage import FileError, read_archive, write_archive
 
 
@@ -48,7 +57,7 @@ class Model(ABC):
         self.cost: Cost | None = None if cost is None else as_cost(cost)
         if self.cost is not None:
             self.cost.check_activation(output_layer.output_activation)
-        self.dtype = self._common_dtype()
+        self.dtype = common_dtype(self.layers, "a network") or np.dtype(np.float32)
         self._hooks: dict[str, Hook] = {}
         self._gather()
 
@@ -344,11 +353,12 @@ class Model(ABC):
 
     def weight_slices(self) -> list[slice]:
         """Return where in `theta` the weights lie: what regularisation and decay apply to."""
-        slices, start = [], 0
-        for layer in self.layers:
-            slices += [slice(start + s.start, start + s.stop) for s in layer._weight_slices()]
-            start += layer.n_parameters
-        return slices
+        return weight_slices(self.layers)
+
+    def walk(self) -> Iterator[tuple[str, Layer]]:
+        """Yield every layer, and the layers inside it, each with its name: "2", "2.0", "2.0.1"."""
+        for index, layer in enumerate(self.layers):
+            yield from layer.walk(str(index))
 
     # -- files -------------------------------------------------------------------------------
 
@@ -389,8 +399,12 @@ class Model(ABC):
         return network
 
     def state(self) -> dict[str, np.ndarray]:
-        """Return copies of all numbers that make up the network: theta."""
-        return {"theta": self._theta.copy()}
+        """Return copies of all numbers that make up the network: theta, and the layers' buffers.
+
+        The running mean of layer 2 is called ``2.running_mean``.
+        """
+        buffers = {f"{name}.{key}": array for name, key, array in self._all_buffers()}
+        return {name: array.copy() for name, array in {"theta": self._theta, **buffers}.items()}
 
     def set_state(self, arrays: dict[str, np.ndarray]) -> None:
         """Take over what `state` returned.
@@ -406,7 +420,26 @@ class Model(ABC):
             raise ValueError(
                 f"theta has {self.n_parameters:,} numbers of {self.dtype}, the state has {got}"
             )
+        before = self.state()
+        if arrays.keys() != before.keys():
+            named = ", ".join(sorted(arrays.keys() ^ before.keys()))
+            raise ValueError(f"the state and the network do not both have {named}")
+        try:
+            self._set_buffers(arrays)
+        except (TypeError, ValueError):
+            self._set_buffers(before)
+            raise
         self._theta[...] = theta
+
+    def _all_buffers(self) -> Iterator[tuple[str, str, np.ndarray]]:
+        for name, layer in self.walk():
+            for key, array in layer.buffers.items():
+                yield name, key, array
+
+    def _set_buffers(self, arrays: dict[str, np.ndarray]) -> None:
+        for name, layer in self.walk():
+            if layer.buffers:
+                layer.set_buffers({key: arrays[f"{name}.{key}"] for key in layer.buffers})
 
     # -- checks ------------------------------------------------------------------------------
 
@@ -430,8 +463,11 @@ class Model(ABC):
         _check_finite("x", x)
         if y.dtype.kind == "f":
             _check_finite("y", y)
-        outputs = np.broadcast_to(self.dtype.type(0), (*self.output_shape, x.shape[-1]))
+        outputs = np.broadcast_to(self.dtype.type(0), (*self._output_shape_for(x), x.shape[-1]))
         self._need_cost().check(outputs, y)
+
+    def _output_shape_for(self, x: np.ndarray) -> Shape:
+        return self.output_shape
 
     def _check_x(self, x: np.ndarray) -> None:
         raise NotImplementedError
@@ -446,46 +482,10 @@ class Model(ABC):
             raise RuntimeError("network: backward needs a forward(x, training=True) first")
         return self._output_layer.a  # type: ignore[no-any-return]
 
-    def _check_layers(self) -> None:
-        if not self.layers:
-            raise ValueError("a network needs at least one layer")
-        seen: dict[int, int] = {}
-        for index, layer in enumerate(self.layers):
-            if not isinstance(layer, Layer):
-                raise TypeError(f"layer {index} is no Layer but {layer!r}")
-            if id(layer) in seen:
-                raise ValueError(
-                    f"layer {index}, {layer}, is the same object as layer {seen[id(layer)]}: "
-                    "make two layers, or use copy.deepcopy"
-                )
-            owner = layer.__dict__.get("_owner")
-            if owner is not None and owner() is not None:
-                raise ValueError(
-                    f"layer {index}, {layer}, belongs to another network, which would lose its "
-                    "state: use copy.deepcopy"
-                )
-            seen[id(layer)] = index
-
-    def _common_dtype(self) -> np.dtype:
-        dtypes = {layer.dtype: str(layer) for layer in self.layers if layer.dtype is not None}
-        if len(dtypes) > 1:
-            mixed = " and ".join(f"{dtype} in {layer}" for dtype, layer in dtypes.items())
-            raise TypeError(f"a network has one dtype, got {mixed}")
-        return next(iter(dtypes), np.dtype(np.float32))
-
     def _gather(self) -> None:
         """Move all parameters into one vector, and make the layers' arrays views of it."""
-        size = sum(layer.n_parameters for layer in self.layers)
-        self._theta, self._nabla = np.empty(size, self.dtype), np.empty(size, self.dtype)
+        self._theta, self._nabla = gather(self, self.layers, self.dtype)
         self._ready = False
-        start = 0
-        for layer in self.layers:
-            part = slice(start, start + layer.n_parameters)
-            if layer.n_parameters:  # what is empty may be of another dtype
-                self._theta[part], self._nabla[part] = layer.theta, layer.nabla
-            layer._bind(self._theta[part], self._nabla[part])
-            layer.__dict__["_owner"] = weakref.ref(self)
-            start = part.stop
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()

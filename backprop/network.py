@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,14 @@ from backprop.layers.base import (
     Seed,
     Shape,
     ShapeError,
+    chain_shapes,
+    check_free,
     check_input,
     check_size,
     shape_text,
     with_batch,
 )
+from backprop.layers.containers import Container
 from backprop.layers.dense import Dense
 from backprop.model import Model
 from backprop.trace import Trace
@@ -42,7 +45,8 @@ class Network(Model):
         Needed by `backward` and `evaluate`; `backpropagate` does without.
     input_shape : tuple of int, optional
         The shape of one example, without the batch. Needed only where no layer tells it, as when
-        the first layer is an activation.
+        the first layer is an activation. None in the place of a number stands for any length, as
+        of the sequences d x T x B: ``input_shape=(28, None)``.
     rng : numpy.random.Generator, int or None
         If given, the parameters of all layers are drawn afresh from it, in order.
 
@@ -77,9 +81,9 @@ class Network(Model):
         rng: Seed = None,
     ) -> None:
         self.layers = tuple(layers)
-        self._check_layers()
+        check_free(self.layers)
         self.input_shape = self._find_input_shape(input_shape)
-        self.output_shapes = self._chain_shapes()
+        self.output_shapes = chain_shapes(self.layers, self.input_shape)
         self._build(self.layers, cost, self.layers[-1])
         if rng is not None:
             self.initialize(rng)
@@ -193,14 +197,18 @@ class Network(Model):
         return twin
 
     def summary(self) -> str:
-        """Return a table: every layer with the shape of its output and its parameters."""
-        rows = [("", "layer", "output shape", "parameters")]
+        """Return a table: every layer with the shape of its output and its parameters.
+
+        The layers inside a container follow it, indented; its parameters are theirs.
+        """
+        rows: list[tuple[str, ...]] = [("", "layer", "output shape", "parameters")]
         rows.append(("", "input", _column_text(self.input_shape), ""))
-        for index, (layer, shape) in enumerate(zip(self.layers, self.output_shapes, strict=True)):
-            rows.append((str(index), repr(layer), _column_text(shape), f"{layer.n_parameters:,}"))
+        shapes = zip([self.input_shape, *self.output_shapes], self.output_shapes, strict=False)
+        for index, (layer, (before, shape)) in enumerate(zip(self.layers, shapes, strict=True)):
+            rows += _summary_rows(str(index), layer, before, shape)
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
         lines = [
-            f"{row[0]:>{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:<{widths[2]}}  "
+            f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:<{widths[2]}}  "
             f"{row[3]:>{widths[3]}}".rstrip()
             for row in rows
         ]
@@ -245,41 +253,50 @@ class Network(Model):
     # -- checks ------------------------------------------------------------------------------
 
     def _check_x(self, x: np.ndarray) -> None:
-        check_input("network", x, self.dtype)
+        if not self.layers[0].integer_input:
+            check_input("network", x, self.dtype)
         self.layers[0]._check_input(x)
-        if x.shape[:-1] != self.input_shape:
+        if not _fits(x.shape[:-1], self.input_shape):
             expected = with_batch(shape_text(self.input_shape))
             hint = "; the batch is the last axis"
-            if x.shape[1:] == self.input_shape:
+            if _fits(x.shape[1:], self.input_shape):
                 hint += ": did you mean np.moveaxis(x, 0, -1)?"
             raise ShapeError(f"network: expected input of shape {expected}, got {x.shape}{hint}")
+
+    def _output_shape_for(self, x: np.ndarray) -> Shape:
+        return chain_shapes(self.layers, x.shape[:-1])[-1]
 
     def _find_input_shape(self, given: Sequence[int] | None) -> Shape:
         if given is not None:
             if not isinstance(given, Sequence) or not given:
                 raise ValueError(f"network: input_shape must be a tuple of sizes, got {given!r}")
-            return tuple(check_size("network", "input_shape", n) for n in given)
+            sizes = (n if n is None else check_size("network", "input_shape", n) for n in given)
+            return tuple(sizes)  # type: ignore[arg-type]  # None: of any length
         shape_of_first = self.layers[0].input_shape
         if shape_of_first is None:
             raise ValueError(f"layer 0, {self.layers[0]}, takes any shape: give input_shape")
         return shape_of_first
 
-    def _chain_shapes(self) -> list[Shape]:
-        shapes: list[Shape] = []
-        shape, below = self.input_shape, "the input"
-        for index, layer in enumerate(self.layers):
-            try:
-                shape = layer.output_shape(shape)
-            except ShapeError as error:
-                raise ShapeError(
-                    f"layer {index}, {layer}, expects shape {error.expected}, "
-                    f"got {shape_text(shape)} from {below}",
-                    error.expected,
-                ) from None
-            shapes.append(shape)
-            below = f"layer {index}, {layer}"
-        return shapes
+
+def _fits(shape: Sequence[int], expected: Sequence[int | None]) -> bool:
+    """Say whether a shape is the expected one, None standing for any length."""
+    return len(shape) == len(expected) and all(
+        n == m or m is None for n, m in zip(shape, expected, strict=True)
+    )
+
+
+def _summary_rows(
+    name: str, layer: Layer, input_shape: Shape, shape: Shape
+) -> Iterator[tuple[str, ...]]:
+    """Yield name, layer, output shape and parameters of the layer, then of those inside it."""
+    indent, inside = "  " * name.count("."), isinstance(layer, Container)
+    text = type(layer).__name__ if inside else repr(layer)
+    yield name, indent + text, _column_text(shape), f"{layer.n_parameters:,}"
+    if isinstance(layer, Container):
+        shapes = layer.inner_shapes(input_shape)
+        for index, (child, of_child) in enumerate(zip(layer.children, shapes, strict=True)):
+            yield from _summary_rows(f"{name}.{index}", child, *of_child)
 
 
 def _column_text(shape: Shape) -> str:
-    return " x ".join(map(str, (*shape, "B")))
+    return " x ".join("any" if n is None else str(n) for n in (*shape, "B"))

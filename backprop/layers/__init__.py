@@ -14,6 +14,7 @@ from backprop.layers.activations import (
     Tanh,
 )
 from backprop.layers.base import Gradient, Layer, Parameter, ShapeError
+from backprop.layers.containers import Parallel, Residual, Sequential, TimeDistributed
 from backprop.layers.dense import Dense
 from backprop.layers.dropout import Dropout
 from backprop.layers.reshape import Flatten, Reshape
@@ -29,13 +30,17 @@ __all__ = [
     "Identity",
     "Layer",
     "LeakyReLU",
+    "Parallel",
     "Parameter",
     "ReLU",
     "Reshape",
+    "Residual",
+    "Sequential",
     "ShapeError",
     "SiLU",
     "Sigmoid",
     "Softmax",
     "Softplus",
     "Tanh",
+    "TimeDistributed",
 ]

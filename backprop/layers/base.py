@@ -8,8 +8,10 @@ sequences d x T x B. `delta` means only dC/dz, `nabla_a` only dC/da.
 from __future__ import annotations
 
 import copy
+import itertools
 import operator
-from collections.abc import Sequence
+import weakref
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -19,14 +21,15 @@ from backprop.config import Configurable
 if TYPE_CHECKING:
     from backprop.layers.activations import Activation
 
-Shape = tuple[int, ...]
+Shape = tuple[int, ...]  # where a layer takes any length, it also works with None there
 Seed = np.random.Generator | int | None
 
 
 class ShapeError(ValueError):
     """An array, or the output of the layer below, whose shape a layer cannot take.
 
-    `expected` says in words what it takes, without the batch axis.
+    `expected` says in words what it takes, without the batch axis; it is empty where that cannot
+    be said in a word, and the message itself has to.
     """
 
     def __init__(self, message: str, expected: str = "") -> None:
@@ -262,6 +265,12 @@ class Layer(Configurable):
     def initialize(self, rng: Seed = None) -> None:
         """Draw the parameters afresh, from a `numpy.random.Generator` or a seed."""
 
+    def walk(self, name: str = "") -> Iterator[tuple[str, Layer]]:
+        """Yield the layer and all layers inside it, each with its name: "2", "2.0", "2.0.1"."""
+        yield name, self
+        for index, child in enumerate(self.children):
+            yield from child.walk(f"{name}.{index}" if name else str(index))
+
     def astype(self, dtype: Any) -> Any:
         """Return a copy of the layer, its parameters in `dtype` (float32, float64, complex128).
 
@@ -269,7 +278,10 @@ class Layer(Configurable):
         """
         dtype = self._check_dtype(dtype)
         twin = copy.deepcopy(self)
-        twin.a_prev = twin.z = twin.a = twin.delta = None
+        for _, layer in twin.walk():
+            layer.a_prev = layer.z = layer.a = layer.delta = None
+            for buffer in layer._buffers:
+                setattr(layer, buffer, getattr(layer, buffer).astype(dtype))
         twin._bind(self.theta.astype(dtype), self.nabla.astype(dtype))
         return twin
 
@@ -330,6 +342,8 @@ class Layer(Configurable):
         try:
             self.output_shape(a_prev.shape[:-1])
         except ShapeError as error:
+            if not error.expected:
+                raise
             raise ShapeError(
                 f"{self}: expected input of shape {with_batch(error.expected)}, "
                 f"got {a_prev.shape}{self._transposed_hint(a_prev.shape)}",
@@ -373,6 +387,134 @@ class Layer(Configurable):
         """Make the error of `output_shape`: `expected` without the batch axis."""
         text = expected if isinstance(expected, str) else shape_text(expected)
         return ShapeError(f"{self}: expected input of shape {text}, got {shape_text(got)}", text)
+
+
+def check_free(layers: Sequence[Any], owner: str = "") -> None:
+    """Raise unless there are some, all layers, none twice, and none belongs to anything yet.
+
+    Raises
+    ------
+    TypeError, ValueError
+        That begin with `owner` and name the layer.
+    """
+    if not layers:
+        raise ValueError(f"{owner or 'a network'} needs at least one layer")
+    name = owner and f"{owner}: "
+    seen: dict[int, int] = {}
+    for index, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            raise TypeError(f"{name}layer {index} is no Layer but {layer!r}")
+        if id(layer) in seen:
+            raise ValueError(
+                f"{name}layer {index}, {layer}, is the same object as layer {seen[id(layer)]}: "
+                "make two layers, or use copy.deepcopy"
+            )
+        other = layer.__dict__.get("_owner", lambda: None)()
+        if other is not None:
+            kind = "a container" if isinstance(other, Layer) else "another network"
+            raise ValueError(
+                f"{name}layer {index}, {layer}, belongs to {kind}, which would lose its "
+                "state: use copy.deepcopy"
+            )
+        seen[id(layer)] = index
+
+
+def gather(owner: Any, layers: Sequence[Layer], dtype: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Move the parameters of all layers into one vector of their owner's, the gradients too.
+
+    Returns
+    -------
+    theta, nabla : ndarray of shape (P,)
+        Layer after layer; the layers' arrays are views of them.
+    """
+    vectors = []
+    for name in ("theta", "nabla"):
+        parts = [getattr(layer, name) for layer in layers if layer.n_parameters]
+        vectors.append(np.concatenate([np.empty(0, dtype), *parts], dtype=dtype))
+    theta, nabla = vectors
+    for layer, part in zip(layers, parts_of(layers), strict=True):
+        layer._bind(theta[part], nabla[part])
+        layer.__dict__["_owner"] = weakref.ref(owner)
+    return theta, nabla
+
+
+def parts_of(layers: Sequence[Layer]) -> list[slice]:
+    """Return where in the vector of all parameters those of each layer lie."""
+    ends = np.cumsum([0, *(layer.n_parameters for layer in layers)]).tolist()
+    return [slice(start, stop) for start, stop in itertools.pairwise(ends)]
+
+
+def weight_slices(layers: Sequence[Layer]) -> list[slice]:
+    """Return where in the vector of all parameters the weights lie."""
+    return [
+        slice(part.start + s.start, part.start + s.stop)
+        for layer, part in zip(layers, parts_of(layers), strict=True)
+        for s in layer._weight_slices()
+    ]
+
+
+def common_dtype(layers: Sequence[Layer], what: str) -> Any:
+    """Return the one dtype of the layers' parameters, None if there are none.
+
+    Raises
+    ------
+    TypeError
+        If there are two; it names `what` has one, and the layers.
+    """
+    dtypes = {layer.dtype: str(layer) for layer in layers if layer.dtype is not None}
+    if len(dtypes) > 1:
+        mixed = " and ".join(f"{dtype} in {layer}" for dtype, layer in dtypes.items())
+        raise TypeError(f"{what} has one dtype, got {mixed}")
+    return next(iter(dtypes), None)
+
+
+def chain_shapes(
+    layers: Sequence[Layer], input_shape: Shape, below: str = "the input"
+) -> list[Shape]:
+    """Return the shape of every layer's output in a chain that begins with `input_shape`.
+
+    Raises
+    ------
+    ShapeError
+        If a layer cannot take the output of the layer below; it names both, and if a rule
+        computed one of the shapes below it shows them all, each with its rule.
+    """
+    shapes: list[Shape] = []
+    shape = input_shape
+    for index, layer in enumerate(layers):
+        try:
+            found = layer.output_shape(shape)
+        except ShapeError as error:
+            what = f"layer {index}, {layer}"
+            if error.expected:
+                what += f", expects shape {error.expected}, got {shape_text(shape)} from {below}"
+            else:
+                what += f", cannot take {shape_text(shape)} from {below}: {error}"
+            way = _way(layers[:index], input_shape, shapes)
+            raise ShapeError(what + way, error.expected if index == 0 else "") from None
+        except TypeError:
+            if None not in shape:
+                raise
+            raise ShapeError(
+                f"layer {index}, {layer}, needs fixed lengths, got {shape_text(shape)} from "
+                f"{below}: give the input_shape in numbers"
+            ) from None
+        shape = found
+        shapes.append(shape)
+        below = f"layer {index}, {layer}"
+    return shapes
+
+
+def _way(layers: Sequence[Layer], input_shape: Shape, shapes: list[Shape]) -> str:
+    """Return how the shapes came about, a line a layer, if a rule computed one of them."""
+    befores = [input_shape, *shapes]
+    rules = [layer.shape_rule(before) for layer, before in zip(layers, befores, strict=False)]
+    if not any(rules):
+        return ""
+    lines = [f"\n  input {shape_text(input_shape)}"]
+    for index, (layer, shape, rule) in enumerate(zip(layers, shapes, rules, strict=True)):
+        lines.append(f"  layer {index}, {layer}: {shape_text(shape)}{', ' if rule else ''}{rule}")
+    return "\n".join(lines)
 
 
 def copy_into(view: np.ndarray, value: Any, name: str, owner: object = None) -> None:

@@ -32,9 +32,15 @@ from tests.cases.base import draw_input
 from tests.cases.feedforward import activations
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
-fixed_cases = pytest.mark.parametrize(
-    "case", [c for c in CASES if "dropout" not in c.name], ids=str
-)
+
+
+def _draws(case: Case) -> bool:
+    """Whether training draws random numbers, or examples meet: more than a function of each."""
+    layer = case.make(np.float64)
+    return any(part.rng for _, part in layer.walk()) or not layer.independent_examples
+
+
+fixed_cases = pytest.mark.parametrize("case", [c for c in CASES if not _draws(c)], ids=str)
 dense_cases = pytest.mark.parametrize("case", [c for c in CASES if "dense" in c.name], ids=str)
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 sizes = st.integers(1, 5)
