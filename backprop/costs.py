@@ -255,7 +255,9 @@ class SoftmaxCrossEntropy(_ProbabilityCost):
     smoothing: Szegedy et al., "Rethinking the Inception Architecture", 2016.
 
     Targets are integer labels of shape (B,) (any integer dtype, in 0..n-1), or probabilities of
-    shape n x B that add up to one, one-hot among them.
+    shape n x B that add up to one, one-hot among them. For sequences n x T x B, C_x is the sum over
+    the steps, and among the labels T x B, -1 marks a step that only fills up a shorter sequence:
+    it costs nothing, and its delta is 0.
 
     Parameters
     ----------
@@ -290,7 +292,7 @@ class SoftmaxCrossEntropy(_ProbabilityCost):
                 f"{self}: expected labels of shape {a.shape[1:]} or targets of shape {a.shape}, "
                 f"got {y.dtype} of shape {y.shape}"
             )
-        wrong = (y < 0) | (y >= a.shape[0])
+        wrong = (y < (0 if y.ndim == 1 else -1)) | (y >= a.shape[0])
         if wrong.any():
             first = int(np.argmax(wrong.ravel()))
             raise ValueError(
@@ -309,23 +311,30 @@ class SoftmaxCrossEntropy(_ProbabilityCost):
     def _per_example_from_z(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
         log_a = log_softmax(z)
         if y.ndim < z.ndim and not self.label_smoothing:
-            return -sum_features(log_a.reshape(len(z), -1)[_one_hot_index(y)].reshape(y.shape))
+            index, chosen = _one_hot_index(y), np.zeros(y.size, z.dtype)
+            chosen[index[1]] = log_a.reshape(len(z), -1)[index]
+            return -sum_features(chosen.reshape(y.shape))
         log_a *= self._targets(y, z)
         return -sum_features(log_a)
 
     def _delta(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
         delta = a - self._targets(y, a)
+        if _has_padding(y, a):
+            delta *= y >= 0
         delta /= a.shape[-1]
         return delta
 
     def _targets(self, y: np.ndarray, a: np.ndarray) -> np.ndarray:
-        """Return y as smoothed probabilities of a's shape."""
+        """Return y as smoothed probabilities of a's shape; 0 at a step that costs nothing."""
+        labels = y
         if y.ndim < a.ndim:
             columns = np.zeros((len(a), y.size), a.real.dtype)
             columns[_one_hot_index(y)] = 1
             y = columns.reshape(a.shape)
         if self.label_smoothing:
             y = (1 - self.label_smoothing) * y + self.label_smoothing / a.shape[0]
+            if _has_padding(labels, a):
+                y *= labels >= 0
         return y
 
 
@@ -339,8 +348,16 @@ def as_cost(cost: Cost | str) -> Cost:
 
 
 def _one_hot_index(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (row, column) of every label's class in an n x (all examples) array."""
-    return labels.ravel(), np.arange(labels.size)
+    """Return (row, column) of every label's class in an n x (all examples) array; of -1 none."""
+    if labels.ndim == 1:
+        return labels, np.arange(labels.size)
+    columns = np.flatnonzero(labels >= 0)
+    return labels.ravel()[columns], columns
+
+
+def _has_padding(y: np.ndarray, a: np.ndarray) -> bool:
+    """Say whether y may hold labels of -1: those of sequences may."""
+    return 1 < y.ndim < a.ndim
 
 
 def sum_features(c: np.ndarray) -> np.ndarray:

@@ -3,7 +3,8 @@
 a is a network's output, K×B, one example a column (K×T×B for sequences), and y what it should
 have been: class labels, integers of the shape (B,) (T×B), or targets of a's shape, one-hot or
 probabilities. K outputs decide between K classes by the largest; a single output decides between
-the classes 0 and 1 at ½.
+the classes 0 and 1 at ½. Among the labels T×B of sequences, -1 marks a step that only fills up a
+shorter sequence; it does not count.
 
 All functions raise TypeError or ValueError if the shapes do not fit (nothing is broadcast), there
 is no example, labels are not integers or out of range, or an output is NaN: a network that has
@@ -56,7 +57,7 @@ def true_labels(y: Any, ndim: int = 1) -> np.ndarray:
 
 def accuracy(a: np.ndarray, y: Any) -> float:
     """Return the fraction of columns whose predicted label is the true one, in [0, 1]."""
-    predicted, true, _ = _labels(a, y)
+    _, predicted, true, _ = _labels(a, y)
     return float((predicted == true).mean())
 
 
@@ -76,7 +77,7 @@ def confusion_matrix(a: np.ndarray, y: Any, n_classes: int | None = None) -> np.
     ndarray of int, (n_classes, n_classes)
         Its sum is the number of columns, its trace the number predicted rightly.
     """
-    predicted, true, n = _labels(a, y, n_classes)
+    _, predicted, true, n = _labels(a, y, n_classes)
     return np.bincount((true * n + predicted).ravel(), minlength=n * n).reshape(n, n)
 
 
@@ -86,7 +87,7 @@ def top_k_accuracy(a: np.ndarray, y: Any, k: int) -> float:
     Of equal outputs the first counts as larger, as in `predicted_labels`: with k = 1 this is
     `accuracy`. `a` needs at least two outputs, and k is from 1 to K.
     """
-    _, true, n = _labels(a, y)
+    a, _, true, n = _labels(a, y)
     if len(a) == 1:
         raise ValueError("top-k accuracy needs at least two outputs, got one")
     if check_integer("k", k) > n:
@@ -113,8 +114,8 @@ def mean_squared_error(a: np.ndarray, y: np.ndarray) -> float:
 
 def _labels(
     a: np.ndarray, y: Any, n_classes: int | None = None
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return predicted labels, true labels and the number of classes, all checked."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Return outputs, predicted and true labels of what counts, and the number of classes."""
     predicted = predicted_labels(a)
     n = max(2, len(a))
     if n_classes is not None:
@@ -126,10 +127,15 @@ def _labels(
             f"labels have the shape {a.shape[1:]}, targets {a.shape}"
         )
     true = true_labels(y, a.ndim - 1)
+    if true.ndim > 1 and true.min() == -1:
+        real = true != -1
+        if not real.any():
+            raise ValueError("all labels are -1: there is nothing to count")
+        a, predicted, true = a[:, real], predicted[real], true[real]
     for label in (int(true.min()), int(true.max())):
         if not 0 <= label < n:
             raise ValueError(f"label {label} is out of range: there are {n} classes, from 0")
-    return predicted, true, n
+    return a, predicted, true, n
 
 
 def _check_outputs(name: str, a: Any) -> None:

@@ -19,7 +19,12 @@ from backprop.costs import (
     SoftmaxCrossEntropy,
     SquaredErrorCost,
 )
-from backprop.gradcheck import central_difference, complex_step, relative_error
+from backprop.gradcheck import (
+    central_difference,
+    check_gradients,
+    complex_step,
+    relative_error,
+)
 from backprop.layers import Identity, ReLU, ShapeError, Sigmoid, Softmax, Softplus, Tanh
 
 SQUARED = [QuadraticCost(), SquaredErrorCost(), MeanSquaredErrorCost()]
@@ -432,3 +437,32 @@ def test_repr():
     assert repr(QuadraticCost()) == "QuadraticCost()"
     assert repr(SoftmaxCrossEntropy()) == "SoftmaxCrossEntropy()"
     assert repr(SoftmaxCrossEntropy(0.1)) == "SoftmaxCrossEntropy(label_smoothing=0.1)"
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_steps_that_fill_up_a_sequence_cost_nothing(smoothing: float):
+    """A sequence with padding costs what it does alone, and delta is 0 at the padding."""
+    rng = np.random.default_rng(0)
+    cost, z = SoftmaxCrossEntropy(smoothing), rng.standard_normal((4, 5, 2))
+    a = Softmax().sigma(z)
+    y = rng.integers(0, 4, (5, 2))
+    y[3:, 1] = -1
+    alone = [slice(0, 5), slice(0, 3)]
+    for values in (cost.per_example(a, y), cost._per_example_from_z(z, y)):
+        for j, real in enumerate(alone):
+            expected = cost.per_example(a[:, real, j : j + 1], y[real, j : j + 1])
+            np.testing.assert_allclose(values[j], expected[0], rtol=1e-13)
+    for gradient in (cost.delta(a, y), cost.nabla_a(a, y)):
+        assert (gradient[:, 3:, 1] == 0).all()
+        assert (gradient[:, :3, 1] != 0).any(axis=0).all()
+    expected = cost.delta(a[:, :3, 1:], y[:3, 1:]) / 2
+    np.testing.assert_allclose(cost.delta(a, y)[:, :3, 1:], expected, rtol=1e-13)
+    report = check_gradients(cost, z, y)
+    assert report.passed, str(report)
+
+
+def test_padding_is_for_sequences_alone():
+    with pytest.raises(ValueError, match=r"labels must be in 0\.\.1, got -1 at index 1"):
+        SoftmaxCrossEntropy().value(np.eye(2), np.array([0, -1]))
+    with pytest.raises(ValueError, match="got -2 at index 0"):
+        SoftmaxCrossEntropy().value(np.full((2, 1, 1), 0.5), np.array([[-2]]))

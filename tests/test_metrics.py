@@ -182,3 +182,20 @@ def test_errors(metric, a, y, error, message):
 def test_more_errors(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_steps_that_fill_up_a_sequence_do_not_count():
+    a = np.array([[[0.9, 0.2], [0.4, 0.3]], [[0.1, 0.8], [0.6, 0.7]]])  # predicts 0 1 / 1 1
+    y = np.array([[0, 0], [1, -1]])
+    assert accuracy(a, y) == pytest.approx(2 / 3)
+    assert top_k_accuracy(a, y, 1) == pytest.approx(2 / 3)
+    np.testing.assert_array_equal(confusion_matrix(a, y), [[1, 1], [0, 1]])
+    with pytest.raises(ValueError, match="all labels are -1"):
+        accuracy(a, np.full((2, 2), -1))
+    with pytest.raises(ValueError, match="label -2 is out of range"):
+        accuracy(a, y - 1)
+
+
+def test_a_label_of_minus_one_is_an_error_where_there_are_no_sequences():
+    with pytest.raises(ValueError, match="label -1 is out of range"):
+        accuracy(np.eye(2), np.array([0, -1]))
