@@ -320,10 +320,13 @@ class Trainer:
                 if not _finite(layer.theta):
                     return f"first in the update of layer {index}, {layer}, one step before"
         for index, layer in layers:
-            for name in ("z", "a"):
-                array = getattr(layer, name)
-                if array is not None and not _finite(array):
-                    return f"first in {name} of layer {index}, {layer}"
+            # What is inside a container is computed before what the container makes of it.
+            parts = sorted(layer.walk(str(index)), key=lambda part: bool(part[1].children))
+            for place, part in parts:
+                for name in ("z", "a"):
+                    array = getattr(part, name)
+                    if array is not None and not _finite(array):
+                        return f"first in {name} of layer {place}, {part}"
         return "first in the cost itself, every layer's activation is finite"
 
     # -- description, for checkpoints --------------------------------------------------------

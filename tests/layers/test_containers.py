@@ -1,0 +1,286 @@
+"""Containers: what they compute, whom the parameters belong to, and what they refuse."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import re
+
+import numpy as np
+import pytest
+
+from backprop import SGD, DivergenceError, Network, SoftmaxCrossEntropy, Trainer, checkpoint
+from backprop.gradcheck import check_gradients
+from backprop.layers import (
+    Dense,
+    Dropout,
+    Flatten,
+    Identity,
+    Parallel,
+    ReLU,
+    Reshape,
+    Residual,
+    Sequential,
+    ShapeError,
+    TimeDistributed,
+)
+from tests.cases import assert_unchanged, snapshot
+
+
+def dense(n_in=3, n_out=3, sigma="tanh", seed=0, dtype="float64"):
+    return Dense(n_in, n_out, sigma, dtype=dtype, rng=seed)
+
+
+# -- what they compute -------------------------------------------------------------------------
+
+
+def test_a_chain_in_a_network_is_the_network_of_its_layers():
+    def layers():
+        return [dense(4, 5, seed=1), dense(5, 3, "relu", 2), dense(3, 2, "softmax", 3)]
+
+    flat = Network(layers(), "softmax_cross_entropy")
+    first, *rest = layers()
+    nested = Network([Sequential([first]), Sequential(rest)], "softmax_cross_entropy")
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((4, 6)), rng.integers(0, 2, 6)
+    np.testing.assert_array_equal(nested.forward(x, True), flat.forward(x, True))
+    np.testing.assert_array_equal(nested.backward(y), flat.backward(y))
+    np.testing.assert_array_equal(nested.theta, flat.theta)
+    np.testing.assert_array_equal(nested.nabla, flat.nabla)
+    assert nested.evaluate(x, y) == flat.evaluate(x, y)
+    assert nested.weight_slices() == flat.weight_slices()
+    last = nested[1].children[-1]
+    np.testing.assert_array_equal(last.delta, flat[2].delta)
+    np.testing.assert_array_equal(nested[1].delta, flat[2].delta)
+
+
+def test_the_input_of_a_residual_reaches_its_output_and_the_gradient_its_input():
+    """With f = 0 the layer is the identity, in both directions."""
+    layer = Residual([dense(3, 3, "identity")])
+    layer.theta[...] = 0
+    x, u = np.random.default_rng(1).standard_normal((2, 3, 4))
+    np.testing.assert_array_equal(layer.forward(x, training=True), x)
+    np.testing.assert_array_equal(layer.backward(u), u)
+    np.testing.assert_allclose(layer.children[0].nabla_w, u @ x.T)
+
+
+def test_branches_add_up_or_stand_above_each_other():
+    x, u = np.random.default_rng(1).standard_normal((2, 3, 4))
+    one, two = dense(seed=1), dense(seed=2)
+    total = Parallel([copy.deepcopy(one), copy.deepcopy(two)], "sum")
+    stack = Parallel([copy.deepcopy(one), copy.deepcopy(two)])
+    a, b = one.forward(x, training=True), two.forward(x, training=True)
+    np.testing.assert_array_equal(total.forward(x, training=True), a + b)
+    np.testing.assert_array_equal(stack.forward(x, training=True), np.vstack([a, b]))
+    down = one.backward(u) + two.backward(u)
+    np.testing.assert_allclose(total.backward(u), down, rtol=1e-14)
+    np.testing.assert_array_equal(total.nabla, np.concatenate([one.nabla, two.nabla]))
+    down = one.backward(u) + two.backward(-u)
+    np.testing.assert_allclose(stack.backward(np.vstack([u, -u])), down, rtol=1e-14)
+    np.testing.assert_array_equal(stack.nabla, np.concatenate([one.nabla, two.nabla]))
+
+
+def test_a_value_that_fans_out_three_times_has_three_gradients():
+    layer = Parallel([Identity(), Identity(), Identity()], "sum")
+    x, u = np.random.default_rng(1).standard_normal((2, 3, 4))
+    np.testing.assert_allclose(layer.forward(x, training=True), 3 * x)
+    np.testing.assert_allclose(layer.backward(u), 3 * u)
+
+
+def test_every_step_goes_through_the_same_layer():
+    layer, alone = TimeDistributed(dense(3, 2)), dense(3, 2)
+    rng = np.random.default_rng(1)
+    x, u = rng.standard_normal((3, 4, 5)), rng.standard_normal((2, 4, 5))
+    a, nabla = layer.forward(x, training=True), np.zeros(8)
+    down = layer.backward(u)
+    assert layer.z.shape == layer.a.shape == layer.delta.shape == (2, 4, 5)
+    for t in range(4):
+        np.testing.assert_allclose(a[:, t], alone.forward(x[:, t], training=True), rtol=1e-14)
+        np.testing.assert_allclose(down[:, t], alone.backward(u[:, t]), rtol=1e-14)
+        np.testing.assert_allclose(layer.delta[:, t], alone.delta, rtol=1e-14)
+        nabla += alone.nabla
+    np.testing.assert_allclose(layer.nabla, nabla, rtol=1e-13)
+
+
+def test_images_over_time():
+    layer = TimeDistributed(Sequential([Flatten(), dense(6, 2)]))
+    x = np.random.default_rng(2).standard_normal((2, 3, 1, 4, 5))
+    a = layer.forward(x)
+    assert a.shape == (2, 4, 5)
+    for t in range(4):
+        np.testing.assert_allclose(a[:, t], layer.layer.forward(x[..., t, :]), rtol=1e-14)
+
+
+def test_a_deep_network_of_containers_passes_the_gradient_check():
+    def block(n, seed):
+        return Residual([dense(n, 2, "tanh", seed), dense(2, n, "identity", seed + 1)])
+
+    branches = Parallel([block(3, 1), Sequential([block(3, 3), dense(3, 2, seed=5)])])
+    network = Network([branches, block(5, 6), dense(5, 4, "softmax", 8)], SoftmaxCrossEntropy())
+    report = check_gradients(network, np.random.default_rng(0).standard_normal((3, 2)))
+    assert report.passed, str(report)
+
+
+# -- whom the parameters belong to -------------------------------------------------------------
+
+
+def test_all_parameters_are_one_vector_of_the_network():
+    inner = dense(3, 2, seed=1)
+    layer = Sequential([Residual([dense(seed=2)]), inner])
+    network = Network([dense(4, 3, seed=3), layer])
+    assert list(layer.parameters) == ["0.0.w", "0.0.b", "1.w", "1.b"]
+    for array in (layer.theta, inner.theta, inner.w, layer.parameters["0.0.b"]):
+        assert np.shares_memory(array, network.theta)
+    for array in (layer.nabla, inner.nabla_w, layer.gradients["0.0.b"]):
+        assert np.shares_memory(array, network.nabla)
+    network.theta[...] = 7
+    assert (inner.b == 7).all()
+    inner.w = np.zeros((2, 3))
+    assert network.theta[-8:].tolist() == [0] * 6 + [7] * 2
+    assert [name for name, _ in network.walk()] == ["0", "1", "1.0", "1.0.0", "1.1"]
+    assert network.weight_slices() == [slice(0, 12), slice(15, 24), slice(27, 33)]
+
+
+def test_a_network_seed_initialises_the_children():
+    networks = [Network([Residual([dense(seed=s)]), dense(seed=s)], rng=5) for s in (1, 2)]
+    np.testing.assert_array_equal(networks[0].theta, networks[1].theta)
+    flat = Network([dense(), dense()], rng=5)
+    np.testing.assert_array_equal(networks[0].theta, flat.theta)
+
+
+def test_copies_are_independent_and_whole():
+    layer = Sequential([Residual([dense(seed=1)]), dense(seed=2)])
+    x, u = np.random.default_rng(1).standard_normal((2, 3, 4))
+    layer.forward(x, training=True)
+    for twin in (copy.copy(layer), copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        np.testing.assert_array_equal(twin.backward(u), layer.backward(u))
+        assert np.shares_memory(twin.children[0].children[0].w, twin.theta)
+        assert not np.shares_memory(twin.theta, layer.theta)
+        Network([twin])  # it belongs to nobody
+
+
+def test_a_layer_belongs_to_one_container():
+    shared = dense()
+    container = Sequential([shared])
+    for make in (lambda: Residual([shared]), lambda: Network([shared])):
+        with pytest.raises(ValueError, match=r"layer 0, .* belongs to a container"):
+            make()
+    with pytest.raises(ValueError, match=r"layer 1, .* is the same object as layer 0"):
+        Parallel([dense()] * 2)
+    network = Network([container])
+    with pytest.raises(ValueError, match="belongs to another network"):
+        Sequential([*network.layers])
+
+
+def test_a_refused_layer_stays_free():
+    layer = dense()
+    before = snapshot(layer)
+    with pytest.raises(TypeError, match="Residual: layer 1 is no Layer but 'relu'"):
+        Residual([layer, "relu"])
+    with pytest.raises(TypeError, match=r"Sequential has one dtype, got .*float64"):
+        Sequential([layer, dense(dtype="float32")])
+    with pytest.raises(ShapeError):
+        Network([dense(4, 5), layer])
+    assert_unchanged(layer, before)
+    Network([layer])
+
+
+# -- what they refuse --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "message"),
+    [
+        (
+            Sequential([dense(4, 3), dense(2, 2)]),
+            (4,),
+            "layer 1, Dense(2 -> 2, tanh), expects shape (2,), got (3,) from layer 0, Dense(4 -> 3",
+        ),
+        (Residual([dense(3, 2)]), (3,), "turn (3,) into (2,), to which the input cannot be added"),
+        (Parallel([dense(3, 2), dense(4, 2)]), (3,), "branch 1: Dense(4 -> 2, tanh): expected"),
+        (Parallel([dense(3, 2), dense(3, 4)], "sum"), (3,), "must give one shape, they give (2,)"),
+        (Parallel([Identity(), Reshape((6,))]), (2, 3), "one shape but for the first axis"),
+        (TimeDistributed(dense()), (3,), "expected input of shape (..., T), got (3,)"),
+        (TimeDistributed(dense()), (4, 2), "expected input of shape (3, T), got (4, 2)"),
+    ],
+)
+def test_shapes_that_do_not_fit(layer, shape, message):
+    with pytest.raises(ShapeError, match=re.escape(message)):
+        layer.output_shape(shape)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Sequential([]), "Sequential needs at least one layer"),
+        (lambda: Parallel([]), "Parallel needs at least one layer"),
+        (lambda: Parallel([dense()], "stack"), "join must be 'concat' or 'sum', got 'stack'"),
+    ],
+)
+def test_arguments_that_mean_nothing(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_network_names_the_place_inside_a_container():
+    with pytest.raises(ShapeError, match=r"layer 1, Sequential.* cannot take \(3,\) .* layer 1, "):
+        Network([dense(), Sequential([dense(), dense(4, 2)])])
+
+
+# -- with the rest -----------------------------------------------------------------------------
+
+
+def test_summary_shows_what_is_inside():
+    network = Network([Residual([dense(), ReLU()]), Parallel([dense(3, 2), Identity()])])
+    assert network.summary().split("\n")[:9] == [
+        "     layer                  output shape  parameters",
+        "----------------------------------------------------",
+        "     input                  3 x B",
+        "0    Residual               3 x B                 12",
+        "0.0    Dense(3 -> 3, tanh)  3 x B                 12",
+        "0.1    ReLU()               3 x B                  0",
+        "1    Parallel               5 x B                  8",
+        "1.0    Dense(3 -> 2, tanh)  2 x B                  8",
+        "1.1    Identity()           3 x B                  0",
+    ]
+
+
+def test_saved_and_loaded_it_predicts_the_same_bits(tmp_path):
+    layers = [Residual([dense(), Sequential([Dropout(0.2, rng=1), dense()])]), dense(3, 2)]
+    network = Network(layers, "quadratic_cost")
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((3, 20)), rng.standard_normal((2, 20))
+    Trainer(network, SGD(0.1), batch_size=5, rng=0).fit(x, y, epochs=1)
+    network.save(tmp_path / "model.npz")
+    loaded = Network.load(tmp_path / "model.npz")
+    np.testing.assert_array_equal(loaded.predict(x), network.predict(x))
+    assert loaded.config() == network.config()
+
+
+def test_a_run_with_dropout_inside_resumes_to_the_bit(tmp_path):
+    def trainer():
+        layers = [Residual([dense(), Dropout(0.5, rng=1)]), dense(3, 2)]
+        return Trainer(Network(layers, "quadratic_cost"), SGD(0.1), batch_size=5, rng=0)
+
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((3, 20)), rng.standard_normal((2, 20))
+    whole, first, second = trainer(), trainer(), trainer()
+    whole.fit(x, y, epochs=4)
+    first.fit(x, y, epochs=2)
+    checkpoint.save(first, tmp_path / "c.npz")
+    checkpoint.restore(second, tmp_path / "c.npz")
+    second.fit(x, y, epochs=2)
+    np.testing.assert_array_equal(second.network.theta, whole.network.theta)
+
+
+def test_where_numbers_ceased_to_be_finite_is_told_inside_a_container():
+    network = Network(
+        [Residual([dense(seed=1), dense(sigma="identity", seed=2)])], "quadratic_cost"
+    )
+    network[0].children[0].b[...] = 100  # so that the next layer adds up three ones
+    network[0].children[1].w[...] = 1e308
+    x = np.ones((3, 4))
+    trainer = Trainer(network, SGD(0.1), batch_size=4, rng=0)
+    message = r"first in z of layer 0\.1, Dense"
+    with pytest.raises(DivergenceError, match=message), np.errstate(all="ignore"):
+        trainer.fit(x, x, epochs=1)
