@@ -26,7 +26,7 @@ test: $(VENV)/.test  ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
 test-peers: $(VENV)/.peers  ## compare all gradients with those of PyTorch, which it installs
-	$(BIN)/python -m pytest tests/test_peers.py $(ARGS)
+	$(BIN)/python -m pytest tests/test_peers.py tests/layers/*_peers.py $(ARGS)
 
 gradcheck: $(VENV)/.test  ## print the worst errors of all gradients, as a table
 	@$(BIN)/python -m tests.gradient_errors

@@ -20,7 +20,12 @@ from backprop.costs import (
     SoftmaxCrossEntropy,
     SquaredErrorCost,
 )
-from backprop.gradcheck import central_difference, complex_step, relative_error
+from backprop.gradcheck import (
+    central_difference,
+    check_gradients,
+    complex_step,
+    relative_error,
+)
 from backprop.layers import (
     Dense,
     Dropout,
@@ -33,6 +38,7 @@ from backprop.layers import (
     Sigmoid,
     Softmax,
     Tanh,
+    TimeDistributed,
 )
 from backprop.network import Network
 from backprop.storage import FileError
@@ -1110,3 +1116,43 @@ def test_what_predict_returns_is_the_caller_s_own():
     a = Network([Flatten()], input_shape=(3, 2)).predict(x)
     a[...] = 5
     assert (x == 1).all()
+
+
+# -- axes of any length ------------------------------------------------------------------------
+
+
+def any_length(shape=(3, None)):
+    layers = [TimeDistributed(Dense(3, 4, "tanh", dtype="float64", rng=1)), Tanh(),
+              TimeDistributed(Dense(4, 2, "softmax", dtype="float64", rng=2))]  # fmt: skip
+    return Network(layers, "softmax_cross_entropy", input_shape=shape)
+
+
+def test_none_in_the_input_shape_stands_for_any_length(tmp_path):
+    network, rng = any_length(), np.random.default_rng(0)
+    assert network.output_shape == (2, None)
+    assert "2 x any x B" in network.summary()
+    for steps in (1, 5):
+        x, y = rng.standard_normal((3, steps, 4)), rng.integers(0, 2, (steps, 4))
+        fixed = any_length((3, steps))
+        np.testing.assert_array_equal(network.forward(x, True), fixed.forward(x, True))
+        np.testing.assert_array_equal(network.backward(y), fixed.backward(y))
+        assert network.evaluate(x, y) == fixed.evaluate(x, y)
+        assert check_gradients(network, x, y).passed
+    network.save(tmp_path / "network.npz")
+    loaded = Network.load(tmp_path / "network.npz")
+    assert loaded.input_shape == (3, None)
+    np.testing.assert_array_equal(loaded.predict(x), network.predict(x))
+
+
+def test_what_has_no_length_of_any_kind():
+    network = any_length()
+    with pytest.raises(ShapeError, match=r"expected input of shape \(3, T, B\), got \(2, 5, 4\)"):
+        network.forward(np.zeros((2, 5, 4)))
+    with pytest.raises(ShapeError, match=r"got \(3, 4\)"):
+        network.forward(np.zeros((3, 4)))
+    with pytest.raises(
+        ShapeError, match=r"layer 0, Flatten\(\), needs fixed lengths, got \(3, None"
+    ):
+        Network([Flatten()], input_shape=(3, None))
+    with pytest.raises(TypeError, match="give x, or the input_shape"):
+        check_gradients(network)
