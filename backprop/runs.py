@@ -291,7 +291,7 @@ def columns_for(network: Model, name: str, images: np.ndarray) -> np.ndarray:
     n = math.prod(images.shape[1:])
     if network.dtype.kind != "f":
         raise ValueError(f"the network's numbers are {network.dtype}: they must be real")
-    if network.input_shape not in ((n,), images.shape[1:]):
+    if network.input_shape not in ((n,), images.shape[1:], (1, *images.shape[1:])):
         raise ValueError(
             f"the network takes examples of shape {network.input_shape}, but the images of {name} "
             f"have {n} pixels, their shape is {images.shape[1:]}"

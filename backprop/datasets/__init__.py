@@ -5,7 +5,7 @@ from __future__ import annotations
 from backprop.datasets.digits import make_digits
 from backprop.datasets.idx import read_idx, write_idx
 from backprop.datasets.sources import NAMES, Dataset, data_home, fetch, load, make_builtin
-from backprop.datasets.transforms import one_hot, split, standardize, to_columns
+from backprop.datasets.transforms import one_hot, split, standardize, to_columns, to_images
 
 __all__ = [
     "NAMES",
@@ -20,5 +20,6 @@ __all__ = [
     "split",
     "standardize",
     "to_columns",
+    "to_images",
     "write_idx",
 ]

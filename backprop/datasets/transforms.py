@@ -96,6 +96,34 @@ def to_columns(images: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> np.n
     return rows.astype(dtype, copy=False).T
 
 
+def to_images(images: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> np.ndarray:
+    """Return images as a convolution takes them, channels x height x width x examples.
+
+    Parameters
+    ----------
+    images : array-like, shape (N, H, W) or (N, C, H, W)
+        Grey images have one channel, C = 1.
+    dtype : dtype-like
+        Of the result: a floating-point type.
+
+    Returns
+    -------
+    ndarray, shape (C, H, W, N)
+        A view of the N examples in C order, scaled as by `to_columns`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `to_columns`; ValueError too for another number of axes.
+    """
+    shape = np.shape(images)
+    if len(shape) not in (3, 4):
+        raise ValueError(f"images must have shape (N, H, W) or (N, C, H, W), got {shape}")
+    rows = to_columns(images, dtype).T
+    channels = (1, *shape[1:]) if len(shape) == 3 else shape[1:]
+    return np.moveaxis(rows.reshape(len(rows), *channels), 0, -1)
+
+
 def split(
     x: np.ndarray, labels: np.ndarray, n_validation: int
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backprop.datasets import one_hot, split, standardize, to_columns
+from backprop.datasets import one_hot, split, standardize, to_columns, to_images
 
 
 class TestOneHot:
@@ -205,3 +205,25 @@ class TestStandardize:
         x[1, 2] = value
         with pytest.raises(ValueError, match="x holds numbers that are not finite"):
             standardize(x)
+
+
+class TestToImages:
+    def test_grey_images_have_one_channel(self):
+        images = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+        x = to_images(images)
+        assert x.shape == (1, 3, 4, 2)
+        assert x.dtype == np.float32
+        np.testing.assert_array_equal(x[0, :, :, 1], images[1] / np.float32(255))
+        np.testing.assert_array_equal(x.reshape(12, 2), to_columns(images))
+
+    def test_channels_stay_where_they_are(self):
+        images = np.arange(48, dtype=np.float64).reshape(2, 2, 3, 4)
+        x = to_images(images, np.float64)
+        assert np.shares_memory(x, images)
+        np.testing.assert_array_equal(x[..., 1], images[1])
+
+    def test_what_is_no_image(self):
+        with pytest.raises(ValueError, match=r"\(N, H, W\) or \(N, C, H, W\), got \(2, 12\)"):
+            to_images(np.zeros((2, 12)))
+        with pytest.raises(TypeError, match="columns must be floating-point, got dtype int32"):
+            to_images(np.zeros((2, 3, 4)), np.int32)
