@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from backprop.layers import (
+    GRU,
+    RNN,
     Dense,
     Dropout,
+    Embedding,
     Flatten,
     Identity,
     Layer,
+    Masked,
     Parallel,
     Residual,
     Sequential,
@@ -39,7 +45,25 @@ def inner_dense(dtype: Any) -> Dense:
     return _dense(3, 3, "softplus", dtype, 6)
 
 
+def _masked_tokens(dtype: Any) -> Layer:
+    return Masked([Embedding(4, 2, dtype=dtype, rng=9), GRU(2, 2, dtype=dtype, rng=10)])
+
+
+def _with_padding(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Draw tokens, padding anywhere."""
+    return rng.integers(-1, 4, shape)
+
+
+def _with_mask(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Draw numbers, the last row far from 1/2."""
+    x = rng.standard_normal(shape)
+    x[-1] = rng.random(shape[1:]) < 0.6
+    return x
+
+
 CASES = [
+    Case("masked", lambda dtype: Masked([RNN(2, 3, dtype=dtype, rng=11)]), (3, 4), _with_mask),
+    Case("masked-tokens", _masked_tokens, (4,), _with_padding),
     Case(
         "sequential",
         lambda dtype: Sequential(
@@ -96,7 +120,27 @@ def _steps(torch: Any, layer: Any, x: Any, p: dict[str, Any]) -> Any:
     return torch.stack(steps, dim=-2)
 
 
+def _masked(torch: Any, layer: Any, x: Any, p: dict[str, Any]) -> Any:
+    """Run the last child, a recurrent one, on the real steps of each sequence alone."""
+    if layer.integer_input:
+        mask, x = x != -1, x.clamp(min=0)
+    else:
+        mask, x = x[-1] > 0.5, x[:-1]
+    *below, last = range(len(layer.children))
+    for index in below:
+        x = _through(torch, layer, x, p, index)
+    columns = []
+    for j in range(x.shape[-1]):
+        a = torch.zeros(layer.children[-1].n, 1 + int(mask[:, j].sum()), dtype=x.dtype)
+        if mask[:, j].any():
+            after = _through(torch, layer, x[:, mask[:, j], j : j + 1], p, last)[..., 0]
+            a = torch.cat([a[:, :1], after], dim=1)
+        columns.append(a[:, mask[:, j].cumsum(0)])  # padding shows the last real step again
+    return torch.stack(columns, dim=-1)
+
+
 PEERS: dict[type, Callable[..., Any]] = {
+    Masked: _masked,
     Sequential: chain,
     Residual: lambda torch, layer, x, p: x + chain(torch, layer, x, p),
     Parallel: _parallel,

@@ -1,0 +1,126 @@
+"""The block that transformers are stacked of, made of the other layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from backprop.checks import check_number
+from backprop.initializers import Initializer, as_initializer
+from backprop.layers.activations import Activation, as_activation
+from backprop.layers.attention import MultiHeadAttention
+from backprop.layers.base import Layer, Seed, Shape, check_size
+from backprop.layers.containers import Residual, Sequential, TimeDistributed
+from backprop.layers.dense import Dense
+from backprop.layers.dropout import Dropout
+from backprop.layers.normalization import LayerNorm
+
+
+class TransformerBlock(Sequential):
+    """Attention between the steps, then two dense layers in every step, each beside a way past it.
+
+    ::
+
+        u = a_prev + Dropout(MultiHeadAttention(LayerNorm(a_prev)))
+        a = u + Dropout(w_2 sigma(w_1 LayerNorm(u) + b_1) + b_2)
+
+    Sequences d x T x B in and out. What is differentiated, and how, stands in these layers:
+    the block is a `Sequential` of two `Residual`, and ``children[0].children[1]`` is the attention,
+    ``children[1].children[1].layer`` the `Dense` layer of w_1. The normalisation comes before
+    each part, not after the sum, so that the gradient has a way from top to bottom that nothing
+    stands in; after the last block there should be one more `LayerNorm`.
+
+    Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.1; Xiong et al., "On Layer
+    Normalization in the Transformer Architecture", 2020, for the normalisation before each part.
+
+    Parameters
+    ----------
+    d : int
+        Features of every step.
+    heads : int
+        Divides d.
+    d_hidden : int
+        Neurons between the two dense layers, often 4 d.
+    causal : bool
+        Let step t see only steps up to t.
+    activation : Activation or str
+        sigma.
+    dropout : float
+        The probability of leaving out an output of either part, 0 <= dropout < 1; with 0 there is
+        no `Dropout`.
+    w_init, b_init : Initializer or str
+        How the parameters of the attention and the dense layers are drawn.
+    dtype : dtype
+        float32 for training, float64 for gradient checks.
+    rng : numpy.random.Generator, int or None
+        Where the parameters are drawn from, or its seed; None draws a fresh seed.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a size that is not a positive integer, heads that do not divide d, a dropout outside
+        [0, 1), or an unknown name.
+    """
+
+    def __init__(
+        self,
+        d: int,
+        heads: int,
+        d_hidden: int,
+        causal: bool = False,
+        activation: Activation | str = "gelu",
+        dropout: float = 0.0,
+        w_init: Initializer | str = "glorot_uniform",
+        b_init: Initializer | str = "zeros",
+        dtype: Any = "float32",
+        rng: Seed = None,
+    ) -> None:
+        self.d = check_size("TransformerBlock", "d", d)
+        self.heads = check_size("TransformerBlock", "heads", heads)
+        self.d_hidden = check_size("TransformerBlock", "d_hidden", d_hidden)
+        self.causal = bool(causal)
+        self.activation = as_activation(activation)
+        self.dropout = check_number("TransformerBlock: dropout", dropout, "[0, 1)")
+        self.w_init = as_initializer(w_init)
+        self.b_init = as_initializer(b_init)
+        rng = np.random.default_rng(rng)
+        init: dict[str, Any] = {
+            "w_init": self.w_init,
+            "b_init": self.b_init,
+            "dtype": dtype,
+            "rng": rng,
+        }
+
+        def dropped() -> list[Layer]:
+            return [Dropout(self.dropout, rng)] if self.dropout else []
+
+        attention = Residual(
+            [
+                LayerNorm(self.d, dtype=dtype),
+                MultiHeadAttention(self.d, self.heads, self.causal, **init),
+                *dropped(),
+            ]
+        )
+        dense = Residual(
+            [
+                LayerNorm(self.d, dtype=dtype),
+                TimeDistributed(Dense(self.d, self.d_hidden, self.activation, **init)),
+                TimeDistributed(Dense(self.d_hidden, self.d, "identity", **init)),
+                *dropped(),
+            ]
+        )
+        super().__init__([attention, dense])
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if len(input_shape) != 2 or input_shape[0] != self.d:
+            raise self._shape_error(f"({self.d}, T)", input_shape)
+        return input_shape
+
+    def __repr__(self) -> str:
+        causal = ", causal" if self.causal else ""
+        dropout = f", dropout {self.dropout:g}" if self.dropout else ""
+        return (
+            f"TransformerBlock({self.d}, {self.heads} head{'s' * (self.heads > 1)}, "
+            f"{self.d_hidden} {self.activation.name}{causal}{dropout})"
+        )
