@@ -289,8 +289,8 @@ def _summary_rows(
     name: str, layer: Layer, input_shape: Shape, shape: Shape
 ) -> Iterator[tuple[str, ...]]:
     """Yield name, layer, output shape and parameters of the layer, then of those inside it."""
-    indent, inside = "  " * name.count("."), isinstance(layer, Container)
-    text = type(layer).__name__ if inside else repr(layer)
+    indent = "  " * name.count(".")
+    text = layer.title if isinstance(layer, Container) else repr(layer)
     yield name, indent + text, _column_text(shape), f"{layer.n_parameters:,}"
     if isinstance(layer, Container):
         shapes = layer.inner_shapes(input_shape)

@@ -111,6 +111,11 @@ class Container(Layer):
         else:
             super()._check_input(a_prev)
 
+    @property
+    def title(self) -> str:
+        """What the container is, without its children: for tables that list them."""
+        return type(self).__name__
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self.children))})"
 
@@ -322,6 +327,10 @@ class Parallel(Container):
         if not input_gradient or self.integer_input:
             return None
         return sum(found[1:], found[0])  # type: ignore[no-any-return]  # what fans out adds up
+
+    @property
+    def title(self) -> str:
+        return f"Parallel, {self.join}"
 
     def __repr__(self) -> str:
         branches = ", ".join(map(repr, self.children))

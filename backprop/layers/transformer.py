@@ -117,6 +117,10 @@ class TransformerBlock(Sequential):
             raise self._shape_error(f"({self.d}, T)", input_shape)
         return input_shape
 
+    @property
+    def title(self) -> str:
+        return repr(self)
+
     def __repr__(self) -> str:
         causal = ", causal" if self.causal else ""
         dropout = f", dropout {self.dropout:g}" if self.dropout else ""

@@ -239,7 +239,7 @@ def test_summary_shows_what_is_inside():
         "0    Residual               3 x B                 12",
         "0.0    Dense(3 -> 3, tanh)  3 x B                 12",
         "0.1    ReLU()               3 x B                  0",
-        "1    Parallel               5 x B                  8",
+        "1    Parallel, concat       5 x B                  8",
         "1.0    Dense(3 -> 2, tanh)  2 x B                  8",
         "1.1    Identity()           3 x B                  0",
     ]
