@@ -1,14 +1,37 @@
-"""Dropout: every activation is left out with probability p while training."""
+"""Layers that disturb what passes through them while training: dropout and noise.
+
+In inference they are the identity, and in expectation in training too.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from backprop.checks import check_number
-from backprop.layers.base import Layer, Seed
+from backprop.layers.base import Layer, Seed, Shape
 
 
-class Dropout(Layer):
+class Disturbance(Layer):
+    """Base of the layers that draw random numbers in training and do nothing in inference."""
+
+    rng: np.random.Generator
+
+    def initialize(self, rng: Seed = None) -> None:
+        # A stream of its own: how many masks are drawn does not depend on who else draws.
+        self.rng = np.random.default_rng(np.random.default_rng(rng).integers(2**63))
+
+    def _disturb(self, a_prev: np.ndarray) -> np.ndarray:
+        """Draw, keep what was drawn, and return a."""
+        raise NotImplementedError
+
+    def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
+        if not training:
+            return a_prev.copy()
+        self.a_prev, self.a, self.delta = a_prev, self._disturb(a_prev), None
+        return self.a  # type: ignore[no-any-return]
+
+
+class Dropout(Disturbance):
     """Inverted dropout: training scales what it keeps, so inference is the identity.
 
     ::
@@ -38,26 +61,88 @@ class Dropout(Layer):
     mask: np.ndarray | None = None
 
     def __init__(self, p: float = 0.5, rng: Seed = None) -> None:
-        self.p = check_number("Dropout: p", p, "[0, 1)")
+        self.p = check_number(f"{type(self).__name__}: p", p, "[0, 1)")
         self.initialize(rng)
 
-    def initialize(self, rng: Seed = None) -> None:
-        # A stream of its own: how many masks are drawn does not depend on who else draws.
-        self.rng = np.random.default_rng(np.random.default_rng(rng).integers(2**63))
+    def _mask_shape(self, shape: Shape) -> Shape:
+        """Return the shape of the mask for an input of `shape`, the batch included."""
+        return shape
 
-    def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
-        if not training:
-            return a_prev.copy()
-        assert self.rng is not None
-        kind = np.float32 if a_prev.dtype.itemsize == 4 else np.float64
-        kept = self.rng.random(a_prev.shape, dtype=kind) >= self.p
-        mask = kept.astype(kind)
-        mask *= 1 / (1 - self.p)
-        self.a_prev, self.mask, self.a, self.delta = a_prev, mask, mask * a_prev, None
-        return self.a  # type: ignore[no-any-return]
+    def _disturb(self, a_prev: np.ndarray) -> np.ndarray:
+        kind = _real(a_prev)
+        self.mask = (self.rng.random(self._mask_shape(a_prev.shape), kind) >= self.p).astype(kind)
+        self.mask *= 1 / (1 - self.p)
+        return self.mask * a_prev
 
     def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
         return self.mask * nabla_a if input_gradient else None
 
     def __repr__(self) -> str:
-        return f"Dropout({self.p:g})"
+        return f"{type(self).__name__}({self.p:g})"
+
+
+class ChannelDropout(Dropout):
+    """Dropout of whole channels: an example keeps all of a channel or none of it.
+
+    Neighbouring pixels of a channel, or steps of a sequence, are so alike that leaving out single
+    ones leaves out little. The equations and parameters are those of `Dropout`; the mask has one
+    number for every channel of every example, C x 1 x 1 x B for images C x H x W x B and d x 1 x B
+    for sequences d x T x B. For n x B it is `Dropout` itself. Source: Tompson et al., "Efficient
+    Object Localization Using Convolutional Networks", 2015 ("SpatialDropout").
+
+    Attributes
+    ----------
+    mask : ndarray, C x 1 x ... x B, or None
+        That of the last training forward: 0 or 1 / (1 - p).
+    """
+
+    def _mask_shape(self, shape: Shape) -> Shape:
+        return (shape[0], *(1 for _ in shape[1:-1]), shape[-1])
+
+
+class GaussianNoise(Disturbance):
+    """Noise added to every activation while training; inference is the identity.
+
+    ::
+
+        forward    a = a_prev + noise        noise ~ N(0, std^2), each drawn for itself
+        downstream dC/da_prev = nabla_a
+
+    To a network with the quadratic cost, a little noise at the input is, on average, a penalty on
+    the derivatives of the output by the input. Source: Bishop, "Training with Noise is Equivalent
+    to Tikhonov Regularization", 1995.
+
+    Parameters
+    ----------
+    std : float
+        The standard deviation of the noise, not negative.
+    rng : numpy.random.Generator, int or None
+        Where noise is drawn from, or its seed. `initialize` (and so a network's seed) replaces it.
+
+    Attributes
+    ----------
+    noise : ndarray of the input's shape and dtype, or None
+        What the last training forward added.
+    """
+
+    noise: np.ndarray | None = None
+
+    def __init__(self, std: float, rng: Seed = None) -> None:
+        self.std = check_number("GaussianNoise: std", std, "[0, inf)")
+        self.initialize(rng)
+
+    def _disturb(self, a_prev: np.ndarray) -> np.ndarray:
+        self.noise = self.rng.standard_normal(a_prev.shape, _real(a_prev))
+        self.noise *= self.std
+        return a_prev + self.noise
+
+    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
+        return nabla_a.copy() if input_gradient else None
+
+    def __repr__(self) -> str:
+        return f"GaussianNoise({self.std:g})"
+
+
+def _real(a_prev: np.ndarray) -> type[np.float32] | type[np.float64]:
+    """Return the dtype to draw in: what is drawn is real, in the complex step too."""
+    return np.float32 if a_prev.dtype.itemsize == 4 else np.float64

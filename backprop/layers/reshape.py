@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 
 import numpy as np
 
+from backprop.checks import check_integer
 from backprop.layers.base import Layer, Shape, ShapeError, check_size, shape_text
 
 
@@ -61,10 +63,106 @@ class Reshape(Layer):
 
 
 class Flatten(Reshape):
-    """Make one column of every example, C x H x W x B to (C H W) x B: what `Dense` takes."""
+    """Make one column of every example, C x H x W x B to (C H W) x B: what `Dense` takes.
+
+    In C order: channel by channel, in each row by row. Element c, i, j of an image comes to
+    neuron (c H + i) W + j.
+    """
 
     def __init__(self) -> None:
         super().__init__((-1,))
 
     def __repr__(self) -> str:
         return "Flatten()"
+
+
+class Transpose(Layer):
+    """Permute the feature axes; the batch stays last, and backward permutes back.
+
+    Axis i of the output is axis ``axes[i]`` of the input, as in `numpy.transpose`:
+    ``Transpose((1, 0))`` makes T x d x B of d x T x B.
+
+    Parameters
+    ----------
+    axes : sequence of int
+        The axes 0, 1, ... of the input without the batch, in the order they are to have.
+
+    Raises
+    ------
+    ValueError
+        If `axes` is no permutation.
+    ShapeError
+        From `output_shape`, if the input has another number of axes.
+    """
+
+    def __init__(self, axes: Sequence[int]) -> None:
+        self.axes = tuple(check_integer("Transpose: axes", axis, 0) for axis in axes)
+        if not self.axes or sorted(self.axes) != list(range(len(self.axes))):
+            raise ValueError(f"Transpose: axes must be a permutation of 0, 1, ..., got {axes!r}")
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if len(input_shape) != len(self.axes):
+            sizes = ", ".join(f"n{i}" for i in range(len(self.axes)))
+            raise self._shape_error(f"({sizes})", input_shape)
+        return tuple(input_shape[axis] for axis in self.axes)
+
+    def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
+        # A copy in C order: one pass now, and what comes after goes through memory in order.
+        a = a_prev.transpose(*self.axes, -1).copy()
+        if training:
+            self.a_prev, self.a, self.delta = a_prev, a, None
+        return a
+
+    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
+        return nabla_a.transpose(*np.argsort(self.axes), -1).copy() if input_gradient else None
+
+    def __repr__(self) -> str:
+        return f"Transpose({', '.join(map(str, self.axes))})"
+
+
+class TimeStep(Layer):
+    """Pick one step of a sequence: d x T x B to d x B; the gradient of all other steps is 0.
+
+    ::
+
+        forward    a = a_prev at step t
+        downstream dC/da_prev = nabla_a at step t, 0 elsewhere
+
+    Parameters
+    ----------
+    t : int
+        The step, from 0; negative ones count from the end, steps that only fill a sequence up
+        included.
+
+    Raises
+    ------
+    TypeError
+        If `t` is not an integer.
+    ShapeError
+        From `output_shape`, if the input is no d x T x B, or T is too small.
+    """
+
+    def __init__(self, t: int = -1) -> None:
+        self.t = check_integer("TimeStep: t", t, -sys.maxsize)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        least = self.t + 1 if self.t >= 0 else -self.t
+        if len(input_shape) != 2 or input_shape[1] < least:
+            raise self._shape_error(f"(d, T >= {least})", input_shape)
+        return input_shape[:1]
+
+    def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
+        a = a_prev[:, self.t].copy()
+        if training:
+            self.a_prev, self.a, self.delta = a_prev, a, None
+        return a
+
+    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
+        if not input_gradient:
+            return None
+        downstream = np.zeros_like(self.a_prev)
+        downstream[:, self.t] = nabla_a
+        return downstream
+
+    def __repr__(self) -> str:
+        return f"TimeStep({self.t})"

@@ -10,9 +10,11 @@ from backprop.layers import (
     ELU,
     GELU,
     Activation,
+    ChannelDropout,
     Dense,
     Dropout,
     Flatten,
+    GaussianNoise,
     Identity,
     Layer,
     LeakyReLU,
@@ -23,6 +25,8 @@ from backprop.layers import (
     Softmax,
     Softplus,
     Tanh,
+    TimeStep,
+    Transpose,
 )
 from tests.cases.base import Case
 
@@ -56,9 +60,14 @@ CASES = [
     Case("dropout", lambda dtype: Dropout(0.4, rng=3), (6,)),
     Case("dropout-3d", lambda dtype: Dropout(0.3, rng=4), (2, 3, 4)),
     Case("dropout-0", lambda dtype: Dropout(0.0, rng=5), (4,)),
+    Case("channel-dropout", lambda dtype: ChannelDropout(0.4, rng=6), (3, 2, 2)),
+    Case("gaussian-noise", lambda dtype: GaussianNoise(0.5, rng=7), (3, 2)),
     Case("reshape", lambda dtype: Reshape((2, 3)), (6,)),
     Case("reshape-rest", lambda dtype: Reshape((4, -1)), (2, 6)),
     Case("flatten", lambda dtype: Flatten(), (2, 3, 4)),
+    Case("transpose", lambda dtype: Transpose((2, 0, 1)), (2, 3, 4)),
+    Case("time-step", lambda dtype: TimeStep(1), (2, 3)),
+    Case("time-step-last", lambda dtype: TimeStep(), (3, 2)),
 ]
 
 
@@ -83,14 +92,20 @@ PEERS: dict[type, Callable[..., Any]] = {
     Dense: lambda torch, layer, x, p: activated(
         torch, layer.activation, torch.nn.functional.linear(x.T, p["w"], p["b"][:, 0]).T
     ),
-    # PyTorch cannot be given a mask: it is ours, and the rest is its arithmetic.
+    # PyTorch cannot be given a mask or noise: they are ours, and the rest is its arithmetic.
     Dropout: lambda torch, layer, x, p: x * torch.from_numpy(layer.mask),
+    ChannelDropout: lambda torch, layer, x, p: x * torch.from_numpy(layer.mask),
+    GaussianNoise: lambda torch, layer, x, p: x + torch.from_numpy(layer.noise),
     Reshape: lambda torch, layer, x, p: (
         x.movedim(-1, 0).reshape(x.shape[-1], *layer.shape).movedim(0, -1)
     ),
     Flatten: lambda torch, layer, x, p: torch.flatten(x.movedim(-1, 0), start_dim=1).T,
+    Transpose: lambda torch, layer, x, p: x.permute(*layer.axes, x.ndim - 1),
+    TimeStep: lambda torch, layer, x, p: x.select(1, layer.t),
 }
 
 DRAWN: dict[type, tuple[str, Callable[..., Any]]] = {
     Dropout: ("mask", lambda x, mask: mask * x),
+    ChannelDropout: ("mask", lambda x, mask: mask * x),
+    GaussianNoise: ("noise", lambda x, noise: x + noise),
 }

@@ -1,0 +1,375 @@
+"""Normalisations: batch, layer, group and root mean square, one forward and one backward for all.
+
+Every one of them takes numbers together, standardises them, and gives every feature a scale and a
+shift of its own; they differ only in which numbers are taken together. So an array is folded into
+four axes, groups x features x places x rest (G x F x P x R): the m = F P numbers of one group and
+one element of the rest are standardised together, and every feature of every group has its scale
+and shift::
+
+    BatchNorm            n x ... x B       to   n x 1 x (... B) x 1
+    LayerNorm, RMSNorm   shape x ... x B   to   1 x shape x 1 x (... B)
+    GroupNorm            C x ... x B       to   G x C/G x ... x B
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from backprop.checks import check_number
+from backprop.layers.base import Gradient, Layer, Parameter, Seed, Shape, check_size
+
+
+class Normalization(Layer):
+    """Base of the normalisations: standardise, then scale and shift.
+
+    ::
+
+        mu      = mean of x                      over the m numbers that are taken together
+        sigma^2 = mean of (x - mu)^2 + epsilon
+        x_hat   = (x - mu) / sigma
+        forward    a = g x_hat + b
+        BP3        dC/db = sum of nabla_a            over all places and examples of the feature
+        BP4        dC/dg = sum of nabla_a x_hat
+        downstream dC/dx = (u - mean of u - x_hat (mean of u x_hat)) / sigma,   u = g nabla_a
+
+    The last line counts in that every x moves mu and sigma too. With u = dC/dx_hat::
+
+        d mu / dx_j      = 1/m
+        d sigma / dx_j   = (x_j - mu) / (m sigma) = x_hat_j / m          as x - mu sums to 0
+        d x_hat_i / dx_j = (1[i = j] - 1/m - x_hat_i x_hat_j / m) / sigma
+        dC/dx_j          = sum over i of u_i (d x_hat_i / dx_j)
+
+    and that sum is the line above. The papers write gamma for g and beta for b. They start at 1
+    and 0, and regularisation and weight decay apply to neither.
+
+    Attributes
+    ----------
+    g, nabla_g, b, nabla_b : ndarray
+        The scale and the shift of every feature.
+    x_hat : ndarray of the input's shape
+    mu, sigma : ndarray, groups x rest
+        Of the last training forward. There is no z, so `delta` stays None.
+    """
+
+    g, nabla_g = Parameter(), Gradient()
+    b, nabla_b = Parameter(), Gradient()
+
+    centred = True  # RMSNorm does without mu and b
+    epsilon: float
+    x_hat: Any = None
+    mu: Any = None
+    sigma: Any = None
+
+    def initialize(self, rng: Seed = None) -> None:
+        self.g[...] = 1
+        if self.centred:
+            self.b[...] = 0
+
+    def _fold(self, array: np.ndarray) -> np.ndarray:
+        """Return an array of the input's shape as G x F x P x R."""
+        raise NotImplementedError
+
+    def _deviation(self, x: np.ndarray, training: bool) -> tuple[np.ndarray, Any, np.ndarray]:
+        """Return x - mu as a new array, mu, and the variance, the latter two G x R."""
+        if not self.centred:
+            return x.copy(), None, _mean(x, x)
+        mu = _mean(x)
+        deviation = x - _wide(mu, x)
+        rest = _mean(deviation)  # of a large mu the rounding is not small beside sigma
+        deviation -= _wide(rest, x)
+        return deviation, mu + rest, _mean(deviation, deviation)
+
+    def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
+        x = self._fold(a_prev)
+        x_hat, mu, variance = self._deviation(x, training)
+        sigma = np.sqrt(variance + self.epsilon)
+        x_hat *= _wide(1 / sigma, x)  # x_hat = (x - mu) / sigma
+        a = x_hat * self.g.reshape(*x.shape[:2], 1, 1)
+        if self.centred:
+            a += self.b.reshape(*x.shape[:2], 1, 1)  # a = g x_hat + b
+        a = a.reshape(a_prev.shape)
+        if training:
+            self.a_prev, self.a, self.delta = a_prev, a, None
+            self.x_hat, self.mu, self.sigma = x_hat.reshape(a_prev.shape), mu, sigma
+        return a
+
+    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
+        nabla, x_hat = self._fold(nabla_a), self._fold(self.x_hat)
+        features = nabla.shape[:2]
+        if self.centred:
+            np.einsum("gfpr->gf", nabla, out=self.nabla_b.reshape(features))  # BP3
+        np.einsum("gfpr,gfpr->gf", nabla, x_hat, out=self.nabla_g.reshape(features))  # BP4
+        return self._downstream(nabla, x_hat).reshape(nabla_a.shape) if input_gradient else None
+
+    def _downstream(self, nabla: np.ndarray, x_hat: np.ndarray) -> np.ndarray:
+        """Return dC/dx = (u - mean of u - x_hat (mean of u x_hat)) / sigma as a new array."""
+        u = nabla * self.g.reshape(*nabla.shape[:2], 1, 1)  # u = dC/dx_hat = g nabla_a
+        downstream = x_hat * _wide(_mean(u, x_hat), u)
+        np.subtract(u, downstream, out=downstream)
+        if self.centred:
+            downstream -= _wide(_mean(u), u)
+        downstream *= _wide(1 / self.sigma, u)
+        return downstream
+
+
+class BatchNorm(Normalization):
+    """Every feature, or channel, standardised over the whole batch.
+
+    The equations are those of `Normalization`; the numbers taken together are all that there are
+    of one feature: B in n x B, H W B in C x H x W x B, T B in d x T x B. As g is the same for all
+    of them, it comes out of the means, which BP3 and BP4 have as sums already::
+
+        downstream dC/dx = (g / sigma) (nabla_a - dC/db / m - x_hat (dC/dg) / m)
+
+    Training goes by the mean and the variance of the batch, inference by the running ones, which
+    every training forward moves::
+
+        running_mean     <- (1 - momentum) running_mean     + momentum mu
+        running_variance <- (1 - momentum) running_variance + momentum v m / (m - 1)
+
+    where v = sigma^2 - epsilon. The batch is standardised by its variance v as it is, a sum over m;
+    the running one estimates that of the data, so it is unbiased, a sum over m - 1 (as in PyTorch).
+    Before the first training forward they are 0 and 1, so that a = g x / sqrt(1 + epsilon) + b.
+
+    Of a single number (n x B with B = 1) training makes x_hat = 0: the output is b, the downstream
+    gradient 0, and the running variance stays as it was, for one number says nothing of it.
+    (PyTorch refuses such a batch.) Steps that only fill a sequence up count like all others.
+
+    What the layer below adds to all examples, its bias, is subtracted again, and the nonlinearity
+    comes after the shift b, so the usual stack is ::
+
+        Dense(n_in, n, "identity"), BatchNorm(n), ReLU()
+
+    Source: Ioffe and Szegedy, "Batch Normalization: Accelerating Deep Network Training by Reducing
+    Internal Covariate Shift", 2015.
+
+    Parameters
+    ----------
+    n : int
+        Features or channels: the length of the first axis.
+    momentum : float
+        The share of the newest batch in the running statistics, 0 < momentum <= 1.
+    epsilon : float
+        Added to the variance; positive.
+    dtype : dtype
+        float32 for training, float64 for gradient checks.
+
+    Attributes
+    ----------
+    g, nabla_g, b, nabla_b : ndarray, n x 1
+    running_mean, running_variance : ndarray, n x 1
+    x_hat : ndarray, n x ... x B
+    mu, sigma : ndarray, n x 1
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a number out of its range.
+    """
+
+    independent_examples = False
+    running_mean: np.ndarray
+    running_variance: np.ndarray
+    _buffers = ("running_mean", "running_variance")
+
+    def __init__(
+        self, n: int, momentum: float = 0.1, epsilon: float = 1e-5, dtype: Any = "float32"
+    ) -> None:
+        self.n = check_size("BatchNorm", "n", n)
+        self.momentum = check_number("BatchNorm: momentum", momentum, "(0, 1]")
+        self.epsilon = check_number("BatchNorm: epsilon", epsilon, "(0, inf)")
+        self._allocate(dtype, g=(self.n, 1), b=(self.n, 1))
+        self.initialize()
+
+    def initialize(self, rng: Seed = None) -> None:
+        """Begin with g = 1, b = 0, and the running statistics of data of mean 0 and variance 1."""
+        super().initialize(rng)
+        self.running_mean = np.zeros((self.n, 1), self.dtype)
+        self.running_variance = np.ones((self.n, 1), self.dtype)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return _check_leading(self, (self.n,), input_shape)
+
+    def _fold(self, array: np.ndarray) -> np.ndarray:
+        return array.reshape(self.n, 1, -1, 1)
+
+    def _deviation(self, x: np.ndarray, training: bool) -> tuple[np.ndarray, Any, np.ndarray]:
+        if not training:
+            return x - _wide(self.running_mean, x), self.running_mean, self.running_variance
+        m = x.shape[2]
+        mu = x.sum(axis=2)[:, 0] / m  # long rows, which NumPy sums pairwise
+        deviation = x - _wide(mu, x)
+        variance = _mean(deviation, deviation)
+        share = self.momentum  # statistics are no part of the derivative: real also in complex
+        self.running_mean = (1 - share) * self.running_mean + share * mu.real
+        if m > 1:
+            unbiased = variance.real * (m / (m - 1))
+            self.running_variance = (1 - share) * self.running_variance + share * unbiased
+        return deviation, mu, variance
+
+    def _downstream(self, nabla: np.ndarray, x_hat: np.ndarray) -> np.ndarray:
+        m = nabla.shape[2]
+        downstream = x_hat * _wide(self.nabla_g / m, nabla)
+        np.subtract(nabla, downstream, out=downstream)
+        downstream -= _wide(self.nabla_b / m, nabla)
+        downstream *= _wide(self.g / self.sigma, nabla)
+        return downstream
+
+    def __repr__(self) -> str:
+        return f"BatchNorm({self.n})"
+
+
+class LayerNorm(Normalization):
+    """Every example standardised by itself, over its features.
+
+    The equations are those of `Normalization`; the numbers taken together are those of the leading
+    axes, which `shape` gives. ``LayerNorm(n)`` takes n x B, and sequences n x T x B too, where
+    every position of every example is standardised by itself, as in a transformer;
+    ``LayerNorm((C, H, W))`` takes the images C x H x W x B whole. Training and inference are the
+    same. Source: Ba, Kiros and Hinton, "Layer Normalization", 2016.
+
+    Parameters
+    ----------
+    shape : int or sequence of int
+        The leading axes: those of an example, or of one position of it.
+    epsilon : float
+        Added to the variance; positive.
+    dtype : dtype
+        float32 for training, float64 for gradient checks.
+
+    Attributes
+    ----------
+    g, nabla_g, b, nabla_b : ndarray, shape x 1
+    x_hat : ndarray, shape x ... x B
+    mu, sigma : ndarray, 1 x (... B)
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a size that is not a positive integer, or an epsilon that is not a positive number.
+    """
+
+    def __init__(
+        self, shape: int | Sequence[int], epsilon: float = 1e-5, dtype: Any = "float32"
+    ) -> None:
+        name = type(self).__name__
+        sizes = tuple(shape) if isinstance(shape, Sequence) else (shape,)
+        self.shape = tuple(check_size(name, "shape", n) for n in sizes)
+        if not self.shape:
+            raise ValueError(f"{name}: shape must not be empty, got {shape!r}")
+        self.epsilon = check_number(f"{name}: epsilon", epsilon, "(0, inf)")
+        names = ("g", "b") if self.centred else ("g",)
+        self._allocate(dtype, **dict.fromkeys(names, (*self.shape, 1)))
+        self.initialize()
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return _check_leading(self, self.shape, input_shape)
+
+    def _fold(self, array: np.ndarray) -> np.ndarray:
+        return array.reshape(1, math.prod(self.shape), 1, -1)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(str, self.shape))})"
+
+
+class RMSNorm(LayerNorm):
+    """`LayerNorm` without the mean and the shift: every example divided by its root mean square.
+
+    ::
+
+        sigma^2 = mean of x^2 + epsilon
+        forward    a = g x_hat,   x_hat = x / sigma
+        BP4        dC/dg = sum of nabla_a x_hat
+        downstream dC/dx = (u - x_hat (mean of u x_hat)) / sigma,   u = g nabla_a
+
+    Parameters and attributes are those of `LayerNorm`, without b and mu. Source: Zhang and
+    Sennrich, "Root Mean Square Layer Normalization", 2019.
+    """
+
+    centred = False
+    b = nabla_b = None  # type: ignore[assignment]
+
+
+class GroupNorm(Normalization):
+    """Every example standardised by itself, in groups of channels.
+
+    The equations are those of `Normalization`; the numbers taken together are those of a group of
+    neighbouring channels of one example, at all places: C x H x W x B, sequences d x T x B (over
+    all T), or plain n x B. With ``groups=channels`` every channel goes by itself, which is called
+    instance normalisation; with ``groups=1`` the whole example does, as in `LayerNorm`, but with
+    one scale and shift a channel. Training and inference are the same. A group of a single number
+    has x_hat = 0. Source: Wu and He, "Group Normalization", 2018; for instances, Ulyanov, Vedaldi
+    and Lempitsky, "Instance Normalization: The Missing Ingredient for Fast Stylization", 2016.
+
+    Parameters
+    ----------
+    groups, channels : int
+        How many groups the channels, the first axis, are divided into, all of one size.
+    epsilon : float
+        Added to the variance; positive.
+    dtype : dtype
+        float32 for training, float64 for gradient checks.
+
+    Attributes
+    ----------
+    g, nabla_g, b, nabla_b : ndarray, channels x 1
+    x_hat : ndarray, channels x ... x B
+    mu, sigma : ndarray, groups x B
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a size that is not a positive integer, groups that do not divide the channels, or an
+        epsilon that is not a positive number.
+    """
+
+    def __init__(
+        self, groups: int, channels: int, epsilon: float = 1e-5, dtype: Any = "float32"
+    ) -> None:
+        self.groups = check_size("GroupNorm", "groups", groups)
+        self.channels = check_size("GroupNorm", "channels", channels)
+        if self.channels % self.groups:
+            raise ValueError(
+                f"GroupNorm: groups must divide the channels, got {groups} groups of {channels}"
+            )
+        self.epsilon = check_number("GroupNorm: epsilon", epsilon, "(0, inf)")
+        self._allocate(dtype, g=(self.channels, 1), b=(self.channels, 1))
+        self.initialize()
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return _check_leading(self, (self.channels,), input_shape)
+
+    def _fold(self, array: np.ndarray) -> np.ndarray:
+        return array.reshape(self.groups, self.channels // self.groups, -1, array.shape[-1])
+
+    def __repr__(self) -> str:
+        return f"GroupNorm({self.groups} groups of {self.channels // self.groups})"
+
+
+def _check_leading(layer: Layer, expected: Shape, input_shape: Shape) -> Shape:
+    """Return the input shape if it begins with `expected`."""
+    if input_shape[: len(expected)] != expected:
+        sizes = ", ".join(map(str, expected))
+        raise layer._shape_error(f"({sizes}, ...)", input_shape)
+    return input_shape
+
+
+def _mean(x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
+    """Return the mean of x, or of x y, over features and places: G x R."""
+    m = x.shape[1] * x.shape[2]
+    if y is None:
+        return np.full(m, 1 / m, x.dtype) @ x.reshape(len(x), m, -1)  # type: ignore[no-any-return]
+    return np.einsum("gfpr,gfpr->gr", x, y) / m  # type: ignore[no-any-return]
+
+
+def _wide(statistic: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return what is G x R in a shape that broadcasts against x."""
+    wide = statistic[:, None, None, :]
+    if x.shape[2] == 1 or x.shape[3] == 1:
+        return wide
+    # Laid out for all places, so that NumPy goes through places and rest in one long loop.
+    return np.broadcast_to(wide, (len(x), 1, *x.shape[2:])).copy()
