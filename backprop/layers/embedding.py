@@ -1,0 +1,130 @@
+"""Vectors for the tokens of a vocabulary, learnt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from backprop.initializers import Initializer, as_initializer
+from backprop.layers.base import (
+    Gradient,
+    Layer,
+    Parameter,
+    Seed,
+    Shape,
+    ShapeError,
+    check_size,
+    is_plain,
+)
+
+
+class Embedding(Layer):
+    """Give every token 0 ... n-1 its own vector, a column of w.
+
+    It is a linear layer whose input x is one-hot, 1 at the token and 0 elsewhere, n rows for a
+    token::
+
+        forward    a = w x                 = w[:, token]
+        BP4        dC/dw = nabla_a x^T     in column k the sum of nabla_a over the places of token k
+
+    With no activation z is a and delta is nabla_a. x is never made: forward picks columns, and
+    backward adds up the columns of `nabla_a` by the distinct tokens of the batch. The columns of
+    all other tokens get a gradient of 0. There is no gradient by a token: `backward` returns None.
+
+    Parameters
+    ----------
+    n, d : int
+        Size of the vocabulary, and of the vectors.
+    w_init : Initializer or str
+        N(0, 1) unless told: of n inputs a single one is on.
+    dtype : dtype
+    rng : numpy.random.Generator, int or None
+
+    Attributes
+    ----------
+    w, nabla_w : ndarray, d x n
+        ``w[:, k]`` is the vector of token k.
+    a_prev : ndarray of integers, ... x B
+        Tokens, such as the T x B of sequences; a single token an example is 1 x B.
+    a : ndarray, d x ... x B
+    tokens : ndarray of integers, (U,)
+        The distinct tokens that the last `backward` met, in ascending order.
+    nabla_columns : ndarray, d x U
+        Their gradients: what `nabla_w` holds in the columns `tokens`, with 0 in all others.
+
+    Raises
+    ------
+    TypeError
+        From `forward`, for tokens that are not integers.
+    ValueError
+        From `forward`, for a token outside 0 ... n-1, with its place; for a size that is not a
+        positive integer, or an unknown initializer.
+
+    Source: Bengio, Ducharme, Vincent and Jauvin, "A Neural Probabilistic Language Model", 2003.
+    """
+
+    integer_input = True
+    tokens: Any = None
+    nabla_columns: Any = None
+
+    w, nabla_w = Parameter(regularized=True), Gradient()
+
+    def __init__(
+        self,
+        n: int,
+        d: int,
+        w_init: Initializer | str = "normal",
+        dtype: Any = "float32",
+        rng: Seed = None,
+    ) -> None:
+        self.n = check_size("Embedding", "n", n)
+        self.d = check_size("Embedding", "d", d)
+        self.w_init = as_initializer(w_init)
+        self._allocate(dtype, w=(self.d, self.n))
+        self.initialize(rng)
+
+    def initialize(self, rng: Seed = None) -> None:
+        self.w = self.w_init(self.w.shape, np.random.default_rng(rng), self.dtype)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return (self.d, *input_shape)
+
+    def _check_input(self, a_prev: np.ndarray) -> None:
+        if not is_plain(a_prev) or a_prev.dtype.kind not in "iu":
+            got = a_prev.dtype if is_plain(a_prev) else type(a_prev).__name__
+            raise TypeError(f"{self}: the input must be an array of integers, got {got}")
+        if a_prev.ndim < 2:
+            hint = f"; tokens of {a_prev.size} examples are a row: x.reshape(1, {a_prev.size})"
+            raise ShapeError(f"{self}: the input needs a batch axis, got {a_prev.shape}{hint}")
+        if a_prev.size == 0:
+            raise ShapeError(f"{self}: the input is empty, its shape is {a_prev.shape}")
+        if a_prev.min() < 0 or a_prev.max() >= self.n:
+            place = tuple(np.argwhere((a_prev < 0) | (a_prev >= self.n))[0].tolist())
+            raise ValueError(
+                f"{self}: token {a_prev[place]} at {list(place)} is not in 0 ... {self.n - 1}"
+            )
+
+    def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
+        a = self.w[:, a_prev]  # a = w x
+        if training:
+            self.a_prev, self.a = a_prev, a
+        return a
+
+    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> None:
+        from scipy.sparse import csr_matrix  # slow to import, and only this needs it
+
+        places = self.a_prev.ravel()
+        order = np.argsort(places, kind="stable")
+        tokens = places[order]
+        starts = np.flatnonzero(np.concatenate([[True], tokens[1:] != tokens[:-1]]))
+        # The rows of x that are not all 0, as places: in row u the 1s of the u-th distinct token.
+        ones = np.ones(len(order), nabla_a.dtype)
+        x = csr_matrix((ones, order, np.append(starts, len(order))), (len(starts), len(order)))
+        self.tokens = tokens[starts]
+        self.nabla_columns = (x @ nabla_a.reshape(self.d, -1).T).T  # BP4: nabla_a x^T
+        self.nabla_w[...] = 0
+        self.nabla_w[:, self.tokens] = self.nabla_columns
+
+    def __repr__(self) -> str:
+        return f"Embedding({self.n} -> {self.d})"

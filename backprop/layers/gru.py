@@ -1,0 +1,114 @@
+"""The gated recurrent unit: two gates, and no cell beside h."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from backprop.layers.base import Gradient, Parameter, Seed, Shape
+from backprop.layers.recurrence import Recurrent, sigmoid
+
+
+class GRU(Recurrent):
+    """A recurrent layer that moves from h_{t-1} towards a candidate g, as far as a gate lets it.
+
+    The three blocks of z, of n rows each, are in the order r, u, g::
+
+        z_r = w_r x_t + w_hr h_{t-1} + b_r,     r = s(z_r)        reset gate
+        z_u = w_u x_t + w_hu h_{t-1} + b_u,     u = s(z_u)        update gate
+        q   = w_hg h_{t-1} + b_h
+        z_g = w_g x_t + r * q + b_g,            g = tanh(z_g)     candidate
+        h_t = (1 - u) * g + u * h_{t-1}
+
+    s is the sigmoid. The reset gate acts after the product with w_h, as in cuDNN and PyTorch, so
+    that all three products are one; q then has a bias b_h of its own, which r * q does not make
+    superfluous. Cho's gate acts before it, w_hg (r * h_{t-1}), and his u is 1 - u here. Backward::
+
+        BP2        delta_g = nabla_h_t * (1 - u) * (1 - g^2)
+                   delta_r = delta_g * q * r (1 - r)
+                   delta_u = nabla_h_t * (h_{t-1} - g) * u (1 - u)
+                   delta_q = delta_g * r
+        nabla_h_{t-1} = nabla_a_{t-1} + nabla_h_t * u
+                        + w_hr^T delta_r + w_hu^T delta_u + w_hg^T delta_q
+        BP3        dC/db_h = sum of delta_q over steps and batch
+        BP4        dC/dw_hg = sum over t of delta_q h_{t-1}^T
+
+    and the rest of BP3 and BP4, masks and the parameters as in `Recurrent`. PyTorch's layer has
+    a second bias for r and u, too, which adds nothing.
+
+    Attributes
+    ----------
+    w, nabla_w : ndarray, 3n x n_in
+    w_h, nabla_w_h : ndarray, 3n x n
+    b, nabla_b : ndarray, 3n x 1
+    b_h, nabla_b_h : ndarray, n x 1
+    a_prev : ndarray, n_in x T x B
+    z, delta : ndarray, 3n x T x B
+        In the order r, u, g.
+    gates : ndarray, 3n x T x B
+        r, u and g.
+    q, a : ndarray, n x T x B
+
+    Source: Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder for Statistical
+    Machine Translation", 2014.
+    """
+
+    blocks = 3
+    kept = {"gates": 3, "q": 1}  # noqa: RUF012
+
+    b_h, nabla_b_h = Parameter(), Gradient()
+
+    gates: Any = None
+    q: Any = None
+
+    def _more(self) -> dict[str, Shape]:
+        return {"b_h": (self.n, 1)}
+
+    def initialize(self, rng: Seed = None) -> None:
+        super().initialize(rng)
+        self.b_h[...] = 0
+
+    def _step(self, z: np.ndarray, old: np.ndarray, new: np.ndarray, *kept: np.ndarray) -> None:
+        n, h, h_new, (gates, q) = self.n, old[0], new[0], kept
+        product = self.w_h @ h
+        z[: 2 * n] += product[: 2 * n]
+        np.add(product[2 * n :], self.b_h, out=q)  # q = w_hg h_{t-1} + b_h
+        sigmoid(z[: 2 * n], out=gates[: 2 * n])
+        r, u, g = gates.reshape(3, n, -1)
+        z[2 * n :] += r * q
+        np.tanh(z[2 * n :], out=g)
+        np.subtract(h, g, out=h_new)  # h_t = g + u * (h_{t-1} - g)
+        h_new *= u
+        h_new += g
+
+    def _step_back(
+        self,
+        nabla: np.ndarray,
+        delta: np.ndarray,
+        old: np.ndarray,
+        new: np.ndarray,
+        z: np.ndarray,
+        *kept: np.ndarray,
+    ) -> None:
+        n, nabla_h, h, (gates, q) = self.n, nabla[0], old[0], kept
+        r, u, g = gates.reshape(3, n, -1)
+        delta_r, delta_u, delta_g = delta.reshape(3, n, -1)
+        np.multiply(nabla_h, 1 - u, out=delta_g)
+        delta_g *= 1 - g**2  # BP2: * tanh'(z_g)
+        np.multiply(delta_g, q, out=delta_r)
+        np.multiply(nabla_h, h - g, out=delta_u)
+        s = gates[: 2 * n]
+        delta[: 2 * n] *= s * (1 - s)  # BP2: * s'(z) of r and u
+        nabla_h *= u  # to h_{t-1}: the way past the gates, and the two products
+        nabla_h += self.w_h[: 2 * n].T @ delta[: 2 * n]
+        nabla_h += self.w_h[2 * n :].T @ (delta_g * r)
+
+    def _weight_gradients(self, delta: np.ndarray, x: np.ndarray, h: np.ndarray) -> None:
+        n = self.n
+        delta_q = (self.delta[2 * n :] * self.gates[:n]).reshape(n, -1)
+        delta.sum(axis=1, keepdims=True, out=self.nabla_b)  # BP3
+        delta_q.sum(axis=1, keepdims=True, out=self.nabla_b_h)
+        np.matmul(delta, x.T, out=self.nabla_w)  # BP4: delta_t x_t^T
+        np.matmul(delta[: 2 * n], h.T, out=self.nabla_w_h[: 2 * n])  # delta_t h_{t-1}^T
+        np.matmul(delta_q, h.T, out=self.nabla_w_h[2 * n :])

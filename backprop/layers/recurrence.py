@@ -1,0 +1,352 @@
+"""What the recurrent layers share: the loop over time, forward and backward.
+
+A recurrent layer is one layer used T times, on the steps of a sequence, each time with what it
+remembers of the steps before: its state, h (the LSTM has a second one, c). Unrolled, it is a
+network of T layers with the same weights, and backpropagation through time is plain
+backpropagation in it: BP2 goes from step t + 1 to step t as from layer l + 1 to layer l, and the
+gradient of a shared weight is the sum over the steps.
+
+RNN, LSTM and GRU state their equations, for one step forward and one step back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from backprop.checks import check_integer
+from backprop.initializers import Initializer, as_initializer
+from backprop.layers.base import (
+    Gradient,
+    Layer,
+    Parameter,
+    Seed,
+    Shape,
+    ShapeError,
+    check_input,
+    check_size,
+    copy_into,
+)
+
+State = Any  # an array n x B, or a tuple of them
+
+
+class Recurrent(Layer):
+    """Base of the layers for sequences n_in x T x B; the output n x T x B is h at every step.
+
+    ::
+
+        forward    z_t = w x_t + w_h h_{t-1} + b,   h_t = f(z_t, ...)      for t = 1 ... T
+        BP2        nabla_h_t = nabla_a_t + w_h^T delta_{t+1}, delta_t from it  for t = T ... 1
+        BP3        dC/db = sum of delta_t over steps and batch
+        BP4        dC/dw = sum over t of delta_t x_t^T,  dC/dw_h = sum over t of delta_t h_{t-1}^T
+        downstream dC/dx_t = w^T delta_t
+
+    x_t is the input at step t and h_0 = 0. Only the product with w_h has to be made step by step.
+
+    A mask T x B (True where a step is real) makes sequences of several lengths one batch. Where a
+    step is padding the state stays as it was, h_t = h_{t-1} (and c), so that the output at the
+    last step is that of the last real one. In backward delta_t is 0 there and the gradient by the
+    state passes through, so that nabla_a of a padded step goes to the real step before it. What
+    stands in the padding, be it NaN, has no effect, and gets a gradient of 0.
+
+    Parameters
+    ----------
+    n_in, n : int
+        Features of the input at every step, and of the state.
+    w_init, w_h_init : Initializer or str
+        How w and w_h are drawn, every gate's block by itself. Biases start at 0.
+    reverse : bool
+        Run from the last step to the first; the output stays in the order of time. Right padding
+        then comes first, and the state is 0 until the first real step. Together with a layer that
+        runs forward, side by side, it makes a bidirectional one.
+    truncate : int, optional
+        k for truncated backpropagation through time: the gradient by the state is cut between the
+        k-th step that is run and the next, between the 2k-th and the next, and so on. Forward is
+        the same. The gradient is then that of chunks of k steps, the state at whose start is taken
+        as constant.
+    carry : bool
+        Start every training forward from the state in which the one before ended: the batches are
+        consecutive chunks of B long sequences. The gradient does not reach back into the earlier
+        chunk. A batch of another size starts from 0 again, and so does what follows
+        `reset_state`. Inference always starts from 0, and changes nothing.
+    dtype : dtype
+    rng : numpy.random.Generator, int or None
+        Where w and w_h are drawn from, or its seed.
+
+    Attributes
+    ----------
+    w, nabla_w : ndarray, (blocks n) x n_in
+    w_h, nabla_w_h : ndarray, (blocks n) x n
+    b, nabla_b : ndarray, (blocks n) x 1
+    a_prev : ndarray, n_in x T x B
+    a : ndarray, n x T x B
+    z, delta : ndarray, (blocks n) x T x B
+        ``delta[:, t]`` is dC/dz at step t.
+    carried : ndarray, states x n x B
+        With `carry`, the state in which the last training forward ended, h first; none if B is 0.
+        It is saved with the network.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a size or `truncate` that is not a positive integer, an unknown initializer, or
+        `carry` together with `reverse`.
+
+    Source: Werbos, "Backpropagation Through Time: What It Does and How to Do It", 1990; for
+    truncation Williams and Peng, "An Efficient Gradient-Based Algorithm for On-Line Training of
+    Recurrent Network Trajectories", 1990.
+    """
+
+    takes_mask = True
+    blocks = 1
+    """How many blocks of n rows z has: one for every gate."""
+    states = 1
+    """How many arrays n x B the state is, h being the first."""
+    kept: dict[str, int] = {}  # noqa: RUF012 - a constant of every class
+    """What a training forward keeps of every step for backward: name, and how many blocks."""
+
+    w, nabla_w = Parameter(regularized=True), Gradient()
+    w_h, nabla_w_h = Parameter(regularized=True), Gradient()
+    b, nabla_b = Parameter(), Gradient()
+
+    _states: Any = None  # T + 1, states, n, B: before the first step, and after every one
+    _h: Any = None  # n x (T + 1) x B: the same for h, in the layout of a
+    _x: Any = None
+    _padding: Any = None
+
+    def __init__(
+        self,
+        n_in: int,
+        n: int,
+        w_init: Initializer | str = "glorot_uniform",
+        w_h_init: Initializer | str = "orthogonal",
+        reverse: bool = False,
+        truncate: int | None = None,
+        carry: bool = False,
+        dtype: Any = "float32",
+        rng: Seed = None,
+    ) -> None:
+        name = type(self).__name__
+        self.n_in = check_size(name, "n_in", n_in)
+        self.n = check_size(name, "n", n)
+        self.w_init, self.w_h_init = as_initializer(w_init), as_initializer(w_h_init)
+        self.reverse, self.carry = bool(reverse), bool(carry)
+        self.truncate = None if truncate is None else check_integer(f"{name}: truncate", truncate)
+        if self.carry and self.reverse:
+            raise ValueError(
+                f"{name}: carry=True goes on from the last step, where reverse=True begins"
+            )
+        self.independent_examples = not self.carry  # the output depends on the batch before
+        self._buffers = ("carried",) if self.carry else ()
+        rows = self.blocks * self.n
+        self._allocate(dtype, w=(rows, self.n_in), w_h=(rows, self.n), b=(rows, 1), **self._more())
+        self.initialize(rng)
+
+    def _more(self) -> dict[str, Shape]:
+        """Return the shapes of further parameters."""
+        return {}
+
+    def initialize(self, rng: Seed = None) -> None:
+        rng = np.random.default_rng(rng)
+        for start in range(0, self.blocks * self.n, self.n):
+            block = slice(start, start + self.n)
+            self.w[block] = self.w_init((self.n, self.n_in), rng, self.dtype)
+            self.w_h[block] = self.w_h_init((self.n, self.n), rng, self.dtype)
+        self.b[...] = 0
+        self.reset_state()
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if len(input_shape) != 2 or input_shape[0] != self.n_in:
+            raise self._shape_error(f"({self.n_in}, T)", input_shape)
+        return (self.n, input_shape[1])
+
+    # -- the state ---------------------------------------------------------------------------
+
+    def reset_state(self) -> None:
+        """Forget the carried state: the next training forward starts from 0."""
+        self.carried = np.empty((self.states, self.n, 0), self.dtype)
+
+    def set_buffers(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take over the carried state, by copying, of whatever batch size it is."""
+        for name, array in arrays.items():
+            carried = np.empty((*self.carried.shape[:-1], *array.shape[-1:]), self.dtype)
+            copy_into(carried, array, name, self)
+            self.carried = carried
+
+    def step(self, a_prev: np.ndarray, state: State = None) -> tuple[np.ndarray, State]:
+        """Go on with sequences by any number of steps, keeping nothing in the layer.
+
+        Running a sequence in pieces gives what running it whole does; as with inference, several
+        threads may do so at once.
+
+        Parameters
+        ----------
+        a_prev : ndarray, n_in x T x B
+            The next T steps.
+        state : ndarray, n x B, or tuple of them, optional
+            What the call before returned: h, or (h, c) of an LSTM. None starts from 0.
+
+        Returns
+        -------
+        a : ndarray, n x T x B
+        state : ndarray, n x B, or tuple of them
+            After the last step, for the next call.
+
+        Raises
+        ------
+        ValueError
+            If the layer runs in `reverse`.
+        TypeError, ShapeError
+            For arrays that the layer cannot take.
+        """
+        if self.reverse:
+            raise ValueError(f"{self}: step goes forward in time, and reverse=True does not")
+        self._check_input(a_prev)
+        start = None if state is None else self._check_state(state, a_prev.shape[-1])
+        _, states, h, _ = self._run(a_prev, start, None)
+        last = tuple(array.copy() for array in states[-1])
+        return h[:, 1:], last if self.states > 1 else last[0]
+
+    def _check_state(self, state: State, batch: int) -> np.ndarray:
+        arrays = state if self.states > 1 else (state,)
+        if not isinstance(arrays, tuple) or len(arrays) != self.states:
+            raise TypeError(f"{self}: the state must be a tuple of {self.states} arrays")
+        for array in arrays:
+            check_input(f"{self}, state", array, self.dtype)
+            if array.shape != (self.n, batch):
+                raise ShapeError(
+                    f"{self}: the state must have the shape {(self.n, batch)}, got {array.shape}"
+                )
+        return np.stack(arrays)
+
+    # -- the loops over time -----------------------------------------------------------------
+
+    def _order(self, steps: int) -> list[tuple[int, int, int]]:
+        """Return (t, before, after) in the order of running: a step, and where its states are."""
+        if self.reverse:
+            return [(t, t + 1, t) for t in range(steps - 1, -1, -1)]
+        return [(t, t, t + 1) for t in range(steps)]
+
+    def _forward(
+        self, a_prev: np.ndarray, training: bool, mask: np.ndarray | None = None
+    ) -> np.ndarray:
+        x = a_prev if mask is None else np.where(mask, a_prev, a_prev.dtype.type(0))
+        padding = None if mask is None else ~mask
+        goes_on = training and self.carry and self.carried.shape[-1] == x.shape[-1]
+        z, states, h, kept = self._run(x, self.carried if goes_on else None, padding)
+        a = h[:, :-1] if self.reverse else h[:, 1:]
+        if training:
+            self.a_prev, self.a, self.delta = a_prev, a, None
+            self.z, self._states, self._h, self._x, self._padding = z, states, h, x, padding
+            for name, array in zip(self.kept, kept, strict=True):
+                setattr(self, name, array)
+            if self.carry:
+                self.carried = states[-1].copy()
+        return a
+
+    def _run(
+        self, x: np.ndarray, start: np.ndarray | None, padding: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]:
+        """Return z, the states, h and what else is to be kept, of all steps.
+
+        In memory a step of z, of the states and of what is kept is one contiguous piece. All of z
+        and of what is kept is one array: the process holds on to so much memory from call to call,
+        while several smaller arrays are given back to the system, and cleared by it, every time.
+        """
+        _, steps, batch = x.shape
+        dtype = np.result_type(x, self.w)
+        ends = np.cumsum([self.blocks, *self.kept.values()]) * self.n
+        memory = np.empty((steps, ends[-1], batch), dtype)
+        z, *kept = np.split(memory, ends[:-1], axis=1)
+        np.matmul(self.w, x.transpose(1, 0, 2), out=z)  # w x_t of all steps: T x (blocks n) x B
+        z += self.b
+        states = np.empty((steps + 1, self.states, self.n, batch), dtype)
+        h = np.empty((self.n, steps + 1, batch), dtype)
+        first = steps if self.reverse else 0
+        states[first] = 0 if start is None else start
+        h[:, first] = states[first, 0]
+        for t, before, after in self._order(steps):
+            old, new = states[before], states[after]
+            self._step(z[t], old, new, *(array[t] for array in kept))
+            if padding is not None:
+                np.copyto(new, old, where=padding[t])
+            h[:, after] = new[0]
+        return z.transpose(1, 0, 2), states, h, [array.transpose(1, 0, 2) for array in kept]
+
+    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
+        steps, states = nabla_a.shape[1], self._states
+        kept = [self.z, *(getattr(self, name) for name in self.kept)]
+        self.delta = np.empty(self.z.shape, self.z.dtype)
+        delta = np.empty_like(self.z[:, 0], order="C")
+        nabla = np.zeros_like(states[0])  # dC/dh_t, and dC/dc_t, as they come from step t + 1
+        for number, (t, before, after) in reversed(list(enumerate(self._order(steps), 1))):
+            if self.truncate is not None and number % self.truncate == 0:
+                nabla[...] = 0
+            nabla[0] += nabla_a[:, t]  # BP2: dC/dh_t = nabla_a_t + w_h^T delta_{t+1}
+            passed = None if self._padding is None else nabla.copy()
+            self._step_back(
+                nabla, delta, states[before], states[after], *(array[:, t] for array in kept)
+            )
+            if passed is not None:
+                np.copyto(nabla, passed, where=self._padding[t])
+                np.copyto(delta, 0, where=self._padding[t])
+            self.delta[:, t] = delta
+        h_before = self._h[:, 1:] if self.reverse else self._h[:, :-1]
+        delta = _columns(self.delta)
+        self._weight_gradients(delta, _columns(self._x), _columns(h_before))
+        if not input_gradient:
+            return None
+        return (self.w.T @ delta).reshape(self._x.shape)  # w^T delta, to the layer below
+
+    def _weight_gradients(self, delta: np.ndarray, x: np.ndarray, h: np.ndarray) -> None:
+        """Fill the gradients, from delta_t, x_t and h_{t-1} of all steps and examples, T B columns.
+
+        That the sums over the steps are matrix products is what Dense does over the batch.
+        """
+        delta.sum(axis=1, keepdims=True, out=self.nabla_b)  # BP3
+        np.matmul(delta, x.T, out=self.nabla_w)  # BP4: delta_t x_t^T
+        np.matmul(delta, h.T, out=self.nabla_w_h)  # BP4: delta_t h_{t-1}^T
+
+    def _step(self, z: np.ndarray, old: np.ndarray, new: np.ndarray, *kept: np.ndarray) -> None:
+        """Finish z_t, which is w x_t + b so far, and fill the state `new` after step t.
+
+        `old` is the state before, states x n x B; `kept` is for what `_step_back` will need.
+        """
+        raise NotImplementedError
+
+    def _step_back(
+        self,
+        nabla: np.ndarray,
+        delta: np.ndarray,
+        old: np.ndarray,
+        new: np.ndarray,
+        z: np.ndarray,
+        *kept: np.ndarray,
+    ) -> None:
+        """Fill delta_t, and turn `nabla`, the gradient by the state `new`, into that by `old`."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(self._described())})"
+
+    def _described(self) -> list[str]:
+        options = [name for name in ("reverse", "carry") if getattr(self, name)]
+        if self.truncate is not None:
+            options.append(f"truncate={self.truncate}")
+        return [f"{self.n_in} -> {self.n}", *options]
+
+
+def _columns(array: np.ndarray) -> np.ndarray:
+    """Return n x T x B as n x (T B), a view wherever it can be one."""
+    return array.reshape(len(array), -1)
+
+
+def sigmoid(z: np.ndarray, out: np.ndarray) -> None:
+    """Let `out` be 1 / (1 + exp(-z)), as `Sigmoid` computes it, without a new array."""
+    np.maximum(z, -87.0 if z.dtype.itemsize == 4 else -708.0, out=out)
+    np.negative(out, out=out)
+    np.exp(out, out=out)
+    out += 1
+    np.divide(1, out, out=out)
