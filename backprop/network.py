@@ -262,6 +262,8 @@ class Network(Model):
             if _fits(x.shape[1:], self.input_shape):
                 hint += ": did you mean np.moveaxis(x, 0, -1)?"
             raise ShapeError(f"network: expected input of shape {expected}, got {x.shape}{hint}")
+        if None in self.input_shape:
+            chain_shapes(self.layers, x.shape[:-1])  # one layer may need more than another
 
     def _output_shape_for(self, x: np.ndarray) -> Shape:
         return chain_shapes(self.layers, x.shape[:-1])[-1]

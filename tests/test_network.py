@@ -27,6 +27,7 @@ from backprop.gradcheck import (
     relative_error,
 )
 from backprop.layers import (
+    LSTM,
     Dense,
     Dropout,
     Flatten,
@@ -39,6 +40,7 @@ from backprop.layers import (
     Softmax,
     Tanh,
     TimeDistributed,
+    TimeStep,
 )
 from backprop.network import Network
 from backprop.storage import FileError
@@ -1142,6 +1144,15 @@ def test_none_in_the_input_shape_stands_for_any_length(tmp_path):
     loaded = Network.load(tmp_path / "network.npz")
     assert loaded.input_shape == (3, None)
     np.testing.assert_array_equal(loaded.predict(x), network.predict(x))
+
+
+def test_the_last_step_of_any_length():
+    layers = [LSTM(2, 3, dtype="float64", rng=0), TimeStep(-2)]
+    network, x = Network(layers, input_shape=(2, None)), np.ones((2, 5, 4))
+    assert network.output_shape == (3,)
+    np.testing.assert_array_equal(network.predict(x), layers[0].forward(x)[:, -2])
+    with pytest.raises(ShapeError, match=r"layer 1, TimeStep\(-2\), expects shape \(d, T >= 2\)"):
+        network.forward(x[:, :1])
 
 
 def test_what_has_no_length_of_any_kind():

@@ -147,7 +147,8 @@ class TimeStep(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         least = self.t + 1 if self.t >= 0 else -self.t
-        if len(input_shape) != 2 or input_shape[1] < least:
+        steps = input_shape[-1]  # None: any length, as yet
+        if len(input_shape) != 2 or (steps is not None and steps < least):
             raise self._shape_error(f"(d, T >= {least})", input_shape)
         return input_shape[:1]
 
