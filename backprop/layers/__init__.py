@@ -13,25 +13,62 @@ from backprop.layers.activations import (
     Softplus,
     Tanh,
 )
+from backprop.layers.attention import MultiHeadAttention, PositionalEncoding
 from backprop.layers.base import Gradient, Layer, Parameter, ShapeError
-from backprop.layers.containers import Parallel, Residual, Sequential, TimeDistributed
+from backprop.layers.containers import Masked, Parallel, Residual, Sequential, TimeDistributed
+from backprop.layers.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from backprop.layers.dense import Dense
-from backprop.layers.dropout import Dropout
-from backprop.layers.reshape import Flatten, Reshape
+from backprop.layers.dropout import ChannelDropout, Dropout, GaussianNoise
+from backprop.layers.embedding import Embedding
+from backprop.layers.gru import GRU
+from backprop.layers.lstm import LSTM
+from backprop.layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from backprop.layers.pooling import (
+    AvgPool1d,
+    AvgPool2d,
+    GlobalAvgPool,
+    MaxPool1d,
+    MaxPool2d,
+)
+from backprop.layers.reshape import Flatten, Reshape, TimeStep, Transpose
+from backprop.layers.rnn import RNN
+from backprop.layers.transformer import TransformerBlock
 
 __all__ = [
     "ELU",
     "GELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "Activation",
+    "AvgPool1d",
+    "AvgPool2d",
+    "BatchNorm",
+    "ChannelDropout",
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
     "Dense",
     "Dropout",
+    "Embedding",
     "Flatten",
+    "GaussianNoise",
+    "GlobalAvgPool",
     "Gradient",
+    "GroupNorm",
     "Identity",
     "Layer",
+    "LayerNorm",
     "LeakyReLU",
+    "Masked",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MultiHeadAttention",
     "Parallel",
     "Parameter",
+    "PositionalEncoding",
+    "RMSNorm",
     "ReLU",
     "Reshape",
     "Residual",
@@ -43,4 +80,7 @@ __all__ = [
     "Softplus",
     "Tanh",
     "TimeDistributed",
+    "TimeStep",
+    "TransformerBlock",
+    "Transpose",
 ]

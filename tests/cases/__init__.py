@@ -32,10 +32,10 @@ from backprop.costs import (
 from backprop.gradcheck import Report, check_gradients
 from backprop.layers import Gradient, Layer, Parameter
 from backprop.network import Network
-from tests.cases import containers, feedforward
+from tests.cases import attention, containers, convolution, feedforward, normalization, sequences
 from tests.cases.base import Case as Case
 
-FAMILIES = [feedforward, containers]
+FAMILIES = [feedforward, containers, attention, normalization, sequences, convolution]
 CASES = [case for family in FAMILIES for case in family.CASES]
 
 

@@ -1,0 +1,283 @@
+"""Windows laid over images and signals: where they fit, what they show, and the way back.
+
+Convolution and pooling both lay a window over the places of an array: over H x W of images
+C x H x W x B, over L of signals C x L x B. Everything here works for any number of such axes.
+Along each of them a window of `kernel` elements, `dilation` apart, spans
+
+    span = (kernel - 1) dilation + 1
+
+places, and is laid at 0, stride, 2 stride, ... of the padded array, as long as it fits:
+
+    count = (n + padding at both ends - span) // stride + 1
+
+What is left at the end, less than a stride, is not looked at.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from backprop.checks import check_integer
+from backprop.layers.base import Shape, ShapeError, shape_text
+
+BLOCK_BYTES = 2**23  # about so much of a patch matrix is made at a time
+NAMES = {1: ("length",), 2: ("height", "width")}
+
+
+class _Scratch(threading.local):
+    """Memory for what is not handed out, used again and again; every thread has its own.
+
+    Fresh memory costs as much as what is computed in it: the system clears it page by page.
+    """
+
+    def __init__(self) -> None:
+        self.kept: dict[str, np.ndarray] = {}
+
+    def __call__(self, name: str, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
+        """Return an array of any content, good until the next call with this name."""
+        n_bytes = math.prod(shape) * dtype.itemsize
+        memory = self.kept.get(name)
+        if memory is None or memory.size < n_bytes:
+            memory = np.empty(n_bytes, np.uint8)
+            if n_bytes <= BLOCK_BYTES:
+                self.kept[name] = memory
+        return memory[:n_bytes].view(dtype).reshape(shape)
+
+
+scratch = _Scratch()
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows of a layer: for every axis of places one number in each of these tuples.
+
+    Attributes
+    ----------
+    kernel, stride, dilation : tuple of int
+    padding : tuple of int, or "same"
+        Zeros (in max pooling -inf) at both ends of an axis. "same" makes the count
+        ceil(n / stride), whatever the kernel, as TensorFlow does: that takes
+        max(0, (count - 1) stride + span - n) zeros, half of them in front, and if their number
+        is odd one more at the end. With stride 1 this is PyTorch's "same", too.
+    """
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    padding: Any
+
+    @cached_property
+    def spans(self) -> tuple[int, ...]:
+        """How many places a window reaches over, along every axis."""
+        return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+
+    # -- where they fit ----------------------------------------------------------------------
+
+    def pads(self, sizes: Sequence[int]) -> list[tuple[int, int]]:
+        """Return how many places are added at the front and at the end of every axis."""
+        if not isinstance(self.padding, str):
+            return [(p, p) for p in self.padding]
+        totals = (
+            max(0, (math.ceil(n / stride) - 1) * stride + span - n)
+            for n, stride, span in zip(sizes, self.stride, self.spans, strict=True)
+        )
+        return [(total // 2, total - total // 2) for total in totals]
+
+    def padded(self, sizes: Sequence[int]) -> Shape:
+        """Return the sizes with their padding."""
+        return tuple(n + sum(pad) for n, pad in zip(sizes, self.pads(sizes), strict=True))
+
+    def counts(self, sizes: Sequence[int]) -> Shape:
+        """Return how many windows fit along each axis of a padded array."""
+        triples = zip(sizes, self.spans, self.stride, strict=True)
+        return tuple((n - span) // stride + 1 for n, span, stride in triples)
+
+    def output_sizes(self, sizes: Sequence[int | None]) -> Shape:
+        """Return how many windows fit along each axis of an array; None, any length, stays."""
+        known = [0 if n is None else n for n in sizes]
+        pairs = zip(sizes, self.counts(self.padded(known)), strict=True)
+        return tuple(None if n is None else count for n, count in pairs)  # type: ignore[misc]
+
+    def rule(self, sizes: Sequence[int | None]) -> str:
+        """Return how `output_sizes` come about, ``height (28 + 2*0 - 5) // 1 + 1 = 24, ...``."""
+        terms = []
+        for axis, n in enumerate(sizes):
+            if n is None:
+                continue
+            k, s, d = self.kernel[axis], self.stride[axis], self.dilation[axis]
+            if isinstance(self.padding, str):
+                how = f"ceil({n} / {s})"
+            else:
+                span = str(k) if d == 1 else f"({d}*({k} - 1) + 1)"
+                how = f"({n} + 2*{self.padding[axis]} - {span}) // {s} + 1"
+            count = self.output_sizes(sizes)[axis]
+            terms.append(f"{NAMES[len(sizes)][axis]} {how} = {count}")
+        return ", ".join(terms)
+
+    def check(self, owner: object, what: str, input_shape: Shape) -> Shape:
+        """Return `output_sizes`; raise a ShapeError that shows the rule if none fits."""
+        counts = self.output_sizes(input_shape[1:])
+        if any(count is not None and count < 1 for count in counts):
+            raise ShapeError(
+                f"{owner}: the {what} does not fit into the input {shape_text(input_shape)}: "
+                f"{self.rule(input_shape[1:])}"
+            )
+        return counts
+
+    # -- the padding -------------------------------------------------------------------------
+
+    def pad(self, a: np.ndarray, fill: float = 0.0) -> np.ndarray:
+        """Return `a` with its padding, in C order: `a` itself where nothing has to be done."""
+        sizes = a.shape[1:-1]
+        if self.padded(sizes) == sizes:
+            return np.ascontiguousarray(a)
+        padded = np.full((len(a), *self.padded(sizes), a.shape[-1]), fill, a.dtype)
+        self.crop(padded, sizes)[...] = a
+        return padded
+
+    def crop(self, padded: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
+        """Return the view of a padded array that is left without the padding."""
+        pairs = zip(self.pads(sizes), sizes, strict=True)
+        places = (slice(None), *(slice(before, before + n) for (before, _), n in pairs))
+        return padded[places]
+
+    # -- what they show, and the way back ----------------------------------------------------
+
+    def views(self, padded: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield for every element of the kernel, in row order, what all windows show there.
+
+        Each is a view, C x counts x B.
+        """
+        steps = zip(self.kernel, self.stride, self.dilation, strict=True)
+        counts = self.counts(padded.shape[1:-1])
+        axes = [
+            [slice(k * d, k * d + (count - 1) * s + 1, s) for k in range(kernel)]
+            for (kernel, s, d), count in zip(steps, counts, strict=True)
+        ]
+        for element in itertools.product([slice(None)], *axes):
+            yield padded[element]
+
+    def blocks(self, padded: np.ndarray) -> Iterator[tuple[slice, slice]]:
+        """Cut the windows into blocks of rows whose patches take up to about BLOCK_BYTES.
+
+        Yields
+        ------
+        rows, columns : slice
+            Along the first axis of counts, and which columns of the patch matrix these are.
+        """
+        n_rows, *others = self.counts(padded.shape[1:-1])
+        width = math.prod(others) * padded.shape[-1]
+        row_bytes = len(padded) * math.prod(self.kernel) * width * padded.itemsize
+        step = max(1, BLOCK_BYTES // row_bytes)
+        for start in range(0, n_rows, step):
+            stop = min(start + step, n_rows)
+            yield slice(start, stop), slice(start * width, stop * width)
+
+    def patches(self, padded: np.ndarray, rows: slice, groups: int = 1) -> np.ndarray:
+        """Return what the windows of these rows show: a matrix for each group of channels.
+
+        Its rows are the channels and the elements of the kernel, its columns the windows and the
+        examples: groups x (C / groups kernel) x (counts B). Runs of B, and with stride 1 of whole
+        rows, lie as they lay in the array; with a kernel of 1 and stride 1 nothing is copied.
+        It is good until the next call.
+        """
+        counts = (rows.stop - rows.start, *self.counts(padded.shape[1:-1])[1:])
+        of_c, *of_places, of_b = padded.strides
+        windows: np.ndarray = np.ndarray(
+            (len(padded), *self.kernel, *counts, padded.shape[-1]),
+            padded.dtype,
+            padded,
+            rows.start * self.stride[0] * of_places[0],
+            (
+                of_c,
+                *(d * step for d, step in zip(self.dilation, of_places, strict=True)),
+                *(s * step for s, step in zip(self.stride, of_places, strict=True)),
+                of_b,
+            ),
+        )
+        size = len(padded) // groups * math.prod(self.kernel)
+        shape = (groups, size, math.prod(counts) * padded.shape[-1])
+        if set(self.kernel + self.stride) == {1}:
+            return windows.reshape(shape)
+        patches = scratch("patches", windows.shape, padded.dtype)
+        np.copyto(patches, windows)
+        return patches.reshape(shape)
+
+    def transposed_product(self, w: np.ndarray, delta: np.ndarray) -> np.ndarray:
+        """Return w^T delta for `add_patches`, in the memory of `patches`, which are lost."""
+        groups, _, size = w.shape
+        shape = (groups, size, delta.shape[-1])
+        dtype = np.result_type(w, delta)
+        return np.matmul(w.swapaxes(1, 2), delta, out=scratch("patches", shape, dtype))
+
+    def add_patches(self, patches: np.ndarray, padded: np.ndarray, rows: slice) -> None:
+        """Add every element of the patches to the place it came from: the transpose of `patches`.
+
+        Axis by axis, so that the many elements of the first sum move in long runs.
+        """
+        counts = (rows.stop - rows.start, *self.counts(padded.shape[1:-1])[1:])
+        part = patches.reshape(len(padded), *self.kernel, *counts, padded.shape[-1])
+        start, axes = rows.start * self.stride[0], len(self.kernel)
+        target = padded[:, start : start + (counts[0] - 1) * self.stride[0] + self.spans[0]]
+        for axis, count in enumerate(counts):
+            kernel, s, d = self.kernel[axis], self.stride[axis], self.dilation[axis]
+            if axis == axes - 1:
+                total = target
+            elif kernel == s == 1:
+                part = part[:, 0]
+                continue
+            else:
+                shape = [*part.shape[:1], *part.shape[2:]]
+                shape[axes] = target.shape[1 + axis]
+                total = scratch("sums", shape, part.dtype)
+                total[...] = 0
+            for k in range(kernel):
+                places = slice(k * d, k * d + (count - 1) * s + 1, s)
+                total[(slice(None),) * axes + (places,)] += part[:, k]
+            part = total
+
+
+def check_places(owner: str, name: str, value: Any, axes: int, least: int = 1) -> Any:
+    """Return one int, or as many as there are axes, each at least `least`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        That name owner and argument.
+    """
+    if not isinstance(value, (tuple, list)):
+        return check_integer(f"{owner}: {name}", value, least)
+    if axes == 1 or len(value) != axes:
+        wanted = "an integer" if axes == 1 else f"an integer or {axes} of them"
+        raise ValueError(f"{owner}: {name} must be {wanted}, got {value!r}")
+    return tuple(check_integer(f"{owner}: {name}", number, least) for number in value)
+
+
+def check_padding(owner: str, value: Any, axes: int) -> Any:
+    """Return "valid", "same", or numbers as `check_places`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        That name owner and argument.
+    """
+    if not isinstance(value, str):
+        return check_places(owner, "padding", value, axes, 0)
+    if value not in ("valid", "same"):
+        raise ValueError(f"{owner}: padding must be 'valid', 'same' or a number, got {value!r}")
+    return value
+
+
+def each(value: Any, axes: int) -> Any:
+    """Return one number for every axis, from one for all; "same" stays, "valid" is no padding."""
+    if value == "same" or isinstance(value, tuple):
+        return value
+    return (0 if value == "valid" else value,) * axes

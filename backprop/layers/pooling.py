@@ -1,0 +1,212 @@
+"""Pooling: every window of a channel becomes one number, its maximum or its mean."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+
+from backprop.layers.base import Layer, Shape
+from backprop.layers.patches import NAMES, Windows, check_padding, check_places, each
+
+
+class _Pool(Layer):
+    """What the pooling layers share: the windows, and the shapes."""
+
+    axes: ClassVar[int]
+
+    def __init__(
+        self,
+        size: int | tuple[int, ...],
+        stride: int | tuple[int, ...] | None = None,
+        padding: int | tuple[int, ...] | str = "valid",
+    ) -> None:
+        name = type(self).__name__
+        self.size = check_places(name, "size", size, self.axes)
+        self.stride = None if stride is None else check_places(name, "stride", stride, self.axes)
+        self.padding = check_padding(name, padding, self.axes)
+        stride = self.size if self.stride is None else self.stride
+        arguments = (self.size, stride, 1, self.padding)
+        self._windows = Windows(*(each(argument, self.axes) for argument in arguments))
+        pads, sizes = self._windows.padding, self._windows.kernel
+        if pads != "same" and any(2 * p > n for p, n in zip(pads, sizes, strict=True)):
+            raise ValueError(
+                f"{name}: padding must be at most half the size, got {padding} for {size}"
+            )
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if len(input_shape) != 1 + self.axes:
+            places = ", ".join(name[0].upper() for name in NAMES[self.axes])
+            raise self._shape_error(f"(C, {places})", input_shape)
+        return (input_shape[0], *self._windows.check(self, "window", input_shape))
+
+    def shape_rule(self, input_shape: Shape) -> str:
+        return self._windows.rule(input_shape[1:])
+
+    def __repr__(self) -> str:
+        windows = self._windows
+        shown = ["x".join(map(str, windows.kernel))]
+        if windows.stride != windows.kernel:
+            shown.append(f"stride {self.stride}")
+        if self.padding not in ("valid", 0):
+            shown.append(f"padding {self.padding}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def _put(self, share: np.ndarray, place: np.ndarray) -> None:
+        """Add to a view of the downstream gradient, which is 0 as yet if windows do not overlap."""
+        windows = self._windows
+        if any(k > s for k, s in zip(windows.kernel, windows.stride, strict=True)):
+            place += share
+        else:
+            place[...] = share
+
+
+class _MaxPool(_Pool):
+    def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
+        padded = self._windows.pad(a_prev, -math.inf)
+        first, *others = self._windows.views(padded)
+        a = first.copy()
+        for view in others:
+            np.maximum(a, view, out=a)
+        if training:
+            self.a_prev, self.a, self.delta = a_prev, a, None
+        return a
+
+    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
+        if not input_gradient:
+            return None
+        windows = self._windows
+        padded = windows.pad(self.a_prev, -math.inf)
+        downstream = np.zeros_like(padded)
+        left = nabla_a
+        views = zip(windows.views(padded), windows.views(downstream), strict=True)
+        for view, place in views:  # in row order: the first that is not less takes all
+            still_left = (view < self.a).astype(nabla_a.dtype)
+            still_left *= left
+            self._put(left - still_left, place)
+            left = still_left
+        return np.ascontiguousarray(windows.crop(downstream, self.a_prev.shape[1:-1]))
+
+
+class MaxPool1d(_MaxPool):
+    """The maximum of every window of a signal C x L x B: `MaxPool2d` with one axis of places."""
+
+    axes = 1
+
+
+class MaxPool2d(_MaxPool):
+    """The maximum of every window of an image, each channel by itself.
+
+    ::
+
+        forward    a[c, h, w] = max over i, j of a_prev[c, h stride + i - padding, w stride + ...]
+        downstream dC/da_prev = sum of nabla_a over the windows of which this is the maximum
+
+    Where several elements of a window are its maximum, the first of them in row order takes the
+    whole gradient (as in PyTorch), and an element that is the maximum of several windows takes
+    that of them all. If one is NaN, so is the maximum, and the gradient, for what it is worth,
+    goes to the window's first element.
+
+    Parameters
+    ----------
+    size : int or pair of int
+        Of the window: height and width.
+    stride : int or pair of int, optional
+        How far apart the windows are: next to each other unless told, so stride = size. What is
+        left at the end, when the last window does not fit, is cut off: it has no gradient.
+    padding : "valid", "same", or int or pair of int
+        As for `Conv2d`, at most half the size, with -inf: padding is never the maximum.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a number that is not an integer or too small, a pair of another length, or padding
+        that a whole window could lie in.
+    ShapeError
+        From `output_shape`, if the window does not fit into the input.
+    """
+
+    axes = 2
+
+
+class _AvgPool(_Pool):
+    def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
+        first, *others = self._windows.views(self._windows.pad(a_prev))
+        a = first.copy()
+        for view in others:
+            a += view
+        a /= math.prod(self._windows.kernel)
+        if training:
+            self.a_prev, self.a, self.delta = a_prev, a, None
+        return a
+
+    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
+        if not input_gradient:
+            return None
+        windows, sizes = self._windows, self.a_prev.shape[1:-1]
+        shape = (len(nabla_a), *windows.padded(sizes), nabla_a.shape[-1])
+        downstream = np.zeros(shape, nabla_a.dtype)
+        share = nabla_a / math.prod(windows.kernel)
+        for place in windows.views(downstream):
+            self._put(share, place)
+        return np.ascontiguousarray(windows.crop(downstream, sizes))
+
+
+class AvgPool1d(_AvgPool):
+    """The mean of every window of a signal C x L x B: `AvgPool2d` with one axis of places."""
+
+    axes = 1
+
+
+class AvgPool2d(_AvgPool):
+    """The mean of every window of an image, each channel by itself.
+
+    ::
+
+        forward    a = (sum of a_prev over the window) / size, size its height times its width
+        downstream dC/da_prev = sum of nabla_a / size over the windows this lies in
+
+    Padding counts as zeros: the divisor is the size of the window everywhere, at the edge, too
+    (PyTorch's count_include_pad). Source: LeCun et al., "Gradient-Based Learning Applied to
+    Document Recognition", 1998, there with a learnt factor.
+
+    Parameters
+    ----------
+    size, stride, padding
+        As for `MaxPool2d`, with zeros.
+    """
+
+    axes = 2
+
+
+class GlobalAvgPool(Layer):
+    """The mean of every channel over all its places, C x ... x B to C x B.
+
+    ::
+
+        forward    a[c] = (sum of a_prev[c] over all places) / n, n the number of places
+        downstream dC/da_prev = nabla_a / n at every place
+
+    Source: Lin, Chen and Yan, "Network in Network", arXiv 1312.4400, 2013.
+    """
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if len(input_shape) < 2:
+            raise self._shape_error("(C, ..., n)", input_shape)
+        return input_shape[:1]
+
+    def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
+        a: Any = a_prev.mean(axis=tuple(range(1, a_prev.ndim - 1)))
+        if training:
+            self.a_prev, self.a, self.delta = a_prev, a, None
+        return a  # type: ignore[no-any-return]
+
+    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
+        if not input_gradient:
+            return None
+        channels, *places, batch = self.a_prev.shape
+        share = nabla_a / math.prod(places)
+        downstream = np.empty(self.a_prev.shape, nabla_a.dtype)
+        downstream.reshape(channels, -1, batch)[...] = share[:, None]
+        return downstream
