@@ -21,6 +21,7 @@ from backprop.gradcheck import (
 from backprop.layers import (
     ELU,
     GELU,
+    BatchNorm,
     Dense,
     Dropout,
     LeakyReLU,
@@ -239,6 +240,22 @@ def test_every_layer(case, batch: int):
     by_input = [] if layer.integer_input else ["input"]
     assert [array.name for array in report.arrays] == [*by_input, *layer.parameters]
     assert "the gradients are right" in str(report)
+
+
+def test_a_bias_below_a_batch_normalisation_is_right_and_zero():
+    """The mean takes it off again: its gradient is 0, and rounding in backward."""
+    layers = [
+        Dense(3, 4, "identity", dtype="float64", rng=1),
+        BatchNorm(4, dtype="float64"),
+        Tanh(),
+    ]
+    network = Network([*layers, Dense(4, 2, dtype="float64", rng=2)], "quadratic_cost")
+    rng = np.random.default_rng(0)
+    report = check_gradients(network, rng.standard_normal((3, 50)), rng.random((2, 50)))
+    assert report.passed, str(report)
+    zero = report.arrays[2]
+    assert zero.name.endswith("b")
+    assert 0 < np.abs(zero.analytic).max() < 1e-14
 
 
 @pytest.mark.parametrize("case", COST_CASES, ids=str)

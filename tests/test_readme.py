@@ -1,5 +1,6 @@
 """Everything the README says to type, typed; and every line of code it shows, found."""
 
+import functools
 import os
 import re
 import shutil
@@ -66,12 +67,15 @@ def test_snippets_run(number, environment, workplace):
 
 
 def test_there_is_what_the_tests_above_and_below_look_for():
-    assert len(SNIPPETS) == 5  # training, a rule of one's own, a trace, a graph, a layer
+    # Training, a rule of one's own, images, sequences, a trace, a graph, a layer.
+    assert len(SNIPPETS) == 7
     for number, shown in (
-        (2, "trace("),
-        (3, "Graph("),
-        (4, "check_layer("),
-        (4, "assert_gradients("),
+        (2, "Conv2d("),
+        (3, "LSTM("),
+        (4, "trace("),
+        (5, "Graph("),
+        (6, "check_layer("),
+        (6, "assert_gradients("),
     ):
         assert shown in SNIPPETS[number]
     assert len(SNIPPETS[0].strip().splitlines()) <= 15
@@ -148,11 +152,17 @@ def test_make_test_peers_installs_pytorch_first(tmp_path, environment):
     assert found.returncode == 0, found.stderr
     install, *_, run = found.stdout.strip().splitlines()
     assert install.endswith("torch==2.13.0")
-    assert run.endswith("python -m pytest tests/test_peers.py")
+    assert run.endswith("python -m pytest tests/test_peers.py tests/layers/*_peers.py")
 
 
 def test_pytorch_is_no_dependency():
     assert "torch" not in (ROOT / "setup.cfg").read_text()
+
+
+@functools.cache
+def measured_errors():
+    """Return what `make gradcheck` measures."""
+    return gradient_errors.measure()
 
 
 def test_the_table_of_worst_errors():
@@ -163,7 +173,7 @@ def test_the_table_of_worst_errors():
     assert [cell.strip() for cell in header] == ["", *gradient_errors.BOUNDS]
     shown = {row[0].strip(): [float(cell.strip(" *")) for cell in row[1:]] for row in rows}
     assert shown.pop("**allowed**") == list(gradient_errors.BOUNDS.values())
-    measured = gradient_errors.measure()
+    measured = measured_errors()
     assert shown.keys() == measured.keys()
     names = {cls.__name__ for cls in exported(layers, Layer) | exported(costs, Cost)}
     assert shown.keys() == names | {gradient_errors.NETWORKS}
@@ -176,7 +186,7 @@ def test_the_table_of_worst_errors():
 def test_make_gradcheck_prints_the_table(tmp_path, environment):
     found, _ = make("--dry-run gradcheck", tmp_path, environment)
     assert found.stdout.strip().endswith("python -m tests.gradient_errors")
-    table = gradient_errors.measure()
+    table = measured_errors()
     printed = gradient_errors.markdown(table).splitlines()
     assert len(printed) == len(table) + 3
     assert all(line.count("|") == 5 for line in printed)
@@ -186,7 +196,7 @@ def test_the_failure_shown_is_what_a_wrong_layer_gives():
     """The README's own layer, its gradient twice too large."""
     shown = re.search(r"```text\n(Slip.*?)```", README, re.DOTALL)
     assert shown is not None
-    code = SNIPPETS[4].replace("ScaleAndShift", "Slip")
+    code = SNIPPETS[6].replace("ScaleAndShift", "Slip")
     code = code.replace("self.nabla_g = (", "self.nabla_g = 2 * (")
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert found.returncode == 1
@@ -205,7 +215,8 @@ def test_make_knows_the_other_commands_that_are_named(tmp_path, environment):
         found, _ = make(f"--dry-run {target}", tmp_path / str(number), environment)
         assert found.returncode == 0, found.stderr
         if target == "experiments":
-            for script in (ROOT / "experiments").rglob("*.py"):
+            scripts = set((ROOT / "experiments").rglob("*.py"))
+            for script in scripts - set((ROOT / "experiments" / "benchmarks").rglob("*.py")):
                 assert str(script.relative_to(ROOT)) in found.stdout
 
 

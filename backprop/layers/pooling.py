@@ -79,13 +79,14 @@ class _MaxPool(_Pool):
         windows = self._windows
         padded = windows.pad(self.a_prev, -math.inf)
         downstream = np.zeros_like(padded)
-        left = nabla_a
-        views = zip(windows.views(padded), windows.views(downstream), strict=True)
-        for view, place in views:  # in row order: the first that is not less takes all
-            still_left = (view < self.a).astype(nabla_a.dtype)
-            still_left *= left
-            self._put(left - still_left, place)
-            left = still_left
+        left, passed = nabla_a.copy(), np.empty_like(nabla_a)
+        *others, (_, last) = zip(windows.views(padded), windows.views(downstream), strict=True)
+        for view, place in others:  # in row order: the first that is not less takes all
+            np.multiply(left, view < self.a, out=passed)
+            left -= passed
+            self._put(left, place)
+            left, passed = passed, left
+        self._put(left, last)
         return np.ascontiguousarray(windows.crop(downstream, self.a_prev.shape[1:-1]))
 
 

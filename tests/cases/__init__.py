@@ -30,7 +30,22 @@ from backprop.costs import (
     SquaredErrorCost,
 )
 from backprop.gradcheck import Report, check_gradients
-from backprop.layers import Gradient, Layer, Parameter
+from backprop.layers import (
+    LSTM,
+    BatchNorm,
+    Conv2d,
+    Dense,
+    Flatten,
+    Gradient,
+    Layer,
+    MaxPool2d,
+    Parallel,
+    Parameter,
+    PositionalEncoding,
+    Residual,
+    TimeStep,
+    TransformerBlock,
+)
 from backprop.network import Network
 from tests.cases import attention, containers, convolution, feedforward, normalization, sequences
 from tests.cases.base import Case as Case
@@ -101,6 +116,38 @@ def _network(sizes: list[int], hidden: str, cost: str) -> Callable[[], Network]:
     return lambda: Network.from_sizes(sizes, hidden, cost, dtype="float64", rng=6)
 
 
+def _dense(n_in: int, n_out: int, sigma: str = "softmax") -> Dense:
+    return Dense(n_in, n_out, sigma, dtype="float64")
+
+
+def _convolutional() -> Network:
+    layers = [
+        Conv2d(1, 2, 3, activation="tanh", dtype="float64"),
+        MaxPool2d(2),
+        Conv2d(2, 3, 2, padding="same", activation="sigmoid", dtype="float64"),
+        Flatten(),
+        _dense(6, 3),
+    ]
+    return Network(layers, "softmax_cross_entropy", input_shape=(1, 4, 6), rng=7)
+
+
+def _residual() -> Network:
+    block = Residual([BatchNorm(3, dtype="float64"), _dense(3, 3, "tanh")])
+    branches = Parallel([_dense(4, 1, "tanh"), _dense(4, 2, "sigmoid")])
+    return Network([branches, block, _dense(3, 4)], "softmax_cross_entropy", rng=8)
+
+
+def _recurrent() -> Network:
+    layers = [LSTM(2, 3, dtype="float64"), TimeStep(-1), _dense(3, 4)]
+    return Network(layers, "softmax_cross_entropy", input_shape=(2, 3), rng=9)
+
+
+def _transformer() -> Network:
+    block = TransformerBlock(4, 2, 3, causal=True, dtype="float64")
+    layers = [PositionalEncoding(), block, TimeStep(1), _dense(4, 3)]
+    return Network(layers, "softmax_cross_entropy", input_shape=(4, 3), rng=10)
+
+
 NETWORK_CASES = [
     NetworkCase(
         "sigmoid-quadratic",
@@ -113,6 +160,10 @@ NETWORK_CASES = [
         lambda rng, shape: 1.0 * (rng.random(shape) < 0.5),
     ),
     NetworkCase("relu-softmax", _network([6, 5, 4], "relu", "softmax_cross_entropy"), _labels),
+    NetworkCase("convolution-softmax", _convolutional, _labels),
+    NetworkCase("residual-batchnorm", _residual, _labels),
+    NetworkCase("lstm-softmax", _recurrent, _labels),
+    NetworkCase("transformer", _transformer, _labels),
     NetworkCase(
         "gelu-mean-squared",
         _network([3, 5, 2], "gelu", "mean_squared_error_cost"),
