@@ -14,7 +14,8 @@ from backprop.callbacks import Callback
 from backprop.checks import check_integer, check_number
 from backprop.history import History
 from backprop.layers.activations import ReLU, Sigmoid, Tanh
-from backprop.layers.base import Layer
+from backprop.layers.base import Layer, parts_of
+from backprop.layers.rnn import RNN
 
 if TYPE_CHECKING:
     from backprop.model import Model
@@ -57,7 +58,8 @@ class GradientHealth(Callback):
     >>> plots.gradient_norms(health), plots.unit_health(health), health.messages
 
     Of the first step and of every so many after it, `history` gets a record: ``step``, as the
-    optimizer counts it, and of every layer, l being its index,
+    optimizer counts it, and of every layer, l being its index, or "2.0" for the first layer inside
+    layer 2 (a container has no record of its own, it has nothing beside the layers inside it),
 
     ``delta_<l>``
         How large the book's delta of one example is: the root of the mean over the minibatch of
@@ -68,15 +70,19 @@ class GradientHealth(Callback):
     ``update_ratio_<l>``
         ||Delta w|| / ||w||, of the step that the optimizer really took.
     ``dead_<l>``
-        The fraction of ReLU units (neurons, or feature maps) that were 0 for each of the last
-        `examples` examples looked at; not known, and absent, before so many were.
+        The fraction of ReLU units (neurons, or whole feature maps, or neurons at all time steps)
+        that were 0 for each of the last `examples` examples looked at; not known, and absent,
+        before so many were.
     ``saturated_<l>``
         The fraction of a layer's sigmoid or tanh activations, over units and minibatch, whose
         slope sigma'(z) is below 1% of the largest: a sigmoid below 0.0025 or above 0.9975, a tanh
-        beyond 0.995. Not of the output layer, whose values are meant to go there.
+        beyond 0.995. Not of the output layer, whose values are meant to go there, nor of the gates
+        of `LSTM` and `GRU`, which are meant to open and close.
 
-    What a layer has not (a dropout has no delta, a layer without weights no dC/dw), its records
-    have not. All examples that are looked at are those of the recorded minibatches.
+    A sequence is one example: its delta is that of all time steps together (the layer's own
+    `delta` has them one by one). What a layer has not (a dropout has no delta, a layer without
+    weights no dC/dw), its records have not. All examples that are looked at are those of the
+    recorded minibatches.
 
     A warning is given once per layer and kind. It rests on the last `window` records, on their
     median where nothing else is said, so that no single minibatch alarms; it is looked for after
@@ -124,8 +130,9 @@ class GradientHealth(Callback):
     ----------
     history : History
         The records, with `to_csv` and `to_json`.
-    layers : dict of int to str
-        The layers in the records, such as ``{0: "Dense(784 -> 30, sigmoid)"}``.
+    layers : dict of int or str to str
+        The layers in the records, such as ``{0: "Dense(784 -> 30, sigmoid)"}``; those inside a
+        container have names such as "2.0".
     messages : list of str
         The warnings given.
 
@@ -160,12 +167,13 @@ class GradientHealth(Callback):
         self.large_update = check_number("large_update", large_update, "(0, inf]")
         self.small_update = check_number("small_update", small_update, "[0, inf)")
         self.history = History()
-        self.layers: dict[int, str] = {}
+        self.layers: dict[int | str, str] = {}
         self.messages: list[str] = []
-        self._told: set[tuple[str, int]] = set()
+        self._told: set[tuple[str, int | str]] = set()
         self._network: Model | None = None
-        self._parts: list[tuple[Layer, list[slice], np.ndarray]] = []  # the last: of `_before`
-        self._silent: dict[int, np.ndarray] = {}  # for how many examples each ReLU has been
+        # Of every layer its name, weights, and part of `_before`.
+        self._parts: list[tuple[int | str, Layer, list[slice], np.ndarray]] = []
+        self._silent: dict[int | str, np.ndarray] = {}  # for how many examples each ReLU has been
         self._seen = 0  # examples looked at
 
     # -- events ------------------------------------------------------------------------------
@@ -177,12 +185,13 @@ class GradientHealth(Callback):
         if len(self.history) and trainer.optimizer.t < self.history["step"][-1]:
             raise ValueError("GradientHealth holds the records of another run: make a new one")
         if self._network is None:
-            self._network, start = network, 0
+            self._network = network
             self._before = np.empty_like(network.theta)
-            for layer in network.layers:
-                before = self._before[start : start + layer.n_parameters]
-                self._parts.append((layer, layer._weight_slices(), before))
-                start += layer.n_parameters
+            layers = [pair for pair in network.walk() if not pair[1].children]
+            parts = parts_of([layer for _, layer in layers])
+            for (name, layer), part in zip(layers, parts, strict=True):
+                index = name if "." in name else int(name)
+                self._parts.append((index, layer, layer._weight_slices(), self._before[part]))
         self._prepare(trainer)
 
     def on_step_end(self, trainer: Trainer) -> None:
@@ -207,10 +216,15 @@ class GradientHealth(Callback):
     def _record(self, trainer: Trainer) -> None:
         network = trainer.network
         record: dict[str, Any] = {"step": trainer.optimizer.t}
-        batch = network._output_layer.a.shape[-1]
+        output = network._output_layer
+        batch = output.a.shape[-1]
+        while output.children and output.output_activation is not None:
+            output = output.children[-1]  # whose activation the output is
         self._seen += batch
-        for index, (layer, weights, before) in enumerate(self._parts):
-            found = self._units(index, layer, layer is network._output_layer)
+        for index, layer, weights, before in self._parts:
+            if layer.a is None:  # a container of the user's own may leave a layer out
+                continue
+            found = self._units(index, layer, batch, layer is output)
             if layer.delta is not None:
                 found["delta"] = math.sqrt(batch) * _norm(layer.delta)
             if weights:
@@ -225,12 +239,14 @@ class GradientHealth(Callback):
                 record[f"{quantity}_{index}"] = value
         self.history.append(record)
 
-    def _units(self, index: int, layer: Layer, is_output: bool) -> dict[str, float]:
+    def _units(
+        self, index: int | str, layer: Layer, batch: int, is_output: bool
+    ) -> dict[str, float]:
         """Return the fraction of units that are dead or saturated, where there may be some."""
-        sigma: Any = layer.output_activation
+        sigma: Any = layer.activation if isinstance(layer, RNN) else layer.output_activation
         a, kind = layer.a, type(sigma)
         if kind is ReLU:
-            silent = self._silent.get(index, 0) + a.shape[-1]
+            silent = self._silent.get(index, 0) + batch
             silent = np.where(a.reshape(len(a), -1).max(axis=1) > 0, 0, silent)
             self._silent[index] = silent
             if self._seen >= self.examples:
@@ -256,7 +272,7 @@ class GradientHealth(Callback):
             self.messages.append(f"layer {index}, {self.layers[index]}, step {step}: {words}")
             warnings.warn(self.messages[-1], GradientHealthWarning, stacklevel=5)
 
-    def _faults(self, index: int, records: list[dict[str, Any]]) -> Iterator[tuple[str, Any]]:
+    def _faults(self, index: int | str, records: list[dict[str, Any]]) -> Iterator[tuple[str, Any]]:
         """Yield what is wrong with a layer: the kind, and the figure that shows it."""
 
         def values(quantity: str) -> list[float]:
@@ -283,13 +299,19 @@ class GradientHealth(Callback):
         elif at_start and updates and max(updates) < self.small_update:
             yield "small update", _median(updates)
 
-    def _shrunk(self, index: int, records: list[dict[str, Any]]) -> Iterator[float]:
+    def _shrunk(self, index: int | str, records: list[dict[str, Any]]) -> Iterator[float]:
         """Yield how many times smaller than that of the last layer the layer's delta was."""
-        last = max((i for i in self.layers if f"delta_{i}" in records[-1]), default=index)
+        with_delta = (i for i in self.layers if f"delta_{i}" in records[-1])
+        last = max(with_delta, key=walk_order, default=index)
         for record in records:
             delta, reference = record.get(f"delta_{index}"), record.get(f"delta_{last}")
             if delta is not None and reference:
                 yield reference / delta if delta else math.inf
+
+
+def walk_order(index: int | str) -> list[int]:
+    """Return what sorts 0, "2.0", "2.0.1", "2.1" and 10 as `Model.walk` does."""
+    return [int(number) for number in str(index).split(".")]
 
 
 def _norm(x: np.ndarray, parts: Sequence[slice] = (slice(None),)) -> float:

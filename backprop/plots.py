@@ -33,9 +33,9 @@ from matplotlib.patches import Circle, Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from backprop.checks import check_integer
-from backprop.health import GradientHealth
+from backprop.health import GradientHealth, walk_order
 from backprop.history import History
-from backprop.layers import Layer
+from backprop.layers import Layer, Sequential
 from backprop.metrics import accuracy, predicted_labels, true_labels
 from backprop.model import Model
 from backprop.storage import write_atomically
@@ -465,7 +465,8 @@ def _names(given: Sequence[str] | None, n: int) -> list[str]:
 def activation_histograms(network: Model, ax: Axes | None = None) -> Axes:
     """Draw how the activations a of the last training forward are distributed, layer by layer.
 
-    A row is a layer, the lowest on top, each on the scale of its largest bin. Activations of
+    A row is a layer, the lowest on top, each on the scale of its largest bin; in the place of a
+    container stand the layers inside it, "2.0" the first in layer 2. Activations of
     exactly 0 (a ReLU that is off, dropout) would tower above all others: their share stands at
     the end of the row instead.
 
@@ -479,7 +480,7 @@ def activation_histograms(network: Model, ax: Axes | None = None) -> Axes:
     RuntimeError
         If there was no ``forward(x, training=True)``.
     """
-    rows = [(i, layer, layer.a) for i, layer in enumerate(network.layers) if layer.a is not None]
+    rows = [(name, layer, layer.a) for name, layer in _innermost(network) if layer.a is not None]
     if not rows:
         raise RuntimeError("no activations to draw: call network.forward(x, training=True) first")
     values = [_drawn(a) for _, _, a in rows]
@@ -503,7 +504,7 @@ def delta_histograms(network: Model, ax: Axes | None = None) -> Axes:
     on the scale of the layer's largest bin. The axis begins where it leaves out a hundredth of
     the layer that reaches lowest; what is exactly 0 has no place on it, and its share stands at
     the end of the row. C is a mean over the batch, so 1/B is part of δ. Layers without a weighted
-    input have no δ and no row.
+    input have no δ and no row; in the place of a container stand the layers inside it.
 
     Parameters
     ----------
@@ -515,8 +516,8 @@ def delta_histograms(network: Model, ax: Axes | None = None) -> Axes:
     RuntimeError
         If there was no `backward` after the last training forward.
     """
-    layers = enumerate(network.layers)
-    rows = [(i, layer, layer.delta) for i, layer in layers if layer.delta is not None]
+    layers = _innermost(network)
+    rows = [(name, layer, layer.delta) for name, layer in layers if layer.delta is not None]
     if not rows:
         raise RuntimeError(
             "no δ to draw: call network.forward(x, training=True) and network.backward(y) first"
@@ -540,6 +541,11 @@ def delta_histograms(network: Model, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def _innermost(network: Model) -> list[tuple[str, Layer]]:
+    """Return the layers and their names, "2.0" inside a container, which has no row of its own."""
+    return [(name, layer) for name, layer in network.walk() if not layer.children]
+
+
 def _drawn(values: np.ndarray) -> np.ndarray:
     """Return the numbers that a histogram shows."""
     return values[np.isfinite(values) & (values != 0)].astype(np.float64)
@@ -550,7 +556,7 @@ def _ridge(ax: Axes, y: float, heights: np.ndarray, edges: np.ndarray, colour: s
     ax.stairs(y - 0.85 * heights, edges, baseline=y, fill=True, color=colour, alpha=0.7)
 
 
-def _layer_axis(ax: Axes, rows: list[tuple[int, Layer, np.ndarray]]) -> None:
+def _layer_axis(ax: Axes, rows: list[tuple[str, Layer, np.ndarray]]) -> None:
     """Name the layers beside their rows, and what of them is not in the histogram."""
     for y, (_, _, values) in enumerate(rows):
         ax.axhline(y, color="0.6", linewidth=0.6, zorder=0)
@@ -558,7 +564,7 @@ def _layer_axis(ax: Axes, rows: list[tuple[int, Layer, np.ndarray]]) -> None:
         shares = {name: f"{p:.0%}" if p > 0.005 else "<1%" for name, p in parts.items() if p}
         note = "\n".join(f"{share} {name}" for name, share in shares.items())
         _note(ax, note, (1, y), xycoords=ax.get_yaxis_transform())
-    ax.set_yticks(range(len(rows)), [f"{index}: {layer}" for index, layer, _ in rows])
+    ax.set_yticks(range(len(rows)), [f"{name}: {layer}" for name, layer, _ in rows])
     ax.tick_params(axis="y", length=0)
     ax.spines[["top", "left", "right"]].set_visible(False)
     ax.grid(True, axis="x", **GRID)
@@ -668,7 +674,8 @@ def _layer_curves(
     """
     shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.8, max(1, len(health.layers))))
     curves = []
-    for (index, name), colour in zip(sorted(health.layers.items()), shades, strict=False):
+    layers = sorted(health.layers.items(), key=lambda item: walk_order(item[0]))
+    for (index, name), colour in zip(layers, shades, strict=False):
         column = f"{quantity}_{index}"
         known = [(r["step"], r[column]) for r in health.history if column in r]
         known = [pair for pair in known if math.isfinite(pair[1])]
@@ -700,7 +707,8 @@ def network_diagram(trace: Trace, ax: Axes | None = None) -> Axes:
     The line that joins neuron k to neuron j shows ∂C/∂w_jk: its colour the value, its width the
     size, relative to the largest. The square at the foot of neuron j is its bias, in the colour
     of ∂C/∂b_j, which for one example is δ_j. A gradient of 0 is grey; so are the thin lines from
-    neuron to neuron where a layer has no weights (an activation, dropout).
+    neuron to neuron where a layer has no weights (an activation, dropout). Of a `Sequential` the
+    layers inside it are drawn.
 
     Parameters
     ----------
@@ -718,19 +726,20 @@ def network_diagram(trace: Trace, ax: Axes | None = None) -> Axes:
         another way.
     """
     columns = _neurons(trace)
+    layers = _chain(trace.layers)
     most = max(map(len, columns))
     across = 1.4 + 0.3 * min(most, 8)  # from column to column, where neurons stand 1 apart
-    ax = _axes(ax, 0.55 * (across * len(trace) + 2.6) + 1, 0.55 * (most + 1.4))
+    ax = _axes(ax, 0.55 * (across * len(layers) + 2.6) + 1, 0.55 * (most + 1.4))
     ax.set_axis_off()
     ax.set_aspect("equal")
-    ax.set(xlim=(-1.1, across * len(trace) + 1.5), ylim=(-most / 2 - 0.4, most / 2 + 0.9))
+    ax.set(xlim=(-1.1, across * len(layers) + 1.5), ylim=(-most / 2 - 0.4, most / 2 + 0.9))
     places = [
         [(column * across, (len(a) - 1) / 2 - j) for j in range(len(a))]
         for column, a in enumerate(columns)
     ]
 
-    biases = [t.nabla_b[:, 0] for t in trace.layers if t.nabla_b is not None]
-    lines = [line for t in trace.layers for line in _lines(t, places[t.number - 1 : t.number + 1])]
+    biases = [t.nabla_b[:, 0] for t in layers if t.nabla_b is not None]
+    lines = [line for n, t in enumerate(layers) for line in _lines(t, places[n : n + 2])]
     lines.sort(key=lambda line: abs(line[1]))  # the largest on top
     values = np.array([value for _, value in lines])
     limit = float(np.abs(np.concatenate([values, *biases])).max()) or 1.0
@@ -748,12 +757,12 @@ def network_diagram(trace: Trace, ax: Axes | None = None) -> Axes:
             colour = ACTIVATIONS(0.5 + 0.5 * value / largest)
             ax.add_patch(Circle(place, RADIUS, facecolor=colour, edgecolor="0.2", linewidth=0.9))
             ax.text(*place, _short(value), **style)
-    for t, column in zip(trace.layers, places[1:], strict=True):
+    for t, column in zip(layers, places[1:], strict=True):
         if t.nabla_b is not None:
             for colour, (x, y) in zip(drawn.to_rgba(t.nabla_b[:, 0]), column, strict=True):
                 corner = (x + 0.12, y - RADIUS - 0.02)
                 ax.add_patch(Rectangle(corner, 0.2, 0.2, fc=colour, ec="0.2", lw=0.9))
-    for name, column in zip(_column_names(trace), places, strict=True):
+    for name, column in zip(_column_names(layers), places, strict=True):
         ax.text(column[0][0], most / 2 + 0.15, name, **{**style, "va": "bottom"})
     _name_ends(ax, trace, places, style)
     ax.set_title(f"C = {trace.cost:.4g}")
@@ -766,20 +775,29 @@ def _neurons(trace: Trace) -> list[np.ndarray]:
         raise TypeError(f"expected a trace, network.trace(x, y), got {type(trace).__name__}")
     if trace.x.shape[-1] != 1:
         raise ValueError(f"a diagram shows one example, got a trace of {trace.x.shape[-1]}")
-    arrays = [trace.x, *(t.a for t in trace.layers)]
-    for t in trace.layers:
+    layers = _chain(trace.layers)
+    arrays = [trace.x, *(t.a for t in layers)]
+    for t in layers:
         n_out, n_in = t.a.shape[0], t.a_prev.shape[0]
-        joined = (n_out, n_in) if t.nabla_w is not None else (n_out, n_out)
-        found = (n_out, n_in) if t.nabla_w is None else t.nabla_w.shape
-        if t.a.ndim != 2 or t.a_prev.ndim != 2 or joined != found:
+        found = (n_out, n_out) if t.nabla_w is None else t.nabla_w.shape
+        plain = t.a.ndim == t.a_prev.ndim == 2 and not t.children
+        if not plain or found != (n_out, n_in):
             raise ValueError(f"a diagram shows columns of neurons: it cannot show {t.layer}")
     sizes = [len(a) for a in arrays]
-    if max(sizes) > 12 or len(trace) > 6:
+    if max(sizes) > 12 or len(layers) > 6:
         raise ValueError(
             "a diagram holds at most 6 layers and 12 neurons in each, this network has "
-            f"{len(trace)} and {'-'.join(map(str, sizes))}"
+            f"{len(layers)} and {'-'.join(map(str, sizes))}"
         )
     return [a[:, 0].astype(np.float64) for a in arrays]
+
+
+def _chain(layers: Sequence[LayerTrace]) -> list[LayerTrace]:
+    """Return the layers of a network, in the place of a `Sequential` those inside it."""
+    chain: list[LayerTrace] = []
+    for t in layers:
+        chain += _chain(t.children) if type(t.layer) is Sequential else [t]
+    return chain
 
 
 def _lines(t: LayerTrace, places: list) -> list[tuple[list[tuple[float, float]], float]]:
@@ -790,11 +808,11 @@ def _lines(t: LayerTrace, places: list) -> list[tuple[list[tuple[float, float]],
     return [([below[k], above[j]], float(g)) for (j, k), g in np.ndenumerate(t.nabla_w)]
 
 
-def _column_names(trace: Trace) -> list[str]:
+def _column_names(layers: list[LayerTrace]) -> list[str]:
     names = ["input"]
-    for t in trace.layers:
+    for t in layers:
         activation = t.layer.output_activation
-        names.append(f"layer {t.number}\n{t.layer if activation is None else activation.name}")
+        names.append(f"layer {t.name}\n{t.layer if activation is None else activation.name}")
     return names
 
 

@@ -1,21 +1,24 @@
 r"""The forward and the backward pass with every number kept, and printed as BP1 to BP4 filled in.
 
 Layer l of the trace is ``network[l - 1]``, so that a^0 is the input x and a^L the output, as in
-the book. Source: Nielsen, *Neural Networks and Deep Learning*, chapter 2.
+the book; the layers inside layer 3 are 3.1, 3.2 and so on. Which equations a layer has is in
+`backprop.equations`. Source: Nielsen, *Neural Networks and Deep Learning*, chapter 2.
 """
 
 from __future__ import annotations
 
 import copy
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backprop import costs, typeset
+from backprop import costs, equations, typeset
 from backprop.checks import check_integer
-from backprop.layers import Activation, Dense, Dropout, Layer, Reshape, Softmax
+from backprop.equations import Place, partial
+from backprop.layers import RNN, Activation, Layer
 from backprop.typeset import Equation, Part, Section
 
 if TYPE_CHECKING:
@@ -28,10 +31,10 @@ class LayerTrace:
 
     Attributes
     ----------
-    number : int
-        l, counted from 1: the layer is ``network[l - 1]``.
+    name : str
+        l, counted from 1: layer "3" is ``network[2]``, and "3.1" the first layer inside it.
     layer : Layer
-        A copy, for what else it kept (the mask of a `Dropout`).
+        A copy, for what else it kept (the mask of a `Dropout`, the gates of an `LSTM`).
     a_prev, a : ndarray
         Input and output, the batch last.
     z : ndarray or None
@@ -43,23 +46,31 @@ class LayerTrace:
         also where a canonical pair has no use for it (it may be infinite there).
     delta : ndarray or None
         dC/dz, where the layer has a z.
-    downstream : ndarray
-        dC/da_prev, the upstream gradient of the layer below.
+    downstream : ndarray or None
+        dC/da_prev, the upstream gradient of the layer below; None by integers.
     parameters, gradients : dict of str to ndarray
         By the parameters' names.
+    children : tuple of LayerTrace
+        Of the layers inside a container that took part in both passes.
     """
 
-    number: int
-    layer: Layer
+    name: str
+    layer: Any
     a_prev: np.ndarray
     z: np.ndarray | None
     a: np.ndarray
     sigma_prime: np.ndarray | None
     nabla_a: np.ndarray
     delta: np.ndarray | None
-    downstream: np.ndarray
+    downstream: np.ndarray | None
     parameters: dict[str, np.ndarray]
     gradients: dict[str, np.ndarray]
+    children: tuple[LayerTrace, ...] = ()
+
+    @property
+    def number(self) -> int:
+        """Its place in the chain that it is in, counted from 1."""
+        return int(self.name.rpartition(".")[2])
 
     @property
     def nabla_w(self) -> np.ndarray | None:
@@ -88,14 +99,15 @@ class Trace:
     Attributes
     ----------
     layers : tuple of LayerTrace
-        From the first to the last; ``trace[0]`` is that of ``network[0]``.
+        From the first to the last; ``trace[0]`` is that of ``network[0]``, and
+        ``trace[0].children[1]`` that of the second layer inside it.
     cost : float
         C, the mean over the batch.
     cost_per_example : ndarray of shape (B,)
     nabla_a : ndarray, output shape x B
         nabla_a C, with the 1/B of the mean.
-    nabla_x : ndarray, input shape x B
-        dC/dx.
+    nabla_x : ndarray, input shape x B, or None
+        dC/dx; None if x is integers.
     nabla : ndarray of shape (P,)
         dC/dtheta, as `Network.backward` computes it.
     canonical : bool
@@ -121,18 +133,14 @@ class Trace:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             self.nabla_a = self._cost._nabla_a(a, self.y)
 
-        layers: list[LayerTrace] = []
-        nabla_a = self.nabla_a
-        for number, layer in reversed(list(enumerate(twin.layers, 1))):
-            if self.canonical and number == len(twin):
-                downstream = layer._backward_delta(twin._bp1(self.y), True)
-            else:
-                downstream = layer._backward(nabla_a, True)
-            assert downstream is not None
-            layers.append(_layer_trace(number, layer, nabla_a, downstream))
-            nabla_a = downstream
-        self.layers = tuple(reversed(layers))
-        self.nabla_x, self.nabla = nabla_a, twin.nabla
+        seen = _Seen(twin)
+        twin._backward_from(twin._bp1(self.y) if self.canonical else self.nabla_a, True)
+        seen.end()
+        self.layers = tuple(
+            seen.trace(str(number), layer, self.nabla_a)
+            for number, layer in enumerate(twin.layers, 1)
+        )
+        self.nabla_x, self.nabla = self.layers[0].downstream, twin.nabla
 
     def __getitem__(self, index: int) -> LayerTrace:
         return self.layers[index]
@@ -157,6 +165,8 @@ class Trace:
 
         The numbers of a layer are written out if no array in its equations has more than 8 rows
         or columns (`typeset.LIMIT`), the batch included; else shapes, norms and ranges are.
+        Arrays of more axes are written as matrices side by side, one example a column; recurrent
+        layers step by step, of more than 8 steps some from the first to the last.
 
         Parameters
         ----------
@@ -179,14 +189,24 @@ class Trace:
         return self.x.shape[-1]
 
     def _sections(self) -> list[Section]:
-        sections = []
-        for t in self.layers:
-            title = f"layer {t.number}, {t.layer}: forward"
-            sections.append(Section(title, _forward(t), _given(t)))
+        ends = Place("", "a^{0}", r"\nabla_{a}C", partial("a^{0}"), True, wanted=False, top=True)
+        if self.canonical:
+            ends = replace(ends, bp1=self._bp1(self._innermost))
+        places = equations.chain(self.layers, ends)
+        pairs = list(zip(self.layers, places, strict=True))
+        sections = [section for t, p in pairs for section in equations.forward_sections(t, p)]
         sections.append(Section(f"cost, {self._cost}", self._cost_items()))
-        for t in reversed(self.layers):
-            sections.append(Section(f"layer {t.number}, {t.layer}: backward", self._backward(t)))
+        for t, p in reversed(pairs):
+            sections += equations.backward_sections(t, p)
         return sections
+
+    @property
+    def _innermost(self) -> LayerTrace:
+        """The layer whose activation the output is: the last one or, of a chain, its last."""
+        t = self.layers[-1]
+        while t.children and t.layer.output_activation is not None:
+            t = t.children[-1]
+        return t
 
     # -- the cost and BP1 --------------------------------------------------------------------
 
@@ -195,8 +215,12 @@ class Trace:
         batch, last = self._batch, self.layers[-1]
         formula: tuple[str, ...] = ()
         if type(self._cost) in _VALUES:
-            formula = (_with_a(_VALUES[type(self._cost)], last.number),)
+            formula = (_with_a(_VALUES[type(self._cost)], last.name),)
         items: list[Equation | str] = []
+        if last.a.ndim > 2:
+            items.append("The sum over $j$, or the norm, is over all numbers of an example.")
+        if self._padded:
+            items.append("Steps whose label is -1 cost nothing.")
         if batch == 1:
             items.append(Equation("C", self.cost, formula))
         else:
@@ -219,80 +243,28 @@ class Trace:
 
     def _bp1(self, last: LayerTrace) -> tuple[tuple[str, ...], tuple[Part, ...]]:
         """Return formula and numbers of delta^L of a canonical pair, else of nabla_a C."""
-        cost, a, batch = self._cost, f"a^{{{last.number}}}", self._batch
+        cost, a, batch = self._cost, f"a^{{{last.name}}}", self._batch
         if not self.canonical and type(cost) in _RATIOS:
-            return (_with_a(_RATIOS[type(cost)], last.number), "/", "B"), ()
+            return (_with_a(_RATIOS[type(cost)], last.name), "/", "B"), ()
         if type(cost) not in _FACTORS:
             return (), ()
         factor, below = _FACTORS[type(cost)]
         divisor = last.a.size if below == "(n B)" else batch
         target = self.y
         if isinstance(cost, costs.SoftmaxCrossEntropy):
-            target = cost._targets(self.y, last.a)
-        numbers: tuple[Part, ...] = (last.a, "-", target)
+            target = cost._targets(self.y, self.layers[-1].a)
+        numbers: tuple[Part, ...] = (last.a, "-", target.reshape(last.a.shape))
         if factor or divisor > 1:
             numbers = (*factor, "(", *numbers, ")")
         if divisor > 1:
             numbers = (*numbers, "/", str(divisor))
-        return (*factor, "(", a, "-", "y", ")", "/", below), numbers
+        formula = (*factor, "(", a, "-", "y", ")", "/", below)
+        return formula, () if self._padded else numbers
 
-    # -- the backward pass of a layer --------------------------------------------------------
-
-    def _backward(self, t: LayerTrace) -> tuple[Equation | str, ...]:
-        layer, number = t.layer, t.number
-        is_last = number == len(self)
-        above = None if is_last else self.layers[number]
-        upstream = r"\nabla_{a}C" if is_last else rf"\partial C / \partial a^{{{number}}}"
-        items: list[Equation | str] = []
-        if t.delta is not None:
-            items += self._delta(t, above, upstream)
-        if isinstance(layer, Dense):
-            items += _bp3_and_bp4(t)
-        else:
-            for name, gradient in t.gradients.items():
-                symbol = rf"\partial C / \partial {_symbol(name, number)}"
-                items.append(Equation(symbol, gradient))
-        below = None if number == 1 else self.layers[number - 2]
-        if below is not None and not (isinstance(layer, Dense) and below.delta is not None):
-            items.append(_downstream(t, upstream))
-        if not items:
-            items.append("nothing to learn, and nothing below")
-        return tuple(items)
-
-    def _delta(
-        self, t: LayerTrace, above: LayerTrace | None, upstream: str
-    ) -> list[Equation | str]:
-        """Return BP1 or BP2, and in words what has no sigma'."""
-        assert t.delta is not None
-        delta, number, tag = _symbol(r"\delta", t.number), t.number, "BP2" if above else "BP1"
-        if above is None and self.canonical:
-            formula, numbers = self._bp1(t)
-            words = (
-                "A canonical pair of cost and activation: the two factors of BP1, "
-                r"$\nabla_{a}C$ and $\sigma'$, are one."
-            )
-            return [words, Equation(delta, t.delta, formula, numbers, tag)]
-        arriving: tuple[str, ...] = (upstream,)
-        numbers = (t.nabla_a,)
-        if above is not None and isinstance(above.layer, Dense):  # the book's BP2
-            above_delta = above.delta
-            assert above_delta is not None
-            up = number + 1
-            arriving = ("(", f"(w^{{{up}}})^{{T}}", _symbol(r"\delta", up), ")")
-            numbers = ("(", above.parameters["w"].T, above_delta, ")")
-        if t.sigma_prime is not None:
-            formula = (*arriving, r"\odot", rf"\sigma'(z^{{{number}}})")
-            numbers = (*numbers, r"\odot", t.sigma_prime)
-            return [Equation(delta, t.delta, formula, numbers, tag)]
-        name = getattr(t.layer.output_activation, "name", str(t.layer))
-        words = rf"{name} is not elementwise: in the place of $\sigma'$ stands its Jacobian $J$"
-        if not isinstance(t.layer.output_activation, Softmax):
-            return [words + ".", Equation(delta, t.delta, ("J^{T}", *arriving), (), tag)]
-        words += ", $J_{jk}$ = $a_{j}$ (1[j = k] - $a_{k}$)."
-        jacobian: tuple[Part, ...] = ()
-        if t.a.ndim == 2 and self._batch == 1:
-            jacobian = (np.diag(t.a[:, 0]) - t.a @ t.a.T, *numbers)
-        return [words, Equation(delta, t.delta, ("J^{T}", *arriving), jacobian, tag)]
+    @property
+    def _padded(self) -> bool:
+        """Whether there are labels of -1, steps that cost nothing."""
+        return self.y.dtype.kind in "iu" and bool((self.y < 0).any())
 
 
 _FACTORS = {  # C's gradient is factor (a - y) / divisor, or delta^L of the canonical pair is
@@ -315,31 +287,67 @@ _VALUES = {  # C_x
 }
 
 
-def _with_a(formula: str, number: int) -> str:
-    """Let the a in a formula be that of the layer of this number."""
-    return re.sub(r"\ba(?=\b|_)", f"a^{{{number}}}", formula)
+def _with_a(formula: str, name: str) -> str:
+    """Let the a in a formula be that of the layer of this name."""
+    return re.sub(r"\ba(?=\b|_)", f"a^{{{name}}}", formula)
 
 
-def _layer_trace(
-    number: int, layer: Layer, nabla_a: np.ndarray, downstream: np.ndarray
-) -> LayerTrace:
-    return LayerTrace(
-        number,
-        layer,
-        layer.a_prev,
-        layer.z,
-        layer.a,
-        _sigma_prime(layer),
-        nabla_a,
-        layer.delta,
-        downstream,
-        layer.parameters,
-        layer.gradients,
-    )
+class _Seen:
+    """What every layer of a network is given and sends down in a backward pass."""
+
+    def __init__(self, network: Network) -> None:
+        self.layers = [layer for _, layer in network.walk()]
+        self.gradients: dict[int, tuple[Any, Any]] = {}
+        for layer in self.layers:
+            # Instance attributes that stand before the methods of the class, until `end`.
+            vars(layer)["_backward"] = self._noting(layer, layer._backward, True)
+            vars(layer)["_backward_delta"] = self._noting(layer, layer._backward_delta, False)
+
+    def _noting(self, layer: Layer, method: Callable[..., Any], is_nabla_a: bool) -> Any:
+        def noted(start: np.ndarray, input_gradient: bool) -> Any:
+            nabla_a_prev = method(start, input_gradient)
+            self.gradients[id(layer)] = (start if is_nabla_a else None), nabla_a_prev
+            return nabla_a_prev
+
+        return noted
+
+    def end(self) -> None:
+        """Let the layers be as they were."""
+        for layer in self.layers:
+            del vars(layer)["_backward"], vars(layer)["_backward_delta"]
+
+    def trace(self, name: str, layer: Layer, around: np.ndarray) -> LayerTrace:
+        """Return the trace of a layer and of those inside it.
+
+        One that was entered below its activation has the output of the container it is in, in
+        another shape at most, and so the same dC/da: `around`.
+        """
+        nabla_a, downstream = self.gradients[id(layer)]
+        if nabla_a is None:
+            nabla_a = around if around.shape == layer.a.shape else around.reshape(layer.a.shape)
+        children = tuple(
+            self.trace(f"{name}.{number}", child, nabla_a)
+            for number, child in enumerate(layer.children, 1)
+            if id(child) in self.gradients
+        )
+        return LayerTrace(
+            name,
+            layer,
+            layer.a_prev,
+            layer.z,
+            layer.a,
+            _sigma_prime(layer),
+            nabla_a,
+            layer.delta,
+            downstream,
+            layer.parameters,
+            layer.gradients,
+            children,
+        )
 
 
 def _sigma_prime(layer: Layer) -> np.ndarray | None:
-    activation = layer.output_activation
+    activation = layer.activation if isinstance(layer, RNN) else layer.output_activation
     if activation is None or layer.z is None:
         return None
     try:
@@ -348,76 +356,3 @@ def _sigma_prime(layer: Layer) -> np.ndarray | None:
         if type(activation).times_prime is Activation.times_prime:
             raise
         return None  # not elementwise, as softmax
-
-
-def _forward(t: LayerTrace) -> tuple[Equation | str, ...]:
-    """Return what the layer does going forward."""
-    layer, number = t.layer, t.number
-    z, a = f"z^{{{number}}}", f"a^{{{number}}}"
-    w, a_prev, b = f"w^{{{number}}}", f"a^{{{number - 1}}}", f"b^{{{number}}}"
-    if isinstance(layer, Dense):
-        numbers = (layer.w, t.a_prev, "+", layer.b)
-        sums = Equation(z, layer.z, (w, a_prev, "+", b), numbers)
-        return sums, Equation(a, t.a, (rf"\sigma({z})",))
-    if isinstance(layer, Activation):
-        return Equation(z, t.a_prev, (a_prev,)), Equation(a, t.a, (rf"\sigma({z})",))
-    if isinstance(layer, Dropout):
-        mask = _symbol("mask", number)
-        assert layer.mask is not None
-        return (Equation(a, t.a, (mask, r"\odot", a_prev), (layer.mask, r"\odot", t.a_prev)),)
-    if isinstance(layer, Reshape):
-        return (Equation(a, t.a, (rf"\mathrm{{reshape}}({a_prev})",)),)
-    kind = _symbol(type(layer).__name__)
-    return *_given(t), Equation(a, t.a, (f"{kind}({a_prev})",))
-
-
-def _given(t: LayerTrace) -> tuple[Equation, ...]:
-    """Return the parameters, and of the first layer the input."""
-    x = [Equation("a^{0}", t.a_prev)] if t.number == 1 else []
-    parameters = [Equation(_symbol(name, t.number), p) for name, p in t.parameters.items()]
-    return *x, *parameters
-
-
-def _bp3_and_bp4(t: LayerTrace) -> list[Equation]:
-    assert t.delta is not None
-    delta, a_prev = _symbol(r"\delta", t.number), f"(a^{{{t.number - 1}}})^{{T}}"
-    columns = (r"\sum_{x}",) if t.delta.shape[-1] > 1 else ()
-    partial = r"\partial C / \partial "
-    return [
-        Equation(f"{partial}b^{{{t.number}}}", t.gradients["b"], (*columns, delta), (), "BP3"),
-        Equation(
-            f"{partial}w^{{{t.number}}}",
-            t.gradients["w"],
-            (delta, a_prev),
-            (t.delta, t.a_prev.T),
-            "BP4",
-        ),
-    ]
-
-
-def _downstream(t: LayerTrace, upstream: str) -> Equation:
-    """Return the gradient of the layer's input."""
-    layer, number = t.layer, t.number
-    formula: tuple[str, ...] = ()
-    numbers: tuple[Part, ...] = ()
-    delta = _symbol(r"\delta", number)
-    if isinstance(layer, Dense):
-        assert t.delta is not None
-        formula, numbers = (f"(w^{{{number}}})^{{T}}", delta), (layer.w.T, t.delta)
-    elif isinstance(layer, Activation):
-        formula = (delta,)
-    elif isinstance(layer, Dropout):
-        assert layer.mask is not None
-        formula = (_symbol("mask", number), r"\odot", upstream)
-        numbers = (layer.mask, r"\odot", t.nabla_a)
-    elif isinstance(layer, Reshape):
-        formula = (rf"\mathrm{{reshape}}({upstream})",)
-    symbol = rf"\partial C / \partial a^{{{number - 1}}}"
-    return Equation(symbol, t.downstream, formula, numbers)
-
-
-def _symbol(name: str, number: int | None = None) -> str:
-    """Return a name as a symbol, with the layer's number above."""
-    if len(name) > 1 and not name.startswith("\\"):
-        name = rf"\mathrm{{{name}}}".replace("_", r"\_")
-    return name if number is None else f"{name}^{{{number}}}"

@@ -3,6 +3,11 @@ r"""Equations filled in with numbers, as plain text, Markdown or LaTeX.
 An equation is written once, its symbols in a little LaTeX (``\delta^{2}``, ``\partial C``), its
 numbers as arrays. Plain text turns the symbols into Unicode and draws the matrices; Markdown and
 LaTeX (package amsmath) typeset both.
+
+An array of more than two axes is written as a matrix of matrices, one example a column as always:
+a sequence n x T x B as a row of B matrices n x T, images C x H x W x B as a row of B images for
+every channel. The weights of a convolution (`Kernels`) have a row for every output, so that their
+product with a column of images reads as that of a matrix with a vector.
 """
 
 from __future__ import annotations
@@ -15,12 +20,20 @@ from dataclasses import dataclass
 import numpy as np
 
 LIMIT = 8
-"""Rows and columns of the largest array that is written out."""
+"""Rows and columns of the largest array that is written out; twice the rows if of matrices."""
 
 WIDTH = 100
 """Columns of plain text after which an equation goes on in the next line."""
 
-Part = str | float | np.ndarray
+
+@dataclass(frozen=True)
+class Kernels:
+    """The weights of a convolution, outputs x inputs x K x K, or outputs x inputs x K."""
+
+    array: np.ndarray
+
+
+Part = str | float | np.ndarray | Kernels
 
 
 @dataclass(frozen=True)
@@ -31,26 +44,25 @@ class Equation:
     ----------
     left : str
         A symbol, in LaTeX.
-    result : ndarray or float
+    result : ndarray, Kernels or float
     formula : tuple of str
         LaTeX, for instance ``(r"w^{1}", "a^{0}", "+", "b^{1}")``; may be empty.
-    numbers : tuple of str, float and ndarray
+    numbers : tuple of str, float, ndarray and Kernels
         The formula with the numbers in the place of symbols; may be empty.
     tag : str
         The name of the equation, such as "BP1".
     """
 
     left: str
-    result: np.ndarray | float
+    result: np.ndarray | Kernels | float
     formula: tuple[str, ...] = ()
     numbers: tuple[Part, ...] = ()
     tag: str = ""
 
     @property
     def written_out(self) -> bool:
-        """Whether every array in it is a matrix of at most `LIMIT` rows and columns."""
-        arrays = [p for p in (*self.numbers, self.result) if isinstance(p, np.ndarray)]
-        return all(array.ndim == 2 and max(array.shape) <= LIMIT for array in arrays)
+        """Whether no array in it has more than `LIMIT` rows and columns."""
+        return all(isinstance(p, str) or fits(p) for p in (*self.numbers, self.result))
 
 
 @dataclass(frozen=True)
@@ -64,7 +76,7 @@ class Section:
     ----------
     title : str
     items : tuple of Equation and str
-        A sentence has its mathematics between dollar signs, without spaces: ``$\delta$``.
+        A sentence has its mathematics between dollar signs: ``$\delta$``.
     given : tuple of Equation
         What the equations start from; listed only where the numbers do not show it.
     """
@@ -77,7 +89,9 @@ class Section:
     def equations(self) -> list[Equation]:
         """Those that are shown."""
         own = [item for item in self.items if isinstance(item, Equation)]
-        return own if self.written_out else [*self.given, *own]
+        shown = {equation.left for equation in own}
+        given = [equation for equation in self.given if equation.left not in shown]
+        return own if self.written_out else [*given, *own]
 
     @property
     def sentences(self) -> list[str]:
@@ -88,6 +102,29 @@ class Section:
     def written_out(self) -> bool:
         """Whether the numbers are shown."""
         return all(item.written_out for item in self.items if isinstance(item, Equation))
+
+
+def fits(part: np.ndarray | Kernels | float) -> bool:
+    """Say whether an array is small enough to be written out."""
+    grid = _grid(part)
+    if grid is None:
+        return False
+    down, across, rows, columns = grid.shape
+    most = LIMIT if down == 1 else 2 * LIMIT
+    return down * rows <= most and across * columns <= LIMIT
+
+
+def _grid(part: np.ndarray | Kernels | float) -> np.ndarray | None:
+    """Return an array as a matrix of matrices: four axes, or None if it cannot be one."""
+    kernels = isinstance(part, Kernels)
+    array = np.asarray(part.array if isinstance(part, Kernels) else part, dtype=np.float64)
+    if array.ndim in (0, 2):
+        return np.atleast_2d(array)[np.newaxis, np.newaxis]
+    if array.ndim == 3:
+        return array[:, np.newaxis] if kernels else np.moveaxis(array, -1, 0)[np.newaxis]
+    if array.ndim == 4:
+        return array if kernels else np.moveaxis(array, -1, 1)
+    return None
 
 
 # -- plain text ------------------------------------------------------------------------------
@@ -114,11 +151,17 @@ def plain(latex: str) -> str:
     r"""Return a symbol in Unicode: ``\partial C / \partial w^{2}`` becomes ∂C/∂w²."""
     text = re.sub(r"\\(?:mathrm|text)\{(.*?)\}", r"\1", latex)
     text = re.sub(r"\\frac\{(\w+)\}\{(\w+)\}", r"\1/\2", text)
-    text = re.sub(r"\^\{(\w+)\}", lambda found: found[1].translate(_SUPERSCRIPTS), text)
-    text = re.sub(r"_\{(\w+)\}", lambda found: found[1].translate(_SUBSCRIPTS), text)
+    text = re.sub(r"\^\{([\w.]+)\}", lambda found: found[1].translate(_SUPERSCRIPTS), text)
+    text = re.sub(r"_\{([\w.+,-]+)\}", _subscript, text)
+    text = re.sub(r"\\sqrt\{(.*?)\}", r"√\1", text)
     for command, character in _CHARACTERS.items():
         text = text.replace(command, character)
     return text.replace("\\_", "_")
+
+
+def _subscript(found: re.Match[str]) -> str:
+    lowered = found[1].translate(_SUBSCRIPTS)
+    return lowered if not set(lowered) & set(found[1]) - set(".,") else f"_{found[1]}"
 
 
 def _text_table(equations: Sequence[Equation]) -> list[str]:
@@ -137,19 +180,41 @@ def _text_equation(equation: Equation, digits: int) -> list[str]:
     tag, left = equation.tag.ljust(5), plain(equation.left)
     lines = []
     if equation.formula:
-        lines.append(f"{tag}{left} = {_inline(equation.formula)}")
+        whole, indent = f"{tag}{left} = {_inline(equation.formula)}", " " * (len(tag + left) + 3)
+        lines += textwrap.wrap(whole, WIDTH, subsequent_indent=indent)
         tag, left = " " * len(tag), " " * len(left)
-    row = [[tag + left]]
-    for side in (equation.numbers, (equation.result,)):
-        if not side:
-            continue
-        blocks = [_block(part, digits) for part in side]
-        wider = [*row, ["="], _beside(blocks)]
+    start = [tag + left]
+    row = [start]
+    groups = [[_block(part, digits) for part in group] for group in _groups(equation)]
+    if any(len(_beside([start, *group])[0]) > WIDTH for group in groups):
+        groups = [[_block(part, digits) for part in group] for group in _groups(equation, 1)]
+    for group in groups:
+        wider = [*row, *group]
         if len(row) > 1 and len(_beside(wider)[0]) > WIDTH:
             lines += _beside(row)
-            wider = [[" " * len(tag + left)], *wider[-2:]]
+            start = [" " * len(start[0])]
+            wider = [start, *wider[len(row) :]]
         row = wider
     return [line.rstrip() for line in [*lines, *_beside(row)]]
+
+
+def _groups(equation: Equation, inside: int = 0) -> list[list[Part]]:
+    """Return what follows the left side, cut where a line may end.
+
+    That is outside of parentheses, or inside so many of them.
+    """
+    groups: list[list[Part]] = []
+    for side in (equation.numbers, (equation.result,)):
+        groups += [["="]] if side else []
+        depth, complete = 0, False  # complete: the group has an operand, and may end
+        for part in side:
+            word = part if isinstance(part, str) else ""
+            if complete and depth <= inside and word != ")":
+                groups.append([])
+            groups[-1].append(part)
+            depth += {"(": 1, ")": -1}.get(word, 0)
+            complete = word in ("", ")")
+    return groups
 
 
 def _inline(formula: Sequence[str]) -> str:
@@ -160,14 +225,26 @@ def _block(part: Part, digits: int) -> list[str]:
     """Return a part as lines of equal length."""
     if isinstance(part, str):
         return [plain(part)]
-    exponent, rows = _entries(part, digits)
+    exponent, grid = _entries(part, digits)
     factor = f"10{str(exponent).translate(_SUPERSCRIPTS)} " if exponent else ""
-    if not isinstance(part, np.ndarray):
-        return [f"{rows[0][0]} {factor}".strip()]
-    width = max(len(entry) for row in rows for entry in row)
-    lines = ["  ".join(entry.rjust(width) for entry in row) for row in rows]
-    matrix = [_bracket("[", len(lines)), lines, _bracket("]", len(lines))]
-    return _beside([[factor], *matrix] if factor else matrix, "")
+    if isinstance(part, (int, float)):
+        return [f"{grid[0][0][0][0]} {factor}".strip()]
+    width = max(len(entry) for down in grid for rows in down for row in rows for entry in row)
+    block: list[str] = []
+    for down in grid:
+        line = _beside([_matrix(rows, width) for rows in down], "  ")
+        block += [" " * len(line[0]), *line] if block else line
+    if len(grid) > 1 or len(grid[0]) > 1:
+        block = _enclosed(block, " ")
+    return _beside([[factor], block], "") if factor else block
+
+
+def _matrix(rows: list[list[str]], width: int) -> list[str]:
+    return _enclosed(["  ".join(entry.rjust(width) for entry in row) for row in rows], "")
+
+
+def _enclosed(lines: list[str], gap: str) -> list[str]:
+    return _beside([_bracket("[", len(lines)), lines, _bracket("]", len(lines))], gap)
 
 
 def _bracket(kind: str, height: int) -> list[str]:
@@ -221,7 +298,9 @@ def to_latex(sections: Sequence[Section], digits: int) -> str:
     for section in sections:
         rows.append(rf"& \textbf{{{_escaped(section.title)}}}")
         for text in section.sentences:
-            rows += [rf"& \text{{{_escaped(line)}}}" for line in textwrap.wrap(text, WIDTH)]
+            whole = re.sub(r"\$.*?\$", lambda found: found[0].replace(" ", "\0"), text)
+            lines = [line.replace("\0", " ") for line in textwrap.wrap(whole, WIDTH)]
+            rows += [rf"& \text{{{_escaped(line)}}}" for line in lines]
         for equation in section.equations:
             if section.written_out:
                 lines = _aligned(equation, digits)
@@ -255,12 +334,18 @@ def _aligned(equation: Equation, digits: int) -> list[str]:
 def _latex(part: Part, digits: int) -> str:
     if isinstance(part, str):
         return {"(": r"\left(", ")": r"\right)"}.get(part, part)
-    exponent, rows = _entries(part, digits)
+    exponent, grid = _entries(part, digits)
     factor = f"10^{{{exponent}}} " if exponent else ""
-    if not isinstance(part, np.ndarray):
-        return (factor and f"{rows[0][0]} \\cdot {factor}".strip()) or rows[0][0]
+    if isinstance(part, (int, float)):
+        number = grid[0][0][0][0]
+        return f"{number} \\cdot {factor}".strip() if factor else number
+    blocks = [[_bmatrix(rows) for rows in down] for down in grid]
+    return factor + (_bmatrix(blocks) if len(blocks) > 1 or len(blocks[0]) > 1 else blocks[0][0])
+
+
+def _bmatrix(rows: list[list[str]]) -> str:
     lines = r" \\ ".join(" & ".join(row) for row in rows)
-    return f"{factor}\\begin{{bmatrix}} {lines} \\end{{bmatrix}}"
+    return f"\\begin{{bmatrix}} {lines} \\end{{bmatrix}}"
 
 
 def _latex_symbols(equation: Equation, equals: str = "=") -> str:
@@ -286,46 +371,60 @@ def _summary(equation: Equation) -> tuple[str, str, str, str, str, str]:
     symbols = plain(equation.left)
     if equation.formula:
         symbols += f" = {_inline(equation.formula)}"
-    values = np.atleast_1d(np.asarray(equation.result, dtype=np.float64))
+    result = equation.result.array if isinstance(equation.result, Kernels) else equation.result
+    values = np.atleast_1d(np.asarray(result, dtype=np.float64))
     shape = "×".join(map(str, values.shape))
     numbers = (np.linalg.norm(values), values.min(), values.max())
     norm, low, high = (f"{number:.4g}" for number in numbers)
     return equation.tag, symbols, shape, norm, low, high
 
 
-def _entries(part: float | np.ndarray, digits: int) -> tuple[int, list[list[str]]]:
+def _entries(
+    part: float | np.ndarray | Kernels, digits: int
+) -> tuple[int, list[list[list[list[str]]]]]:
     """Return the power of ten taken out of an array, and its entries to so many decimals.
 
-    Fewer decimals where they hold every entry exactly, up to the rounding of its dtype, a plain 0
-    for an exact zero; no power is taken out of numbers that are neither small nor large.
+    The entries are those of `_grid`. Fewer decimals where they hold every entry exactly, up to the
+    rounding of its dtype, a plain 0 for an exact zero; no power is taken out of numbers that are
+    neither small nor large.
     """
-    values = np.atleast_2d(np.asarray(part, dtype=np.float64))
+    values = _grid(part)
+    assert values is not None
     largest = float(np.abs(values[np.isfinite(values)]).max(initial=0))
     exponent = 0
     if largest > 0 and not 10.0 ** min(2 - digits, -1) <= largest < 1e5:
         exponent = int(f"{largest:.{digits}e}".partition("e")[2])  # that of the rounded number
     half = exponent // 2  # in two steps, for numbers below the smallest power of ten
     scaled = values / 10.0**half / 10.0 ** (exponent - half)
-    rtol = 1e-6 if getattr(part, "dtype", None) == np.float32 else 1e-14
+    array = part.array if isinstance(part, Kernels) else part
+    rtol = 1e-6 if getattr(array, "dtype", None) == np.float32 else 1e-14
     close = (np.allclose(scaled, scaled.round(n), rtol=rtol, atol=0) for n in range(digits))
     decimals = next((n for n, exact in enumerate(close) if exact), digits)
-    rows = [[f"{v:.{decimals}f}" if v else "0" for v in row] for row in scaled.tolist()]
-    return exponent, [[re.sub(r"^-(0\.?0*)$", r"\1", entry) for entry in row] for row in rows]
+    entries = [f"{v:.{decimals}f}" if v else "0" for v in scaled.ravel().tolist()]
+    entries = [re.sub(r"^-(0\.?0*)$", r"\1", entry) for entry in entries]
+    return exponent, np.array(entries, dtype=object).reshape(scaled.shape).tolist()
 
 
-_SUPERSCRIPTS = str.maketrans("0123456789-T", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻ᵀ")
-_SUBSCRIPTS = str.maketrans("ajkx", "ₐⱼₖₓ")
+_SUPERSCRIPTS = str.maketrans("0123456789-T.", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻ᵀ·")
+_SUBSCRIPTS = str.maketrans("0123456789+-aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ")
 _CHARACTERS = {
     r"\delta": "δ",
     r"\sigma'": "σ′",
     r"\sigma": "σ",
     " / ": "/",
     r"\partial ": "∂",
+    r"\nabla ": "∇",
     r"\nabla": "∇",
     r"\odot": "⊙",
     r"\sum": "Σ",
     r"\lVert ": "‖",
     r" \rVert": "‖",
     r"\ln": "ln",
+    r"\tanh'": "tanh′",
+    r"\tanh": "tanh",
+    r"\star": "⋆",
+    r"\ast": "∗",
+    r"\epsilon": "ε",
+    r"\mu": "μ",
     "-": "−",
 }

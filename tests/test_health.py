@@ -1,5 +1,6 @@
 """Gradient health: what is recorded, what is warned of, and that the healthy are left in peace."""
 
+import copy
 import csv
 import math
 import warnings
@@ -10,7 +11,7 @@ import pytest
 import backprop as bp
 from backprop import GradientHealth, GradientHealthWarning
 from backprop.graph import Graph, Input, apply
-from backprop.health import _norm
+from backprop.health import _norm, walk_order
 from backprop.initializers import Normal
 from backprop.layers import Dense, Dropout, ReLU, Sigmoid, Tanh
 from backprop.schedules import StepDecay
@@ -177,6 +178,125 @@ def test_a_graph_has_its_health_too():
     assert {f"update_ratio_{index}" for index in dense} <= set(health.history.columns)
     assert len([name for name in health.history.columns if name.startswith("dead")]) == 1
     assert len([name for name in health.history.columns if name.startswith("saturated")]) == 1
+
+
+# -- layers inside layers --------------------------------------------------------------------
+
+
+def nested():
+    return bp.Network(
+        [
+            Dense(N_IN, 8, "relu", rng=0),
+            bp.Residual(
+                [Dense(8, 6, "tanh", rng=1), Dropout(0.1, rng=2), Dense(6, 8, "relu", rng=3)]
+            ),
+            bp.Parallel([bp.Identity(), bp.Sequential([Dense(8, 5, "sigmoid", rng=4)])]),
+            bp.Sequential([Dense(13, N_OUT, "softmax", rng=5)]),
+        ],
+        "softmax_cross_entropy",
+    )
+
+
+def test_layers_inside_containers_have_records_and_containers_have_none():
+    health = GradientHealth(every=1, examples=10, dead=1)
+    network = nested()
+    assert not fit(network, health, epochs=1)
+    learns = {"delta", "nabla_w", "update_ratio"}
+    expected = {
+        0: learns | {"dead"},
+        "1.0": learns | {"saturated"},
+        "1.2": learns | {"dead"},
+        "2.0": {"delta"},
+        "2.1.0": learns | {"saturated"},
+        "3.0": learns,
+    }
+    columns = {f"{name}_{index}" for index, names in expected.items() for name in names}
+    for record in health.history:
+        assert record.keys() == {"step"} | columns
+    layers = dict(network.walk())
+    assert health.layers == {index: repr(layers[str(index)]) for index in expected}
+    assert list(health.layers) == list(expected)
+
+
+def test_the_records_of_a_chain_are_the_same_inside_a_container():
+    """And its updates are those of its own part of theta."""
+    found = []
+    for inside in (False, True):
+        flat = make_network([9, 7], "relu", "he_normal", dtype="float64")
+        layers = [copy.deepcopy(layer) for layer in flat.layers]
+        if inside:
+            layers = [layers[0], bp.Sequential(layers[1:])]
+        health = GradientHealth(every=1, examples=20)
+        fit(bp.Network(layers, "softmax_cross_entropy"), health, epochs=1)
+        found.append(health.history)
+    names = {"0": "0", "1": "1.0", "2": "1.1"}
+    for column in found[0].columns:
+        quantity, _, index = column.rpartition("_")
+        other = f"{quantity}_{names[index]}" if index in names else column
+        pairs = zip(found[0].records, found[1].records, strict=True)
+        for one, two in pairs:
+            assert (column in one) == (other in two)
+            if column in one:
+                assert one[column] == pytest.approx(two[other], rel=1e-9)
+
+
+def test_what_is_wrong_inside_a_container_is_told_by_its_name():
+    network = nested()
+    network[1].children[2].b[...] = -1e3  # all of its ReLUs are dead
+    health = GradientHealth(every=1)
+    fit(network, health, bp.SGD(1e-3), epochs=1)
+    dead = [message for message in health.messages if "units die" in message]
+    assert len(dead) == 1
+    assert dead[0].startswith("layer 1.2, Dense(6 -> 8, relu), step 50: 100% of its ReLUs were 0")
+    stuck = [message for message in health.messages if "cannot learn" in message]
+    assert [message.split(",")[0] for message in stuck] == ["layer 1.0", "layer 1.2"]
+
+
+def test_the_order_is_that_of_the_walk():
+    names = [0, "2.0", "2.0.1", "2.1", 3, 10, "10.2", "10.10"]
+    shuffled = [names[i] for i in (5, 2, 7, 0, 3, 6, 1, 4)]
+    assert sorted(shuffled, key=walk_order) == names
+
+
+def test_a_dead_channel_of_a_convolution_is_one_dead_unit():
+    conv = bp.Conv2d(1, 4, 2, dtype="float32", rng=0)
+    conv.w[...], conv.b[...] = 0, 1
+    conv.b[3] = -1  # silent at all places
+    dense = Dense(16, 2, "identity", rng=0)
+    network = bp.Network([bp.Sequential([conv, bp.Flatten()]), dense], "quadratic_cost", (1, 3, 3))
+    health = GradientHealth(examples=5, dead=1, small_update=0)
+    x, y = np.ones((1, 3, 3, 5), np.float32), np.ones((2, 5), np.float32)
+    bp.Trainer(network, bp.SGD(0.0), 5, callbacks=[health], progress=False).fit(x, y)
+    assert health.history["dead_0.0"] == [1 / 4]
+    b_delta = 5 * conv.delta
+    expected = math.sqrt((b_delta**2).sum(axis=(0, 1, 2)).mean())
+    assert health.history["delta_0.0"] == [pytest.approx(expected, rel=1e-6)]
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_a_sequence_is_one_example(kind):
+    layer = getattr(bp, kind)(2, 3, rng=0)
+    layer.w[...] *= 100
+    network = bp.Network(
+        [layer, bp.TimeDistributed(Dense(3, 2, "relu", rng=1))], "quadratic_cost", (2, 4)
+    )
+    health = GradientHealth(every=1, examples=6, saturated=1, dead=1)
+    x = np.random.default_rng(0).normal(size=(2, 4, 6)).astype(np.float32)
+    y = np.ones((2, 4, 6), np.float32)
+    trainer = bp.Trainer(network, bp.SGD(0.0), 3, callbacks=[health], progress=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GradientHealthWarning)
+        trainer.fit(x, y)
+    delta = 3 * layer.delta
+    expected = math.sqrt((delta**2).sum(axis=(0, 1)).mean())
+    assert health.history["delta_0"][-1] == pytest.approx(expected, rel=1e-5)
+    record = health.history.records[-1]
+    assert ("saturated_0" in record) == (kind == "RNN")  # gates are meant to open and close
+    if kind == "RNN":
+        flat = 1 - np.tanh(layer.z) ** 2 < 0.01
+        assert record["saturated_0"] == pytest.approx(flat.mean(), abs=1e-3)
+    assert "dead_1.0" not in health.history.records[0]  # 3 examples seen, though 12 steps
+    assert "dead_1.0" in record
 
 
 # -- units -----------------------------------------------------------------------------------

@@ -17,7 +17,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 
-from backprop import Dense, Dropout, Flatten, GradientHealth, History, Network, plots
+from backprop import (
+    Dense,
+    Dropout,
+    Flatten,
+    GradientHealth,
+    History,
+    Layer,
+    Network,
+    Parallel,
+    Residual,
+    Sequential,
+    plots,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -700,6 +712,20 @@ def test_histograms_need_the_two_passes() -> None:
         plots.delta_histograms(network)
 
 
+def test_the_rows_are_those_of_the_layers_inside() -> None:
+    inner = Sequential([Dense(4, 3, "tanh", rng=0), Dense(3, 4, "tanh", rng=1)])
+    network = Network([Residual([inner]), Dense(4, 2, rng=2)], "quadratic_cost")
+    network.forward(np.ones((4, 5), np.float32), training=True)
+    network.backward(np.ones((2, 5), np.float32))
+    for ax in (plots.activation_histograms(network), plots.delta_histograms(network)):
+        names = [label.get_text() for label in ax.get_yticklabels()]
+        assert names == [
+            "0.0.0: Dense(4 -> 3, tanh)",
+            "0.0.1: Dense(3 -> 4, tanh)",
+            "1: Dense(4 -> 2, sigmoid)",
+        ]
+
+
 # -- files -----------------------------------------------------------------------------------
 
 
@@ -772,6 +798,15 @@ def test_each_layer_has_a_curve_of_its_norms(quantity: str, label: str) -> None:
     colours = [matplotlib.colors.to_hex(line.get_color()) for line in ax.lines[:4]]
     assert colours == [matplotlib.colors.to_hex(text.get_color()) for text in ax.texts]
     assert len(set(colours)) == 4
+
+
+def test_the_curves_of_layers_inside_layers_come_in_the_order_of_the_walk() -> None:
+    found = GradientHealth()
+    found.layers = {10: "c", "2.10": "b", "2.9": "a", 0: "first"}
+    for step in range(3):
+        found.history.append({"step": step + 1, **{f"delta_{i}": 1.0 for i in found.layers}})
+    ax = plots.gradient_norms(found)
+    assert texts(ax) == ["0: first", "2.9: a", "2.10: b", "10: c"]
 
 
 @pytest.mark.parametrize("records", [100, 101, 1000])
@@ -947,6 +982,30 @@ def test_a_diagram_has_a_limit(sizes: list[int], fits: bool) -> None:
     )
     with pytest.raises(ValueError, match=match):
         diagram_of(network, y)
+
+
+def test_a_chain_inside_a_layer_is_drawn_as_the_network_s() -> None:
+    layers = [dense(3, 4), Sequential([dense(4, 2), Sequential([dense(2, 2)])])]
+    ax = diagram_of(Network(layers, "quadratic_cost"), np.zeros((2, 1)))
+    assert len(ax.collections[0].get_segments()) == 12 + 8 + 4
+    assert {"layer 1\nsigmoid", "layer 2.1\nsigmoid", "layer 2.2.1\nsigmoid"} <= set(texts(ax))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: Residual([dense(3, 3)]),
+        lambda: Sequential([Residual([dense(3, 3)])]),
+        lambda: Parallel([dense(3, 2), dense(3, 1)]),
+    ],
+)
+def test_a_diagram_of_branches_is_refused(layer: Callable[[], Layer]) -> None:
+    with pytest.raises(ValueError, match=r"columns of neurons: it cannot show (Residual|Parallel)"):
+        diagram_of(Network([layer()], "quadratic_cost"), np.zeros((3, 1)))
+
+
+def dense(n_in: int, n_out: int) -> Dense:
+    return Dense(n_in, n_out, dtype="float64", rng=0)
 
 
 def test_what_is_no_diagram() -> None:

@@ -352,9 +352,9 @@ def test_text_of_a_batch():
             "shapes",
             1,
             [
-                "a² = reshape(a¹)  2×2×1",
+                "a² = reshape(a¹)\n        = ⎡",
                 "a⁴ = reshape(a³)",
-                "BP2  δ³ = ∂C/∂a³ ⊙ σ′(z³)  2×2×1",
+                "BP2  δ³ = ∂C/∂a³ ⊙ σ′(z³)\n        = ",
                 "∂C/∂a³ = reshape(∂C/∂a⁴)",
                 "a⁶ = Scale64(a⁵)",
                 "g⁶ = ",
@@ -506,8 +506,13 @@ def check_latex(mathematics: str) -> None:
 
 def rows_of(block: str) -> list[str]:
     """Split an aligned block in rows, its matrices taken out."""
-    block = re.sub(r"\\begin\{bmatrix\}.*?\\end\{bmatrix\}", "M", block)
-    return block.split("\\\\")
+    outside, depth = [], 0
+    for part in re.split(r"(\\(?:begin|end)\{bmatrix\})", block):
+        if part.endswith("{bmatrix}"):
+            depth += 1 if part.startswith("\\begin") else -1
+        elif not depth:
+            outside.append(part)
+    return "M".join(outside).split("\\\\")
 
 
 @networks
