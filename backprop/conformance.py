@@ -686,7 +686,7 @@ def _independent_examples(trial: _Trial) -> bool:
             alone = _run(trial.fresh(), trial.x[..., one], trial.u[..., one])
             part = slice(None)
         else:  # the same random numbers for example j, and zeros upstream for the others
-            x, u = 0.5 * trial.x, np.zeros_like(trial.u)
+            x, u = trial.others()[1].copy(), np.zeros_like(trial.u)
             x[..., j], u[..., j] = trial.x[..., j], trial.u[..., j]
             alone = _run(trial.fresh(), x, u)
             part = slice(j, j + 1)

@@ -573,10 +573,21 @@ def _check_finite(name: str, layer: Layer) -> None:
         raise ValueError(f"check_gradients: the parameters of {name} are not finite")
 
 
+def _check_whole(layers: Iterable[Layer]) -> None:
+    for top in layers:
+        for _, layer in top.walk():
+            if getattr(layer, "truncate", None) is not None:
+                raise ValueError(
+                    f"check_gradients: {layer} truncates its gradient, which so is by design not "
+                    "the derivative of its output: check it with truncate=None"
+                )
+
+
 def _of_layer(
     layer: Layer, x: np.ndarray, nabla_a: np.ndarray | None, rng: np.random.Generator
 ) -> _Problem:
     _check_finite(str(layer), layer)
+    _check_whole([layer])
     twin = layer.astype(np.float64)
     value = _forward_of(twin, x)
 
@@ -672,6 +683,7 @@ def _of_model(
         )
     for number, layer in enumerate(model.layers):
         _check_finite(f"layer {number}, {layer},", layer)
+    _check_whole(model.layers)
     shape = model.forward(x.astype(model.dtype) if x.dtype.kind == "f" else x).shape
     if model.cost is None:
         nabla_a = _drawn_upstream(nabla_a, shape, rng)

@@ -94,6 +94,8 @@ class Node:
     def __init__(self, layer: Layer, inputs: Sequence[Any], name: str | None = None) -> None:
         if not isinstance(layer, Layer):
             raise TypeError(f"expected a layer or an operation, got {layer!r}")
+        if layer.integer_input:
+            raise TypeError(f"node {layer}: a graph takes no integers, use a Network")
         self.layer: Layer | None = layer
         self.inputs = tuple(_operand(value) for value in inputs)
         self.name = name

@@ -300,14 +300,18 @@ class Model(ABC):
         self, x: np.ndarray, y: np.ndarray, batch_size: int, metrics: dict[str, Callable]
     ) -> dict[str, float]:
         totals = dict.fromkeys(("cost", *metrics), 0.0)
+        counted = 0
         for batch, targets in zip(_batches(x, batch_size), _batches(y, batch_size), strict=True):
             a, c = self._output_and_cost(batch, targets)
             totals["cost"] += float(c.sum(dtype=np.float64))
             lost = bool(np.isnan(a).any())  # no metric has a meaning for NaN
+            weight = _counted(targets)
+            counted += weight
             for name, metric in metrics.items():
-                value = math.nan if lost else float(metric(a, targets))
-                totals[name] += value * a.shape[-1]
-        return {name: total / x.shape[-1] for name, total in totals.items()}
+                if weight:
+                    totals[name] += weight * (math.nan if lost else float(metric(a, targets)))
+        cost = totals.pop("cost") / x.shape[-1]
+        return {"cost": cost, **{name: total / counted for name, total in totals.items()}}
 
     def _output_and_cost(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return a^L and C_x of every example, keeping no state; from z of a canonical pair."""
@@ -463,6 +467,8 @@ class Model(ABC):
         _check_finite("x", x)
         if y.dtype.kind == "f":
             _check_finite("y", y)
+        if not _counted(y):
+            raise ValueError("all labels are -1, which do not count: there is nothing to learn")
         outputs = np.broadcast_to(self.dtype.type(0), (*self._output_shape_for(x), x.shape[-1]))
         self._need_cost().check(outputs, y)
 
@@ -553,6 +559,13 @@ def default_metrics(y: np.ndarray) -> dict[str, Callable[[np.ndarray, np.ndarray
     if zero_or_one and (len(y) == 1 or bool((y.sum(axis=0) == 1).all())):
         return {"accuracy": metrics.accuracy}
     return {}
+
+
+def _counted(y: np.ndarray) -> int:
+    """Return how many examples there are; of labels T x B of sequences, how many are not -1."""
+    if y.dtype.kind in "iu" and y.ndim > 1:
+        return int((y != -1).sum())
+    return y.shape[-1]
 
 
 def _batches(x: np.ndarray, batch_size: int) -> list[np.ndarray]:

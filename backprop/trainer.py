@@ -61,6 +61,9 @@ class Trainer:
         (False) or the first so many.
     progress : bool
         Show a `ProgressBar`, where stderr is a terminal.
+    shuffle : bool
+        Draw a new order of the examples for every epoch. Layers that carry their state from batch
+        to batch need False; they start every epoch from 0.
 
     Attributes
     ----------
@@ -89,6 +92,7 @@ class Trainer:
         metrics: dict[str, Callable[[np.ndarray, np.ndarray], float]] | None = None,
         monitor_training: bool | int = True,
         progress: bool = True,
+        shuffle: bool = True,
     ) -> None:
         if not isinstance(network, Model):
             raise TypeError(f"Trainer: network must be a Network or Graph, got {network!r}")
@@ -115,6 +119,15 @@ class Trainer:
                 raise TypeError(f"Trainer: callbacks must be Callbacks, got {callback!r}")
         if metrics is not None and not isinstance(metrics, Mapping):
             raise TypeError(f"Trainer: metrics must be a dict of functions, got {metrics!r}")
+        self.shuffle = bool(shuffle)
+        self._carriers: list[Any] = [
+            layer for _, layer in network.walk() if getattr(layer, "carry", False)
+        ]
+        if self.shuffle and self._carriers:
+            raise ValueError(
+                f"Trainer: {self._carriers[0]} carries its state from batch to batch: the order "
+                "counts, give shuffle=False"
+            )
         self.callbacks = [*([ProgressBar()] if progress else []), *callbacks]
         self.metrics = metrics
         self.monitor_training = _whole("monitor_training", monitor_training)
@@ -214,11 +227,13 @@ class Trainer:
         """Go through the examples, from where the epoch stands, in this epoch's order."""
         if self.step == 0:
             self._epoch_rng_state = self.rng.bit_generator.state
-            order = self.rng.permutation(len(rows_x))
+            order = self._draw_order(len(rows_x))
+            for layer in self._carriers:
+                layer.reset_state()
         else:  # the order that the interrupted epoch was in
             after = self.rng.bit_generator.state
             self.rng.bit_generator.state = self._epoch_rng_state
-            order = self.rng.permutation(len(rows_x))
+            order = self._draw_order(len(rows_x))
             self.rng.bit_generator.state = after
         steps = self.steps_per_epoch
         each_step = [c for c in self.callbacks if c.wants_steps]
@@ -238,6 +253,9 @@ class Trainer:
         if self.step == steps:
             self.step = 0
             self.epoch += 1
+
+    def _draw_order(self, n: int) -> np.ndarray:
+        return self.rng.permutation(n) if self.shuffle else np.arange(n)
 
     def _descend(self, x: np.ndarray, y: np.ndarray) -> None:
         """Take one step on one minibatch: forward, BP1 to BP4, regularisation, update."""
@@ -335,7 +353,7 @@ class Trainer:
         parts = {"optimizer": self.optimizer, "regularizer": self.regularizer}
         parts["schedule"] = self.schedule
         described = {name: part and part.config() for name, part in parts.items()}
-        described["batch_size"] = self.batch_size
+        described["batch_size"], described["shuffle"] = self.batch_size, self.shuffle
         described["clip_norm"], described["clip_value"] = self.clip_norm, self.clip_value
         return described
 

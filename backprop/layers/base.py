@@ -274,14 +274,19 @@ class Layer(Configurable):
     def astype(self, dtype: Any) -> Any:
         """Return a copy of the layer, its parameters in `dtype` (float32, float64, complex128).
 
-        The copy has seen no forward pass: what this layer kept of one is of another dtype.
+        The copy has seen no forward pass: what this layer kept of one is of another dtype, and
+        every such attribute is again what its class says it is at first.
         """
         dtype = self._check_dtype(dtype)
         twin = copy.deepcopy(self)
         for _, layer in twin.walk():
-            layer.a_prev = layer.z = layer.a = layer.delta = None
-            for buffer in layer._buffers:
-                setattr(layer, buffer, getattr(layer, buffer).astype(dtype))
+            for name, value in list(vars(layer).items()):
+                if name in layer._buffers:
+                    setattr(layer, name, value.astype(dtype))
+                elif name in ("theta", "nabla") or not isinstance(value, np.ndarray):
+                    continue
+                elif hasattr(type(layer), name):
+                    del layer.__dict__[name]
         twin._bind(self.theta.astype(dtype), self.nabla.astype(dtype))
         return twin
 
@@ -482,6 +487,11 @@ def chain_shapes(
     shapes: list[Shape] = []
     shape = input_shape
     for index, layer in enumerate(layers):
+        if index and layer.integer_input:
+            raise TypeError(
+                f"layer {index}, {layer}, takes integers, which no layer below it gives: it can "
+                "only be the first"
+            )
         try:
             found = layer.output_shape(shape)
         except ShapeError as error:
@@ -493,7 +503,7 @@ def chain_shapes(
             way = _way(layers[:index], input_shape, shapes)
             raise ShapeError(what + way, error.expected if index == 0 else "") from None
         except TypeError:
-            if None not in shape:
+            if None not in shape or any(part.integer_input for _, part in layer.walk()):
                 raise
             raise ShapeError(
                 f"layer {index}, {layer}, needs fixed lengths, got {shape_text(shape)} from "

@@ -45,7 +45,10 @@ class Container(Layer):
 
     def _hold(self, children: Sequence[Layer]) -> None:
         """Take `children` in, if they are free and of one dtype."""
-        children, name = tuple(children), type(self).__name__
+        name = type(self).__name__
+        if isinstance(children, Layer):
+            raise TypeError(f"{name}: expected a sequence of layers, got {children!r}")
+        children = tuple(children)
         check_free(children, name)
         self.dtype = common_dtype(children, name)
         self.children = children
@@ -106,10 +109,20 @@ class Container(Layer):
         return copy.deepcopy(self)  # a child belongs to one container
 
     def _check_input(self, a_prev: np.ndarray) -> None:
-        if self.integer_input:
-            self.children[0]._check_input(a_prev)
-        else:
+        if not self.integer_input:
             super()._check_input(a_prev)
+            return
+        for child in self._readers():
+            child._check_input(a_prev)
+        self.output_shape(a_prev.shape[:-1])
+
+    def _readers(self) -> Sequence[Layer]:
+        """Return the children that are given the input itself."""
+        return self.children[:1]
+
+    def _check_mask(self, a_prev: np.ndarray, mask: np.ndarray) -> None:
+        super()._check_mask(a_prev, mask)
+        _check_steps(self, a_prev.shape[:-1], mask.shape[0])
 
     @property
     def title(self) -> str:
@@ -188,9 +201,12 @@ class Sequential(Container):
     def output_activation(self) -> Activation | None:
         return self.children[-1].output_activation
 
-    def _weighted_input(self, a_prev: np.ndarray) -> np.ndarray:
+    def _weighted_input(self, a_prev: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
         *below, last = self.children
-        return last._weighted_input(_up(below, a_prev, False))
+        a = _up(below, a_prev, False, mask)
+        if mask is not None and last.takes_mask:
+            return last._weighted_input(a, mask)  # type: ignore[call-arg]
+        return last._weighted_input(a)
 
 
 class Residual(Sequential):
@@ -271,6 +287,8 @@ class Parallel(Container):
     """
 
     def __init__(self, branches: Sequence[Layer], join: str = "concat") -> None:
+        if isinstance(branches, Layer):
+            raise TypeError(f"Parallel: expected a sequence of branches, got {branches!r}")
         if join not in ("concat", "sum"):
             raise ValueError(f"Parallel: join must be 'concat' or 'sum', got {join!r}")
         self.join = join
@@ -278,6 +296,9 @@ class Parallel(Container):
         if len({getattr(branch, "integer_input", False) for branch in branches}) > 1:
             raise ValueError("Parallel: either all branches take integers, or none")
         self._hold(branches)
+
+    def _readers(self) -> Sequence[Layer]:
+        return self.children
 
     @property
     def branches(self) -> tuple[Layer, ...]:
@@ -358,6 +379,7 @@ class TimeDistributed(Container):
 
     def __init__(self, layer: Layer) -> None:
         self._hold((layer,))
+        self.takes_mask = False  # every step stands alone
 
     @property
     def layer(self) -> Layer:
@@ -423,6 +445,8 @@ class Masked(Sequential):
     - tokens, integers T x B, where the first layer is an `Embedding`: -1 where a step is not
       real. The chain is given token 0 there.
 
+    Below a layer that takes the mask the steps must stay what they are, as many and in order.
+
     `backprop.sequences.pad` makes both from lists of sequences.
 
     Parameters
@@ -437,9 +461,11 @@ class Masked(Sequential):
     """
 
     def __init__(self, layers: Sequence[Layer]) -> None:
+        if not isinstance(layers, Layer):
+            layers = tuple(layers)
+            if not any(getattr(layer, "takes_mask", True) for layer in layers):
+                raise ValueError("Masked: no layer takes a mask; use Sequential")
         super().__init__(layers)
-        if not self.takes_mask:
-            raise ValueError("Masked: no layer takes a mask; use Sequential")
         self.takes_mask = False  # it brings its own
 
     @property
@@ -447,22 +473,31 @@ class Masked(Sequential):
         return None
 
     def inner_shapes(self, input_shape: Shape) -> list[tuple[Shape, Shape]]:
-        return super().inner_shapes(self._inner_shape(input_shape))
-
-    def _inner_shape(self, shape: Shape) -> Shape:
         if self.integer_input:
-            return shape
-        if len(shape) < 2 or shape[0] < 2:
-            raise self._shape_error("(d + 1, T)", shape)
-        return (shape[0] - 1, *shape[1:])
+            found = super().inner_shapes(input_shape)
+        else:
+            found = self._shapes_below_the_mask(input_shape)
+        for child, (shape, _) in zip(self.children, found, strict=True):
+            _check_steps(child, shape, input_shape[-1])
+        return found
+
+    def _shapes_below_the_mask(self, input_shape: Shape) -> list[tuple[Shape, Shape]]:
+        if len(input_shape) < 2 or input_shape[0] < 2:
+            raise self._shape_error("(d + 1, T)", input_shape)
+        inner = (input_shape[0] - 1, *input_shape[1:])
+        try:
+            self.children[0].output_shape(inner)
+        except ShapeError as error:
+            raise ShapeError(
+                f"{self}: the last row of {shape_text(input_shape)} is the mask, and the layers "
+                f"cannot take the {inner[0]} rows above it: {error}"
+            ) from None
+        return super().inner_shapes(inner)
 
     def _check_input(self, a_prev: np.ndarray) -> None:
-        if not self.integer_input:
-            super()._check_input(a_prev)
-        elif isinstance(a_prev, np.ndarray) and a_prev.dtype.kind == "i":
-            self.children[0]._check_input(np.where(a_prev == -1, 0, a_prev))
-        else:
-            self.children[0]._check_input(a_prev)
+        if self.integer_input and isinstance(a_prev, np.ndarray) and a_prev.dtype.kind == "i":
+            a_prev = np.where(a_prev == -1, 0, a_prev)
+        super()._check_input(a_prev)
 
     def _split(self, a_prev: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return what the chain is given, and the mask."""
@@ -474,7 +509,8 @@ class Masked(Sequential):
     def _forward(
         self, a_prev: np.ndarray, training: bool, mask: np.ndarray | None = None
     ) -> np.ndarray:
-        a = super()._forward(*_with_training(self._split(a_prev), training))
+        inner, mask = self._split(a_prev)
+        a = super()._forward(inner, training, mask)
         if training:
             self.a_prev = a_prev
         return a
@@ -490,15 +526,22 @@ class Masked(Sequential):
             return None
         return np.concatenate([nabla_a_prev, np.zeros_like(nabla_a_prev[:1])])
 
-    def _weighted_input(self, a_prev: np.ndarray) -> np.ndarray:
-        *below, last = self.children
-        inner, mask = self._split(a_prev)
-        return last._weighted_input(_up(below, inner, False, mask))
+    def _weighted_input(self, a_prev: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+        return super()._weighted_input(*self._split(a_prev))
 
 
-def _with_training(split: tuple[np.ndarray, np.ndarray], training: bool) -> tuple[Any, ...]:
-    inner, mask = split
-    return inner, training, mask
+def _check_steps(layer: Layer, input_shape: Shape, steps: int) -> None:
+    """Raise unless whatever takes a mask of so many steps is given sequences of as many."""
+    if not layer.takes_mask:
+        return
+    if input_shape[-1] != steps:
+        raise ShapeError(
+            f"{layer}: the mask has {steps} steps, the sequences {shape_text(input_shape)}: "
+            "layers below one that takes the mask must keep the number of steps"
+        )
+    if isinstance(layer, Container):
+        for child, (shape, _) in zip(layer.children, layer.inner_shapes(input_shape), strict=True):
+            _check_steps(child, shape, steps)
 
 
 def _up(

@@ -106,7 +106,7 @@ class Embedding(Layer):
             )
 
     def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
-        a = self.w[:, a_prev]  # a = w x
+        a = np.take(self.w, a_prev, axis=1)  # a = w x
         if training:
             self.a_prev, self.a = a_prev, a
         return a

@@ -65,12 +65,14 @@ class Recurrent(Layer):
         k for truncated backpropagation through time: the gradient by the state is cut between the
         k-th step that is run and the next, between the 2k-th and the next, and so on. Forward is
         the same. The gradient is then that of chunks of k steps, the state at whose start is taken
-        as constant.
+        as constant: by design not the derivative of the output, so the gradient check refuses it.
     carry : bool
         Start every training forward from the state in which the one before ended: the batches are
-        consecutive chunks of B long sequences. The gradient does not reach back into the earlier
-        chunk. A batch of another size starts from 0 again, and so does what follows
-        `reset_state`. Inference always starts from 0, and changes nothing.
+        consecutive chunks of B long sequences (as `backprop.sequences.chunks` cuts them, for a
+        trainer with ``shuffle=False``, which forgets the state after every epoch). The gradient
+        does not reach back into the earlier chunk. A batch of another size starts from 0 again,
+        and so does what follows `reset_state`. Inference always starts from 0, and changes
+        nothing.
     dtype : dtype
     rng : numpy.random.Generator, int or None
         Where w and w_h are drawn from, or its seed.
@@ -243,7 +245,8 @@ class Recurrent(Layer):
             for name, array in zip(self.kept, kept, strict=True):
                 setattr(self, name, array)
             if self.carry:
-                self.carried = states[-1].copy()
+                last = states[-1] if self.dtype.kind == "c" else states[-1].real
+                self.carried = last.copy()
         return a
 
     def _run(
@@ -256,7 +259,7 @@ class Recurrent(Layer):
         while several smaller arrays are given back to the system, and cleared by it, every time.
         """
         _, steps, batch = x.shape
-        dtype = np.result_type(x, self.w)
+        dtype = np.result_type(x, self.w, *([] if start is None else [start]))
         ends = np.cumsum([self.blocks, *self.kept.values()]) * self.n
         memory = np.empty((steps, ends[-1], batch), dtype)
         z, *kept = np.split(memory, ends[:-1], axis=1)

@@ -10,12 +10,20 @@ import numpy as np
 import pytest
 
 from backprop import SGD, DivergenceError, Network, SoftmaxCrossEntropy, Trainer, checkpoint
+from backprop.conformance import check_layer
 from backprop.gradcheck import check_gradients
+from backprop.graph import Input, apply
 from backprop.layers import (
+    GRU,
+    Conv1d,
     Dense,
     Dropout,
+    Embedding,
     Flatten,
     Identity,
+    LayerNorm,
+    Masked,
+    MultiHeadAttention,
     Parallel,
     ReLU,
     Reshape,
@@ -23,7 +31,9 @@ from backprop.layers import (
     Sequential,
     ShapeError,
     TimeDistributed,
+    TimeStep,
 )
+from backprop.sequences import pad
 from tests.cases import assert_unchanged, snapshot
 
 
@@ -119,6 +129,111 @@ def test_a_deep_network_of_containers_passes_the_gradient_check():
     network = Network([branches, block(5, 6), dense(5, 4, "softmax", 8)], SoftmaxCrossEntropy())
     report = check_gradients(network, np.random.default_rng(0).standard_normal((3, 2)))
     assert report.passed, str(report)
+
+
+# -- masks ------------------------------------------------------------------------------------
+
+
+def tokens_of_three_lengths():
+    rng = np.random.default_rng(0)
+    x = pad([rng.integers(0, 5, n) for n in (2, 5, 3)])
+    return x, np.where(x >= 0, 1, -1)
+
+
+@pytest.mark.parametrize("kind", ["gru", "attention", "last step"])
+def test_the_mask_reaches_what_the_cost_is_evaluated_from(kind):
+    """The chain ends in a canonical activation, so that evaluation enters it at z."""
+    steps = TimeDistributed(dense(4, 3, "softmax"))
+    inner = {
+        "gru": [GRU(4, 4, reverse=True, dtype="f8", rng=1), steps],
+        "attention": [Sequential([MultiHeadAttention(4, 2, dtype="f8", rng=1), steps])],
+        "last step": [GRU(4, 4, dtype="f8", rng=1), TimeStep(-1), dense(4, 3, "softmax")],
+    }[kind]
+    layers = [Embedding(5, 4, dtype="f8", rng=2), Sequential(inner)]
+    network = Network([Masked(layers)], "softmax_cross_entropy", (None,))
+    x, y = tokens_of_three_lengths()
+    y = y[1] if kind == "last step" else y
+    network.forward(x, training=True)
+    trained = network._cost_per_example(y).mean()
+    assert network.evaluate(x, y)["cost"] == pytest.approx(trained, rel=1e-12)
+
+
+def test_a_chain_that_changes_the_steps_cannot_have_a_mask_after_that():
+    layers = [Conv1d(3, 4, 4, dtype="f8"), Sequential([GRU(4, 2, dtype="f8")])]
+    masked = Masked(layers)
+    message = re.escape("the mask has 4 steps, the sequences (4, 1): layers below one that takes")
+    for call in (lambda: masked.output_shape((4, 4)), lambda: masked.forward(np.ones((4, 4, 3)))):
+        with pytest.raises(ShapeError, match=message):
+            call()
+    chain = Sequential([Conv1d(3, 4, 4, dtype="f8"), GRU(4, 2, dtype="f8")])
+    with pytest.raises(ShapeError, match=message):
+        chain.forward(np.ones((3, 4, 2)), mask=np.ones((4, 2), bool))
+
+
+def test_a_forgotten_mask_row_is_recognised():
+    with pytest.raises(ShapeError, match=r"the last row of \(2, 4\) is the mask, and the layers"):
+        Masked([GRU(2, 3)]).forward(np.ones((2, 4, 5), np.float32))
+
+
+def test_masked_needs_somebody_to_mask_and_lets_the_layers_go():
+    layers = [dense()]
+    for refused in (layers, [TimeDistributed(GRU(2, 3))]):
+        with pytest.raises(ValueError, match="no layer takes a mask; use Sequential"):
+            Masked(refused)
+    Sequential(layers)
+    x = np.ones((2, 4, 5, 2), np.float32)
+    with pytest.raises(TypeError, match="takes no mask"):
+        TimeDistributed(GRU(2, 3)).forward(x, mask=np.ones((5, 2), bool))
+
+
+def test_accuracy_is_over_the_labels_that_count():
+    x, y = tokens_of_three_lengths()
+    y[:, 1] = -1  # the longest is not labelled
+    y[0] = [0, -1, 2]
+    layers = [Embedding(5, 4, rng=0), GRU(4, 4, rng=1)]
+    network = Network(
+        [Masked(layers), TimeDistributed(Dense(4, 3, "softmax", rng=2))],
+        "softmax_cross_entropy",
+        (None,),
+    )
+    right = (network.predict(x).argmax(axis=0) == y)[y >= 0]
+    for batch_size in (1, 2, 3):
+        found = network.evaluate(x, y, batch_size)["accuracy"]
+        assert found == pytest.approx(right.mean())
+    with pytest.raises(ValueError, match="all labels are -1"):
+        network.evaluate(x, np.full_like(y, -1))
+
+
+# -- tokens ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layer", "x", "message"),
+    [
+        (Parallel([Embedding(9, 2), Embedding(5, 2)]), [[7]], "token 7 at \\[0, 0\\] is not in"),
+        (Sequential([Embedding(5, 3), GRU(3, 4)]), np.zeros((2, 3, 4), int), "layer 1, GRU"),
+        (Sequential([Embedding(5, 3), Flatten(), Dense(9, 2)]), [[1, 1]] * 4, "layer 2, Dense"),
+    ],
+)
+def test_tokens_that_do_not_fit(layer, x, message):
+    with pytest.raises(ValueError, match=message):
+        layer.forward(np.array(x))
+
+
+def test_tokens_come_first():
+    for make in (Sequential, Network):
+        with pytest.raises(TypeError, match=r"layer 1, Embedding.* takes integers, which no layer"):
+            make([Dense(3, 4), Embedding(5, 2)]).output_shape((3,))
+    with pytest.raises(TypeError, match="a graph takes no integers"):
+        apply(Embedding(4, 3), Input("x", shape=(4,)))
+    with pytest.raises(ValueError, match="either all branches take integers, or none"):
+        Parallel([Embedding(4, 3), Dense(4, 3)])
+
+
+@pytest.mark.parametrize("above", [LayerNorm(3), Dropout(0.3, rng=0), Residual([LayerNorm(3)])])
+def test_chains_of_tokens_conform(above):
+    x = np.array([[0, 1, 2], [2, 1, 3]])
+    check_layer(Sequential([Embedding(4, 3, rng=1), copy.deepcopy(above)]), x=x)
 
 
 # -- whom the parameters belong to -------------------------------------------------------------
@@ -220,6 +335,12 @@ def test_shapes_that_do_not_fit(layer, shape, message):
 def test_arguments_that_mean_nothing(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_one_layer_is_no_sequence_of_layers():
+    for make, what in ((Residual, "layers"), (Sequential, "layers"), (Parallel, "branches")):
+        with pytest.raises(TypeError, match=f"expected a sequence of {what}, got Dense"):
+            make(dense())
 
 
 def test_a_network_names_the_place_inside_a_container():
