@@ -191,9 +191,22 @@ class Node:
             return self.layer.output_shape(_one_or_all(shapes))
         except ShapeError as error:
             got = [f"{n._short()} {n.shape}" for n in self.inputs if isinstance(n, Node)]
-            raise ShapeError(
-                f"node {self}: expected {error.expected}, got {' and '.join(got)}", error.expected
-            ) from None
+            text = f"expected {error.expected}, got {' and '.join(got)}"
+            if not error.expected:
+                text = str(error).removeprefix(f"{self.layer}: ")
+            raise ShapeError(f"node {self}: {text}{self._way()}", error.expected) from None
+
+    def _way(self) -> str:
+        """Return the rules by which the shapes of the nodes below came about, a line a node."""
+        below = topological_order(
+            self, lambda node: [i for i in node.inputs if isinstance(i, Node)]
+        )
+        lines = []
+        for node in below[:-1]:
+            if node.layer is not None and len(node.inputs) == 1:
+                rule = node.layer.shape_rule(node.inputs[0].shape)
+                lines += [f"\n  {node}: {node.shape}, {rule}"] if rule else []
+        return "".join(lines)
 
 
 class Input(Node):

@@ -276,7 +276,9 @@ class Network(Model):
             return tuple(sizes)  # type: ignore[arg-type]  # None: of any length
         shape_of_first = self.layers[0].input_shape
         if shape_of_first is None:
-            raise ValueError(f"layer 0, {self.layers[0]}, takes any shape: give input_shape")
+            raise ValueError(
+                f"layer 0, {self.layers[0]}, takes {_taken(self.layers[0])}: give input_shape"
+            )
         return shape_of_first
 
 
@@ -285,6 +287,17 @@ def _fits(shape: Sequence[int], expected: Sequence[int | None]) -> bool:
     return len(shape) == len(expected) and all(
         n == m or m is None for n, m in zip(shape, expected, strict=True)
     )
+
+
+def _taken(layer: Layer) -> str:
+    """Say what shapes a layer takes that takes several."""
+    try:
+        layer.output_shape(())
+    except ShapeError as error:
+        return f"shapes {error.expected}" if error.expected else "several shapes"
+    except (IndexError, ValueError):
+        return "several shapes"
+    return "any shape"
 
 
 def _summary_rows(

@@ -956,7 +956,8 @@ def test_repr():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_save_and_load_every_layer(case: Case, dtype, tmp_path):
     network = Network([case.make(dtype)], input_shape=case.input_shape).astype(dtype)
-    x, _ = data(network, 3)
+    _, x, _ = case.problem(3, dtype)
+    network.forward(x, training=True)  # which moves running statistics and carried states
     network.save(tmp_path / "model.npz")
     twin = Network.load(tmp_path / "model.npz")
     assert twin.dtype == network.dtype == dtype

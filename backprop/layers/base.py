@@ -11,7 +11,7 @@ import copy
 import itertools
 import operator
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -152,7 +152,9 @@ class Layer(Configurable):
         a_prev : ndarray, input shape x B
             The activation of the layer below, in the layer's dtype.
         training : bool
-            Keep what `backward` needs. False keeps nothing, and is safe from several threads.
+            Keep what `backward` needs: the input and the output themselves, not copies of them,
+            so change neither before `backward`. False keeps nothing, and is safe from several
+            threads.
         mask : ndarray of bool, T x B, optional
             Which steps of the sequences d x T x B are real, for a layer that `takes_mask`.
 
@@ -254,13 +256,25 @@ class Layer(Configurable):
 
     @property
     def buffers(self) -> dict[str, np.ndarray]:
-        """What training changes without learning it by gradient, by name; the arrays themselves."""
+        """What training changes without learning it by gradient, by name, as it is now."""
         return {name: getattr(self, name) for name in self._buffers}
 
     def set_buffers(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take over what `buffers` was, by copying; the shapes must be the same."""
+        """Take over what `buffers` was, by copying; the shapes must be the same.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For a name, a shape or a dtype that does not fit; nothing has changed then.
+        """
+        taken = {}
         for name, array in arrays.items():
-            copy_into(getattr(self, name), array, name, self)
+            if name not in self._buffers:
+                raise ValueError(f"{self}: there is no buffer {name!r}")
+            taken[name] = getattr(self, name).copy()
+            copy_into(taken[name], array, name, self)
+        for name, array in taken.items():
+            setattr(self, name, array)
 
     def initialize(self, rng: Seed = None) -> None:
         """Draw the parameters afresh, from a `numpy.random.Generator` or a seed."""
@@ -496,10 +510,11 @@ def chain_shapes(
             found = layer.output_shape(shape)
         except ShapeError as error:
             what = f"layer {index}, {layer}"
+            text = str(error).removeprefix(f"{layer}: ")
             if error.expected:
                 what += f", expects shape {error.expected}, got {shape_text(shape)} from {below}"
             else:
-                what += f", cannot take {shape_text(shape)} from {below}: {error}"
+                what += f", cannot take {shape_text(shape)} from {below}: {text}"
             way = _way(layers[:index], input_shape, shapes)
             raise ShapeError(what + way, error.expected if index == 0 else "") from None
         except TypeError:
@@ -579,6 +594,13 @@ def check_size(owner: str, name: str, value: Any) -> int:
     if size < 1 or isinstance(value, bool):
         raise ValueError(f"{owner}: {name} must be a positive integer, got {value!r}")
     return size
+
+
+def check_sequence(owner: str, name: str, value: Any) -> tuple[Any, ...]:
+    """Return a list or tuple of numbers as a tuple, or say that one is expected."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise TypeError(f"{owner}: {name} must be a sequence of integers, got {value!r}")
+    return tuple(value)
 
 
 def shape_text(shape: Sequence[int]) -> str:

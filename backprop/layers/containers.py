@@ -96,6 +96,10 @@ class Container(Layer):
         """Return the shapes of every child's input and output, for an input of `input_shape`."""
         raise NotImplementedError
 
+    def shape_rule(self, input_shape: Shape) -> str:
+        pairs = zip(self.children, self.inner_shapes(input_shape), strict=True)
+        return "; ".join(filter(None, (child.shape_rule(shape) for child, (shape, _) in pairs)))
+
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
         del state["theta"], state["nabla"]  # the children bring their parts
@@ -236,8 +240,10 @@ class Residual(Sequential):
     def output_shape(self, input_shape: Shape) -> Shape:
         found = super().output_shape(input_shape)
         if found != input_shape:
+            rule = self.shape_rule(input_shape)
             raise ShapeError(
-                f"{self}: the layers turn {shape_text(input_shape)} into {shape_text(found)}, to "
+                f"{self}: the layers turn {shape_text(input_shape)} into {shape_text(found)}"
+                f"{rule and f' ({rule})'}, to "
                 "which the input cannot be added: make them equal, or use Parallel with a layer "
                 "that brings the input to the new shape"
             )
@@ -322,7 +328,9 @@ class Parallel(Container):
         shapes = [shape for _, shape in self.inner_shapes(input_shape)]
         start = 0 if self.join == "sum" else 1
         if len({shape[start:] for shape in shapes}) > 1:
-            got = " and ".join(map(shape_text, shapes))
+            rules = [branch.shape_rule(input_shape) for branch in self.children]
+            pairs = zip(map(shape_text, shapes), rules, strict=True)
+            got = " and ".join(f"{shape}{rule and f' ({rule})'}" for shape, rule in pairs)
             but = "" if self.join == "sum" else " but for the first axis"
             raise ShapeError(f"Parallel: the branches must give one shape{but}, they give {got}")
         if self.join == "sum":

@@ -181,7 +181,7 @@ class BatchNorm(Normalization):
     ) -> None:
         self.n = check_size("BatchNorm", "n", n)
         self.momentum = check_number("BatchNorm: momentum", momentum, "(0, 1]")
-        self.epsilon = check_number("BatchNorm: epsilon", epsilon, "(0, inf)")
+        self.epsilon = _check_epsilon("BatchNorm", epsilon, dtype)
         self._allocate(dtype, g=(self.n, 1), b=(self.n, 1))
         self.initialize()
 
@@ -203,13 +203,15 @@ class BatchNorm(Normalization):
         m = x.shape[2]
         mu = x.sum(axis=2)[:, 0] / m  # long rows, which NumPy sums pairwise
         deviation = x - _wide(mu, x)
+        rest = deviation.sum(axis=2)[:, 0] / m  # as in the base: the rounding of mu
+        deviation -= _wide(rest, x)
         variance = _mean(deviation, deviation)
         share = self.momentum  # statistics are no part of the derivative: real also in complex
         self.running_mean = (1 - share) * self.running_mean + share * mu.real
         if m > 1:
             unbiased = variance.real * (m / (m - 1))
             self.running_variance = (1 - share) * self.running_variance + share * unbiased
-        return deviation, mu, variance
+        return deviation, mu + rest, variance
 
     def _downstream(self, nabla: np.ndarray, x_hat: np.ndarray) -> np.ndarray:
         m = nabla.shape[2]
@@ -261,7 +263,7 @@ class LayerNorm(Normalization):
         self.shape = tuple(check_size(name, "shape", n) for n in sizes)
         if not self.shape:
             raise ValueError(f"{name}: shape must not be empty, got {shape!r}")
-        self.epsilon = check_number(f"{name}: epsilon", epsilon, "(0, inf)")
+        self.epsilon = _check_epsilon(name, epsilon, dtype)
         names = ("g", "b") if self.centred else ("g",)
         self._allocate(dtype, **dict.fromkeys(names, (*self.shape, 1)))
         self.initialize()
@@ -336,7 +338,7 @@ class GroupNorm(Normalization):
             raise ValueError(
                 f"GroupNorm: groups must divide the channels, got {groups} groups of {channels}"
             )
-        self.epsilon = check_number("GroupNorm: epsilon", epsilon, "(0, inf)")
+        self.epsilon = _check_epsilon("GroupNorm", epsilon, dtype)
         self._allocate(dtype, g=(self.channels, 1), b=(self.channels, 1))
         self.initialize()
 
@@ -358,11 +360,21 @@ def _check_leading(layer: Layer, expected: Shape, input_shape: Shape) -> Shape:
     return input_shape
 
 
+def _check_epsilon(owner: str, epsilon: float, dtype: Any) -> float:
+    """Return epsilon if it is a positive number, in `dtype` too."""
+    epsilon = check_number(f"{owner}: epsilon", epsilon, "(0, inf)")
+    if np.dtype(dtype).kind == "f" and epsilon < np.finfo(dtype).tiny:
+        raise ValueError(f"{owner}: epsilon is 0 in {np.dtype(dtype)}, got {epsilon!r}")
+    return epsilon
+
+
 def _mean(x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
     """Return the mean of x, or of x y, over features and places: G x R."""
     m = x.shape[1] * x.shape[2]
     if y is None:
         return np.full(m, 1 / m, x.dtype) @ x.reshape(len(x), m, -1)  # type: ignore[no-any-return]
+    if x.shape[2] > 1 and x.shape[3] > 1:
+        return _mean(x * y)  # einsum would add up all places one by one, and round every time
     return np.einsum("gfpr,gfpr->gr", x, y) / m  # type: ignore[no-any-return]
 
 

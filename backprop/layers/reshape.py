@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from backprop.checks import check_integer
-from backprop.layers.base import Layer, Shape, ShapeError, check_size, shape_text
+from backprop.layers.base import Layer, Shape, ShapeError, check_sequence, check_size, shape_text
 
 
 class Reshape(Layer):
@@ -32,7 +32,13 @@ class Reshape(Layer):
     """
 
     def __init__(self, shape: Sequence[int]) -> None:
-        self.shape = tuple(n if n == -1 else check_size("Reshape", "shape", n) for n in shape)
+        sizes = check_sequence("Reshape", "shape", shape)
+        self.shape = tuple(
+            -1
+            if isinstance(n, (int, np.integer)) and n == -1
+            else check_size("Reshape", "shape", n)
+            for n in sizes
+        )
         if self.shape.count(-1) > 1 or not self.shape:
             raise ValueError(f"Reshape: shape may hold one -1 and must not be empty, got {shape!r}")
 
@@ -96,7 +102,10 @@ class Transpose(Layer):
     """
 
     def __init__(self, axes: Sequence[int]) -> None:
-        self.axes = tuple(check_integer("Transpose: axes", axis, 0) for axis in axes)
+        self.axes = tuple(
+            check_integer("Transpose: axes", axis, 0)
+            for axis in check_sequence("Transpose", "axes", axes)
+        )
         if not self.axes or sorted(self.axes) != list(range(len(self.axes))):
             raise ValueError(f"Transpose: axes must be a permutation of 0, 1, ..., got {axes!r}")
 

@@ -16,6 +16,7 @@ from backprop.graph import Input, apply
 from backprop.layers import (
     GRU,
     Conv1d,
+    Conv2d,
     Dense,
     Dropout,
     Embedding,
@@ -23,6 +24,7 @@ from backprop.layers import (
     Identity,
     LayerNorm,
     Masked,
+    MaxPool2d,
     MultiHeadAttention,
     Parallel,
     ReLU,
@@ -405,3 +407,21 @@ def test_where_numbers_ceased_to_be_finite_is_told_inside_a_container():
     message = r"first in z of layer 0\.1, Dense"
     with pytest.raises(DivergenceError, match=message), np.errstate(all="ignore"):
         trainer.fit(x, x, epochs=1)
+
+
+def test_the_rule_of_a_size_is_shown_through_containers_and_graphs():
+    rule = r"height \(28 \+ 2\*0 - 5\) // 1 \+ 1 = 24"
+    chain = [Sequential([Conv2d(1, 8, 5), MaxPool2d(2)]), Flatten(), Dense(100, 10)]
+    with pytest.raises(ShapeError, match=rule):
+        Network(chain, input_shape=(1, 28, 28))
+    branches = Parallel([Conv2d(1, 2, 3), Conv2d(1, 2, 5)])
+    with pytest.raises(ShapeError, match=r"\(2, 6, 6\) \(height \(8 .* and \(2, 4, 4\) \(height"):
+        branches.output_shape((1, 8, 8))
+    with pytest.raises(ShapeError, match=r"into \(1, 6, 6\) \(height .* to which the input cannot"):
+        Residual([Conv2d(1, 1, 3)]).output_shape((1, 8, 8))
+    x = Input("x", shape=(1, 28, 28))
+    below = apply(Conv2d(1, 8, 5), x)
+    with pytest.raises(ShapeError, match=r"the kernel does not fit .* = -5"):
+        apply(Conv2d(8, 8, 30), below)
+    with pytest.raises(ShapeError, match=rule):
+        apply(Dense(100, 10), apply(Flatten(), below))

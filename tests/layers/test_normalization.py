@@ -463,3 +463,46 @@ def test_momentum_must_be_a_share(momentum):
         BatchNorm(3, momentum=momentum)
     with pytest.raises(TypeError, match=r"^BatchNorm: momentum must be a number, got None"):
         BatchNorm(3, momentum=None)
+
+
+def test_a_large_mean_does_not_cost_batch_norm_its_digits():
+    x = (np.random.default_rng(0).standard_normal((2, 64)) + 1e4).astype("f4")
+    layer = BatchNorm(2)
+    layer.forward(x, training=True)
+    exact = x.astype("f8") - x.astype("f8").mean(axis=1, keepdims=True)
+    exact /= np.sqrt((exact**2).mean(axis=1, keepdims=True) + 1e-5)
+    assert np.abs(layer.x_hat - exact).max() < 2e-6
+
+
+def test_group_norm_of_large_images_keeps_its_digits():
+    x = (np.random.default_rng(0).standard_normal((1, 128, 128, 8))).astype("f4")
+    layer = GroupNorm(1, 1)
+    layer.forward(x, training=True)
+    exact = np.sqrt(x.astype("f8").reshape(-1, 8).var(axis=0) + 1e-5)
+    np.testing.assert_allclose(layer.sigma[0], exact, rtol=1e-6)
+
+
+@pytest.mark.parametrize("make", [LayerNorm, BatchNorm, RMSNorm])
+def test_an_epsilon_that_is_0_in_float32(make):
+    with pytest.raises(ValueError, match="epsilon is 0 in float32, got 1e-50"):
+        make(3, epsilon=1e-50)
+    make(3, epsilon=1e-50, dtype="float64")
+
+
+def test_buffers_are_taken_over_whole_or_not_at_all():
+    layer = BatchNorm(2)
+    wrong = {"running_mean": np.ones((2, 1)), "running_variance": np.ones((3, 1))}
+    with pytest.raises(ShapeError, match=r"running_variance has shape \(2, 1\), got \(3, 1\)"):
+        layer.set_buffers(wrong)
+    assert (layer.running_mean == 0).all()
+    with pytest.raises(ValueError, match="there is no buffer 'mean'"):
+        layer.set_buffers({"mean": np.ones((2, 1))})
+
+
+def test_a_copy_in_another_dtype_has_seen_no_forward_pass():
+    layer = BatchNorm(2)
+    layer.forward(np.random.default_rng(0).standard_normal((2, 5)).astype("f4"), training=True)
+    twin = layer.astype("float64")
+    assert twin.x_hat is twin.sigma is twin.a is None
+    assert twin.running_mean.dtype == np.float64
+    np.testing.assert_array_equal(twin.running_mean, layer.running_mean)

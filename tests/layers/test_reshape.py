@@ -170,3 +170,21 @@ def test_a_sequence_must_be_long_enough(t, steps):
 def test_a_step_must_be_an_integer(t):
     with pytest.raises(TypeError, match=r"^TimeStep: t must be an integer, got "):
         TimeStep(t)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Reshape(5), "Reshape: shape must be a sequence of integers, got 5"),
+        (lambda: Reshape("12"), "Reshape: shape must be a sequence of integers, got '12'"),
+        (lambda: Transpose(1), "Transpose: axes must be a sequence of integers, got 1"),
+    ],
+)
+def test_what_is_no_sequence_of_integers(make, message):
+    with pytest.raises(TypeError, match=re.escape(message)):
+        make()
+
+
+def test_minus_one_is_an_integer():
+    with pytest.raises(ValueError, match=r"Reshape: shape must be a positive integer, got -1\.0"):
+        Reshape([-1.0, 2])
