@@ -27,6 +27,14 @@ from backprop.layers.base import (
 )
 from backprop.layers.patches import NAMES, Windows, check_padding, check_places, each
 
+_PLAIN: dict[str, tuple[Any, ...]] = {  # not worth showing
+    "stride": (1,),
+    "padding": ("valid", 0),
+    "output_padding": (0, None),
+    "dilation": (1,),
+    "groups": (1,),
+}
+
 
 class _Windowed(Layer):
     """What all convolutions share: arguments, parameters, the bias, the activation at the end.
@@ -133,14 +141,9 @@ class _Windowed(Layer):
             return f"; channels come first, the batch last: did you mean {turn}?"
         return super()._transposed_hint(shape)
 
-    def _options(self) -> dict[str, Any]:
-        """Return the options that are not the defaults."""
-        options = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
-        options["groups"] = self.groups
-        return {k: v for k, v in options.items() if v != (0 if k == "padding" else 1)}
-
     def __repr__(self) -> str:
-        shown = [f"{name} {value}" for name, value in self._options().items() if value != "valid"]
+        options = ((name, getattr(self, name, None), plain) for name, plain in _PLAIN.items())
+        shown = [f"{name} {value}" for name, value, plain in options if value not in plain]
         kernel = "x".join(map(str, self._windows.kernel))
         parts = [f"{self.channels_in} -> {self.channels_out}", f"kernel {kernel}", *shown]
         return f"{type(self).__name__}({', '.join([*parts, self.activation.name])})"
@@ -195,17 +198,15 @@ class _Convolution(_Windowed):
 
 
 class Conv1d(_Convolution):
-    """The same, of signals C x L x B: `Conv2d` with one axis of places instead of two.
+    """A kernel w laid over all places of a signal C x L x B, and the activation after it.
+
+    It is `Conv2d` with one axis of places instead of two.
 
     ::
 
-        z[m, l] = sum over c, i of w[m, c, i] a_prev[c, l stride + i dilation - padding] + b[m]
+        z[m, l] = b[m] + sum over c, i of w[m, c, i] a_prev[c, l s + i d - p]
 
-    Parameters
-    ----------
-    channels_in, channels_out, kernel, stride, padding, dilation, groups, activation, w_init, \
-    b_init, dtype, rng
-        As for `Conv2d`, kernel, stride, padding and dilation single numbers.
+    The parameters are those of `Conv2d`; kernel, stride s, padding p and dilation d are one number.
 
     Attributes
     ----------
@@ -223,8 +224,9 @@ class Conv2d(_Convolution):
 
     ::
 
-        forward    z[m, h, w'] = sum over c, i, j of
-                       w[m, c, i, j] a_prev[c, h stride + i dilation - padding, w' ...] + b[m]
+        forward    z[m, h, v] = b[m] + sum over c, i, j of
+                       w[m, c, i, j] a_prev[c, h s + i d - p, v s + j d - p]
+                           for the stride s, the dilation d and the padding p
                    a = sigma(z)
         BP2        delta = nabla_a * sigma'(z)
         BP3        dC/db[m] = sum of delta[m] over places and batch
@@ -322,7 +324,7 @@ class _Transposed(_Windowed):
 
     def initialize(self, rng: Seed = None) -> None:
         rng = np.random.default_rng(rng)
-        # Drawn as for the convolution of as many channels, so that fan_in is what z sums over.
+        # Drawn as for the convolution of as many channels, whose fan_in z sums over at stride 1.
         of_group = self.channels_in // self.groups
         w = self.w_init((self.channels_out, of_group, *self._windows.kernel), rng, self.dtype)
         w = w.reshape(self.groups, self.channels_out // self.groups, *w.shape[1:])
@@ -383,19 +385,14 @@ class _Transposed(_Windowed):
             if n is not None
         )
 
-    def _options(self) -> dict[str, Any]:
-        extra = {"output_padding": self.output_padding} if any(self._extra) else {}
-        return {**super()._options(), **extra}
-
 
 class ConvTranspose1d(_Transposed):
-    """The same, of signals C x L x B: `ConvTranspose2d` with one axis of places instead of two.
+    """The downstream pass of `Conv1d` as a forward pass, for signals C x L x B.
 
-    Parameters
-    ----------
-    channels_in, channels_out, kernel, stride, padding, output_padding, dilation, groups, \\
-    activation, w_init, b_init, dtype, rng
-        As for `ConvTranspose2d`, those of places single numbers.
+    It is `ConvTranspose2d` with one axis of places instead of two.
+
+    The parameters are those of `ConvTranspose2d`; kernel, stride, padding, output_padding and
+    dilation are one number.
 
     Attributes
     ----------
@@ -441,7 +438,8 @@ class ConvTranspose2d(_Transposed):
     groups : int
         As for `Conv2d`.
     activation, w_init, b_init, dtype, rng
-        As for `Conv2d`; w is drawn as for a `Conv2d` from channels_in to channels_out.
+        As for `Conv2d`; w is drawn as for a `Conv2d` from channels_in to channels_out, whatever
+        the stride: with a stride s fewer terms, about 1 / s^2 of them, meet in every z.
 
     Attributes
     ----------

@@ -76,22 +76,28 @@ class _MaxPool(_Pool):
     def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
         if not input_gradient:
             return None
-        windows = self._windows
+        windows, sizes = self._windows, self.a_prev.shape[1:-1]
         padded = windows.pad(self.a_prev, -math.inf)
         downstream = np.zeros_like(padded)
+        outside = ~windows.pad(np.ones((1, *sizes, 1), bool))
+        views = zip(*(windows.views(array) for array in (padded, downstream, outside)), strict=True)
         left, passed = nabla_a.copy(), np.empty_like(nabla_a)
-        *others, (_, last) = zip(windows.views(padded), windows.views(downstream), strict=True)
-        for view, place in others:  # in row order: the first that is not less takes all
-            np.multiply(left, view < self.a, out=passed)
+        for view, place, padding in views:  # in row order: the first that is not less takes all
+            less = view < self.a
+            if padded.shape != self.a_prev.shape:
+                less |= padding  # even where -inf is the maximum
+            np.multiply(left, less, out=passed)
             left -= passed
             self._put(left, place)
             left, passed = passed, left
-        self._put(left, last)
-        return np.ascontiguousarray(windows.crop(downstream, self.a_prev.shape[1:-1]))
+        return np.ascontiguousarray(windows.crop(downstream, sizes))
 
 
 class MaxPool1d(_MaxPool):
-    """The maximum of every window of a signal C x L x B: `MaxPool2d` with one axis of places."""
+    """The maximum of every window of a signal C x L x B: `MaxPool2d` with one axis of places.
+
+    Its parameters are those of `MaxPool2d`, each a single number.
+    """
 
     axes = 1
 
@@ -101,13 +107,14 @@ class MaxPool2d(_MaxPool):
 
     ::
 
-        forward    a[c, h, w] = max over i, j of a_prev[c, h stride + i - padding, w stride + ...]
+        forward    a[c, h, v] = max over i, j of a_prev[c, h s + i - p, v s + j - p]
+                       for the stride s and the padding p
         downstream dC/da_prev = sum of nabla_a over the windows of which this is the maximum
 
     Where several elements of a window are its maximum, the first of them in row order takes the
     whole gradient (as in PyTorch), and an element that is the maximum of several windows takes
     that of them all. If one is NaN, so is the maximum, and the gradient, for what it is worth,
-    goes to the window's first element.
+    goes to the first element of the window that is not padding.
 
     Parameters
     ----------
@@ -155,7 +162,10 @@ class _AvgPool(_Pool):
 
 
 class AvgPool1d(_AvgPool):
-    """The mean of every window of a signal C x L x B: `AvgPool2d` with one axis of places."""
+    """The mean of every window of a signal C x L x B: `AvgPool2d` with one axis of places.
+
+    Its parameters are those of `AvgPool2d`, each a single number.
+    """
 
     axes = 1
 
@@ -198,7 +208,9 @@ class GlobalAvgPool(Layer):
         return input_shape[:1]
 
     def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
-        a: Any = a_prev.mean(axis=tuple(range(1, a_prev.ndim - 1)))
+        channels, *places, batch = a_prev.shape
+        columns = a_prev.reshape(channels, math.prod(places), batch).swapaxes(1, 2)
+        a: Any = np.ascontiguousarray(columns).mean(axis=-1)  # long rows, summed pairwise
         if training:
             self.a_prev, self.a, self.delta = a_prev, a, None
         return a  # type: ignore[no-any-return]

@@ -50,7 +50,7 @@ from backprop.network import Network
 from tests.cases import attention, containers, convolution, feedforward, normalization, sequences
 from tests.cases.base import Case as Case
 
-FAMILIES = [feedforward, containers, attention, normalization, sequences, convolution]
+FAMILIES = [feedforward, convolution, normalization, containers, sequences, attention]
 CASES = [case for family in FAMILIES for case in family.CASES]
 
 
