@@ -35,6 +35,7 @@ import numpy as np
 from digits_convnet import convolutional  # the script beside this one
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from threadpoolctl import threadpool_limits
 
 from backprop import Adam, Callback, Trainer, datasets, plots
 from backprop.metrics import accuracy, predicted_labels
@@ -137,7 +138,9 @@ def main() -> int:
         )
         return 2
     print(data.source)
-    result = run(data, arguments.validation, arguments.epochs, arguments.seeds)
+    # Products this small gain little from a second thread, and wait for it on busy cores.
+    with threadpool_limits(1, "blas"):
+        result = run(data, arguments.validation, arguments.epochs, arguments.seeds)
     path = arguments.out / "mnist_convnet.json"
     write_text(path, json.dumps(result, indent=1) + "\n")
     draw(path, data)
