@@ -8,13 +8,19 @@ BIN := $(VENV)/bin
 DATA ?= builtin
 ARGS ?=
 
-EXPERIMENTS := $(sort $(wildcard experiments/*.py experiments/*/*.py))
+# All scripts but the benchmarks, which are one program: `make bench`.
+EXPERIMENTS := $(sort $(filter-out experiments/benchmarks/%,\
+  $(wildcard experiments/*.py experiments/*/*.py)))
+# One of them needs the real MNIST: it is left out where that is not at hand.
+ifeq ($(BACKPROP_MNIST)$(wildcard $(or $(BACKPROP_DATA),data)/mnist ../shared/data/mnist),)
+EXPERIMENTS := $(filter-out experiments/mnist_convnet.py,$(EXPERIMENTS))
+endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-peers gradcheck experiments lint format data clean
+.PHONY: help install train test test-peers gradcheck experiments bench bench-install lint format data clean
 
 help:  ## show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo '  make train takes DATA=builtin|mnist|fashion-mnist|FOLDER and ARGS="--epochs 10 ..."'
 
 install: $(VENV)/.package  ## create .venv and install the package into it
@@ -33,6 +39,13 @@ gradcheck: $(VENV)/.test  ## print the worst errors of all gradients, as a table
 
 experiments: $(VENV)/.experiments  ## run every experiment; figures land under runs/experiments
 	@set -e; for script in $(EXPERIMENTS); do echo "== $$script"; $(BIN)/python $$script; done
+	@$(if $(filter %/mnist_convnet.py,$(EXPERIMENTS)),,echo \
+	  "left out: experiments/mnist_convnet.py needs MNIST; $(BIN)/backprop data fetch mnist")
+
+bench: $(VENV)/.package  ## measure time and memory, ours and of what peers are installed
+	$(BIN)/python -m experiments.benchmarks --data "$(DATA)" $(ARGS)
+
+bench-install: $(VENV)/.bench  ## install the peers: PyTorch, JAX, scikit-learn
 
 lint: $(VENV)/.lint  ## check style and types
 	$(BIN)/ruff check .
@@ -69,6 +82,10 @@ $(VENV)/.experiments: $(VENV)/.package
 # Not an extra of the package: PyTorch is only looked at, and the tests do without.
 $(VENV)/.peers: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.package
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 jax scikit-learn
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.package

@@ -11,6 +11,10 @@ the same layer. A gate that is shut makes delta small as well: a trained LSTM ha
 numbers that are not marked. Fading is what happens to those it needs: delta_t is the root mean
 square over the sequences in which step t is marked.
 
+What is to be seen: before training delta fades in all three, in the GRU even fastest (its gates
+begin half open; those of the LSTM, with a bias of 1, at 0.73). But the two can learn to keep their
+gates open, and when they do, the error falls; the RNN has nothing to open.
+
 Writes adding_problem.json, and draws adding_problem.png from that file.
 
     python experiments/adding_problem.py [--lengths 30 60 100] [--epochs 24] [--out FOLDER]
@@ -150,7 +154,7 @@ def draw(path: Path) -> None:
             draw_reach(ax, moment, lengths[longest])
         axes[0].set_ylabel("‖δ at step t‖ / ‖δ at step T‖")
         draw_training(axes[2], lengths[longest], result["steps"])
-        plots.save(axes[0], path.with_suffix(".png"))
+        plots.save(axes[0], path.with_suffix(".png"), dpi=100)
 
 
 def draw_errors(ax: Axes, length: str, found: dict[str, Any], steps: int) -> None:

@@ -140,7 +140,7 @@ def draw(path: Path) -> None:
         rows = figure.subfigures(2, 1, height_ratios=(1.1, 1))
         left, right = rows[0].subplots(1, 2)
         draw_bits(left, {"transformer": result})
-        draw_shares(right, result, "what it writes")
+        draw_shares(right, result)
         axes = rows[1].subplots(1, HEADS)
         for number, (ax, weights) in enumerate(zip(axes, result["attention"], strict=True)):
             draw_attention(ax, np.array(weights), number)

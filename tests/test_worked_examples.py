@@ -56,6 +56,8 @@ def test_the_readme_lists_every_experiment():
     scripts = [p.relative_to(FOLDER.parent).as_posix() for p in FOLDER.parent.glob("**/*.py")]
     assert len(scripts) >= 9
     for script in scripts:
+        if script.startswith("benchmarks/"):  # one program, with a README of its own
+            script = "benchmarks/README.md"
         assert f"]({script})" in text
 
 

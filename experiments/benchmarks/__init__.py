@@ -1,0 +1,1 @@
+"""The library against PyTorch, JAX and scikit-learn on the same work: `make bench`."""
