@@ -43,7 +43,7 @@ ETA, BATCH = 0.003, 32
 D, HEADS, BLOCKS = 64, 4, 2
 LONGEST = 120  # characters of a couplet that is written
 LINE_END = text.ALPHABET.index("\n")
-SHOWN = "the old mice sit all day,\nthe fox"
+SHOWN = "the old mice sleep all day,\nthe fox"
 
 
 def build(seed: int) -> Network:
@@ -81,15 +81,17 @@ def write(network: Network, n: int, temperature: float, seed: int) -> list[str]:
 class Report(Callback):
     """Measure and print what has been learnt, after every epoch."""
 
-    def __init__(self, network: Network, training: list[str], test: list[str], seed: int) -> None:
-        self.network, self.test, self.seed = network, test, seed
+    def __init__(
+        self, network: Network, training: list[str], test: list[str], n_written: int, seed: int
+    ) -> None:
+        self.network, self.test, self.n_written, self.seed = network, test, n_written, seed
         self.read = len("".join(training))
         self.progress: list[dict[str, Any]] = []
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         bits = trainer.history["validation_cost"][-1] / math.log(2)
         bits *= len(self.test) / len("".join(self.test))
-        couplets = write(self.network, 100, 1.0, self.seed)
+        couplets = write(self.network, self.n_written, 1.0, self.seed)
         record = {"characters": trainer.epoch * self.read, "bits": round(bits, 4)}
         self.progress.append({**record, **text.score(couplets)})
         print(text.report(self.progress[-1]))
@@ -97,12 +99,12 @@ class Report(Callback):
             print("\n" + "".join(couplets[:2]))
 
 
-def run(n_couplets: int, epochs: int, seed: int) -> dict[str, Any]:
+def run(n_couplets: int, epochs: int, n_written: int, seed: int) -> dict[str, Any]:
     """Train; return the measures after every epoch, samples, and where the heads look."""
     rng = np.random.default_rng(seed)
     training, test = ([text.write(rng) for _ in range(n)] for n in (n_couplets, 400))
     network = build(seed)
-    report = Report(network, training, test, seed)
+    report = Report(network, training, test, n_written, seed)
     trainer = Trainer(
         network,
         Adam(ETA),
@@ -115,7 +117,7 @@ def run(n_couplets: int, epochs: int, seed: int) -> dict[str, Any]:
         monitor_training=False,
     )
     trainer.fit(*examples(training), epochs, validation=examples(test))
-    samples = {str(t): write(network, 100, t, seed + 1) for t in (0.5, 1.0, 1.5)}
+    samples = {str(t): write(network, n_written, t, seed + 1) for t in (0.5, 1.0, 1.5)}
     network.forward(examples([SHOWN])[0], training=True)
     last = network[1 + BLOCKS].children[0].children[1]  # the attention of the last block
     return {
@@ -165,11 +167,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--couplets", type=int, default=2500, help="to be trained on")
     parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--written", type=int, default=100, help="couplets to be measured by")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/experiments"))
     arguments = parser.parse_args()
     began = time.perf_counter()
-    result = run(arguments.couplets, arguments.epochs, arguments.seed)
+    result = run(arguments.couplets, arguments.epochs, arguments.written, arguments.seed)
     for temperature, couplets in result["samples"].items():
         print(f"temperature {temperature}, {result['temperatures'][temperature]}:\n")
         print("".join(couplets))
