@@ -47,8 +47,8 @@ def better_kernel(library: dict[str, Any], flags: frozenset[str]) -> str | None:
     return None if kernel in AVX512_KERNELS else "SkylakeX"
 
 
-def environment_for_this_machine() -> dict[str, str]:
-    """Return the variables to set, before NumPy is loaded, for the full speed; {} if none."""
+def environment() -> dict[str, str]:
+    """Return the variable that chooses a better kernel, to be set before NumPy is loaded, or {}."""
     if VARIABLE in os.environ:
         return {}
     _, flags = cpu()

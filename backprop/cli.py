@@ -16,7 +16,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from backprop import __version__, blas
+from backprop import __version__, environment
 
 
 class _Parser(argparse.ArgumentParser):
@@ -27,14 +27,14 @@ class _Parser(argparse.ArgumentParser):
 
 
 def entry() -> NoReturn:
-    """Run the command in a process of its own, with the fastest BLAS kernel for the machine."""
+    """Run the command in a process of its own, set up for the full speed of the machine."""
     doctor = sys.argv[1:2] == ["doctor"]  # tells of the process as it would be without this
-    environment = {} if doctor else blas.environment_for_this_machine()
-    if environment:  # only a fresh process reads it: NumPy is loaded in this one
+    variables = {} if doctor else environment.for_this_machine()
+    if variables:  # only a fresh process reads them: NumPy is loaded in this one
         os.execve(
             sys.executable,
             [sys.executable, "-m", "backprop", *sys.argv[1:]],
-            {**os.environ, **environment},
+            {**os.environ, **variables},
         )
     sys.exit(main())
 

@@ -8,7 +8,7 @@ import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 
-from backprop import __version__, blas
+from backprop import __version__, blas, environment
 
 PACKAGES = ("numpy", "scipy", "matplotlib", "tqdm", "pooch", "threadpoolctl")
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -45,7 +45,14 @@ def report() -> str:
             )
     if not libraries:
         lines.append("BLAS           none that threadpoolctl knows")
-    for variable in (blas.VARIABLE, *THREAD_VARIABLES):
+    memory = environment.for_memory()
+    if memory:
+        advice.append(
+            "large arrays go back to the system when they are freed, and are cleared anew: set "
+            f"{' '.join(map('='.join, memory.items()))} before Python starts (the backprop command "
+            "does so by itself)"
+        )
+    for variable in (blas.VARIABLE, *THREAD_VARIABLES, *environment.MEMORY):
         lines.append(f"{variable:<22} {os.environ.get(variable, 'not set')}")
     lines.append(f"matrix product {_gflops():.0f} GFLOP/s, float32, 1024 x 1024")
     lines += [f"advice: {line}" for line in advice] or ["all is well: nothing to set"]

@@ -7,6 +7,7 @@ import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,6 +26,9 @@ from backprop.layers.base import (
     weight_slices,
 )
 from backprop.storage import FileError, read_archive, write_archive
+from backprop.threads import own_threads, share
+
+SHARED_BATCH = 64  # images of a batch that is computed in one thread, of several
 
 
 class Model(ABC):
@@ -266,8 +270,7 @@ class Model(ABC):
         """
         self._check_x(x)
         _check_finite("x", x)
-        outputs = [self._forward(batch, False) for batch in _batches(x, batch_size)]
-        a = outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=-1)
+        (a,) = self._in_batches(lambda x: (self._forward(x, False),), (x,), batch_size)
         return a.copy() if np.may_share_memory(a, x) else a  # a reshaped x is the caller's
 
     def evaluate(
@@ -301,8 +304,9 @@ class Model(ABC):
     ) -> dict[str, float]:
         totals = dict.fromkeys(("cost", *metrics), 0.0)
         counted = 0
+
         for batch, targets in zip(_batches(x, batch_size), _batches(y, batch_size), strict=True):
-            a, c = self._output_and_cost(batch, targets)
+            a, c = self._outputs_and_costs(batch, targets)
             totals["cost"] += float(c.sum(dtype=np.float64))
             lost = bool(np.isnan(a).any())  # no metric has a meaning for NaN
             weight = _counted(targets)
@@ -312,6 +316,41 @@ class Model(ABC):
                     totals[name] += weight * (math.nan if lost else float(metric(a, targets)))
         cost = totals.pop("cost") / x.shape[-1]
         return {"cost": cost, **{name: total / counted for name, total in totals.items()}}
+
+    def _outputs_and_costs(self, x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
+        """Return a^L and C_x of every example, keeping no state."""
+        return self._in_batches(self._output_and_cost, (x, y), x.shape[-1])
+
+    def _in_batches(
+        self,
+        compute: Callable[..., tuple[np.ndarray, ...]],
+        arrays: tuple[np.ndarray, ...],
+        batch_size: int,
+    ) -> list[np.ndarray]:
+        """Return what `compute` makes of the arrays, given them batch by batch.
+
+        Where layers share their work, the batches are smaller, and shared themselves.
+        """
+        batch_size = check_size("network", "batch_size", batch_size)
+        shared = arrays[0].shape[-1] > SHARED_BATCH and self.shares_work
+        if shared:
+            batch_size = min(batch_size, SHARED_BATCH)
+        batches = list(zip(*(_batches(array, batch_size) for array in arrays), strict=True))
+        found: list[Any] = [None] * len(batches)
+
+        def fill(index: int) -> None:
+            found[index] = compute(*batches[index])
+
+        with own_threads(shared):
+            share(partial(fill, index) for index in range(len(batches)))
+        if len(found) == 1:
+            return list(found[0])
+        return [np.concatenate(parts, axis=-1) for parts in zip(*found, strict=True)]
+
+    @property
+    def shares_work(self) -> bool:
+        """Whether there are layers that have several threads work for them."""
+        return any(layer.shares_work for _, layer in self.walk())
 
     def _output_and_cost(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return a^L and C_x of every example, keeping no state; from z of a canonical pair."""

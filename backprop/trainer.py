@@ -23,7 +23,9 @@ from backprop.model import Model, default_metrics
 from backprop.optimizers import Optimizer, clip_by_norm, clip_by_value
 from backprop.regularizers import Regularizer
 from backprop.schedules import Schedule
+from backprop.threads import own_threads
 
+SHARED_MINIBATCH = 32  # with less, handing the work over takes as long as doing it
 Data = tuple[np.ndarray, np.ndarray]
 
 
@@ -198,7 +200,9 @@ class Trainer:
         self.stopping, self.interrupted, self.error = "", False, None
         metrics = default_metrics(y) if self.metrics is None else self.metrics
         rows_x, rows_y = _rows(x), _rows(y)
-        with _interrupt_asks(self), np.errstate(over="ignore", invalid="ignore"):
+        shared = self.batch_size >= SHARED_MINIBATCH and self.network.shares_work
+        quiet = np.errstate(over="ignore", invalid="ignore")
+        with _interrupt_asks(self), quiet, own_threads(shared):
             self._call("on_fit_start")
             try:
                 last = self.epoch + epochs

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import backprop as bp
-from backprop import blas, cli, runs
+from backprop import blas, cli, environment, runs
 from backprop.datasets import read_idx, write_idx
 
 PICTURES = {"cost", "accuracy", "weights", "misclassified", "confusion", "activations", "deltas"}
@@ -251,7 +251,7 @@ def test_a_better_kernel_is_seen(architecture, flags, expected):
 
 def test_the_command_starts_again_with_a_better_kernel(monkeypatch):
     calls = []
-    monkeypatch.setattr(blas, "environment_for_this_machine", lambda: {blas.VARIABLE: "SkylakeX"})
+    monkeypatch.setattr(environment, "for_this_machine", lambda: {blas.VARIABLE: "SkylakeX"})
     monkeypatch.setattr(os, "execve", lambda *arguments: calls.append(arguments))
     monkeypatch.setattr(cli, "main", lambda: 0)
     monkeypatch.setattr(sys, "argv", ["backprop", "data", "where"])
@@ -268,7 +268,27 @@ def test_the_installed_command_is_the_one_that_chooses_the_kernel():
 
 def test_a_kernel_chosen_by_hand_is_left_alone(monkeypatch):
     monkeypatch.setenv(blas.VARIABLE, "Haswell")
-    assert blas.environment_for_this_machine() == {}
+    assert blas.environment() == {}
+
+
+def test_memory_is_kept_where_the_c_library_can_and_nobody_chose_otherwise(monkeypatch):
+    for name in environment.MEMORY:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "2.36"))
+    assert environment.for_memory() == environment.MEMORY
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1000000")
+    assert environment.for_memory() == {}
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_")
+    monkeypatch.setattr("platform.libc_ver", lambda: ("", ""))
+    assert environment.for_memory() == {}
+
+
+def test_the_environment_is_printed_for_the_shell():
+    command = [sys.executable, "-m", "backprop.environment"]
+    variables = {k: v for k, v in os.environ.items() if k not in environment.MEMORY}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+    found = dict(word.split("=") for word in done.stdout.split())
+    assert environment.for_memory().items() <= found.items()
 
 
 # -- mistakes --------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 
 import numpy as np
 
@@ -97,11 +98,11 @@ class Sigmoid(Activation):
     range = (0.0, 1.0)
 
     def sigma(self, z: np.ndarray) -> np.ndarray:
-        a = np.maximum(z, _log_tiny(z.dtype))
+        a = at_least(_log_tiny(z.dtype), z)
         np.negative(a, out=a)
         np.exp(a, out=a)
         a += 1
-        return np.divide(1, a, out=a)
+        return np.reciprocal(a, out=a)
 
     def prime(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
         prime = np.subtract(1, a)
@@ -131,7 +132,7 @@ class ReLU(Activation):
     range = (0.0, math.inf)
 
     def sigma(self, z: np.ndarray) -> np.ndarray:
-        return np.maximum(z, 0)
+        return at_least(0.0, z)
 
     def prime(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
         return (z > 0).astype(z.dtype)
@@ -287,6 +288,29 @@ def as_activation(activation: Activation | str) -> Activation:
 _SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
 _INV_SQRT_2PI = 1 / math.sqrt(2 * math.pi)
 _sigmoid = Sigmoid().sigma
+
+
+def at_least(floor: float, z: np.ndarray) -> np.ndarray:
+    """Return max(floor, z), a new array.
+
+    `np.maximum` of two arrays takes a third of the time of one of an array and a number.
+    """
+    if z.size < 1024 or z.dtype.kind != "f" or not z.flags.c_contiguous:
+        return np.maximum(z, floor)  # type: ignore[no-any-return]
+    a = np.empty_like(z)
+    floors = _floors(floor, z.dtype)
+    flat_z, flat_a = z.reshape(-1), a.reshape(-1)
+    for start in range(0, z.size, floors.size):
+        part = flat_z[start : start + floors.size]
+        np.maximum(part, floors[: part.size], out=flat_a[start : start + floors.size])
+    return a
+
+
+@lru_cache
+def _floors(floor: float, dtype: np.dtype) -> np.ndarray:
+    floors = np.full(2**14, floor, dtype)
+    floors.flags.writeable = False
+    return floors
 
 
 def softplus(z: np.ndarray) -> np.ndarray:

@@ -121,6 +121,9 @@ class Layer(Configurable):
     takes_mask : bool
         Whether `forward` takes the mask of a sequence: T x B, True where a step is real and
         False where it only fills a shorter sequence up.
+    shares_work : bool
+        Whether the layer has several threads work for it where its arrays are large, as
+        `backprop.threads` has it.
     children : tuple of Layer
         The layers inside a container.
     """
@@ -128,6 +131,7 @@ class Layer(Configurable):
     independent_examples: bool = True
     integer_input: bool = False
     takes_mask: bool = False
+    shares_work: bool = False
     children: tuple[Layer, ...] = ()
     theta: np.ndarray = np.empty(0, np.float32)
     nabla: np.ndarray = np.empty(0, np.float32)

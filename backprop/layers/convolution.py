@@ -9,6 +9,8 @@ the equations are those of `Dense`, and all that is new is how P is made, and ad
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,6 +28,7 @@ from backprop.layers.base import (
     shape_text,
 )
 from backprop.layers.patches import NAMES, Windows, check_padding, check_places, each
+from backprop.threads import share
 
 _PLAIN: dict[str, tuple[Any, ...]] = {  # not worth showing
     "stride": (1,),
@@ -44,6 +47,7 @@ class _Windowed(Layer):
     """
 
     axes: ClassVar[int]
+    shares_work = True
     w, nabla_w = Parameter(regularized=True), Gradient()
     b, nabla_b = Parameter(), Gradient()
 
@@ -163,25 +167,34 @@ class _Convolution(_Windowed):
         shape = (self.channels_out, *windows.counts(padded.shape[1:-1]), a_prev.shape[-1])
         z = np.empty(shape, a_prev.dtype)
         by_group = self._by_group(z)
-        for rows, columns in windows.blocks(padded):
+
+        def fill(rows: slice, columns: slice) -> None:
             patches = windows.patches(padded, rows, self.groups)
             np.matmul(w, patches, out=by_group[:, :, columns])  # z = w P
+
+        share(partial(fill, *block) for block in windows.blocks(padded))
         return z
 
     def _backward_linear(self, delta: np.ndarray, input_gradient: bool) -> np.ndarray | None:
         windows, w, delta = self._windows, self._by_group(self.w), self._by_group(delta)
         padded = windows.pad(self.a_prev)
-        downstream = np.zeros_like(padded) if input_gradient else None
-        self.nabla_w[...] = 0
-        nabla_w = self._by_group(self.nabla_w)
-        for rows, columns in windows.blocks(padded):
-            patches = windows.patches(padded, rows, self.groups)
-            delta_here = delta[:, :, columns]
-            # BP4: dC/dw = delta P^T, as (P delta^T)^T, which is the faster product
-            nabla_w += (patches @ delta_here.swapaxes(1, 2)).swapaxes(1, 2)
-            if downstream is not None:  # BP2: w^T delta is dC/dP, to be added up by places
-                nabla_patches = windows.transposed_product(w, delta_here)
-                windows.add_patches(nabla_patches, downstream, rows)
+        shares = _shares(windows.blocks(padded))
+        terms = np.zeros((len(shares), *w.swapaxes(1, 2).shape), delta.dtype)
+
+        def correlate(blocks: list[tuple[slice, slice]], term: np.ndarray) -> None:
+            for rows, columns in blocks:
+                patches = windows.patches(padded, rows, self.groups)
+                # BP4: dC/dw = delta P^T, as (P delta^T)^T, which is the faster product
+                _add_product(patches, delta[:, :, columns].swapaxes(1, 2), term)
+
+        parts: list[Callable[[], None]] = []
+        parts += (partial(correlate, *each) for each in zip(shares, terms, strict=True))
+        downstream = None
+        if input_gradient:  # BP2: w^T delta is dC/dP, to be added up by places
+            downstream = np.zeros_like(padded)
+            parts += windows.adding_product(w, delta, downstream)
+        share(parts)
+        self._by_group(self.nabla_w)[...] = terms.sum(axis=0).swapaxes(1, 2)
         if downstream is None:
             return None
         return np.ascontiguousarray(windows.crop(downstream, self.a_prev.shape[1:-1]))
@@ -335,22 +348,26 @@ class _Transposed(_Windowed):
         windows, w, a = self._windows, self._by_group(self.w), self._by_group(a_prev)
         sizes, batch = self._sizes(a_prev.shape[1:-1]), a_prev.shape[-1]
         padded = np.zeros((self.channels_out, *windows.padded(sizes), batch), a_prev.dtype)
-        for rows, columns in windows.blocks(padded):
-            patches = windows.transposed_product(w, a[:, :, columns])
-            windows.add_patches(patches, padded, rows)
+        share(windows.adding_product(w, a, padded))
         return np.ascontiguousarray(windows.crop(padded, sizes))
 
     def _backward_linear(self, delta: np.ndarray, input_gradient: bool) -> np.ndarray | None:
         windows, w, a = self._windows, self._by_group(self.w), self._by_group(self.a_prev)
         padded = windows.pad(delta)
         downstream = np.empty(self.a_prev.shape, delta.dtype) if input_gradient else None
-        self.nabla_w[...] = 0
-        nabla_w = self._by_group(self.nabla_w)
-        for rows, columns in windows.blocks(padded):
-            patches = windows.patches(padded, rows, self.groups)
-            nabla_w += a[:, :, columns] @ patches.swapaxes(1, 2)  # BP4: dC/dw = a_prev P^T
-            if downstream is not None:  # BP2: w P, P the patches of delta
-                np.matmul(w, patches, out=self._by_group(downstream)[:, :, columns])
+        shares = _shares(windows.blocks(padded))
+        terms = np.zeros((len(shares), *w.shape), delta.dtype)
+
+        def correlate(blocks: list[tuple[slice, slice]], term: np.ndarray) -> None:
+            for rows, columns in blocks:
+                patches = windows.patches(padded, rows, self.groups)
+                # BP4: dC/dw = a_prev P^T
+                _add_product(a[:, :, columns], patches.swapaxes(1, 2), term)
+                if downstream is not None:  # BP2: w P, P the patches of delta
+                    np.matmul(w, patches, out=self._by_group(downstream)[:, :, columns])
+
+        share(partial(correlate, *each) for each in zip(shares, terms, strict=True))
+        self._by_group(self.nabla_w)[...] = terms.sum(axis=0)
         return downstream
 
     def _w_channels(self) -> tuple[int, int]:
@@ -459,3 +476,21 @@ class ConvTranspose2d(_Transposed):
     """
 
     axes = 2
+
+
+def _shares(blocks: list[Any], most: int = 8) -> list[list[Any]]:
+    """Deal the blocks out: a sum is made for every share, and then the sum of these.
+
+    Their number does not depend on the threads, so neither do the bits.
+    """
+    return [blocks[first::most] for first in range(min(most, len(blocks)))]
+
+
+def _add_product(left: np.ndarray, right: np.ndarray, total: np.ndarray) -> None:
+    """Add the product of the matrices of every group to that group's total.
+
+    By `np.dot`: `np.matmul` lets other threads run during large products only, and takes for small
+    what is so in the end, however long the sums.
+    """
+    for a, b, sums in zip(left, right, total, strict=True):
+        sums += np.dot(a, b)

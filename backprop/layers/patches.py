@@ -18,10 +18,10 @@ from __future__ import annotations
 import itertools
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ import numpy as np
 from backprop.checks import check_integer
 from backprop.layers.base import Shape, ShapeError, shape_text
 
-BLOCK_BYTES = 2**23  # about so much of a patch matrix is made at a time
+BLOCK_BYTES = 2**21  # about so much of a patch matrix is made at a time: the cache of a core
 NAMES = {1: ("length",), 2: ("height", "width")}
 
 
@@ -181,21 +181,39 @@ class Windows:
         for element in itertools.product([slice(None)], *axes):
             yield padded[element]
 
-    def blocks(self, padded: np.ndarray) -> Iterator[tuple[slice, slice]]:
+    def blocks(self, padded: np.ndarray) -> list[tuple[slice, slice]]:
         """Cut the windows into blocks of rows whose patches take up to about BLOCK_BYTES.
 
-        Yields
-        ------
-        rows, columns : slice
+        Returns
+        -------
+        list of (rows, columns), slices
             Along the first axis of counts, and which columns of the patch matrix these are.
         """
         n_rows, *others = self.counts(padded.shape[1:-1])
         width = math.prod(others) * padded.shape[-1]
         row_bytes = len(padded) * math.prod(self.kernel) * width * padded.itemsize
         step = max(1, BLOCK_BYTES // row_bytes)
-        for start in range(0, n_rows, step):
-            stop = min(start + step, n_rows)
-            yield slice(start, stop), slice(start * width, stop * width)
+        starts = range(0, n_rows, step)
+        rows = (slice(start, min(start + step, n_rows)) for start in starts)
+        return [(part, slice(part.start * width, part.stop * width)) for part in rows]
+
+    def _channels(self, padded: np.ndarray, groups: int) -> list[slice]:
+        """Cut the channels into parts whose patches take up to about BLOCK_BYTES.
+
+        A part is either some whole groups, or lies inside a group.
+        """
+        n, size = len(padded), len(padded) // groups
+        counts = self.counts(padded.shape[1:-1])
+        row_bytes = math.prod(self.kernel) * math.prod(counts) * padded.shape[-1] * padded.itemsize
+        step = max(1, BLOCK_BYTES // row_bytes)
+        if step >= size:
+            step -= step % size
+            return [slice(start, min(start + step, n)) for start in range(0, n, step)]
+        return [
+            slice(start, min(start + step, first + size))
+            for first in range(0, n, size)
+            for start in range(first, first + size, step)
+        ]
 
     def patches(self, padded: np.ndarray, rows: slice, groups: int = 1) -> np.ndarray:
         """Return what the windows of these rows show: a matrix for each group of channels.
@@ -227,16 +245,33 @@ class Windows:
         np.copyto(patches, windows)
         return patches.reshape(shape)
 
-    def transposed_product(self, w: np.ndarray, delta: np.ndarray) -> np.ndarray:
-        """Return w^T delta for `add_patches`, in the memory of `patches`, which are lost."""
-        groups, _, size = w.shape
-        shape = (groups, size, delta.shape[-1])
-        dtype = np.result_type(w, delta)
+    def adding_product(
+        self, w: np.ndarray, delta: np.ndarray, padded: np.ndarray
+    ) -> Iterator[Callable[[], None]]:
+        """Yield what adds every element of w^T delta to its place of a padded array, in parts.
+
+        w and delta are one matrix for each group. w^T delta has the shape of the patches, and is
+        never made as a whole, either. The parts, to be called in any order, are channels.
+        """
+        size, area = len(padded) // len(w), math.prod(self.kernel)
         # A product over one channel is an outer one, which BLAS is ten times slower at.
         product = np.multiply if w.shape[1] == 1 else np.matmul
-        return product(w.swapaxes(1, 2), delta, out=scratch("patches", shape, dtype))
 
-    def add_patches(self, patches: np.ndarray, padded: np.ndarray, rows: slice) -> None:
+        def go_back(channels: slice) -> None:
+            n = channels.stop - channels.start
+            first, inside = divmod(channels.start, size)
+            groups = slice(first, first + max(1, n // size))
+            w_part = w[groups, :, inside * area : (inside + min(n, size)) * area].swapaxes(1, 2)
+            places = padded[channels]
+            for rows, columns in self.blocks(places):
+                delta_part = delta[groups, :, columns]
+                shape = (*w_part.shape[:2], delta_part.shape[-1])
+                out = scratch("patches", shape, padded.dtype)
+                self._add_patches(product(w_part, delta_part, out=out), places, rows)
+
+        return (partial(go_back, part) for part in self._channels(padded, len(w)))
+
+    def _add_patches(self, patches: np.ndarray, padded: np.ndarray, rows: slice) -> None:
         """Add every element of the patches to the place it came from: the transpose of `patches`.
 
         Axis by axis, so that the many elements of the first sum move in long runs.

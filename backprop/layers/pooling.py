@@ -53,44 +53,79 @@ class _Pool(Layer):
             shown.append(f"padding {self.padding}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
-    def _put(self, share: np.ndarray, place: np.ndarray) -> None:
+    def _put(self, part: np.ndarray, place: np.ndarray, *axes: int) -> None:
         """Add to a view of the downstream gradient, which is 0 as yet if windows do not overlap."""
         windows = self._windows
-        if any(k > s for k, s in zip(windows.kernel, windows.stride, strict=True)):
-            place += share
+        if any(windows.kernel[axis] > windows.stride[axis] for axis in axes):
+            place += part
         else:
-            place[...] = share
+            place[...] = part
 
 
 class _MaxPool(_Pool):
+    """The maximum of a window is that of the maxima of its rows: one axis after the other."""
+
+    _maxima: Any = None  # the padded input, and then after every axis
+
     def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
-        padded = self._windows.pad(a_prev, -math.inf)
-        first, *others = self._windows.views(padded)
-        a = first.copy()
-        for view in others:
-            np.maximum(a, view, out=a)
+        maxima = [self._windows.pad(a_prev, -math.inf)]
+        for axis in reversed(range(self.axes)):
+            first, *others = self._views(maxima[-1], axis)
+            largest = np.maximum(first, others[0]) if others else first.copy()
+            for view in others[1:]:
+                np.maximum(largest, view, out=largest)
+            maxima.append(largest)
         if training:
-            self.a_prev, self.a, self.delta = a_prev, a, None
-        return a
+            self.a_prev, self.a, self.delta = a_prev, maxima[-1], None
+            self._maxima = maxima
+        return maxima[-1]
 
     def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
         if not input_gradient:
             return None
-        windows, sizes = self._windows, self.a_prev.shape[1:-1]
-        padded = windows.pad(self.a_prev, -math.inf)
-        downstream = np.zeros_like(padded)
-        outside = ~windows.pad(np.ones((1, *sizes, 1), bool))
-        views = zip(*(windows.views(array) for array in (padded, downstream, outside)), strict=True)
-        left, passed = nabla_a.copy(), np.empty_like(nabla_a)
-        for view, place, padding in views:  # in row order: the first that is not less takes all
-            less = view < self.a
-            if padded.shape != self.a_prev.shape:
-                less |= padding  # even where -inf is the maximum
+        nabla, sizes = nabla_a, self.a_prev.shape[1:-1]
+        for axis in range(self.axes):
+            above, below = self._maxima[-1 - axis], self._maxima[-2 - axis]
+            nabla = self._give(nabla, above, below, axis, sizes[axis])
+        return np.ascontiguousarray(self._windows.crop(nabla, sizes))
+
+    def _give(
+        self, nabla: np.ndarray, above: np.ndarray, below: np.ndarray, axis: int, size: int
+    ) -> np.ndarray:
+        """Hand the gradient by the maxima along an axis down to what they are the maxima of."""
+        downstream = np.zeros_like(below)
+        views, places = self._views(below, axis), self._views(downstream, axis)
+        outside = self._outside(axis, size) if below.shape[1 + axis] > size else None
+        left, passed = nabla.copy(), np.empty_like(nabla)
+        less = np.empty(nabla.shape, bool)
+        for k, (view, place) in enumerate(zip(views, places, strict=True)):
+            if k == len(views) - 1 and outside is None:
+                self._put(left, place, axis)  # the last takes what is left
+                break
+            np.less(view, above, out=less)  # the first that is not less takes all
+            if outside is not None:
+                less |= outside[k]  # even where -inf is the maximum
             np.multiply(left, less, out=passed)
             left -= passed
-            self._put(left, place)
+            self._put(left, place, axis)
             left, passed = passed, left
-        return np.ascontiguousarray(windows.crop(downstream, sizes))
+        return downstream
+
+    def _views(self, array: np.ndarray, axis: int) -> list[np.ndarray]:
+        """Return for every element of a window along one axis what all windows show there."""
+        kernel, stride = self._windows.kernel[axis], self._windows.stride[axis]
+        end = array.shape[1 + axis] - kernel + 1
+        slices = (slice(k, k + end, stride) for k in range(kernel))
+        return [array[(slice(None),) * (1 + axis) + (places,)] for places in slices]
+
+    def _outside(self, axis: int, size: int) -> list[np.ndarray]:
+        """Return for every element of a window along one axis in which it lies in the padding."""
+        before, after = self._windows.pads(self.a_prev.shape[1:-1])[axis]
+        outside = np.ones(before + size + after, bool)
+        outside[before : before + size] = False
+        shape = [1] * (self.axes + 2)
+        shape[1 + axis] = -1
+        return self._views(outside.reshape(shape), axis)
 
 
 class MaxPool1d(_MaxPool):
@@ -114,7 +149,7 @@ class MaxPool2d(_MaxPool):
     Where several elements of a window are its maximum, the first of them in row order takes the
     whole gradient (as in PyTorch), and an element that is the maximum of several windows takes
     that of them all. If one is NaN, so is the maximum, and the gradient, for what it is worth,
-    goes to the first element of the window that is not padding.
+    goes to the maximum of the first row of the window that is not padding.
 
     Parameters
     ----------
@@ -155,9 +190,9 @@ class _AvgPool(_Pool):
         windows, sizes = self._windows, self.a_prev.shape[1:-1]
         shape = (len(nabla_a), *windows.padded(sizes), nabla_a.shape[-1])
         downstream = np.zeros(shape, nabla_a.dtype)
-        share = nabla_a / math.prod(windows.kernel)
+        part = nabla_a / math.prod(windows.kernel)
         for place in windows.views(downstream):
-            self._put(share, place)
+            self._put(part, place, *range(self.axes))
         return np.ascontiguousarray(windows.crop(downstream, sizes))
 
 

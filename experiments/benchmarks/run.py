@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from backprop import blas, datasets
+from backprop import environment as fast_environment
 from backprop.doctor import usable_cores
 from experiments.benchmarks.frameworks import FRAMEWORKS, OURS
 from experiments.benchmarks.workloads import (
@@ -290,7 +291,7 @@ def environment(cache: Path) -> dict[str, str]:
     threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     return {
         **os.environ,
-        **blas.environment_for_this_machine(),
+        **fast_environment.for_this_machine(),
         **dict.fromkeys(threads, str(THREADS)),
         "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
         "JAX_PLATFORMS": "cpu",
@@ -315,7 +316,7 @@ def machine() -> dict[str, Any]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "numpy": version("numpy"),
-        "blas environment": blas.environment_for_this_machine(),
+        "environment": fast_environment.for_this_machine(),
     }
 
 
