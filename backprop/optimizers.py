@@ -44,6 +44,8 @@ class Optimizer(Configurable, ABC):
 
     t: int
     state: dict[str, np.ndarray]
+    _theta: np.ndarray  # those of the last step, which need no second check
+    _nabla: np.ndarray
     _scratch: np.ndarray
 
     def __init__(self, eta: float) -> None:
@@ -78,12 +80,13 @@ class Optimizer(Configurable, ABC):
             If `theta` and `nabla` are not such vectors, or not of the size and dtype of the steps
             before. Nothing is changed then.
         """
-        self._check(theta, nabla)
+        if theta is not self._theta or nabla is not self._nabla:  # not those of the step before
+            self._check(theta, nabla)
+            self._theta, self._nabla = theta, nabla
+            self._scratch = np.empty(min(theta.size, BLOCK), theta.dtype)
         n = theta.size
         if not self.state:
             self.state = {name: np.zeros(n, theta.dtype) for name in self.state_names}
-        if self._scratch.size != min(n, BLOCK) or self._scratch.dtype != theta.dtype:
-            self._scratch = np.empty(min(n, BLOCK), theta.dtype)
         self.t += 1
         vectors = (theta, nabla, *self.state.values())
         if n <= BLOCK:
@@ -106,7 +109,11 @@ class Optimizer(Configurable, ABC):
         """Forget all steps taken."""
         self.t = 0
         self.state = {}
-        self._scratch = np.empty(0)
+        self._theta = self._nabla = self._scratch = np.empty(0)
+
+    def __getstate__(self) -> dict[str, Any]:
+        forgotten = dict.fromkeys(("_theta", "_nabla", "_scratch"), np.empty(0))
+        return {**self.__dict__, **forgotten}
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Return copies of ``t`` and of every vector of `state`, by name.
@@ -141,6 +148,7 @@ class Optimizer(Configurable, ABC):
                     f"{name} in the state of {kind} must be {_words(theta)} like theta, "
                     f"got {_words(vector)}"
                 )
+        self.reset()
         self.t, self.state = int(t), vectors
 
     def _check(self, theta: Any, nabla: Any) -> None:

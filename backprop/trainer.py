@@ -26,6 +26,8 @@ from backprop.schedules import Schedule
 from backprop.threads import own_threads
 
 SHARED_MINIBATCH = 32  # with less, handing the work over takes as long as doing it
+AHEAD_BYTES = 2**19  # about so much of the examples is gathered at a time: half a core's cache
+
 Data = tuple[np.ndarray, np.ndarray]
 
 
@@ -242,12 +244,10 @@ class Trainer:
         steps = self.steps_per_epoch
         each_step = [c for c in self.callbacks if c.wants_steps]
         started = time.perf_counter()
-        while self.step < steps:
-            start = self.step * self.batch_size
-            chosen = order[start : start + self.batch_size]
+        for x, y in self._minibatches(rows_x, rows_y, order):
             if self.schedule is not None:
                 self.optimizer.eta = self.schedule(self.epoch + self.step / steps)
-            self._descend(_columns(rows_x.take(chosen, 0)), _columns(rows_y.take(chosen, 0)))
+            self._descend(x, y)
             self.step += 1
             for callback in each_step:
                 callback.on_step_end(self)
@@ -257,6 +257,18 @@ class Trainer:
         if self.step == steps:
             self.step = 0
             self.epoch += 1
+
+    def _minibatches(
+        self, rows_x: np.ndarray, rows_y: np.ndarray, order: np.ndarray
+    ) -> Iterator[Data]:
+        """Yield the minibatches from where the epoch stands, gathered some at a time."""
+        size = self.batch_size
+        ahead = size * max(1, AHEAD_BYTES // max(1, size * rows_x[:1].nbytes))
+        for first in range(self.step * size, len(order), ahead):
+            chosen = order[first : first + ahead]
+            x, y = _columns(rows_x.take(chosen, 0)), _columns(rows_y.take(chosen, 0))
+            for start in range(0, len(chosen), size):
+                yield x[..., start : start + size], y[..., start : start + size]
 
     def _draw_order(self, n: int) -> np.ndarray:
         return self.rng.permutation(n) if self.shuffle else np.arange(n)

@@ -8,7 +8,7 @@ import numpy as np
 
 from backprop.initializers import Initializer, as_initializer
 from backprop.layers.activations import Activation, as_activation
-from backprop.layers.base import Gradient, Layer, Parameter, Seed, Shape, check_size
+from backprop.layers.base import Gradient, Layer, Parameter, Seed, Shape, check_size, ones
 
 
 class Dense(Layer):
@@ -89,9 +89,9 @@ class Dense(Layer):
         return (self.n_out,)
 
     def _weighted_input(self, a_prev: np.ndarray) -> np.ndarray:
-        z = self.w @ a_prev
+        z = np.dot(self.w, a_prev)
         z += self.b
-        return z
+        return z  # type: ignore[no-any-return]
 
     def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
         z = self._weighted_input(a_prev)  # z = w a_prev + b
@@ -106,9 +106,9 @@ class Dense(Layer):
 
     def _backward_delta(self, delta: np.ndarray, input_gradient: bool) -> np.ndarray | None:
         self.delta = delta
-        delta.sum(axis=1, keepdims=True, out=self.nabla_b)  # BP3: dC/db = sum of delta
-        np.matmul(delta, self.a_prev.T, out=self.nabla_w)  # BP4: dC/dw = delta a_prev^T
-        return self.w.T @ delta if input_gradient else None  # BP2: w^T delta, to the layer below
+        np.dot(delta, ones(delta.shape[1], self.dtype), out=self.nabla_b)  # BP3: sum of delta
+        np.dot(delta, self.a_prev.T, out=self.nabla_w)  # BP4: dC/dw = delta a_prev^T
+        return np.dot(self.w.T, delta) if input_gradient else None  # BP2: w^T delta, to the layer below
 
     @property
     def output_activation(self) -> Activation:
