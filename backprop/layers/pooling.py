@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
 from backprop.layers.base import Layer, Shape
 from backprop.layers.patches import NAMES, Windows, check_padding, check_places, each
+from backprop.threads import share
+
+SHARED_SIZE = 2**17  # with fewer numbers, handing half of them over takes as long as doing it
 
 
 class _Pool(Layer):
@@ -93,22 +97,33 @@ class _MaxPool(_Pool):
         self, nabla: np.ndarray, above: np.ndarray, below: np.ndarray, axis: int, size: int
     ) -> np.ndarray:
         """Hand the gradient by the maxima along an axis down to what they are the maxima of."""
-        downstream = np.zeros_like(below)
-        views, places = self._views(below, axis), self._views(downstream, axis)
+        kernel, stride = self._windows.kernel[axis], self._windows.stride[axis]
+        tiled = kernel == stride and below.shape[1 + axis] == stride * above.shape[1 + axis]
+        downstream = np.empty_like(below) if tiled else np.zeros_like(below)
         outside = self._outside(axis, size) if below.shape[1 + axis] > size else None
-        left, passed = nabla.copy(), np.empty_like(nabla)
-        less = np.empty(nabla.shape, bool)
-        for k, (view, place) in enumerate(zip(views, places, strict=True)):
-            if k == len(views) - 1 and outside is None:
-                self._put(left, place, axis)  # the last takes what is left
-                break
-            np.less(view, above, out=less)  # the first that is not less takes all
-            if outside is not None:
-                less |= outside[k]  # even where -inf is the maximum
-            np.multiply(left, less, out=passed)
-            left -= passed
-            self._put(left, place, axis)
-            left, passed = passed, left
+
+        def give(part: slice) -> None:
+            left, largest = nabla[part], above[part]
+            less, passed = np.empty(left.shape, bool), np.empty_like(left)
+            views, places = self._views(below[part], axis), self._views(downstream[part], axis)
+            for k, (view, place) in enumerate(zip(views, places, strict=True)):
+                if k == len(views) - 1 and outside is None:
+                    self._put(left, place, axis)  # the last takes what is left
+                    break
+                np.less(view, largest, out=less)  # the first that is not less takes all
+                if outside is not None:
+                    less |= outside[k]  # even where -inf is the maximum
+                np.multiply(left, less, out=passed)
+                if kernel > stride:
+                    place += left - passed
+                else:
+                    np.subtract(left, passed, out=place)
+                left, passed = passed, np.empty_like(passed)
+
+        middle = len(nabla) // 2
+        shared = nabla.size >= SHARED_SIZE
+        halves = [slice(middle), slice(middle, None)] if shared else [slice(None)]
+        share(partial(give, half) for half in halves)
         return downstream
 
     def _views(self, array: np.ndarray, axis: int) -> list[np.ndarray]:
