@@ -266,9 +266,10 @@ class Trainer:
         ahead = size * max(1, AHEAD_BYTES // max(1, size * rows_x[:1].nbytes))
         for first in range(self.step * size, len(order), ahead):
             chosen = order[first : first + ahead]
-            x, y = _columns(rows_x.take(chosen, 0)), _columns(rows_y.take(chosen, 0))
+            x, y = rows_x.take(chosen, 0), rows_y.take(chosen, 0)
             for start in range(0, len(chosen), size):
-                yield x[..., start : start + size], y[..., start : start + size]
+                part = slice(start, start + size)
+                yield _columns(x[part]), _columns(y[part])
 
     def _draw_order(self, n: int) -> np.ndarray:
         return self.rng.permutation(n) if self.shuffle else np.arange(n)
@@ -407,8 +408,11 @@ def _rows(x: np.ndarray) -> np.ndarray:
 
 
 def _columns(rows: np.ndarray) -> np.ndarray:
-    """Return the minibatch with the batch on the last axis; a view."""
-    return rows.T if rows.ndim == 2 else np.moveaxis(rows, 0, -1)
+    """Return the minibatch with the batch on the last axis: a view, or images as a copy.
+
+    A matrix product takes rows as well as columns; a convolution would copy images in each pass.
+    """
+    return rows.T if rows.ndim <= 2 else np.ascontiguousarray(np.moveaxis(rows, 0, -1))
 
 
 def _finite(x: np.ndarray) -> bool:

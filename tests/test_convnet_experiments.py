@@ -77,7 +77,7 @@ def test_the_larger_net_holds_examples_out_and_tells_what_it_got_wrong(digits, t
     assert [net["seed"] for net in result["runs"]] == [0, 1]
     for net in result["runs"]:
         assert len(net["validation_accuracy"]) == 6
-        assert net["seconds"] > net["seconds_training"] > 0
+        assert net["seconds"] >= net["seconds_training"] > 0
     accuracy = result["runs"][0]["test_accuracy"]
     assert accuracy > 0.6
     assert len(result["wrong"]) == round(100 * (1 - accuracy))

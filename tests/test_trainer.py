@@ -145,6 +145,20 @@ def test_the_global_random_state_and_the_data_are_left_alone():
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
 
+@pytest.mark.parametrize("ahead", [1, 700, 2**30])
+def test_how_many_examples_are_gathered_ahead_does_not_matter(ahead, monkeypatch):
+    x, y = make_data()
+    networks = [make_network(), make_network()]
+    make_trainer(networks[0]).fit(x, y, epochs=2)
+    monkeypatch.setattr("backprop.trainer.AHEAD_BYTES", ahead)
+    stopped = make_trainer(networks[1])
+    stopped.callbacks.append(Stop(4, lambda trainer: trainer.stop("enough")))
+    stopped.fit(x, y, epochs=2)
+    assert (stopped.epoch, stopped.step) == (0, 4)
+    stopped.fit(x, y, epochs=2)
+    np.testing.assert_array_equal(networks[0].theta, networks[1].theta)
+
+
 def test_labels_train_as_one_hot_targets_do():
     x, y = make_data()
     networks = [

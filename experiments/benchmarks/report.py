@@ -147,6 +147,9 @@ def description(results: dict[str, Any]) -> str:
         f"{', '.join(versions)}.",
         f"Data: {settings['data']}, float32; {rounds} round{'s' * (rounds != 1)}.",
     ]
+    if where.get("environment"):
+        variables = " ".join(map("=".join, where["environment"].items()))
+        sentences.append(f"All processes had `{variables}`.")
     if agree:
         sentences.append(
             f"Before any time counted, the costs of the first 100 minibatches agreed within "

@@ -313,7 +313,7 @@ def machine() -> dict[str, Any]:
         "processor": name,
         "cores": usable_cores(),
         "avx512": flags >= blas.AVX512,
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "numpy": version("numpy"),
         "environment": fast_environment.for_this_machine(),
