@@ -80,7 +80,8 @@ class Optimizer(Configurable, ABC):
             If `theta` and `nabla` are not such vectors, or not of the size and dtype of the steps
             before. Nothing is changed then.
         """
-        if theta is not self._theta or nabla is not self._nabla:  # not those of the step before
+        same = theta is self._theta and nabla is self._nabla  # as in the step before
+        if not (same and theta.flags.writeable and theta.dtype == self._scratch.dtype):
             self._check(theta, nabla)
             self._theta, self._nabla = theta, nabla
             self._scratch = np.empty(min(theta.size, BLOCK), theta.dtype)

@@ -15,13 +15,15 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+_changing = threading.Lock()  # two threads of the program must not read and set by turns
 _count: contextvars.ContextVar[int] = contextvars.ContextVar("threads", default=1)
 
 
@@ -34,19 +36,22 @@ def own_threads(wanted: bool = True) -> Iterator[None]:
     multiply meanwhile is multiplied on one core, too.
     """
     libraries = _blas() if wanted and _count.get() == 1 else ()
-    counts = [library.get_num_threads() for library in libraries]
-    if max(counts, default=1) == 1:
+    with _changing:
+        counts = [library.get_num_threads() for library in libraries]
+        several = max(counts, default=1) > 1
+        for library in libraries if several else ():
+            library.set_num_threads(1)
+    if not several:
         yield
         return
     token = _count.set(max(counts))
-    for library in libraries:
-        library.set_num_threads(1)
     try:
         yield
     finally:
-        for library, count in zip(libraries, counts, strict=True):
-            library.set_num_threads(count)
         _count.reset(token)
+        with _changing:
+            for library, count in zip(libraries, counts, strict=True):
+                library.set_num_threads(count)
 
 
 def share(parts: Iterable[Callable[[], object]]) -> None:
@@ -61,27 +66,34 @@ def share(parts: Iterable[Callable[[], object]]) -> None:
             part()
         return
     waiting.reverse()
-    settings = np.geterr()  # which every thread has for itself
+    settings, call = np.geterr(), np.geterrcall()  # which every thread has for itself
 
     def run() -> None:
-        with np.errstate(**settings):
+        with np.errstate(call=call, **settings):  # type: ignore[arg-type]
             while True:
                 try:
                     part = waiting.pop()  # which no other thread gets, too
                 except IndexError:
                     return
-                part()
+                try:
+                    part()
+                except BaseException:
+                    waiting.clear()
+                    raise
 
-    helpers = [_pool(os.getpid()).submit(run) for _ in range(count - 1)]
+    helpers: list[Future[None]] = []
     try:
+        with contextlib.suppress(RuntimeError):  # the interpreter is ending: there is no help
+            for _ in range(count - 1):
+                helpers.append(_pool(os.getpid()).submit(run))
         run()
     finally:
-        waiting.clear()  # should it have failed
+        waiting.clear()
         # One that can be cancelled has not even begun, and all is done.
-        errors = [helper.exception() for helper in helpers if not helper.cancel()]
-    for error in errors:
-        if error is not None:
-            raise error
+        wait([helper for helper in helpers if not helper.cancel()])
+    for helper in helpers:
+        if not helper.cancelled():
+            helper.result()
 
 
 @lru_cache(maxsize=1)
@@ -92,7 +104,7 @@ def _pool(process: int) -> ThreadPoolExecutor:
 
 @lru_cache(maxsize=1)
 def _blas() -> tuple[Any, ...]:
-    """Return what governs the threads of NumPy's BLAS."""
+    """Return what governs the threads of NumPy's BLAS, and of any other that is there by then."""
     from threadpoolctl import ThreadpoolController
 
     found = ThreadpoolController().lib_controllers

@@ -263,7 +263,7 @@ class Trainer:
     ) -> Iterator[Data]:
         """Yield the minibatches from where the epoch stands, gathered some at a time."""
         size = self.batch_size
-        ahead = size * max(1, AHEAD_BYTES // max(1, size * rows_x[:1].nbytes))
+        ahead = size * max(1, AHEAD_BYTES // (size * (rows_x[:1].nbytes + rows_y[:1].nbytes)))
         for first in range(self.step * size, len(order), ahead):
             chosen = order[first : first + ahead]
             x, y = rows_x.take(chosen, 0), rows_y.take(chosen, 0)

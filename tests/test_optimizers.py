@@ -284,6 +284,17 @@ def test_saved_state_continues_bit_for_bit(cls, dtype):
         np.testing.assert_array_equal(vector, kept[name])
 
 
+def test_vectors_that_became_read_only_after_a_step_change_nothing():
+    theta, nabla, optimizer = np.ones(5, np.float32), np.ones(5, np.float32), Momentum()
+    optimizer.step(theta, nabla)
+    before = optimizer.get_state()
+    theta.flags.writeable = False
+    with pytest.raises(ValueError, match="theta is read-only"):
+        optimizer.step(theta, nabla)
+    for name, array in optimizer.get_state().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
 @pytest.mark.parametrize("cls", ALL)
 def test_pickled_optimizers_continue_bit_for_bit(cls):
     theta, gradients = problem(5)

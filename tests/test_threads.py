@@ -113,6 +113,34 @@ def test_a_part_has_the_floating_point_settings_of_its_caller(library):
     assert settings == ["ignore"] * 8
 
 
+def test_a_part_has_the_floating_point_callback_of_its_caller(library):
+    called: list[str] = []
+
+    def part() -> None:
+        time.sleep(0.01)
+        np.float32(3e38) * np.array([10], np.float32)
+
+    before = np.seterrcall(lambda kind, flag: called.append(kind))
+    try:
+        with threads.own_threads(), np.errstate(all="call"):
+            threads.share([part] * 4)
+    finally:
+        np.seterrcall(before)
+    assert called == ["overflow"] * 4
+
+
+def test_the_caller_works_alone_where_no_thread_can_be_had(library, monkeypatch):
+    class Ending:
+        def submit(self, run: object) -> None:
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    monkeypatch.setattr(threads, "_pool", lambda process: Ending())
+    called: list[int] = []
+    with threads.own_threads():
+        threads.share(partial(called.append, n) for n in range(5))
+    assert called == [0, 1, 2, 3, 4]
+
+
 def gradients(layer, x):
     a = layer.forward(x, training=True)
     downstream = layer.backward(np.cos(a))

@@ -302,7 +302,7 @@ class Layer(Configurable):
             for name, value in list(vars(layer).items()):
                 if name in layer._buffers:
                     setattr(layer, name, value.astype(dtype))
-                elif name in ("theta", "nabla") or not isinstance(value, np.ndarray):
+                elif name in ("theta", "nabla") or not _is_array_or_arrays(value):
                     continue
                 elif hasattr(type(layer), name):
                     del layer.__dict__[name]
@@ -591,6 +591,11 @@ def check_input(owner: object, array: Any, dtype: np.dtype | None) -> None:
     if dtype == np.float64 and getattr(array, "dtype", None) == np.complex128:
         dtype = np.dtype(np.complex128)
     check_array(owner, "input", array, dtype)
+
+
+def _is_array_or_arrays(value: Any) -> bool:
+    parts = value if isinstance(value, (tuple, list)) and value else [value]
+    return all(isinstance(part, np.ndarray) for part in parts)
 
 
 def is_plain(array: Any) -> bool:

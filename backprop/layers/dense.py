@@ -108,7 +108,9 @@ class Dense(Layer):
         self.delta = delta
         np.dot(delta, ones(delta.shape[1], self.dtype), out=self.nabla_b)  # BP3: sum of delta
         np.dot(delta, self.a_prev.T, out=self.nabla_w)  # BP4: dC/dw = delta a_prev^T
-        return np.dot(self.w.T, delta) if input_gradient else None  # BP2: w^T delta, to the layer below
+        return (
+            np.dot(self.w.T, delta) if input_gradient else None
+        )  # BP2: w^T delta, to the layer below
 
     @property
     def output_activation(self) -> Activation:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.layers.base import Gradient, Parameter, Seed, Shape
+from backprop.layers.base import Gradient, Parameter, Seed, Shape, ones
 from backprop.layers.recurrence import Recurrent, sigmoid
 
 
@@ -55,7 +55,7 @@ class GRU(Recurrent):
     """
 
     blocks = 3
-    kept = {"gates": 3, "q": 1}  # noqa: RUF012
+    kept = {"q": 1, "gates": 3}  # noqa: RUF012
 
     b_h, nabla_b_h = Parameter(), Gradient()
 
@@ -69,14 +69,21 @@ class GRU(Recurrent):
         super().initialize(rng)
         self.b_h[...] = 0
 
+    def _products(self) -> list[tuple[slice, slice, np.ndarray]]:
+        n, n_in = self.n, self.n_in
+        w_b_h = np.hstack([self.w, self.b, self.w_h])
+        b_h = np.hstack([self.b_h, self.w_h[2 * n :]])
+        return [
+            (slice(2 * n), slice(None), w_b_h[: 2 * n]),  # z_r and z_u
+            (slice(2 * n, 3 * n), slice(n_in + 1), w_b_h[2 * n :, : n_in + 1]),  # w_g x_t + b_g
+            (slice(3 * n, 4 * n), slice(n_in, None), b_h),  # q = w_hg h_{t-1} + b_h
+        ]
+
     def _step(self, z: np.ndarray, old: np.ndarray, new: np.ndarray, *kept: np.ndarray) -> None:
-        n, h, h_new, (gates, q) = self.n, old[0], new[0], kept
-        product = self.w_h @ h
-        z[: 2 * n] += product[: 2 * n]
-        np.add(product[2 * n :], self.b_h, out=q)  # q = w_hg h_{t-1} + b_h
+        n, h, h_new, (q, gates) = self.n, old[0], new[0], kept
         sigmoid(z[: 2 * n], out=gates[: 2 * n])
         r, u, g = gates.reshape(3, n, -1)
-        z[2 * n :] += r * q
+        z[2 * n :] += r * q  # z_g = w_g x_t + r * q + b_g
         np.tanh(z[2 * n :], out=g)
         np.subtract(h, g, out=h_new)  # h_t = g + u * (h_{t-1} - g)
         h_new *= u
@@ -91,7 +98,7 @@ class GRU(Recurrent):
         z: np.ndarray,
         *kept: np.ndarray,
     ) -> None:
-        n, nabla_h, h, (gates, q) = self.n, nabla[0], old[0], kept
+        n, nabla_h, h, (q, gates) = self.n, nabla[0], old[0], kept
         r, u, g = gates.reshape(3, n, -1)
         delta_r, delta_u, delta_g = delta.reshape(3, n, -1)
         np.multiply(nabla_h, 1 - u, out=delta_g)
@@ -107,8 +114,8 @@ class GRU(Recurrent):
     def _weight_gradients(self, delta: np.ndarray, x: np.ndarray, h: np.ndarray) -> None:
         n = self.n
         delta_q = (self.delta[2 * n :] * self.gates[:n]).reshape(n, -1)
-        delta.sum(axis=1, keepdims=True, out=self.nabla_b)  # BP3
-        delta_q.sum(axis=1, keepdims=True, out=self.nabla_b_h)
+        np.dot(delta, ones(delta.shape[1], self.dtype), out=self.nabla_b)  # BP3
+        np.dot(delta_q, ones(delta.shape[1], self.dtype), out=self.nabla_b_h)
         np.matmul(delta, x.T, out=self.nabla_w)  # BP4: delta_t x_t^T
         np.matmul(delta[: 2 * n], h.T, out=self.nabla_w_h[: 2 * n])  # delta_t h_{t-1}^T
         np.matmul(delta_q, h.T, out=self.nabla_w_h[2 * n :])

@@ -77,8 +77,7 @@ class LSTM(Recurrent):
 
     def _step(self, z: np.ndarray, old: np.ndarray, new: np.ndarray, *kept: np.ndarray) -> None:
         n = self.n
-        (h, c), (h_new, c_new), (gates, tanh_c) = old, new, kept
-        z += self.w_h @ h  # z_t = w x_t + w_h h_{t-1} + b
+        c, (h_new, c_new), (gates, tanh_c) = old[1], new, kept
         sigmoid(z[: 3 * n], out=gates[: 3 * n])
         np.tanh(z[3 * n :], out=gates[3 * n :])
         i, f, o, g = gates.reshape(4, n, -1)

@@ -81,7 +81,7 @@ class _MaxPool(_Pool):
             maxima.append(largest)
         if training:
             self.a_prev, self.a, self.delta = a_prev, maxima[-1], None
-            self._maxima = maxima
+            self._maxima = (*maxima[:-1], maxima[-1].copy())  # a is the user's, too
         return maxima[-1]
 
     def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:

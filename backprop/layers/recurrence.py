@@ -11,6 +11,7 @@ RNN, LSTM and GRU state their equations, for one step forward and one step back.
 
 from __future__ import annotations
 
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from backprop.layers.base import (
     check_input,
     check_size,
     copy_into,
+    ones,
 )
 
 State = Any  # an array n x B, or a tuple of them
@@ -43,7 +45,7 @@ class Recurrent(Layer):
         BP4        dC/dw = sum over t of delta_t x_t^T,  dC/dw_h = sum over t of delta_t h_{t-1}^T
         downstream dC/dx_t = w^T delta_t
 
-    x_t is the input at step t and h_0 = 0. Only the product with w_h has to be made step by step.
+    x_t is the input at step t and h_0 = 0. BP3 and BP4 are products over all steps at once.
 
     A mask T x B (True where a step is real) makes sequences of several lengths one batch. Where a
     step is padding the state stays as it was, h_t = h_{t-1} (and c), so that the output at the
@@ -231,6 +233,11 @@ class Recurrent(Layer):
             return [(t, t + 1, t) for t in range(steps - 1, -1, -1)]
         return [(t, t, t + 1) for t in range(steps)]
 
+    @property
+    def _before(self) -> slice:
+        """Where, among the T + 1 states, are those before every step, in the order of time."""
+        return slice(1, None) if self.reverse else slice(-1)
+
     def _forward(
         self, a_prev: np.ndarray, training: bool, mask: np.ndarray | None = None
     ) -> np.ndarray:
@@ -257,32 +264,48 @@ class Recurrent(Layer):
         In memory a step of z, of the states and of what is kept is one contiguous piece. All of z
         and of what is kept is one array: the process holds on to so much memory from call to call,
         while several smaller arrays are given back to the system, and cleared by it, every time.
+
+        So is what goes into a step: its input, a 1, and the states before it, h the first of them.
+        All of z_t is then one product, of [w b w_h] with x_t, 1 and h_{t-1} below one another.
         """
         _, steps, batch = x.shape
+        n, past = self.n, self.n_in + 1  # the row where the states before the step begin
         dtype = np.result_type(x, self.w, *([] if start is None else [start]))
-        ends = np.cumsum([self.blocks, *self.kept.values()]) * self.n
+        ends = [n * end for end in accumulate([0, self.blocks, *self.kept.values()])]
         memory = np.empty((steps, ends[-1], batch), dtype)
-        z, *kept = np.split(memory, ends[:-1], axis=1)
-        np.matmul(self.w, x.transpose(1, 0, 2), out=z)  # w x_t of all steps: T x (blocks n) x B
-        z += self.b
-        states = np.empty((steps + 1, self.states, self.n, batch), dtype)
-        h = np.empty((self.n, steps + 1, batch), dtype)
+        z, *kept = (memory[:, start:end] for start, end in pairwise(ends))
+        entering = np.empty((steps + 1, past + self.states * n, batch), dtype)
+        entering[self._before, : self.n_in] = x.transpose(1, 0, 2)
+        entering[:, self.n_in] = 1
+        states = entering[:, past:].reshape(steps + 1, self.states, n, batch)
+        x_1_h = entering[:, : past + n]
+        h = np.empty((n, steps + 1, batch), dtype)
         first = steps if self.reverse else 0
         states[first] = 0 if start is None else start
         h[:, first] = states[first, 0]
+        products = self._products()
         for t, before, after in self._order(steps):
             old, new = states[before], states[after]
+            for rows, of, weights in products:  # z_t = w x_t + w_h h_{t-1} + b
+                np.matmul(weights, x_1_h[before, of], out=memory[t, rows])
             self._step(z[t], old, new, *(array[t] for array in kept))
             if padding is not None:
                 np.copyto(new, old, where=padding[t])
             h[:, after] = new[0]
         return z.transpose(1, 0, 2), states, h, [array.transpose(1, 0, 2) for array in kept]
 
+    def _products(self) -> list[tuple[slice, slice, np.ndarray]]:
+        """Return the products that make z_t: rows to fill, rows of x_t, 1, h_{t-1}, and weights.
+
+        The rows that can be filled are those of z, and then of what is kept.
+        """
+        return [(slice(len(self.b)), slice(None), np.hstack([self.w, self.b, self.w_h]))]
+
     def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
         steps, states = nabla_a.shape[1], self._states
         kept = [self.z, *(getattr(self, name) for name in self.kept)]
-        self.delta = np.empty(self.z.shape, self.z.dtype)
-        delta = np.empty_like(self.z[:, 0], order="C")
+        deltas = np.empty_like(self.z.transpose(1, 0, 2), order="C")  # a step is contiguous
+        self.delta = deltas.transpose(1, 0, 2)
         nabla = np.zeros_like(states[0])  # dC/dh_t, and dC/dc_t, as they come from step t + 1
         for number, (t, before, after) in reversed(list(enumerate(self._order(steps), 1))):
             if self.truncate is not None and number % self.truncate == 0:
@@ -290,15 +313,13 @@ class Recurrent(Layer):
             nabla[0] += nabla_a[:, t]  # BP2: dC/dh_t = nabla_a_t + w_h^T delta_{t+1}
             passed = None if self._padding is None else nabla.copy()
             self._step_back(
-                nabla, delta, states[before], states[after], *(array[:, t] for array in kept)
+                nabla, deltas[t], states[before], states[after], *(array[:, t] for array in kept)
             )
             if passed is not None:
                 np.copyto(nabla, passed, where=self._padding[t])
-                np.copyto(delta, 0, where=self._padding[t])
-            self.delta[:, t] = delta
-        h_before = self._h[:, 1:] if self.reverse else self._h[:, :-1]
+                np.copyto(deltas[t], 0, where=self._padding[t])
         delta = _columns(self.delta)
-        self._weight_gradients(delta, _columns(self._x), _columns(h_before))
+        self._weight_gradients(delta, _columns(self._x), _columns(self._h[:, self._before]))
         if not input_gradient:
             return None
         return (self.w.T @ delta).reshape(self._x.shape)  # w^T delta, to the layer below
@@ -308,12 +329,12 @@ class Recurrent(Layer):
 
         That the sums over the steps are matrix products is what Dense does over the batch.
         """
-        delta.sum(axis=1, keepdims=True, out=self.nabla_b)  # BP3
+        np.dot(delta, ones(delta.shape[1], self.dtype), out=self.nabla_b)  # BP3
         np.matmul(delta, x.T, out=self.nabla_w)  # BP4: delta_t x_t^T
         np.matmul(delta, h.T, out=self.nabla_w_h)  # BP4: delta_t h_{t-1}^T
 
     def _step(self, z: np.ndarray, old: np.ndarray, new: np.ndarray, *kept: np.ndarray) -> None:
-        """Finish z_t, which is w x_t + b so far, and fill the state `new` after step t.
+        """Fill the state `new` after step t from z_t = w x_t + w_h h_{t-1} + b.
 
         `old` is the state before, states x n x B; `kept` is for what `_step_back` will need.
         """
@@ -347,9 +368,12 @@ def _columns(array: np.ndarray) -> np.ndarray:
 
 
 def sigmoid(z: np.ndarray, out: np.ndarray) -> None:
-    """Let `out` be 1 / (1 + exp(-z)), as `Sigmoid` computes it, without a new array."""
-    np.maximum(z, -87.0 if z.dtype.itemsize == 4 else -708.0, out=out)
-    np.negative(out, out=out)
-    np.exp(out, out=out)
-    out += 1
-    np.divide(1, out, out=out)
+    """Let `out` be s(z) = (1 + tanh(z / 2)) / 2, which is 1 / (1 + exp(-z)), without a new array.
+
+    NumPy's tanh is about as fast as its exp, and can't overflow. The error is that of a number
+    near 1 also where s is near 0: a gate is multiplied by, so the absolute error is what counts.
+    """
+    np.multiply(z, 0.5, out=out)
+    np.tanh(out, out=out)
+    out *= 0.5
+    out += 0.5

@@ -63,7 +63,6 @@ class RNN(Recurrent):
         super().__init__(n_in, n, w_init, w_h_init, reverse, truncate, carry, dtype, rng)
 
     def _step(self, z: np.ndarray, old: np.ndarray, new: np.ndarray, *kept: np.ndarray) -> None:
-        z += self.w_h @ old[0]  # z_t = w x_t + w_h h_{t-1} + b
         new[0] = self.activation.sigma(z)  # h_t = sigma(z_t)
 
     def _step_back(
