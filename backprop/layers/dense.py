@@ -89,9 +89,9 @@ class Dense(Layer):
         return (self.n_out,)
 
     def _weighted_input(self, a_prev: np.ndarray) -> np.ndarray:
-        z = np.dot(self.w, a_prev)
+        z = self.w @ a_prev
         z += self.b
-        return z  # type: ignore[no-any-return]
+        return z
 
     def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
         z = self._weighted_input(a_prev)  # z = w a_prev + b
@@ -106,11 +106,10 @@ class Dense(Layer):
 
     def _backward_delta(self, delta: np.ndarray, input_gradient: bool) -> np.ndarray | None:
         self.delta = delta
-        np.dot(delta, ones(delta.shape[1], self.dtype), out=self.nabla_b)  # BP3: sum of delta
+        column = ones(delta.shape[1], self.dtype)
+        np.dot(delta, column, out=self.nabla_b)  # BP3: dC/db = delta 1, the sum of delta
         np.dot(delta, self.a_prev.T, out=self.nabla_w)  # BP4: dC/dw = delta a_prev^T
-        return (
-            np.dot(self.w.T, delta) if input_gradient else None
-        )  # BP2: w^T delta, to the layer below
+        return self.w.T @ delta if input_gradient else None  # BP2: w^T delta, to the layer below
 
     @property
     def output_activation(self) -> Activation:
