@@ -48,6 +48,8 @@ class Model(ABC):
         float32 or float64, that of every array that goes in or comes out.
     input_shape, output_shape : tuple of int
         Without the batch.
+    shares_work : bool
+        Whether there are layers that have several threads work for them.
     """
 
     format: ClassVar[str]
@@ -62,6 +64,7 @@ class Model(ABC):
         if self.cost is not None:
             self.cost.check_activation(output_layer.output_activation)
         self.dtype = common_dtype(self.layers, "a network") or np.dtype(np.float32)
+        self.shares_work = any(layer.shares_work for _, layer in self.walk())
         self._hooks: dict[str, Hook] = {}
         self._gather()
 
@@ -270,7 +273,7 @@ class Model(ABC):
         """
         self._check_x(x)
         _check_finite("x", x)
-        (a,) = self._in_batches(lambda x: (self._forward(x, False),), (x,), batch_size)
+        (a,) = self._in_batches(lambda part: (self._forward(part, False),), (x,), batch_size)
         return a.copy() if np.may_share_memory(a, x) else a  # a reshaped x is the caller's
 
     def evaluate(
@@ -332,7 +335,11 @@ class Model(ABC):
         Where layers share their work, the batches are smaller, and shared themselves.
         """
         batch_size = check_size("network", "batch_size", batch_size)
-        shared = arrays[0].shape[-1] > SHARED_BATCH and self.shares_work
+        n = arrays[0].shape[-1]
+        shared = n > SHARED_BATCH and self.shares_work
+        if n <= batch_size and not shared:
+            with own_threads(self.shares_work):
+                return list(compute(*arrays))
         if shared:
             batch_size = min(batch_size, SHARED_BATCH)
         batches = list(zip(*(_batches(array, batch_size) for array in arrays), strict=True))
@@ -343,14 +350,7 @@ class Model(ABC):
 
         with own_threads(shared):
             share(partial(fill, index) for index in range(len(batches)))
-        if len(found) == 1:
-            return list(found[0])
         return [np.concatenate(parts, axis=-1) for parts in zip(*found, strict=True)]
-
-    @property
-    def shares_work(self) -> bool:
-        """Whether there are layers that have several threads work for them."""
-        return any(layer.shares_work for _, layer in self.walk())
 
     def _output_and_cost(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return a^L and C_x of every example, keeping no state; from z of a canonical pair."""
