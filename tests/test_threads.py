@@ -190,8 +190,8 @@ def test_training_with_own_threads_leaves_the_same_bits(library, monkeypatch):
 
 def test_small_minibatches_are_not_shared(library):
     x, y = images(50)
-    trainer = Trainer(network(), batch_size=10, rng=3, progress=False)
-    trainer.fit(x, y)
+    options = {"batch_size": 10, "progress": False, "monitor_training": False}
+    Trainer(network(), **options).fit(x, y)
     assert library.set == []
 
 
