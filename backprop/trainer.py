@@ -25,7 +25,6 @@ from backprop.regularizers import Regularizer
 from backprop.schedules import Schedule
 from backprop.threads import own_threads
 
-SHARED_MINIBATCH = 32  # with less, handing the work over takes as long as doing it
 AHEAD_BYTES = 2**19  # about so much of the examples is gathered at a time: half a core's cache
 
 Data = tuple[np.ndarray, np.ndarray]
@@ -202,9 +201,8 @@ class Trainer:
         self.stopping, self.interrupted, self.error = "", False, None
         metrics = default_metrics(y) if self.metrics is None else self.metrics
         rows_x, rows_y = _rows(x), _rows(y)
-        shared = self.batch_size >= SHARED_MINIBATCH and self.network.shares_work
         quiet = np.errstate(over="ignore", invalid="ignore")
-        with _interrupt_asks(self), quiet, own_threads(shared):
+        with _interrupt_asks(self), quiet, own_threads(self.network.shares_work):
             self._call("on_fit_start")
             try:
                 last = self.epoch + epochs

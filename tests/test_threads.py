@@ -188,13 +188,6 @@ def test_training_with_own_threads_leaves_the_same_bits(library, monkeypatch):
     np.testing.assert_array_equal(*found)
 
 
-def test_small_minibatches_are_not_shared(library):
-    x, y = images(50)
-    options = {"batch_size": 10, "progress": False, "monitor_training": False}
-    Trainer(network(), **options).fit(x, y)
-    assert library.set == []
-
-
 def test_a_network_without_convolutions_leaves_blas_alone(library):
     x, y = images(200)
     net = Network([Flatten(), Dense(196, 10, "softmax")], "softmax_cross_entropy", (1, 14, 14))
