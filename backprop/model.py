@@ -307,9 +307,8 @@ class Model(ABC):
     ) -> dict[str, float]:
         totals = dict.fromkeys(("cost", *metrics), 0.0)
         counted = 0
-
         for batch, targets in zip(_batches(x, batch_size), _batches(y, batch_size), strict=True):
-            a, c = self._outputs_and_costs(batch, targets)
+            a, c = self._in_batches(self._output_and_cost, (batch, targets), batch_size)
             totals["cost"] += float(c.sum(dtype=np.float64))
             lost = bool(np.isnan(a).any())  # no metric has a meaning for NaN
             weight = _counted(targets)
@@ -319,10 +318,6 @@ class Model(ABC):
                     totals[name] += weight * (math.nan if lost else float(metric(a, targets)))
         cost = totals.pop("cost") / x.shape[-1]
         return {"cost": cost, **{name: total / counted for name, total in totals.items()}}
-
-    def _outputs_and_costs(self, x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
-        """Return a^L and C_x of every example, keeping no state."""
-        return self._in_batches(self._output_and_cost, (x, y), x.shape[-1])
 
     def _in_batches(
         self,
@@ -335,20 +330,18 @@ class Model(ABC):
         Where layers share their work, the batches are smaller, and shared themselves.
         """
         batch_size = check_size("network", "batch_size", batch_size)
-        n = arrays[0].shape[-1]
-        shared = n > SHARED_BATCH and self.shares_work
-        if n <= batch_size and not shared:
+        if self.shares_work:
+            batch_size = min(batch_size, SHARED_BATCH)
+        if arrays[0].shape[-1] <= batch_size:
             with own_threads(self.shares_work):
                 return list(compute(*arrays))
-        if shared:
-            batch_size = min(batch_size, SHARED_BATCH)
         batches = list(zip(*(_batches(array, batch_size) for array in arrays), strict=True))
         found: list[Any] = [None] * len(batches)
 
         def fill(index: int) -> None:
             found[index] = compute(*batches[index])
 
-        with own_threads(shared):
+        with own_threads(self.shares_work):
             share(partial(fill, index) for index in range(len(batches)))
         return [np.concatenate(parts, axis=-1) for parts in zip(*found, strict=True)]
 

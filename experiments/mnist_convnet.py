@@ -35,7 +35,6 @@ import numpy as np
 from digits_convnet import convolutional  # the script beside this one
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from threadpoolctl import threadpool_limits
 
 from backprop import Adam, Callback, Trainer, datasets, plots
 from backprop.metrics import accuracy, predicted_labels
@@ -138,9 +137,7 @@ def main() -> int:
         )
         return 2
     print(data.source)
-    # Products this small gain little from a second thread, and wait for it on busy cores.
-    with threadpool_limits(1, "blas"):
-        result = run(data, arguments.validation, arguments.epochs, arguments.seeds)
+    result = run(data, arguments.validation, arguments.epochs, arguments.seeds)
     path = arguments.out / "mnist_convnet.json"
     write_text(path, json.dumps(result, indent=1) + "\n")
     draw(path, data)

@@ -167,17 +167,18 @@ class Windows:
 
     # -- what they show, and the way back ----------------------------------------------------
 
+    def places(self, axis: int, n: int) -> list[slice]:
+        """Return for every element of a window along one axis of n places where all show it."""
+        k, s, d = self.kernel[axis], self.stride[axis], self.dilation[axis]
+        end = n - self.spans[axis] + 1
+        return [slice(start, start + end, s) for start in range(0, k * d, d)]
+
     def views(self, padded: np.ndarray) -> Iterator[np.ndarray]:
         """Yield for every element of the kernel, in row order, what all windows show there.
 
         Each is a view, C x counts x B.
         """
-        steps = zip(self.kernel, self.stride, self.dilation, strict=True)
-        counts = self.counts(padded.shape[1:-1])
-        axes = [
-            [slice(k * d, k * d + (count - 1) * s + 1, s) for k in range(kernel)]
-            for (kernel, s, d), count in zip(steps, counts, strict=True)
-        ]
+        axes = [self.places(axis, n) for axis, n in enumerate(padded.shape[1:-1])]
         for element in itertools.product([slice(None)], *axes):
             yield padded[element]
 
@@ -280,11 +281,10 @@ class Windows:
         part = patches.reshape(len(padded), *self.kernel, *counts, padded.shape[-1])
         start, axes = rows.start * self.stride[0], len(self.kernel)
         target = padded[:, start : start + (counts[0] - 1) * self.stride[0] + self.spans[0]]
-        for axis, count in enumerate(counts):
-            kernel, s, d = self.kernel[axis], self.stride[axis], self.dilation[axis]
+        for axis in range(axes):
             if axis == axes - 1:
                 total = target
-            elif kernel == s == 1:
+            elif self.kernel[axis] == self.stride[axis] == 1:
                 part = part[:, 0]
                 continue
             else:
@@ -293,8 +293,7 @@ class Windows:
                 total = scratch("sums", shape, part.dtype)
                 total[...] = 0
             with short_rows():
-                for k in range(kernel):
-                    places = slice(k * d, k * d + (count - 1) * s + 1, s)
+                for k, places in enumerate(self.places(axis, target.shape[1 + axis])):
                     total[(slice(None),) * axes + (places,)] += part[:, k]
             part = total
 

@@ -128,9 +128,7 @@ class _MaxPool(_Pool):
 
     def _views(self, array: np.ndarray, axis: int) -> list[np.ndarray]:
         """Return for every element of a window along one axis what all windows show there."""
-        kernel, stride = self._windows.kernel[axis], self._windows.stride[axis]
-        end = array.shape[1 + axis] - kernel + 1
-        slices = (slice(k, k + end, stride) for k in range(kernel))
+        slices = self._windows.places(axis, array.shape[1 + axis])
         return [array[(slice(None),) * (1 + axis) + (places,)] for places in slices]
 
     def _outside(self, axis: int, size: int) -> list[np.ndarray]:
