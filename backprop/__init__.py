@@ -9,6 +9,7 @@ Arrays are features x batch: one example a column, the batch always the last axi
 
 from backprop import layers
 from backprop.callbacks import Callback, Checkpoint, EarlyStopping, SaveBest
+from backprop.core.storage import FileError
 from backprop.costs import (
     Cost,
     CrossEntropyCost,
@@ -25,7 +26,6 @@ from backprop.metrics import accuracy, confusion_matrix, mean_squared_error, top
 from backprop.network import Network
 from backprop.optimizers import SGD, Adam, AdamW, Momentum, Nesterov, Optimizer, RMSProp
 from backprop.regularizers import L1, L2, Regularizer
-from backprop.storage import FileError
 from backprop.trainer import DivergenceError, Trainer
 
 __version__ = "0.1.0"

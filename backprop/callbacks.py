@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from backprop import checkpoint
-from backprop.checks import check_integer
+from backprop.core.checks import check_integer
 from backprop.history import History
 
 if TYPE_CHECKING:

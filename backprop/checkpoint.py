@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backprop.checks import check_integer, check_number
+from backprop.core.checks import check_integer, check_number
+from backprop.core.storage import FileError, read_archive, write_archive
 from backprop.history import History
-from backprop.storage import FileError, read_archive, write_archive
 
 if TYPE_CHECKING:
     from backprop.trainer import Trainer

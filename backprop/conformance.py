@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from backprop.checks import check_integer
-from backprop.config import from_config
+from backprop.core.checks import check_integer
+from backprop.core.config import from_config
 from backprop.gradcheck import another_input, check_gradients, rewinder
 from backprop.layers.base import Layer, Seed, Shape, ShapeError, check_array
 

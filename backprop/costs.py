@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from backprop.checks import check_number
-from backprop.config import Configurable, by_name
+from backprop.core.checks import check_number
+from backprop.core.config import Configurable, by_name
 from backprop.layers.activations import (
     Activation,
     Identity,

@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.checks import check_integer, check_number
+from backprop.core.checks import check_integer, check_number
 from backprop.costs import Cost
 from backprop.layers.base import Layer, Seed, Shape, ShapeError, check_array
 from backprop.model import Model

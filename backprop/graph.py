@@ -34,8 +34,8 @@ from typing import Any
 
 import numpy as np
 
-from backprop.checks import check_number
-from backprop.config import from_config
+from backprop.core.checks import check_number
+from backprop.core.config import from_config
 from backprop.costs import Cost
 from backprop.layers.activations import Activation
 from backprop.layers.base import (

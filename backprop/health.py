@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backprop.callbacks import Callback
-from backprop.checks import check_integer, check_number
+from backprop.core.checks import check_integer, check_number
 from backprop.history import History
 from backprop.layers.activations import ReLU, Sigmoid, Tanh
 from backprop.layers.base import Layer, parts_of

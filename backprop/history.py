@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from backprop.storage import FileError, write_text
+from backprop.core.storage import FileError, write_text
 
 
 class History:

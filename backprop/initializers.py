@@ -17,8 +17,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from backprop.checks import check_number
-from backprop.config import Configurable, by_name
+from backprop.core.checks import check_number
+from backprop.core.config import Configurable, by_name
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:

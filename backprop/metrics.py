@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.checks import check_integer
+from backprop.core.checks import check_integer
 
 
 def predicted_labels(a: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from backprop import metrics
+from backprop.core.storage import FileError, read_archive, write_archive
 from backprop.costs import Cost, as_cost
 from backprop.layers.base import (
     Layer,
@@ -25,7 +26,6 @@ from backprop.layers.base import (
     gather,
     weight_slices,
 )
-from backprop.storage import FileError, read_archive, write_archive
 from backprop.threads import own_threads, share
 
 SHARED_BATCH = 64  # images of a batch that is computed in one thread, of several

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.config import from_config
+from backprop.core.config import from_config
 from backprop.costs import Cost, as_cost
 from backprop.initializers import Initializer
 from backprop.layers.activations import Activation, Identity, as_activation

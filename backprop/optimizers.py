@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from backprop.checks import check_number
-from backprop.config import Configurable
+from backprop.core.checks import check_number
+from backprop.core.config import Configurable
 
 BLOCK = 128 * 1024
 """Elements worked on at a time. A rule passes ten times over a block before it goes on to the

@@ -32,13 +32,13 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Circle, Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from backprop.checks import check_integer
+from backprop.core.checks import check_integer
+from backprop.core.storage import write_atomically
 from backprop.health import GradientHealth, walk_order
 from backprop.history import History
 from backprop.layers import Layer, Sequential
 from backprop.metrics import accuracy, predicted_labels, true_labels
 from backprop.model import Model
-from backprop.storage import write_atomically
 from backprop.trace import LayerTrace, Trace
 
 P = ParamSpec("P")

@@ -27,8 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from backprop.checks import check_integer, check_number
-from backprop.config import Configurable
+from backprop.core.checks import check_integer, check_number
+from backprop.core.config import Configurable
 
 BLOCK = 128 * 1024
 """Elements worked on at a time, so that what is computed in passing stays in the cache."""

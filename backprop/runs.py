@@ -25,8 +25,9 @@ import numpy as np
 import backprop
 from backprop import checkpoint, datasets
 from backprop.callbacks import Callback, Checkpoint, EarlyStopping, describe_record
-from backprop.checks import check_integer, check_number
-from backprop.config import by_name
+from backprop.core.checks import check_integer, check_number
+from backprop.core.config import by_name
+from backprop.core.storage import FileError, write_text
 from backprop.costs import (
     Cost,
     CrossEntropyCost,
@@ -43,7 +44,6 @@ from backprop.model import Model
 from backprop.network import Network
 from backprop.optimizers import Optimizer
 from backprop.regularizers import L2
-from backprop.storage import FileError, write_text
 from backprop.trainer import DivergenceError, Trainer
 
 COSTS: dict[str, type[Cost]] = {

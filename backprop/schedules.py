@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 
-from backprop.checks import check_integer, check_number
-from backprop.config import Configurable
+from backprop.core.checks import check_integer, check_number
+from backprop.core.config import Configurable
 
 
 class Schedule(Configurable, ABC):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.checks import check_integer
+from backprop.core.checks import check_integer
 
 
 def pad(sequences: Sequence[Any], length: int | None = None) -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backprop import costs, equations, typeset
-from backprop.checks import check_integer
+from backprop.core.checks import check_integer
 from backprop.equations import Place, partial
 from backprop.layers import RNN, Activation, Layer
 from backprop.typeset import Equation, Part, Section

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from backprop.callbacks import Callback, ProgressBar
-from backprop.checks import check_number
-from backprop.config import by_name
+from backprop.core.checks import check_number
+from backprop.core.config import by_name
 from backprop.history import History
 from backprop.layers.base import Seed, check_size
 from backprop.model import Model, default_metrics

@@ -39,7 +39,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from backprop import GRU, LSTM, RNN, Adam, Dense, Network, TimeStep, Trainer, plots
-from backprop.storage import write_text
+from backprop.core.storage import write_text
 
 NEURONS, BATCH = 32, 64
 EPOCH = 50 * BATCH  # sequences, fresh ones in every epoch

@@ -40,8 +40,8 @@ from backprop import (
     datasets,
     plots,
 )
+from backprop.core.storage import write_text
 from backprop.schedules import CosineDecay
-from backprop.storage import write_text
 
 ETA, DECAY, BATCH = 0.005, 0.3, 50  # the decay takes the noise of the start out of the kernels
 COLOURS = ("#0072B2", "#009E73", "#D55E00")

@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from backprop import Network, Trainer, datasets, plots
+from backprop.core.storage import write_text
 from backprop.schedules import CosineDecay
-from backprop.storage import write_text
 
 HIDDEN = {"no hidden layer": [], "30 hidden": [30], "100 hidden": [100]}
 COLOURS = ("#D55E00", "#0072B2", "#009E73")  # told apart by every kind of colour vision

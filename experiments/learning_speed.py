@@ -32,7 +32,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from backprop import L2, SGD, Callback, Network, Trainer, datasets, plots
-from backprop.storage import write_text
+from backprop.core.storage import write_text
 
 EXAMPLES = 1000
 ETA, LMBDA = 0.1, 5.0

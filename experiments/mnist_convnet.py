@@ -37,9 +37,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from backprop import Adam, Callback, Trainer, datasets, plots
+from backprop.core.storage import FileError, write_text
 from backprop.metrics import accuracy, predicted_labels
 from backprop.schedules import CosineDecay
-from backprop.storage import FileError, write_text
 
 ETA, BATCH = 0.002, 64
 

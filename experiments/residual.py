@@ -57,9 +57,9 @@ from backprop import (
     datasets,
     plots,
 )
+from backprop.core.storage import write_text
 from backprop.initializers import Normal
 from backprop.schedules import CosineDecay
-from backprop.storage import write_text
 
 N, BATCH = 64, 50
 ETAS = (0.0005, 0.001, 0.002, 0.004)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from backprop import layers as bp
+from backprop.core.storage import read_archive, write_archive
 from backprop.costs import (
     Cost,
     CrossEntropyCost,
@@ -24,7 +25,6 @@ from backprop.costs import (
 )
 from backprop.layers import Activation, Layer
 from backprop.network import Network
-from backprop.storage import read_archive, write_archive
 from tests.cases import CASES, COST_CASES, FAMILIES, NETWORK_CASES
 
 STORED = Path(__file__).parent / "peer_gradients.npz"

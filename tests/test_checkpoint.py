@@ -5,8 +5,8 @@ import pytest
 
 import backprop as bp
 from backprop import checkpoint
+from backprop.core.storage import read_archive, write_archive
 from backprop.schedules import StepDecay
-from backprop.storage import read_archive, write_archive
 from tests.test_trainer import make_data, make_network, make_trainer
 
 

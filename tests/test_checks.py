@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from backprop.checks import check_integer, check_number
+from backprop.core.checks import check_integer, check_number
 
 
 def test_check_number():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import backprop
-from backprop.config import Configurable, by_name, from_config
+from backprop.core.config import Configurable, by_name, from_config
 from backprop.layers import Dense, Dropout, Layer, LeakyReLU, Reshape
 
 

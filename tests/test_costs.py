@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from backprop import costs
-from backprop.config import by_name, from_config
+from backprop.core.config import by_name, from_config
 from backprop.costs import (
     Cost,
     CrossEntropyCost,

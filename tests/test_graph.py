@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from backprop import checkpoint
+from backprop.core.storage import FileError
 from backprop.costs import QuadraticCost
 from backprop.gradcheck import (
     assert_gradients,
@@ -39,7 +40,6 @@ from backprop.network import Network
 from backprop.operations import Add, Exp, MatMul, Multiply, Slice, Sqrt, Sum
 from backprop.optimizers import Adam
 from backprop.regularizers import L2
-from backprop.storage import FileError
 from backprop.trainer import DivergenceError, Trainer
 
 ONE = np.ones((1, 1))

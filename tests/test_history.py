@@ -5,8 +5,8 @@ import math
 
 import pytest
 
+from backprop.core.storage import FileError
 from backprop.history import History
-from backprop.storage import FileError
 
 RECORDS = [
     {"epoch": 1, "seconds": 0.25, "training_cost": 1 / 3, "validation_accuracy": 0.9},

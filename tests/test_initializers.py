@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from backprop.config import by_name, from_config
+from backprop.core.config import by_name, from_config
 from backprop.initializers import (
     PAIRS,
     Constant,

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from backprop.core.storage import FileError
 from backprop.costs import (
     Cost,
     CrossEntropyCost,
@@ -43,7 +44,6 @@ from backprop.layers import (
     TimeStep,
 )
 from backprop.network import Network
-from backprop.storage import FileError
 from tests.cases import CASES, Case, Scale, assert_unchanged, snapshot
 
 
@@ -1024,7 +1024,7 @@ def test_load_of_what_is_no_network(tmp_path):
 
 
 def test_load_of_a_damaged_description(tmp_path):
-    from backprop.storage import read_archive, write_archive
+    from backprop.core.storage import read_archive, write_archive
 
     network, path = small(), tmp_path / "model.npz"
     network.save(path)

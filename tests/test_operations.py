@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from backprop.config import from_config
+from backprop.core.config import from_config
 from backprop.gradcheck import central_difference, complex_step, relative_error
 from backprop.layers import ShapeError
 from backprop.operations import (

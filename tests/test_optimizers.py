@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from backprop import optimizers
-from backprop.config import by_name, from_config
+from backprop.core.config import by_name, from_config
 from backprop.optimizers import (
     SGD,
     Adam,

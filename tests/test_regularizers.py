@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from backprop import regularizers
-from backprop.config import from_config
+from backprop.core.config import from_config
 from backprop.regularizers import L1, L2
 
 W = np.array([[1.0, -2.0, 0.0], [0.5, 3.0, -4.0]])

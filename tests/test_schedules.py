@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from backprop.config import from_config
+from backprop.core.config import from_config
 from backprop.schedules import ConstantRate, CosineDecay, ExponentialDecay, StepDecay, Warmup
 
 

@@ -14,8 +14,14 @@ import zipfile
 import numpy as np
 import pytest
 
-from backprop import storage
-from backprop.storage import FileError, read_archive, write_archive, write_atomically, write_text
+from backprop.core import storage
+from backprop.core.storage import (
+    FileError,
+    read_archive,
+    write_archive,
+    write_atomically,
+    write_text,
+)
 
 ARRAYS = {"theta": np.arange(5, dtype=np.float32), "other/m": np.ones((2, 3))}
 META = {"format": "test 1", "numbers": [1, 2.5, None], "text": "δ = ∂C/∂z"}

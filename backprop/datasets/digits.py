@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backprop.checks import check_integer
+from backprop.core.checks import check_integer
 
 VERSION = 1  # of the images: to be raised whenever the same seed gives other bits
 SIDE = 28  # of an image, in pixels

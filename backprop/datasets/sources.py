@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from backprop.core.storage import FileError, write_text
 from backprop.datasets import digits
 from backprop.datasets.idx import read_idx, write_idx
-from backprop.storage import FileError, write_text
 
 # The four files, in the order in which they are kept everywhere below.
 _FILES = (

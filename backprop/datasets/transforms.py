@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from backprop.checks import check_integer
+from backprop.core.checks import check_integer
 
 
 def one_hot(labels: npt.ArrayLike, n_classes: int, dtype: npt.DTypeLike = np.float32) -> np.ndarray:

@@ -17,8 +17,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from backprop.checks import check_number
-from backprop.config import by_name
+from backprop.core.checks import check_number
+from backprop.core.config import by_name
 from backprop.layers.base import Layer
 
 

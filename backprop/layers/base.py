@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from backprop.config import Configurable
+from backprop.core.config import Configurable
 
 if TYPE_CHECKING:
     from backprop.layers.activations import Activation

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backprop.checks import check_number
+from backprop.core.checks import check_number
 from backprop.layers.base import Layer, Seed, Shape
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.checks import check_number
+from backprop.core.checks import check_number
 from backprop.layers.base import Gradient, Layer, Parameter, Seed, Shape, check_size, ones
 
 

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.checks import check_integer
+from backprop.core.checks import check_integer
 from backprop.layers.base import Shape, ShapeError, shape_text
 
 BLOCK_BYTES = 2**21  # about so much of a patch matrix is made at a time: the cache of a core

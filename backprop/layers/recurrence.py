@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.checks import check_integer
+from backprop.core.checks import check_integer
 from backprop.initializers import Initializer, as_initializer
 from backprop.layers.base import (
     Gradient,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from backprop.checks import check_integer
+from backprop.core.checks import check_integer
 from backprop.layers.base import Layer, Shape, ShapeError, check_sequence, check_size, shape_text
 
 

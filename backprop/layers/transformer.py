@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.checks import check_number
+from backprop.core.checks import check_number
 from backprop.initializers import Initializer, as_initializer
 from backprop.layers.activations import Activation, as_activation
 from backprop.layers.attention import MultiHeadAttention

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from backprop.storage import write_text
+from backprop.core.storage import write_text
 from experiments.benchmarks.frameworks import OURS
 from experiments.benchmarks.workloads import PREDICTED, PREDICTED_BATCHES, WORKLOADS
 

@@ -29,10 +29,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from backprop import Dense, plots
+from backprop.core.storage import write_text
 from backprop.graph import Graph, GraphTrace, Input, cos, exp, jacobian, jacobian_size, sqrt
 from backprop.layers import Sigmoid
 from backprop.operations import MatMul, Sum
-from backprop.storage import write_text
 
 NO_SYMPY = "sympy is not installed, so symbolic differentiation is missing: pip install sympy"
 POINTS = np.linspace(0.05, 1.5, 59)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backprop.core.storage import FileError
 from backprop.datasets import read_idx, write_idx
-from backprop.storage import FileError
 
 TYPES = ["uint8", "int8", "int16", "int32", "float32", "float64"]
 

@@ -14,6 +14,7 @@ import numpy as np
 import pooch
 import pytest
 
+from backprop.core.storage import FileError
 from backprop.datasets import (
     Dataset,
     data_home,
@@ -25,7 +26,6 @@ from backprop.datasets import (
     sources,
     write_idx,
 )
-from backprop.storage import FileError
 
 FILES = (
     "train-images-idx3-ubyte",

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backprop import layers
-from backprop.config import from_config
+from backprop.core.config import from_config
 from backprop.layers import (
     Activation,
     Dense,

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from backprop.config import from_config
 from backprop.conformance import check_layer
+from backprop.core.config import from_config
 from backprop.layers import (
     GELU,
     Dense,

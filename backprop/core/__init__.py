@@ -1,0 +1,1 @@
+"""Configuration, checks, shapes, files: what everything else stands on."""
