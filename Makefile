@@ -38,7 +38,7 @@ gradcheck: $(VENV)/.test  ## print the worst errors of all gradients, as a table
 	@$(BIN)/python -m tests.gradient_errors
 
 experiments: $(VENV)/.experiments  ## run every experiment; figures land under runs/experiments
-	@set -e; fast=$$($(BIN)/python -m backprop.environment); for script in $(EXPERIMENTS); do \
+	@set -e; fast=$$($(BIN)/python -m backprop.kernels.environment); for script in $(EXPERIMENTS); do \
 	  echo "== $$script"; env $$fast $(BIN)/python $$script; done
 	@$(if $(filter %/mnist_convnet.py,$(EXPERIMENTS)),,echo \
 	  "left out: experiments/mnist_convnet.py needs MNIST; $(BIN)/backprop data fetch mnist")

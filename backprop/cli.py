@@ -16,7 +16,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from backprop import __version__, environment
+from backprop import __version__
+from backprop.kernels import environment
 
 
 class _Parser(argparse.ArgumentParser):

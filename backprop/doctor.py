@@ -8,7 +8,8 @@ import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 
-from backprop import __version__, blas, environment
+from backprop import __version__
+from backprop.kernels import blas, environment
 
 PACKAGES = ("numpy", "scipy", "matplotlib", "tqdm", "pooch", "threadpoolctl")
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")

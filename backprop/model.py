@@ -15,6 +15,7 @@ import numpy as np
 from backprop import metrics
 from backprop.core.storage import FileError, read_archive, write_archive
 from backprop.costs import Cost, as_cost
+from backprop.kernels.threads import own_threads, share
 from backprop.layers.base import (
     Layer,
     Seed,
@@ -26,7 +27,6 @@ from backprop.layers.base import (
     gather,
     weight_slices,
 )
-from backprop.threads import own_threads, share
 
 SHARED_BATCH = 64  # images of a batch that is computed in one thread, of several
 

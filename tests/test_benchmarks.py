@@ -257,7 +257,7 @@ def test_what_a_framework_cannot_do_and_how_it_fails_are_results(
 
 def test_every_process_has_two_threads_and_the_kernel_of_the_command_line(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "backprop.environment.for_this_machine", lambda: {"OPENBLAS_CORETYPE": "Zen"}
+        "backprop.kernels.environment.for_this_machine", lambda: {"OPENBLAS_CORETYPE": "Zen"}
     )
     found = environment(tmp_path)
     assert found["OPENBLAS_CORETYPE"] == "Zen"

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 import backprop as bp
-from backprop import blas, cli, environment, runs
+from backprop import cli, runs
 from backprop.datasets import read_idx, write_idx
+from backprop.kernels import blas, environment
 
 PICTURES = {"cost", "accuracy", "weights", "misclassified", "confusion", "activations", "deltas"}
 
@@ -284,7 +285,7 @@ def test_memory_is_kept_where_the_c_library_can_and_nobody_chose_otherwise(monke
 
 
 def test_the_environment_is_printed_for_the_shell():
-    command = [sys.executable, "-m", "backprop.environment"]
+    command = [sys.executable, "-m", "backprop.kernels.environment"]
     variables = {k: v for k, v in os.environ.items() if k not in environment.MEMORY}
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
     found = dict(word.split("=") for word in done.stdout.split())

@@ -9,7 +9,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from backprop import SGD, Network, Trainer, threads
+from backprop import SGD, Network, Trainer
+from backprop.kernels import threads
 from backprop.layers import Conv2d, ConvTranspose2d, Dense, Flatten, MaxPool2d, patches
 
 

@@ -124,7 +124,7 @@ class Layer(Configurable):
         False where it only fills a shorter sequence up.
     shares_work : bool
         Whether the layer has several threads work for it where its arrays are large, as
-        `backprop.threads` has it.
+        `backprop.kernels.threads` has it.
     children : tuple of Layer
         The layers inside a container.
     """

@@ -4,7 +4,7 @@ What the field calls a convolution is a cross-correlation: the kernel is laid ov
 is, without being flipped first. A convolution is a `Dense` layer on every window of its input, all
 windows with one w and b. So with P the matrix of patches, one column for every window and example,
 the equations are those of `Dense`, and all that is new is how P is made, and added back again
-(see `backprop.layers.patches`).
+(see `backprop.kernels.windows`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from backprop.initializers import Initializer, as_initializer
+from backprop.kernels.threads import share
+from backprop.kernels.windows import NAMES, Windows, check_padding, check_places, each
 from backprop.layers.activations import Activation, as_activation
 from backprop.layers.base import (
     Gradient,
@@ -27,8 +29,6 @@ from backprop.layers.base import (
     check_size,
     shape_text,
 )
-from backprop.layers.patches import NAMES, Windows, check_padding, check_places, each
-from backprop.threads import share
 
 _PLAIN: dict[str, tuple[Any, ...]] = {  # not worth showing
     "stride": (1,),

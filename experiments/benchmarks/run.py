@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from backprop import blas, datasets
-from backprop import environment as fast_environment
+from backprop import datasets
 from backprop.doctor import usable_cores
+from backprop.kernels import blas
+from backprop.kernels import environment as fast_environment
 from experiments.benchmarks.frameworks import FRAMEWORKS, OURS
 from experiments.benchmarks.workloads import (
     IMAGES,

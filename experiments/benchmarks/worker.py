@@ -100,7 +100,7 @@ def _limit(model: Any, batch: int) -> float:
 
 
 def _blas() -> list[str]:
-    from backprop.blas import libraries
+    from backprop.kernels.blas import libraries
 
     return [
         f"{library['internal_api']} {library.get('version')}, kernel "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 
-from backprop import blas
+from backprop.kernels import blas
 
 # The C library of Linux gives larger arrays back to the system as soon as they are freed, and the
 # system clears what it hands out again, page by page: to fill a new array of 1 MB then takes ten
@@ -32,5 +32,5 @@ def for_memory() -> dict[str, str]:
     return dict(MEMORY)
 
 
-if __name__ == "__main__":  # env $(python -m backprop.environment) python script.py
+if __name__ == "__main__":  # env $(python -m backprop.kernels.environment) python script.py
     print(*map("=".join, for_this_machine().items()))

@@ -1,0 +1,1 @@
+"""NumPy's fast ways under meaningful names, each with a plain twin that the tests compare."""
