@@ -36,9 +36,9 @@ from matplotlib.ticker import NullLocator
 
 from backprop import LSTM, Adam, Dense, Embedding, Network, TimeDistributed, plots
 from backprop.core.storage import write_text
+from backprop.datasets.sequences import pad
 from backprop.optimizers import clip_by_norm
 from backprop.schedules import CosineDecay
-from backprop.sequences import pad
 
 STREAMS, CHUNK = 16, 96
 ETA, CLIP = 0.01, 40.0

@@ -35,9 +35,9 @@ from matplotlib.figure import Figure
 
 from backprop import Adam, Callback, Dense, Embedding, Network, TimeDistributed, Trainer, plots
 from backprop.core.storage import write_text
+from backprop.datasets.sequences import pad
 from backprop.layers import LayerNorm, PositionalEncoding, TransformerBlock
 from backprop.schedules import CosineDecay
-from backprop.sequences import pad
 
 ETA, BATCH = 0.003, 32
 D, HEADS, BLOCKS = 64, 4, 2

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backprop import LSTM, SGD, Dense, Embedding, Network, TimeDistributed, Trainer
-from backprop.sequences import chunks, pad
+from backprop.datasets.sequences import chunks, pad
 
 
 def test_numbers_get_a_row_that_says_which_steps_are_real():

@@ -455,7 +455,7 @@ class Masked(Sequential):
 
     Below a layer that takes the mask the steps must stay what they are, as many and in order.
 
-    `backprop.sequences.pad` makes both from lists of sequences.
+    `backprop.datasets.sequences.pad` makes both from lists of sequences.
 
     Parameters
     ----------

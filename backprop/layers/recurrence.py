@@ -70,7 +70,7 @@ class Recurrent(Layer):
         as constant: by design not the derivative of the output, so the gradient check refuses it.
     carry : bool
         Start every training forward from the state in which the one before ended: the batches are
-        consecutive chunks of B long sequences (as `backprop.sequences.chunks` cuts them, for a
+        consecutive chunks of B long sequences (cut by `backprop.datasets.sequences.chunks`, for a
         trainer with ``shuffle=False``, which forgets the state after every epoch). The gradient
         does not reach back into the earlier chunk. A batch of another size starts from 0 again,
         and so does what follows `reset_state`. Inference always starts from 0, and changes

@@ -11,6 +11,7 @@ import pytest
 
 from backprop import SGD, DivergenceError, Network, SoftmaxCrossEntropy, Trainer, checkpoint
 from backprop.conformance import check_layer
+from backprop.datasets.sequences import pad
 from backprop.gradcheck import check_gradients
 from backprop.graph import Input, apply
 from backprop.layers import (
@@ -35,7 +36,6 @@ from backprop.layers import (
     TimeDistributed,
     TimeStep,
 )
-from backprop.sequences import pad
 from tests.cases import assert_unchanged, snapshot
 
 
