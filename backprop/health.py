@@ -15,7 +15,7 @@ from backprop.core.checks import check_integer, check_number
 from backprop.history import History
 from backprop.layers.activations import ReLU, Sigmoid, Tanh
 from backprop.layers.base import Layer, parts_of
-from backprop.layers.rnn import RNN
+from backprop.layers.recurrent.rnn import RNN
 
 if TYPE_CHECKING:
     from backprop.model import Model

@@ -46,8 +46,8 @@ from backprop.graph import Graph, Input, apply
 from backprop.layers.base import ShapeError
 from backprop.layers.containers import Container, Masked
 from backprop.layers.convolution import Conv1d, Conv2d, ConvTranspose2d
-from backprop.layers.gru import GRU
 from backprop.layers.pooling import AvgPool2d, GlobalAvgPool, MaxPool2d
+from backprop.layers.recurrent.gru import GRU
 from backprop.trace import LayerTrace
 from backprop.typeset import Equation, Kernels
 from tests.cases import CASES, Scale

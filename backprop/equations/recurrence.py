@@ -21,9 +21,9 @@ from backprop.equations.base import (
     over_batch,
     transposed,
 )
-from backprop.layers.gru import GRU
-from backprop.layers.lstm import LSTM
-from backprop.layers.rnn import RNN
+from backprop.layers.recurrent.gru import GRU
+from backprop.layers.recurrent.lstm import LSTM
+from backprop.layers.recurrent.rnn import RNN
 from backprop.typeset import LIMIT, Equation, Part
 
 if TYPE_CHECKING:

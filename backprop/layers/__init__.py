@@ -20,8 +20,6 @@ from backprop.layers.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTra
 from backprop.layers.dense import Dense
 from backprop.layers.dropout import ChannelDropout, Dropout, GaussianNoise
 from backprop.layers.embedding import Embedding
-from backprop.layers.gru import GRU
-from backprop.layers.lstm import LSTM
 from backprop.layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from backprop.layers.pooling import (
     AvgPool1d,
@@ -30,8 +28,10 @@ from backprop.layers.pooling import (
     MaxPool1d,
     MaxPool2d,
 )
+from backprop.layers.recurrent.gru import GRU
+from backprop.layers.recurrent.lstm import LSTM
+from backprop.layers.recurrent.rnn import RNN
 from backprop.layers.reshape import Flatten, Reshape, TimeStep, Transpose
-from backprop.layers.rnn import RNN
 from backprop.layers.transformer import TransformerBlock
 
 __all__ = [

@@ -9,7 +9,7 @@ import numpy as np
 from backprop.initializers import Initializer
 from backprop.layers.activations import Activation, as_activation
 from backprop.layers.base import Seed
-from backprop.layers.recurrence import Recurrent
+from backprop.layers.recurrent.base import Recurrent
 
 
 class RNN(Recurrent):

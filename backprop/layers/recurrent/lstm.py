@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from backprop.layers.base import Seed
-from backprop.layers.recurrence import Recurrent, sigmoid
+from backprop.layers.recurrent.base import Recurrent, sigmoid
 
 
 class LSTM(Recurrent):

@@ -1,0 +1,1 @@
+"""The recurrent layers: a loop over time, and the cells RNN, LSTM and GRU."""
