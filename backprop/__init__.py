@@ -18,7 +18,7 @@ from backprop.costs import (
     SoftmaxCrossEntropy,
     SquaredErrorCost,
 )
-from backprop.graph import Graph
+from backprop.graph.graph import Graph
 from backprop.health import GradientHealth, GradientHealthWarning
 from backprop.history import History
 from backprop.layers import *  # noqa: F403 - every layer, as listed in layers.__all__

@@ -42,7 +42,7 @@ from backprop import (
 )
 from backprop.equations.base import Place
 from backprop.equations.recurrence import _GRU, _LSTM
-from backprop.graph import Graph, Input, apply
+from backprop.graph.graph import Graph, Input, apply
 from backprop.layers.base import ShapeError
 from backprop.layers.containers import Container, Masked
 from backprop.layers.convolution import Conv1d, Conv2d, ConvTranspose2d

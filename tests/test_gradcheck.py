@@ -9,7 +9,7 @@ import re
 import numpy as np
 import pytest
 
-from backprop import L1, L2, CrossEntropyCost, Graph, Network, QuadraticCost, graph
+from backprop import L1, L2, CrossEntropyCost, Graph, Network, QuadraticCost
 from backprop.costs import SoftmaxCrossEntropy
 from backprop.gradcheck import (
     assert_gradients,
@@ -18,6 +18,7 @@ from backprop.gradcheck import (
     complex_step,
     relative_error,
 )
+from backprop.graph import graph
 from backprop.layers import (
     ELU,
     GELU,

@@ -20,7 +20,7 @@ from backprop.gradcheck import (
     complex_step,
     relative_error,
 )
-from backprop.graph import (
+from backprop.graph.graph import (
     Graph,
     Input,
     Node,
@@ -35,9 +35,9 @@ from backprop.graph import (
     sqrt,
     topological_order,
 )
+from backprop.graph.operations import Add, Exp, MatMul, Multiply, Slice, Sqrt, Sum
 from backprop.layers import Dense, Dropout, Layer, Reshape, ShapeError, Sigmoid, Softmax, Tanh
 from backprop.network import Network
-from backprop.operations import Add, Exp, MatMul, Multiply, Slice, Sqrt, Sum
 from backprop.optimizers import Adam
 from backprop.regularizers import L2
 from backprop.trainer import DivergenceError, Trainer

@@ -10,8 +10,7 @@ import pytest
 
 from backprop.core.config import from_config
 from backprop.gradcheck import central_difference, complex_step, relative_error
-from backprop.layers import ShapeError
-from backprop.operations import (
+from backprop.graph.operations import (
     Add,
     Cos,
     Divide,
@@ -29,6 +28,7 @@ from backprop.operations import (
     Sum,
     Variable,
 )
+from backprop.layers import ShapeError
 
 
 @dataclass(frozen=True)

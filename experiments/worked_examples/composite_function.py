@@ -30,9 +30,9 @@ from matplotlib.figure import Figure
 
 from backprop import Dense, plots
 from backprop.core.storage import write_text
-from backprop.graph import Graph, GraphTrace, Input, cos, exp, jacobian, jacobian_size, sqrt
+from backprop.graph.graph import Graph, GraphTrace, Input, cos, exp, jacobian, jacobian_size, sqrt
+from backprop.graph.operations import MatMul, Sum
 from backprop.layers import Sigmoid
-from backprop.operations import MatMul, Sum
 
 NO_SYMPY = "sympy is not installed, so symbolic differentiation is missing: pip install sympy"
 POINTS = np.linspace(0.05, 1.5, 59)

@@ -13,7 +13,7 @@ from backprop import SGD, DivergenceError, Network, SoftmaxCrossEntropy, Trainer
 from backprop.conformance import check_layer
 from backprop.datasets.sequences import pad
 from backprop.gradcheck import check_gradients
-from backprop.graph import Input, apply
+from backprop.graph.graph import Input, apply
 from backprop.layers import (
     GRU,
     Conv1d,

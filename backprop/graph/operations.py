@@ -59,7 +59,7 @@ class Operation(Layer):
     def local(self, a: np.ndarray, *inputs: Any) -> tuple[Any, ...]:
         """Return da/du for every input of an elementwise operation; of others nothing, ().
 
-        The others have a Jacobian that is no such array: see `backprop.graph.jacobian`.
+        The others have a Jacobian that is no such array: see `backprop.graph.graph.jacobian`.
         """
         return ()
 

@@ -3,7 +3,7 @@
 Write the function down; what you get are nodes, and `Graph` makes a model of the last one:
 
 >>> import numpy as np
->>> from backprop.graph import Graph, Input, cos, exp, sqrt
+>>> from backprop.graph.graph import Graph, Input, cos, exp, sqrt
 >>> x = Input("x", shape=(1,))
 >>> a = (x**2).named("a")
 >>> c = (a + exp(a)).named("c")
@@ -37,21 +37,7 @@ import numpy as np
 from backprop.core.checks import check_number
 from backprop.core.config import from_config
 from backprop.costs import Cost
-from backprop.layers.activations import Activation
-from backprop.layers.base import (
-    Layer,
-    Seed,
-    Shape,
-    ShapeError,
-    check_array,
-    check_free,
-    check_input,
-    check_size,
-    shape_text,
-    with_batch,
-)
-from backprop.model import Model
-from backprop.operations import (
+from backprop.graph.operations import (
     Add,
     Cos,
     Divide,
@@ -69,6 +55,20 @@ from backprop.operations import (
     Sum,
     Variable,
 )
+from backprop.layers.activations import Activation
+from backprop.layers.base import (
+    Layer,
+    Seed,
+    Shape,
+    ShapeError,
+    check_array,
+    check_free,
+    check_input,
+    check_size,
+    shape_text,
+    with_batch,
+)
+from backprop.model import Model
 
 # -- writing a graph down ----------------------------------------------------------------------
 

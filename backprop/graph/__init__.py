@@ -1,0 +1,1 @@
+"""Layers and operations joined in any way without a cycle."""
