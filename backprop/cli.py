@@ -251,7 +251,7 @@ def _add_gradcheck(commands: Any) -> None:
 
 def _gradcheck(arguments: argparse.Namespace) -> int:
     from backprop import datasets, runs
-    from backprop.gradcheck import check_gradients
+    from backprop.gradients.check import check_gradients
 
     network = _load_model(arguments.model)
     x = y = None

@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 
-from backprop.gradcheck import Report, check_gradients, relative_error
+from backprop.gradients.check import Report, check_gradients, relative_error
 from tests import peers
 from tests.cases import CASES, COST_CASES, NETWORK_CASES
 

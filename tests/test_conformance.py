@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 
-from backprop.conformance import PROPERTIES, ConformanceError, check_layer
+from backprop.gradients.contract import PROPERTIES, ConformanceError, check_layer
 from backprop.layers import (
     Activation,
     Dense,

@@ -11,7 +11,7 @@ import pytest
 
 from backprop import L1, L2, CrossEntropyCost, Graph, Network, QuadraticCost
 from backprop.costs import SoftmaxCrossEntropy
-from backprop.gradcheck import (
+from backprop.gradients.check import (
     assert_gradients,
     central_difference,
     check_gradients,

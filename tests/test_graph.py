@@ -14,7 +14,7 @@ import pytest
 from backprop import checkpoint
 from backprop.core.storage import FileError
 from backprop.costs import QuadraticCost
-from backprop.gradcheck import (
+from backprop.gradients.check import (
     assert_gradients,
     central_difference,
     complex_step,

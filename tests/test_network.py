@@ -21,7 +21,7 @@ from backprop.costs import (
     SoftmaxCrossEntropy,
     SquaredErrorCost,
 )
-from backprop.gradcheck import (
+from backprop.gradients.check import (
     central_difference,
     check_gradients,
     complex_step,

@@ -7,7 +7,7 @@ import pytest
 
 from backprop import costs, layers
 from backprop.costs import Cost
-from backprop.gradcheck import relative_error
+from backprop.gradients.check import relative_error
 from backprop.layers import Activation, Layer
 from tests import peers
 from tests.cases import CASES, COST_CASES

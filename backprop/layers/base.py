@@ -115,7 +115,7 @@ class Layer(Configurable):
     independent_examples : bool
         Whether every example's output depends on that example alone, so that the gradient of a
         batch is the sum over its examples. A layer in which they meet (a mean over the batch)
-        says False; `backprop.conformance.check_layer` then leaves that test out.
+        says False; `backprop.gradients.contract.check_layer` then leaves that test out.
     integer_input : bool
         Whether the layer takes integers, such as the tokens of an `Embedding`: it then has no
         downstream gradient, and `backward` returns None.

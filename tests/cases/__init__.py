@@ -29,7 +29,7 @@ from backprop.costs import (
     SoftmaxCrossEntropy,
     SquaredErrorCost,
 )
-from backprop.gradcheck import Report, check_gradients
+from backprop.gradients.check import Report, check_gradients
 from backprop.layers import (
     LSTM,
     BatchNorm,

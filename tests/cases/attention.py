@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.gradcheck import check_gradients
+from backprop.gradients.check import check_gradients
 from backprop.layers import Layer, MultiHeadAttention, PositionalEncoding, TransformerBlock
 from tests.cases.base import Case
 from tests.cases.containers import chain

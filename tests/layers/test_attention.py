@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backprop.conformance import check_layer
+from backprop.gradients.contract import check_layer
 from backprop.layers import MultiHeadAttention, PositionalEncoding, ShapeError
 from tests.cases import assert_gradients
 from tests.cases.attention import assert_gradients_with_mask, positions

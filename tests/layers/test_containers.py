@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from backprop import SGD, DivergenceError, Network, SoftmaxCrossEntropy, Trainer, checkpoint
-from backprop.conformance import check_layer
 from backprop.datasets.sequences import pad
-from backprop.gradcheck import check_gradients
+from backprop.gradients.check import check_gradients
+from backprop.gradients.contract import check_layer
 from backprop.graph.graph import Input, apply
 from backprop.layers import (
     GRU,

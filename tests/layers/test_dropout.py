@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from backprop.conformance import check_layer
+from backprop.gradients.contract import check_layer
 from backprop.layers import ChannelDropout, Dropout, GaussianNoise
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backprop.conformance import PROPERTIES, check_layer
 from backprop.costs import SoftmaxCrossEntropy
-from backprop.gradcheck import check_gradients
+from backprop.gradients.check import check_gradients
+from backprop.gradients.contract import PROPERTIES, check_layer
 from backprop.layers import GRU, Dense, Embedding, ShapeError, TimeStep
 from backprop.network import Network
 from tests.cases import assert_unchanged, snapshot

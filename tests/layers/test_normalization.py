@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backprop.conformance import check_layer
+from backprop.gradients.contract import check_layer
 from backprop.layers import BatchNorm, Dense, GroupNorm, LayerNorm, ReLU, RMSNorm, ShapeError
 from backprop.network import Network
 from tests.cases import assert_gradients

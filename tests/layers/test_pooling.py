@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backprop import Network
-from backprop.conformance import check_layer
+from backprop.gradients.contract import check_layer
 from backprop.layers import (
     AvgPool1d,
     AvgPool2d,

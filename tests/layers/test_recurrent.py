@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backprop.conformance import PROPERTIES, check_layer
 from backprop.costs import SoftmaxCrossEntropy
-from backprop.gradcheck import assert_gradients, check_gradients
+from backprop.gradients.check import assert_gradients, check_gradients
+from backprop.gradients.contract import PROPERTIES, check_layer
 from backprop.layers import GRU, LSTM, RNN, Dense, Layer, Parallel, ShapeError, TimeStep
 from backprop.network import Network
 from tests.cases import assert_unchanged, snapshot

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from backprop.conformance import check_layer
+from backprop.gradients.contract import check_layer
 from backprop.layers import Flatten, Reshape, ShapeError, TimeStep, Transpose
 
 

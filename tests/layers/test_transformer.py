@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from backprop.conformance import check_layer
 from backprop.core.config import from_config
+from backprop.gradients.contract import check_layer
 from backprop.layers import (
     GELU,
     Dense,

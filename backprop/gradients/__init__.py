@@ -1,0 +1,1 @@
+"""Gradients checked against central differences, the complex step and the contract."""
