@@ -8,7 +8,6 @@ Arrays are features x batch: one example a column, the batch always the last axi
 """
 
 from backprop import layers
-from backprop.callbacks import Callback, Checkpoint, EarlyStopping, SaveBest
 from backprop.core.storage import FileError
 from backprop.costs import (
     Cost,
@@ -19,14 +18,15 @@ from backprop.costs import (
     SquaredErrorCost,
 )
 from backprop.graph.graph import Graph
-from backprop.health import GradientHealth, GradientHealthWarning
-from backprop.history import History
 from backprop.layers import *  # noqa: F403 - every layer, as listed in layers.__all__
 from backprop.metrics import accuracy, confusion_matrix, mean_squared_error, top_k_accuracy
 from backprop.network import Network
 from backprop.optimizers import SGD, Adam, AdamW, Momentum, Nesterov, Optimizer, RMSProp
 from backprop.regularizers import L1, L2, Regularizer
-from backprop.trainer import DivergenceError, Trainer
+from backprop.training.callbacks import Callback, Checkpoint, EarlyStopping, SaveBest
+from backprop.training.health import GradientHealth, GradientHealthWarning
+from backprop.training.history import History
+from backprop.training.trainer import DivergenceError, Trainer
 
 __version__ = "0.1.0"
 

@@ -43,7 +43,7 @@ def entry() -> NoReturn:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``backprop`` with these arguments and return the exit status."""
     try:
-        from backprop.trainer import DivergenceError
+        from backprop.training.trainer import DivergenceError
 
         arguments = _parser().parse_args(argv)
         try:

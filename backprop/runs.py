@@ -23,8 +23,7 @@ from typing import Any
 import numpy as np
 
 import backprop
-from backprop import checkpoint, datasets
-from backprop.callbacks import Callback, Checkpoint, EarlyStopping, describe_record
+from backprop import datasets
 from backprop.core.checks import check_integer, check_number
 from backprop.core.config import by_name
 from backprop.core.storage import FileError, write_text
@@ -36,7 +35,6 @@ from backprop.costs import (
     SoftmaxCrossEntropy,
     SquaredErrorCost,
 )
-from backprop.history import History
 from backprop.initializers import PAIRS, weights_and_biases
 from backprop.layers.activations import as_activation
 from backprop.layers.dense import Dense
@@ -44,7 +42,10 @@ from backprop.model import Model
 from backprop.network import Network
 from backprop.optimizers import Optimizer
 from backprop.regularizers import L2
-from backprop.trainer import DivergenceError, Trainer
+from backprop.training import checkpoint
+from backprop.training.callbacks import Callback, Checkpoint, EarlyStopping, describe_record
+from backprop.training.history import History
+from backprop.training.trainer import DivergenceError, Trainer
 
 COSTS: dict[str, type[Cost]] = {
     "quadratic": QuadraticCost,

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import backprop as bp
-from backprop import checkpoint
 from backprop.core.storage import read_archive, write_archive
 from backprop.schedules import StepDecay
+from backprop.training import checkpoint
 from tests.test_trainer import make_data, make_network, make_trainer
 
 

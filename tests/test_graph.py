@@ -11,7 +11,6 @@ import pickle
 import numpy as np
 import pytest
 
-from backprop import checkpoint
 from backprop.core.storage import FileError
 from backprop.costs import QuadraticCost
 from backprop.gradients.check import (
@@ -40,7 +39,8 @@ from backprop.layers import Dense, Dropout, Layer, Reshape, ShapeError, Sigmoid,
 from backprop.network import Network
 from backprop.optimizers import Adam
 from backprop.regularizers import L2
-from backprop.trainer import DivergenceError, Trainer
+from backprop.training import checkpoint
+from backprop.training.trainer import DivergenceError, Trainer
 
 ONE = np.ones((1, 1))
 

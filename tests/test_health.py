@@ -11,10 +11,10 @@ import pytest
 import backprop as bp
 from backprop import GradientHealth, GradientHealthWarning
 from backprop.graph.graph import Graph, Input, apply
-from backprop.health import _norm, walk_order
 from backprop.initializers import Normal
 from backprop.layers import Dense, Dropout, ReLU, Sigmoid, Tanh
 from backprop.schedules import StepDecay
+from backprop.training.health import _norm, walk_order
 
 N_IN, N_OUT, N = 20, 4, 600
 

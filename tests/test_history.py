@@ -6,7 +6,7 @@ import math
 import pytest
 
 from backprop.core.storage import FileError
-from backprop.history import History
+from backprop.training.history import History
 
 RECORDS = [
     {"epoch": 1, "seconds": 0.25, "training_cost": 1 / 3, "validation_accuracy": 0.9},

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import backprop as bp
-from backprop import checkpoint
 from backprop.layers import Dense, Dropout, Identity, Layer
 from backprop.schedules import ConstantRate, StepDecay
+from backprop.training import checkpoint
 
 N, N_IN, N_OUT = 53, 6, 3  # 53 examples: the last minibatch of 10 holds 3
 
@@ -150,7 +150,7 @@ def test_how_many_examples_are_gathered_ahead_does_not_matter(ahead, monkeypatch
     x, y = make_data()
     networks = [make_network(), make_network()]
     make_trainer(networks[0]).fit(x, y, epochs=2)
-    monkeypatch.setattr("backprop.trainer.AHEAD_BYTES", ahead)
+    monkeypatch.setattr("backprop.training.trainer.AHEAD_BYTES", ahead)
     stopped = make_trainer(networks[1])
     stopped.callbacks.append(Stop(4, lambda trainer: trainer.stop("enough")))
     stopped.fit(x, y, epochs=2)
@@ -225,7 +225,7 @@ def test_weight_decay_spares_the_biases():
 
 def test_the_seconds_of_an_epoch_are_those_of_its_minibatches_alone(monkeypatch):
     clock = iter(range(0, 1000, 7))
-    monkeypatch.setattr("backprop.trainer.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("backprop.training.trainer.time.perf_counter", lambda: next(clock))
     history = make_trainer().fit(*make_data(), 3)
     assert history["seconds"] == [7, 7, 7]
 

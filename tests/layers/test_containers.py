@@ -9,7 +9,7 @@ import re
 import numpy as np
 import pytest
 
-from backprop import SGD, DivergenceError, Network, SoftmaxCrossEntropy, Trainer, checkpoint
+from backprop import SGD, DivergenceError, Network, SoftmaxCrossEntropy, Trainer
 from backprop.datasets.sequences import pad
 from backprop.gradients.check import check_gradients
 from backprop.gradients.contract import check_layer
@@ -36,6 +36,7 @@ from backprop.layers import (
     TimeDistributed,
     TimeStep,
 )
+from backprop.training import checkpoint
 from tests.cases import assert_unchanged, snapshot
 
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backprop.callbacks import Callback
 from backprop.core.checks import check_integer, check_number
-from backprop.history import History
 from backprop.layers.activations import ReLU, Sigmoid, Tanh
 from backprop.layers.base import Layer, parts_of
 from backprop.layers.recurrent.rnn import RNN
+from backprop.training.callbacks import Callback
+from backprop.training.history import History
 
 if TYPE_CHECKING:
     from backprop.model import Model
-    from backprop.trainer import Trainer
+    from backprop.training.trainer import Trainer
 
 FLAT = 0.01  # of the largest slope: where a sigmoid or tanh counts as saturated
 STEEPEST: dict[type, float] = {Sigmoid: 0.25, Tanh: 1.0}  # the largest slope, sigma'(0)

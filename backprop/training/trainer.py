@@ -14,16 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from backprop.callbacks import Callback, ProgressBar
 from backprop.core.checks import check_number
 from backprop.core.config import by_name
-from backprop.history import History
 from backprop.kernels.threads import own_threads
 from backprop.layers.base import Seed, check_size
 from backprop.model import Model, default_metrics
 from backprop.optimizers import Optimizer, clip_by_norm, clip_by_value
 from backprop.regularizers import Regularizer
 from backprop.schedules import Schedule
+from backprop.training.callbacks import Callback, ProgressBar
+from backprop.training.history import History
 
 AHEAD_BYTES = 2**19  # about so much of the examples is gathered at a time: half a core's cache
 

@@ -7,12 +7,12 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from backprop import checkpoint
 from backprop.core.checks import check_integer
-from backprop.history import History
+from backprop.training import checkpoint
+from backprop.training.history import History
 
 if TYPE_CHECKING:
-    from backprop.trainer import Trainer
+    from backprop.training.trainer import Trainer
 
 
 class Callback:

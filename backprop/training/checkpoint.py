@@ -9,10 +9,10 @@ import numpy as np
 
 from backprop.core.checks import check_integer, check_number
 from backprop.core.storage import FileError, read_archive, write_archive
-from backprop.history import History
+from backprop.training.history import History
 
 if TYPE_CHECKING:
-    from backprop.trainer import Trainer
+    from backprop.training.trainer import Trainer
 
 FORMAT = "backprop checkpoint 1"
 _KEYS = {"network", "settings", "eta", "epoch", "step", "seconds", "n_examples", "rng",

@@ -1,0 +1,1 @@
+"""Minibatch descent, its record, its checkpoints, and what can be hung on it."""
