@@ -11,6 +11,7 @@ import numpy as np
 from backprop.core.config import from_config
 from backprop.costs import Cost, as_cost
 from backprop.initializers import Initializer
+from backprop.inspection.trace import Trace
 from backprop.layers.activations import Activation, Identity, as_activation
 from backprop.layers.base import (
     Layer,
@@ -27,7 +28,6 @@ from backprop.layers.base import (
 from backprop.layers.containers import Container
 from backprop.layers.dense import Dense
 from backprop.model import Model
-from backprop.trace import Trace
 
 
 class Network(Model):

@@ -34,10 +34,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from backprop.core.checks import check_integer
 from backprop.core.storage import write_atomically
+from backprop.inspection.trace import LayerTrace, Trace
 from backprop.layers import Layer, Sequential
 from backprop.metrics import accuracy, predicted_labels, true_labels
 from backprop.model import Model
-from backprop.trace import LayerTrace, Trace
 from backprop.training.health import GradientHealth, walk_order
 from backprop.training.history import History
 

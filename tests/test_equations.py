@@ -40,16 +40,16 @@ from backprop import (
     Transpose,
     typeset,
 )
-from backprop.equations.base import Place
-from backprop.equations.recurrence import _GRU, _LSTM
 from backprop.graph.graph import Graph, Input, apply
+from backprop.inspection.equations.base import Place
+from backprop.inspection.equations.recurrence import _GRU, _LSTM
+from backprop.inspection.trace import LayerTrace
+from backprop.inspection.typeset import Equation, Kernels
 from backprop.layers.base import ShapeError
 from backprop.layers.containers import Container, Masked
 from backprop.layers.convolution import Conv1d, Conv2d, ConvTranspose2d
 from backprop.layers.pooling import AvgPool2d, GlobalAvgPool, MaxPool2d
 from backprop.layers.recurrent.gru import GRU
-from backprop.trace import LayerTrace
-from backprop.typeset import Equation, Kernels
 from tests.cases import CASES, Scale
 from tests.test_trace import check_latex, rows_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from backprop.equations.base import (
+from backprop.inspection.equations.base import (
     KINDS,
     Items,
     Kind,
@@ -15,6 +15,7 @@ from backprop.equations.base import (
     partial,
     transposed,
 )
+from backprop.inspection.typeset import Equation
 from backprop.layers import (
     Activation,
     BatchNorm,
@@ -27,10 +28,9 @@ from backprop.layers import (
     Transpose,
 )
 from backprop.layers.normalization import Normalization
-from backprop.typeset import Equation
 
 if TYPE_CHECKING:
-    from backprop.trace import LayerTrace
+    from backprop.inspection.trace import LayerTrace
 
 
 def shown_input(t: LayerTrace, p: Place) -> list[Equation]:

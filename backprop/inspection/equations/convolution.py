@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backprop.equations.base import (
+from backprop.inspection.equations.base import (
     KINDS,
     Item,
     Items,
@@ -21,7 +21,8 @@ from backprop.equations.base import (
     over_batch,
     transposed,
 )
-from backprop.equations.feedforward import shown_input
+from backprop.inspection.equations.feedforward import shown_input
+from backprop.inspection.typeset import Equation, Kernels, Part
 from backprop.layers.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from backprop.layers.pooling import (
     AvgPool1d,
@@ -30,10 +31,9 @@ from backprop.layers.pooling import (
     MaxPool1d,
     MaxPool2d,
 )
-from backprop.typeset import Equation, Kernels, Part
 
 if TYPE_CHECKING:
-    from backprop.trace import LayerTrace
+    from backprop.inspection.trace import LayerTrace
 
 CORRELATION, CONVOLUTION = r"\star", r"\ast"
 INDICES = {1: ("l",), 2: ("h", "v")}  # of places

@@ -2,7 +2,7 @@ r"""The forward and the backward pass with every number kept, and printed as BP1
 
 Layer l of the trace is ``network[l - 1]``, so that a^0 is the input x and a^L the output, as in
 the book; the layers inside layer 3 are 3.1, 3.2 and so on. Which equations a layer has is in
-`backprop.equations`. Source: Nielsen, *Neural Networks and Deep Learning*, chapter 2.
+`backprop.inspection.equations`. Source: Nielsen, *Neural Networks and Deep Learning*, chapter 2.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backprop import costs, equations, typeset
+from backprop import costs
 from backprop.core.checks import check_integer
-from backprop.equations import Place, partial
+from backprop.inspection import equations, typeset
+from backprop.inspection.equations import Place, partial
+from backprop.inspection.typeset import Equation, Part, Section
 from backprop.layers import RNN, Activation, Layer
-from backprop.typeset import Equation, Part, Section
 
 if TYPE_CHECKING:
     from backprop.network import Network

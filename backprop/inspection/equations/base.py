@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from backprop.inspection.typeset import Equation, Part
 from backprop.layers import Dense, Layer, Softmax
-from backprop.typeset import Equation, Part
 
 if TYPE_CHECKING:
-    from backprop.trace import LayerTrace
+    from backprop.inspection.trace import LayerTrace
 
 T = TypeVar("T")
 Item = Equation | str

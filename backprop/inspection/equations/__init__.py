@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from backprop.equations import convolution, feedforward, recurrence, sequences  # noqa: F401
-from backprop.equations.base import Items, Place, given, in_bp2, kind_of, known, partial
-from backprop.equations.containers import ANY, FRAMES, Frame, chain
+from backprop.inspection.equations import convolution, feedforward, recurrence, sequences  # noqa: F401
+from backprop.inspection.equations.base import Items, Place, given, in_bp2, kind_of, known, partial
+from backprop.inspection.equations.containers import ANY, FRAMES, Frame, chain
+from backprop.inspection.typeset import Section
 from backprop.layers.containers import Container
-from backprop.typeset import Section
 
 if TYPE_CHECKING:
-    from backprop.trace import LayerTrace
+    from backprop.inspection.trace import LayerTrace
 
 __all__ = ["Place", "backward_sections", "chain", "forward_sections", "partial"]
 

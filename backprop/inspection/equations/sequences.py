@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from backprop.equations.base import (
+from backprop.inspection.equations.base import (
     KINDS,
     Item,
     Items,
@@ -15,13 +15,13 @@ from backprop.equations.base import (
     over_batch,
     transposed,
 )
-from backprop.equations.feedforward import unchanged
+from backprop.inspection.equations.feedforward import unchanged
+from backprop.inspection.typeset import Equation
 from backprop.layers.attention import MultiHeadAttention, PositionalEncoding
 from backprop.layers.embedding import Embedding
-from backprop.typeset import Equation
 
 if TYPE_CHECKING:
-    from backprop.trace import LayerTrace
+    from backprop.inspection.trace import LayerTrace
 
 
 def _embedding(t: LayerTrace, p: Place) -> Items:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backprop.equations.base import (
+from backprop.inspection.equations.base import (
     Item,
     Items,
     Lines,
@@ -24,11 +24,11 @@ from backprop.equations.base import (
     plain_downstream,
     symbol,
 )
+from backprop.inspection.typeset import Equation
 from backprop.layers.containers import Masked, Parallel, Residual, Sequential, TimeDistributed
-from backprop.typeset import Equation
 
 if TYPE_CHECKING:
-    from backprop.trace import LayerTrace
+    from backprop.inspection.trace import LayerTrace
 
 Places = Callable[["LayerTrace", Place], list[Place]]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backprop.equations.base import (
+from backprop.inspection.equations.base import (
     KINDS,
     Item,
     Items,
@@ -21,13 +21,13 @@ from backprop.equations.base import (
     over_batch,
     transposed,
 )
+from backprop.inspection.typeset import LIMIT, Equation, Part
 from backprop.layers.recurrent.gru import GRU
 from backprop.layers.recurrent.lstm import LSTM
 from backprop.layers.recurrent.rnn import RNN
-from backprop.typeset import LIMIT, Equation, Part
 
 if TYPE_CHECKING:
-    from backprop.trace import LayerTrace
+    from backprop.inspection.trace import LayerTrace
 
 Formula = tuple[str, ...]
 Numbers = tuple[Part, ...]

@@ -1,0 +1,1 @@
+"""Both passes of a network with every number kept, and printed."""
