@@ -1,6 +1,6 @@
 """``python -m backprop`` is the command ``backprop``."""
 
-from backprop.cli import entry
+from backprop.application.cli import entry
 
 if __name__ == "__main__":
     entry()

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import backprop as bp
-from backprop import cli, runs
+from backprop.application import cli, runs
 from backprop.datasets import read_idx, write_idx
 from backprop.kernels import blas, environment
 

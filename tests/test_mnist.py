@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from backprop import cli
+from backprop.application import cli
 
 FOLDER = os.environ.get("BACKPROP_MNIST")
 pytestmark = pytest.mark.skipif(not FOLDER, reason="BACKPROP_MNIST is not set")

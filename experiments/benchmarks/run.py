@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from backprop import datasets
-from backprop.doctor import usable_cores
+from backprop.application.doctor import usable_cores
 from backprop.kernels import blas
 from backprop.kernels import environment as fast_environment
 from experiments.benchmarks.frameworks import FRAMEWORKS, OURS

@@ -95,8 +95,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_train(commands: Any) -> None:
+    from backprop.application.runs import COSTS, OPTIMIZERS, RunConfig
     from backprop.initializers import PAIRS
-    from backprop.runs import COSTS, OPTIMIZERS, RunConfig
 
     default = RunConfig()
     train = commands.add_parser(
@@ -139,7 +139,7 @@ def _add_train(commands: Any) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from backprop import runs
+    from backprop.application import runs
 
     names = {field.name for field in fields(runs.RunConfig)}
     options = {name: value for name, value in vars(arguments).items() if name in names}
@@ -174,7 +174,7 @@ def _add_evaluate(commands: Any) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from backprop import runs
+    from backprop.application import runs
 
     network, config = _open_model(arguments)
     source = runs.load_source(config)
@@ -197,7 +197,8 @@ def _add_predict(commands: Any) -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    from backprop import datasets, metrics, runs
+    from backprop import datasets, metrics
+    from backprop.application import runs
 
     network, _ = _open_model(arguments)
     images = datasets.read_idx(arguments.images)
@@ -220,7 +221,7 @@ def _add_plot(commands: Any) -> None:
 
 
 def _plot(arguments: argparse.Namespace) -> int:
-    from backprop import runs
+    from backprop.application import runs
 
     network, config = _open_model(arguments)
     folder = _run_folder(arguments.model)
@@ -250,7 +251,8 @@ def _add_gradcheck(commands: Any) -> None:
 
 
 def _gradcheck(arguments: argparse.Namespace) -> int:
-    from backprop import datasets, runs
+    from backprop import datasets
+    from backprop.application import runs
     from backprop.gradients.check import check_gradients
 
     network = _load_model(arguments.model)
@@ -286,7 +288,7 @@ def _open_model(arguments: argparse.Namespace) -> tuple[Any, Any]:
     """Return the network and its run's configuration, with the data that were asked for."""
     import numpy as np
 
-    from backprop import runs
+    from backprop.application import runs
 
     path = arguments.model
     network = _load_model(path)
@@ -354,7 +356,7 @@ def _data_where(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from backprop.doctor import report
+    from backprop.application.doctor import report
 
     print(report())
     return 0

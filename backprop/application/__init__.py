@@ -1,0 +1,1 @@
+"""The command ``backprop``: training runs, and the folders they leave."""
