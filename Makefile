@@ -32,10 +32,10 @@ test: $(VENV)/.test  ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
 test-peers: $(VENV)/.peers  ## compare all gradients with those of PyTorch, which it installs
-	$(BIN)/python -m pytest tests/test_peers.py tests/layers/*_peers.py $(ARGS)
+	$(BIN)/python -m pytest tests/peers $(ARGS)
 
 gradcheck: $(VENV)/.test  ## print the worst errors of all gradients, as a table
-	@$(BIN)/python -m tests.gradient_errors
+	@$(BIN)/python -m tests.peers.gradient_errors
 
 experiments: $(VENV)/.experiments  ## run every experiment; figures land under runs/experiments
 	@set -e; fast=$$($(BIN)/python -m backprop.kernels.environment); for script in $(EXPERIMENTS); do \

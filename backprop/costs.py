@@ -154,7 +154,7 @@ class _SquaredCost(Cost):
         return self._nabla_a(a, y)
 
 
-class QuadraticCost(_SquaredCost):
+class Quadratic(_SquaredCost):
     """C_x = 1/2 ||a - y||^2, so dC/da = (a - y) / B.
 
     Canonical with `Identity`. With `Sigmoid` it goes through sigma' and shows the learning
@@ -165,7 +165,7 @@ class QuadraticCost(_SquaredCost):
         return 0.5
 
 
-class SquaredErrorCost(_SquaredCost):
+class SquaredError(_SquaredCost):
     """C_x = ||a - y||^2, so dC/da = 2 (a - y) / B: the plain square, without the half.
 
     Canonical with `Identity`, where delta is 2 (a - y) / B.
@@ -175,7 +175,7 @@ class SquaredErrorCost(_SquaredCost):
         return 1.0
 
 
-class MeanSquaredErrorCost(_SquaredCost):
+class MeanSquaredError(_SquaredCost):
     """C_x = 1/n ||a - y||^2 over the n outputs, so dC/da = 2 (a - y) / (n B).
 
     What PyTorch's ``MSELoss`` and Keras call mean squared error. Canonical with `Identity`.
@@ -206,7 +206,7 @@ class _ProbabilityCost(Cost):
         return self._per_example(a, y)
 
 
-class CrossEntropyCost(_ProbabilityCost):
+class CrossEntropy(_ProbabilityCost):
     """C_x = -sum_j [y_j ln a_j + (1 - y_j) ln(1 - a_j)], for targets y in [0, 1].
 
     dC/da = (a - y) / (a (1 - a)) / B; with `Sigmoid`, its canonical activation,

@@ -93,7 +93,7 @@ class Network(Model):
         cls,
         sizes: Sequence[int],
         activation: Activation | str = "sigmoid",
-        cost: Cost | str = "quadratic_cost",
+        cost: Cost | str = "quadratic",
         output_activation: Activation | str | None = None,
         w_init: Initializer | str = "nielsen",
         b_init: Initializer | str = "normal",

@@ -72,7 +72,7 @@ def build(kind: str, length: int, seed: int) -> Network:
         TimeStep(-1),
         Dense(NEURONS, 1, "identity", w_init="glorot_uniform", b_init="zeros"),
     ]
-    return Network(layers, "mean_squared_error_cost", input_shape=(2, length), rng=seed)
+    return Network(layers, "mean_squared_error", input_shape=(2, length), rng=seed)
 
 
 def reach(network: Network, x: np.ndarray, y: np.ndarray) -> np.ndarray:

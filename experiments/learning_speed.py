@@ -60,7 +60,7 @@ class Speeds(Callback):
 def speeds(x: np.ndarray, y: np.ndarray, hidden: int, steps: int, seed: int) -> np.ndarray:
     """Return ||dC/db|| before each of `steps` full-batch steps, steps x hidden layers."""
     sizes = [len(x), *[30] * hidden, len(y)]
-    network = Network.from_sizes(sizes, cost="cross_entropy_cost", rng=seed)
+    network = Network.from_sizes(sizes, cost="cross_entropy", rng=seed)
     recorder = Speeds()
     n = x.shape[-1]
     trainer = Trainer(

@@ -13,11 +13,11 @@ from backprop import costs
 from backprop.core.config import by_name, from_config
 from backprop.costs import (
     Cost,
-    CrossEntropyCost,
-    MeanSquaredErrorCost,
-    QuadraticCost,
+    CrossEntropy,
+    MeanSquaredError,
+    Quadratic,
     SoftmaxCrossEntropy,
-    SquaredErrorCost,
+    SquaredError,
 )
 from backprop.gradients.check import (
     central_difference,
@@ -27,7 +27,7 @@ from backprop.gradients.check import (
 )
 from backprop.layers import Identity, ReLU, ShapeError, Sigmoid, Softmax, Softplus, Tanh
 
-SQUARED = [QuadraticCost(), SquaredErrorCost(), MeanSquaredErrorCost()]
+SQUARED = [Quadratic(), SquaredError(), MeanSquaredError()]
 
 
 def one_hot(labels: np.ndarray, n: int) -> np.ndarray:
@@ -45,11 +45,11 @@ def probabilities(rng, shape):
 
 # What is tested for every cost: (name, cost, how targets for outputs of a shape are drawn).
 KINDS = [
-    ("quadratic", QuadraticCost(), lambda rng, shape: rng.standard_normal(shape)),
-    ("squared", SquaredErrorCost(), lambda rng, shape: rng.standard_normal(shape)),
-    ("mean-squared", MeanSquaredErrorCost(), lambda rng, shape: rng.standard_normal(shape)),
-    ("cross-entropy", CrossEntropyCost(), lambda rng, shape: rng.random(shape)),
-    ("cross-entropy-0-1", CrossEntropyCost(), lambda rng, shape: 1.0 * (rng.random(shape) < 0.5)),
+    ("quadratic", Quadratic(), lambda rng, shape: rng.standard_normal(shape)),
+    ("squared", SquaredError(), lambda rng, shape: rng.standard_normal(shape)),
+    ("mean-squared", MeanSquaredError(), lambda rng, shape: rng.standard_normal(shape)),
+    ("cross-entropy", CrossEntropy(), lambda rng, shape: rng.random(shape)),
+    ("cross-entropy-0-1", CrossEntropy(), lambda rng, shape: 1.0 * (rng.random(shape) < 0.5)),
     ("softmax-labels", SoftmaxCrossEntropy(), labels),
     ("softmax-uint8", SoftmaxCrossEntropy(), lambda *args: labels(*args).astype(np.uint8)),
     ("softmax-one-hot", SoftmaxCrossEntropy(), lambda r, s: one_hot(labels(r, s), s[0])),
@@ -85,7 +85,7 @@ def per_example(cost: Cost, a: np.ndarray, y: np.ndarray) -> list[float]:
         if isinstance(cost, SoftmaxCrossEntropy):
             epsilon = cost.label_smoothing
             term = -((1 - epsilon) * yj + epsilon / n) * math.log(aj)
-        elif isinstance(cost, CrossEntropyCost):
+        elif isinstance(cost, CrossEntropy):
             term = -(yj * math.log(aj) + (1 - yj) * math.log(1 - aj))
         else:
             outputs = a.size / batch
@@ -164,10 +164,10 @@ def test_the_equations_of_the_book():
     # Chapter 3: dC/dz is (a - y)/B for cross-entropy, and a factor sigma'(z) less for the square.
     z, y = np.array([[2.0, -1.0]]), np.array([[0.0, 1.0]])
     a = 1 / (1 + np.exp(-z))
-    np.testing.assert_allclose(CrossEntropyCost().delta(a, y), (a - y) / 2, rtol=1e-15)
-    np.testing.assert_allclose(QuadraticCost().nabla_a(a, y), (a - y) / 2, rtol=1e-15)
+    np.testing.assert_allclose(CrossEntropy().delta(a, y), (a - y) / 2, rtol=1e-15)
+    np.testing.assert_allclose(Quadratic().nabla_a(a, y), (a - y) / 2, rtol=1e-15)
     np.testing.assert_allclose(
-        CrossEntropyCost().nabla_a(a, y), (a - y) / (a * (1 - a)) / 2, rtol=1e-15
+        CrossEntropy().nabla_a(a, y), (a - y) / (a * (1 - a)) / 2, rtol=1e-15
     )
 
 
@@ -225,12 +225,12 @@ def test_saturated_outputs(cost: Cost, draw, dtype):
 @dtypes
 def test_values_of_saturated_outputs(dtype):
     z, y = np.array([[1e4], [-1e4]], dtype), np.array([[0.0], [1.0]], dtype)
-    assert CrossEntropyCost().value_from_z(z, y) == 2e4
-    assert CrossEntropyCost().value_from_z(z, 1 - y) == 0
+    assert CrossEntropy().value_from_z(z, y) == 2e4
+    assert CrossEntropy().value_from_z(z, 1 - y) == 0
     assert SoftmaxCrossEntropy().value_from_z(z, y) == 2e4
     assert SoftmaxCrossEntropy().value_from_z(z, np.array([0])) == 0
     np.testing.assert_array_equal(SoftmaxCrossEntropy().delta(Softmax().forward(z), y), [[1], [-1]])
-    np.testing.assert_allclose(CrossEntropyCost().delta(Sigmoid().forward(z), y), [[1], [-1]])
+    np.testing.assert_allclose(CrossEntropy().delta(Sigmoid().forward(z), y), [[1], [-1]])
 
 
 @dtypes
@@ -239,16 +239,16 @@ def test_cross_entropy_of_a_right_and_sure_neuron_keeps_its_digits(dtype):
     y = np.array([[1.0, 1.0, 0.0]], dtype)
     expected = sum(math.log1p(math.exp(-z)) for z in (30, 60, 80)) / 3
     eps = float(np.finfo(dtype).eps)
-    assert CrossEntropyCost().value_from_z(z, y) == pytest.approx(expected, rel=4 * eps, abs=0)
+    assert CrossEntropy().value_from_z(z, y) == pytest.approx(expected, rel=4 * eps, abs=0)
 
 
 def test_a_sure_and_wrong_output_costs_infinitely_much():
     a, y = np.array([[0.0], [1.0]]), np.array([[1.0], [0.0]])
-    for cost in (CrossEntropyCost(), SoftmaxCrossEntropy()):
+    for cost in (CrossEntropy(), SoftmaxCrossEntropy()):
         assert cost.value(a, y) == math.inf
         assert cost.value(a, 1 - y) == 0
         assert cost.nabla_a(a, y)[0, 0] == -math.inf
-    np.testing.assert_array_equal(CrossEntropyCost().nabla_a(a, 1 - y), [[1], [-1]])
+    np.testing.assert_array_equal(CrossEntropy().nabla_a(a, 1 - y), [[1], [-1]])
     np.testing.assert_array_equal(SoftmaxCrossEntropy().nabla_a(a, 1 - y), [[0], [-1]])
 
 
@@ -265,7 +265,7 @@ def refused(cost: Cost, a, y, error_type, match: str) -> None:
         assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("cost", [*SQUARED, CrossEntropyCost()], ids=str)
+@pytest.mark.parametrize("cost", [*SQUARED, CrossEntropy()], ids=str)
 def test_targets_are_never_broadcast(cost: Cost):
     a = np.full((2, 3), 0.5)
     for shape in [(2, 1), (1, 3), (3, 2), (1, 1), (3,), (2,), (), (1, 2, 3), (2, 0)]:
@@ -290,13 +290,13 @@ def test_labels_out_of_range(label, dtype):
     refused(SoftmaxCrossEntropy(), np.full((3, 4), 1 / 3), y, ValueError, message)
 
 
-@pytest.mark.parametrize("cost", [*SQUARED, CrossEntropyCost()], ids=str)
+@pytest.mark.parametrize("cost", [*SQUARED, CrossEntropy()], ids=str)
 def test_labels_where_columns_are_needed(cost: Cost):
     message = r"got labels of shape \(3,\): use one_hot\(labels, 2\)$"
     refused(cost, np.full((2, 3), 0.5), np.zeros(3, int), TypeError, message)
 
 
-@pytest.mark.parametrize("cost", [CrossEntropyCost(), SoftmaxCrossEntropy()], ids=str)
+@pytest.mark.parametrize("cost", [CrossEntropy(), SoftmaxCrossEntropy()], ids=str)
 def test_targets_outside_0_to_1(cost: Cost):
     a = np.full((2, 3), 0.5)
     for wrong in (-0.1, 1.5, math.nan):
@@ -316,7 +316,7 @@ def test_probabilities_must_add_to_1():
     assert SoftmaxCrossEntropy().value(rounded, rounded) == pytest.approx(math.log(1000), rel=1e-4)
 
 
-@pytest.mark.parametrize("cost", [CrossEntropyCost(), SoftmaxCrossEntropy()], ids=str)
+@pytest.mark.parametrize("cost", [CrossEntropy(), SoftmaxCrossEntropy()], ids=str)
 def test_outputs_outside_0_to_1_have_no_value(cost: Cost):
     y = np.array([[1.0, 0.0], [0.0, 1.0]])
     for wrong in (-0.1, 1.5, math.nan):
@@ -362,10 +362,10 @@ def test_canonical_pairs():
         """Another function than its base class."""
 
     for cost, kind in [
-        (QuadraticCost(), Identity),
-        (SquaredErrorCost(), Identity),
-        (MeanSquaredErrorCost(), Identity),
-        (CrossEntropyCost(), Sigmoid),
+        (Quadratic(), Identity),
+        (SquaredError(), Identity),
+        (MeanSquaredError(), Identity),
+        (CrossEntropy(), Sigmoid),
         (SoftmaxCrossEntropy(), Softmax),
     ]:
         assert cost.canonical is kind
@@ -393,7 +393,7 @@ def test_a_cost_without_a_canonical_activation():
             method(a, y)
 
 
-@pytest.mark.parametrize("cost", [CrossEntropyCost(), SoftmaxCrossEntropy()], ids=str)
+@pytest.mark.parametrize("cost", [CrossEntropy(), SoftmaxCrossEntropy()], ids=str)
 def test_probability_costs_refuse_other_outputs(cost: Cost):
     for activation in (Identity(), Tanh(), ReLU(), Softplus()):
         message = rf"takes outputs in \[0, 1\], but .* is {re.escape(repr(activation))}: use S"
@@ -413,11 +413,11 @@ def test_squared_costs_take_any_output():
 
 
 def test_by_name():
-    assert isinstance(costs.as_cost("cross_entropy_cost"), CrossEntropyCost)
+    assert isinstance(costs.as_cost("cross_entropy"), CrossEntropy)
     assert isinstance(costs.as_cost("SoftmaxCrossEntropy"), SoftmaxCrossEntropy)
-    cost = QuadraticCost()
+    cost = Quadratic()
     assert costs.as_cost(cost) is cost
-    with pytest.raises(ValueError, match=r"unknown cost 'quadratik': choose from .*QuadraticCost"):
+    with pytest.raises(ValueError, match=r"unknown cost 'quadratik': choose from .*Quadratic"):
         by_name(Cost, "quadratik")
     with pytest.raises(ValueError, match=r"unknown cost '_squared_cost': choose from [^_]*$"):
         by_name(Cost, "_squared_cost")
@@ -434,7 +434,7 @@ def test_descriptions(cost: Cost, draw):
 
 
 def test_repr():
-    assert repr(QuadraticCost()) == "QuadraticCost()"
+    assert repr(Quadratic()) == "Quadratic()"
     assert repr(SoftmaxCrossEntropy()) == "SoftmaxCrossEntropy()"
     assert repr(SoftmaxCrossEntropy(0.1)) == "SoftmaxCrossEntropy(label_smoothing=0.1)"
 

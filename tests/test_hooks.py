@@ -14,7 +14,7 @@ import pytest
 from backprop import SGD, Dense, Dropout, Network, Trainer
 
 
-@pytest.fixture(params=["quadratic_cost", "cross_entropy_cost"], ids=["any", "canonical"])
+@pytest.fixture(params=["quadratic", "cross_entropy"], ids=["any", "canonical"])
 def network(request) -> Network:
     return Network.from_sizes([3, 4, 5, 2], cost=request.param, dtype="float64", rng=0)
 

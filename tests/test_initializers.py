@@ -22,6 +22,7 @@ from backprop.initializers import (
     fans,
     weights_and_biases,
 )
+from tests.support import name_of
 
 ALL = [
     Normal(),
@@ -89,7 +90,7 @@ def test_fans():
         (GlorotNormal(), lambda n_in, n_out: 2 / (n_in + n_out)),
         (HeNormal(), lambda n_in, n_out: 2 / n_in),
     ],
-    ids=repr,
+    ids=name_of,
 )
 @pytest.mark.parametrize(
     ("shape", "n_in", "n_out"), [(DENSE, 200, 120), (CONVOLUTION, 12 * 25, 40 * 25)]
@@ -107,7 +108,7 @@ def test_normal_distributions(initializer, variance, shape, n_in, n_out):
         (GlorotUniform(), lambda n_in, n_out: math.sqrt(6 / (n_in + n_out))),
         (HeUniform(), lambda n_in, n_out: math.sqrt(6 / n_in)),
     ],
-    ids=repr,
+    ids=name_of,
 )
 @pytest.mark.parametrize(
     ("shape", "n_in", "n_out"), [(DENSE, 200, 120), (CONVOLUTION, 12 * 25, 40 * 25)]

@@ -15,11 +15,11 @@ import pytest
 from backprop.core.storage import FileError
 from backprop.costs import (
     Cost,
-    CrossEntropyCost,
-    MeanSquaredErrorCost,
-    QuadraticCost,
+    CrossEntropy,
+    MeanSquaredError,
+    Quadratic,
     SoftmaxCrossEntropy,
-    SquaredErrorCost,
+    SquaredError,
 )
 from backprop.gradients.check import (
     central_difference,
@@ -51,7 +51,7 @@ def one_hot(labels, n: int, dtype=np.float64) -> np.ndarray:
     return np.eye(n, dtype=dtype)[labels].T
 
 
-def small(cost="quadratic_cost", activation="sigmoid", dtype="float64", **kwargs) -> Network:
+def small(cost="quadratic", activation="sigmoid", dtype="float64", **kwargs) -> Network:
     return Network.from_sizes([3, 4, 2], activation, cost, dtype=dtype, rng=0, **kwargs)
 
 
@@ -96,7 +96,7 @@ def assert_same_states(network: Network, before: list[dict]) -> None:
 
 def test_the_2_2_2_network_of_a_well_known_example():
     """Every number of Mazur, "A Step by Step Backpropagation Example", 2015 (8 to 9 digits)."""
-    network = Network.from_sizes([2, 2, 2], cost="quadratic_cost", dtype="float64")
+    network = Network.from_sizes([2, 2, 2], cost="quadratic", dtype="float64")
     hidden, output = network.layers
     hidden.w, hidden.b = [[0.15, 0.20], [0.25, 0.30]], [[0.35], [0.35]]
     output.w, output.b = [[0.40, 0.45], [0.50, 0.55]], [[0.60], [0.60]]
@@ -176,15 +176,15 @@ def test_against_loops(sizes, batch: int):
 # -- gradients ---------------------------------------------------------------------------------
 
 PAIRS = [
-    (QuadraticCost(), "identity"),
-    (QuadraticCost(), "sigmoid"),
-    (QuadraticCost(), "softmax"),
-    (SquaredErrorCost(), "tanh"),
-    (SquaredErrorCost(), "identity"),
-    (MeanSquaredErrorCost(), "gelu"),
-    (MeanSquaredErrorCost(), "identity"),
-    (CrossEntropyCost(), "sigmoid"),
-    (CrossEntropyCost(), "softmax"),
+    (Quadratic(), "identity"),
+    (Quadratic(), "sigmoid"),
+    (Quadratic(), "softmax"),
+    (SquaredError(), "tanh"),
+    (SquaredError(), "identity"),
+    (MeanSquaredError(), "gelu"),
+    (MeanSquaredError(), "identity"),
+    (CrossEntropy(), "sigmoid"),
+    (CrossEntropy(), "softmax"),
     (SoftmaxCrossEntropy(), "softmax"),
     (SoftmaxCrossEntropy(), "sigmoid"),
     (SoftmaxCrossEntropy(0.2), "softmax"),
@@ -234,7 +234,7 @@ def test_gradients_of_a_mixed_chain():
 
 
 def test_a_pair_that_is_not_canonical_goes_through_sigma_prime():
-    network = small("quadratic_cost", "sigmoid")
+    network = small("quadratic", "sigmoid")
     x, y = data(network, 3)
     a = network.forward(x, training=True)
     network.backward(y)
@@ -243,7 +243,7 @@ def test_a_pair_that_is_not_canonical_goes_through_sigma_prime():
 
 def test_the_learning_slowdown_and_its_cure():
     x, y = np.full((1, 1), 2.0), np.zeros((1, 1))
-    for cost, expected in (("quadratic_cost", 1e-4), ("cross_entropy_cost", 1.0)):
+    for cost, expected in (("quadratic", 1e-4), ("cross_entropy", 1.0)):
         network = Network.from_sizes([1, 1], cost=cost, dtype="float64", rng=0)
         network[0].w, network[0].b = [[3.0]], [[4.0]]  # a = 0.99995: wrong and saturated
         network.forward(x, training=True)
@@ -252,7 +252,7 @@ def test_the_learning_slowdown_and_its_cure():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("cost", ["cross_entropy_cost", "softmax_cross_entropy"])
+@pytest.mark.parametrize("cost", ["cross_entropy", "softmax_cross_entropy"])
 def test_a_saturated_canonical_pair(cost: str, dtype):
     network = small(cost, dtype=dtype)
     network[-1].w = 1e4 * np.array([[1, -1, 1, -1], [-1, -1, 1, 1]])
@@ -312,7 +312,7 @@ def test_backpropagate_is_one_layer_after_the_other():
 
 
 def test_backward_is_backpropagate_from_the_cost():
-    network = small("quadratic_cost", "tanh")
+    network = small("quadratic", "tanh")
     x, y = data(network, 3)
     a = network.forward(x, training=True)
     nabla_x, nabla = network.backward(y), network.nabla.copy()
@@ -322,7 +322,7 @@ def test_backward_is_backpropagate_from_the_cost():
 
 @pytest.mark.parametrize("output", ["tanh", "identity"])
 def test_backward_overwrites_and_can_be_repeated(output: str):
-    network = small("quadratic_cost", output_activation=output)
+    network = small("quadratic", output_activation=output)
     x, y = data(network, 3)
     network.nabla[...] = np.nan
     network.forward(x, training=True)
@@ -337,7 +337,7 @@ def test_backward_overwrites_and_can_be_repeated(output: str):
 
 @pytest.mark.parametrize("output", ["tanh", "identity"])
 def test_a_network_of_one_layer(output: str):
-    network = Network([Dense(3, 2, output, dtype="float64", rng=0)], "quadratic_cost")
+    network = Network([Dense(3, 2, output, dtype="float64", rng=0)], "quadratic")
     x, y = data(network, 4)
     network.forward(x, training=True)
     assert network.backward(y).shape == x.shape
@@ -347,7 +347,7 @@ def test_a_network_of_one_layer(output: str):
 
 
 def test_nabla_is_the_mean_of_the_gradients_of_the_examples():
-    network = small("cross_entropy_cost")
+    network = small("cross_entropy")
     x, y = data(network, 5)
     network.forward(x, training=True)
     network.backward(y)
@@ -414,7 +414,7 @@ def test_after_a_forward_that_failed_there_is_no_way_back():
                 raise ZeroDivisionError
             return super()._forward(a_prev, training)
 
-    network = Network([Dense(3, 2, dtype="float64", rng=0), Broken()], "quadratic_cost")
+    network = Network([Dense(3, 2, dtype="float64", rng=0), Broken()], "quadratic")
     x, y = data(network, 3)
     network.forward(x, training=True)
     network[1].broken = True
@@ -610,8 +610,8 @@ def test_mixed_dtypes():
 
 
 def test_costs_are_checked():
-    assert isinstance(Network([Dense(3, 2)], "quadratic_cost").cost, QuadraticCost)
-    with pytest.raises(ValueError, match=r"^unknown cost 'square': choose from .*CrossEntropyCost"):
+    assert isinstance(Network([Dense(3, 2)], "quadratic").cost, Quadratic)
+    with pytest.raises(ValueError, match=r"^unknown cost 'square': choose from .*CrossEntropy"):
         Network([Dense(3, 2)], "square")
     with pytest.raises(TypeError, match=r"^cost must be a Cost or its name, got 3$"):
         Network([Dense(3, 2)], 3)
@@ -622,11 +622,11 @@ def test_costs_are_checked():
 
 
 def test_the_cost_may_be_changed():
-    network = small("cross_entropy_cost")
-    network.cost = QuadraticCost()
+    network = small("cross_entropy")
+    network.cost = Quadratic()
     assert_gradients(network, *data(network, 3))
-    network = small("quadratic_cost")
-    network.cost = CrossEntropyCost()
+    network = small("quadratic")
+    network.cost = CrossEntropy()
     network[-1].w *= 1e4
     x, y = data(network, 3)
     network.forward(x, training=True)
@@ -640,7 +640,7 @@ def test_from_sizes():
         "Dense(784 -> 30, sigmoid)",
         "Dense(30 -> 10, sigmoid)",
     ]
-    assert isinstance(network.cost, QuadraticCost)
+    assert isinstance(network.cost, Quadratic)
     assert network.dtype == np.float32
     assert network.n_parameters == 784 * 30 + 30 + 30 * 10 + 10
     assert (network.input_shape, network.output_shape) == ((784,), (10,))
@@ -654,11 +654,11 @@ def test_from_sizes():
 @pytest.mark.parametrize(
     ("cost", "activation", "output"),
     [
-        ("quadratic_cost", "sigmoid", "sigmoid"),
-        ("quadratic_cost", "tanh", "tanh"),
-        ("quadratic_cost", "relu", "identity"),
-        ("mean_squared_error_cost", "gelu", "identity"),
-        ("cross_entropy_cost", "relu", "sigmoid"),
+        ("quadratic", "sigmoid", "sigmoid"),
+        ("quadratic", "tanh", "tanh"),
+        ("quadratic", "relu", "identity"),
+        ("mean_squared_error", "gelu", "identity"),
+        ("cross_entropy", "relu", "sigmoid"),
         ("softmax_cross_entropy", "tanh", "softmax"),
         (SoftmaxCrossEntropy(0.1), ReLU(), "softmax"),
     ],
@@ -668,7 +668,7 @@ def test_the_output_activation_goes_with_the_cost(cost, activation, output):
     network = Network.from_sizes([3, 4, 2], activation, cost)
     assert network[-1].activation.name == output
     assert network[0].activation.name in str(activation).lower()
-    chosen = Network.from_sizes([3, 4, 2], activation, "quadratic_cost", "softmax")
+    chosen = Network.from_sizes([3, 4, 2], activation, "quadratic", "softmax")
     assert chosen[-1].activation.name == "softmax"
 
 
@@ -782,7 +782,7 @@ def test_astype():
     assert twin.backward(y.astype(float)).dtype == np.float64
     with pytest.raises(TypeError, match="dtype must be float32 or float64, got float16"):
         network.astype("float16")
-    bare = Network([Tanh()], "quadratic_cost", input_shape=(2,)).astype("float64")
+    bare = Network([Tanh()], "quadratic", input_shape=(2,)).astype("float64")
     assert bare.predict(np.ones((2, 3))).dtype == bare.theta.dtype == np.float64
 
 
@@ -892,7 +892,7 @@ def test_evaluate_reports_accuracy_where_the_targets_are_classes():
         assert found.keys() == {"cost", "accuracy"}
         assert found["accuracy"] == pytest.approx(5 / 7, rel=1e-14)
         assert all(type(value) is float for value in found.values())
-    one = Network.from_sizes([3, 1], cost="cross_entropy_cost", dtype="float64", rng=0)
+    one = Network.from_sizes([3, 1], cost="cross_entropy", dtype="float64", rng=0)
     y = (one.predict(x) >= 0.5).astype(float)
     assert one.evaluate(x, y)["accuracy"] == 1
 
@@ -945,8 +945,8 @@ def test_summary():
 
 
 def test_repr():
-    network = Network([Dense(3, 2), Tanh()], "quadratic_cost")
-    assert repr(network) == "Network([Dense(3 -> 2, sigmoid), Tanh()], QuadraticCost())"
+    network = Network([Dense(3, 2), Tanh()], "quadratic")
+    assert repr(network) == "Network([Dense(3 -> 2, sigmoid), Tanh()], Quadratic())"
 
 
 # -- files -------------------------------------------------------------------------------------
@@ -993,7 +993,7 @@ def test_save_and_load_a_mixed_chain(tmp_path):
 
 def test_save_and_load_a_layer_of_ones_own(tmp_path):
     layers = [Scale(3, "float64"), Dense(3, 2, dtype="float64", rng=0)]
-    network = Network(layers, "quadratic_cost", input_shape=(3,))
+    network = Network(layers, "quadratic", input_shape=(3,))
     x, y = data(network, 3)
     network[0].g = [[2.0], [-3.0], [4.0]]
     assert_gradients(network, x, y)

@@ -17,6 +17,7 @@ from backprop.optimizers import (
     clip_by_norm,
     clip_by_value,
 )
+from tests.support import name_of
 
 # The published rules for one parameter x, in Python floats: each takes x, its gradients step by
 # step and the constants, and returns x after every step.
@@ -106,7 +107,11 @@ def problem(size, dtype=np.float64, steps=STEPS):
 
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize(("optimizer", "rule", "constants"), CASES, ids=repr)
+@pytest.mark.parametrize(
+    ("optimizer", "rule", "constants"),
+    CASES,
+    ids=name_of,
+)
 def test_rule(optimizer, rule, constants, size):
     optimizer.reset()
     theta, gradients = problem(size)

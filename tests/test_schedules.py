@@ -4,6 +4,7 @@ import pytest
 
 from backprop.core.config import from_config
 from backprop.schedules import ConstantRate, CosineDecay, ExponentialDecay, StepDecay, Warmup
+from tests.support import name_of
 
 
 @pytest.mark.parametrize(
@@ -19,7 +20,7 @@ from backprop.schedules import ConstantRate, CosineDecay, ExponentialDecay, Step
         (Warmup(2, StepDecay(1.0, 0.5, 3)), {0: 0.0, 1: 0.5, 2: 1.0, 4.9: 1.0, 5: 0.5, 8: 0.25}),
         (Warmup(0.5, CosineDecay(1.0, 2)), {0.25: 0.5, 0.5: 1.0, 1.5: 0.5, 2.5: 0.0}),
     ],
-    ids=repr,
+    ids=name_of,
 )
 def test_numbers(schedule, values):
     for epoch, eta in values.items():

@@ -29,11 +29,11 @@ from backprop.core.config import by_name
 from backprop.core.storage import FileError, write_text
 from backprop.costs import (
     Cost,
-    CrossEntropyCost,
-    MeanSquaredErrorCost,
-    QuadraticCost,
+    CrossEntropy,
+    MeanSquaredError,
+    Quadratic,
     SoftmaxCrossEntropy,
-    SquaredErrorCost,
+    SquaredError,
 )
 from backprop.initializers import PAIRS, weights_and_biases
 from backprop.layers.activations import as_activation
@@ -48,11 +48,11 @@ from backprop.training.history import History
 from backprop.training.trainer import DivergenceError, Trainer
 
 COSTS: dict[str, type[Cost]] = {
-    "quadratic": QuadraticCost,
-    "cross-entropy": CrossEntropyCost,
+    "quadratic": Quadratic,
+    "cross-entropy": CrossEntropy,
     "softmax": SoftmaxCrossEntropy,
-    "squared-error": SquaredErrorCost,
-    "mean-squared-error": MeanSquaredErrorCost,
+    "squared-error": SquaredError,
+    "mean-squared-error": MeanSquaredError,
 }
 DTYPES = ("float32", "float64")
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")

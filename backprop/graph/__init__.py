@@ -1,1 +1,70 @@
-"""Layers and operations joined in any way without a cycle."""
+"""Layers and operations joined in any way without a cycle.
+
+>>> from backprop.graph import Graph, Input, apply, exp, sqrt
+"""
+
+from backprop.graph.graph import (
+    Graph,
+    GraphTrace,
+    Input,
+    Node,
+    Row,
+    apply,
+    cos,
+    exp,
+    jacobian,
+    jacobian_size,
+    log,
+    sin,
+    sqrt,
+    topological_order,
+)
+from backprop.graph.operations import (
+    Add,
+    Cos,
+    Divide,
+    Exp,
+    Log,
+    MatMul,
+    Multiply,
+    Operation,
+    Power,
+    Sin,
+    Slice,
+    Sqrt,
+    Subtract,
+    Sum,
+    Variable,
+)
+
+__all__ = [
+    "Add",
+    "Cos",
+    "Divide",
+    "Exp",
+    "Graph",
+    "GraphTrace",
+    "Input",
+    "Log",
+    "MatMul",
+    "Multiply",
+    "Node",
+    "Operation",
+    "Power",
+    "Row",
+    "Sin",
+    "Slice",
+    "Sqrt",
+    "Subtract",
+    "Sum",
+    "Variable",
+    "apply",
+    "cos",
+    "exp",
+    "jacobian",
+    "jacobian_size",
+    "log",
+    "sin",
+    "sqrt",
+    "topological_order",
+]

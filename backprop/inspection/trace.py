@@ -269,21 +269,21 @@ class Trace:
 
 
 _FACTORS = {  # C's gradient is factor (a - y) / divisor, or delta^L of the canonical pair is
-    costs.QuadraticCost: ("", "B"),
-    costs.SquaredErrorCost: ("2", "B"),
-    costs.MeanSquaredErrorCost: ("2", "(n B)"),
-    costs.CrossEntropyCost: ("", "B"),
+    costs.Quadratic: ("", "B"),
+    costs.SquaredError: ("2", "B"),
+    costs.MeanSquaredError: ("2", "(n B)"),
+    costs.CrossEntropy: ("", "B"),
     costs.SoftmaxCrossEntropy: ("", "B"),
 }
 _RATIOS = {  # B times C's gradient
-    costs.CrossEntropyCost: "((1 - y)/(1 - a) - y/a)",
+    costs.CrossEntropy: "((1 - y)/(1 - a) - y/a)",
     costs.SoftmaxCrossEntropy: "(-y/a)",
 }
 _VALUES = {  # C_x
-    costs.QuadraticCost: r"\frac{1}{2} \lVert a - y \rVert^{2}",
-    costs.SquaredErrorCost: r"\lVert a - y \rVert^{2}",
-    costs.MeanSquaredErrorCost: r"\frac{1}{n} \lVert a - y \rVert^{2}",
-    costs.CrossEntropyCost: r"-\sum_{j} [y_{j} \ln a_{j} + (1 - y_{j}) \ln(1 - a_{j})]",
+    costs.Quadratic: r"\frac{1}{2} \lVert a - y \rVert^{2}",
+    costs.SquaredError: r"\lVert a - y \rVert^{2}",
+    costs.MeanSquaredError: r"\frac{1}{n} \lVert a - y \rVert^{2}",
+    costs.CrossEntropy: r"-\sum_{j} [y_{j} \ln a_{j} + (1 - y_{j}) \ln(1 - a_{j})]",
     costs.SoftmaxCrossEntropy: r"-\sum_{j} y_{j} \ln a_{j}",
 }
 

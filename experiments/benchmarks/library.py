@@ -13,8 +13,8 @@ from experiments.benchmarks.frameworks import Model, cut
 from experiments.benchmarks.workloads import SEED, Workload, one_hot
 
 COSTS = {
-    "quadratic": "quadratic_cost",
-    "cross_entropy": "cross_entropy_cost",
+    "quadratic": "quadratic",
+    "cross_entropy": "cross_entropy",
     "softmax": "softmax_cross_entropy",
 }
 OPTIMIZERS = {"sgd": SGD, "momentum": Momentum, "adam": Adam}

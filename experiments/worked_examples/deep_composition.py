@@ -73,7 +73,7 @@ def by_network(depth: int) -> tuple[list[np.ndarray], int]:
     layers = [Dense(N, N, "tanh", b_init="zeros", dtype="float64") for _ in ws]
     for layer, w in zip(layers, ws, strict=True):
         layer.w = w
-    network = Network(layers, "squared_error_cost")
+    network = Network(layers, "squared_error")
     passed = []
     for i in range(1, depth):  # the first layer sends nothing further down
         network.add_hook("backward", i, lambda index, layer: passed.append(index))

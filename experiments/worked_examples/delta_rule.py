@@ -31,7 +31,7 @@ class _ForgottenPrime(Sigmoid):
         return np.ones_like(z)
 
 
-def network(sigma: Sigmoid, cost: str = "quadratic_cost") -> Network:
+def network(sigma: Sigmoid, cost: str = "quadratic") -> Network:
     """Return one layer of two sigmoid neurons without biases."""
     layer = Dense(3, 2, sigma, b_init="zeros", dtype="float64")
     layer.w = W
@@ -78,7 +78,7 @@ def main() -> None:
     """Print the gradients, their ratios, the training, and the gradient check."""
     np.set_printoptions(precision=6, suppress=True)
     right, wrong = network(Sigmoid()), network(_ForgottenPrime())
-    plain = network(Sigmoid(), "squared_error_cost")
+    plain = network(Sigmoid(), "squared_error")
     o = right.predict(X)
     for k in range(2):
         for j in range(3):
@@ -87,9 +87,9 @@ def main() -> None:
                 f"* {o[k, 0]:.6f} (1 - {o[k, 0]:.6f}) * {X[j, 0]:4.1f} = {by_hand()[k, j]:9.6f}"
             )
     differs = np.abs(gradient(right) - by_hand()).max()
-    print(f"\nNetwork with QuadraticCost differs by {differs:.0e}.")
+    print(f"\nNetwork with Quadratic differs by {differs:.0e}.")
     differs = np.abs(gradient(plain) - by_hand(half=False)).max()
-    print(f"Without the 1/2 it is twice that: SquaredErrorCost differs by {differs:.0e}.")
+    print(f"Without the 1/2 it is twice that: SquaredError differs by {differs:.0e}.")
 
     print("\nsigma' at the output left out:")
     rows = zip(gradient(wrong), gradient(right), o[:, 0], strict=True)

@@ -65,7 +65,7 @@ def network() -> Network:
     layers = [Dense(2, 2, dtype="float64"), Dense(2, 1, dtype="float64")]
     for layer, w, b in zip(layers, (W1, W2), (B1, B2), strict=True):
         layer.w, layer.b = w, np.array(b)[:, np.newaxis]
-    return Network(layers, "quadratic_cost")
+    return Network(layers, "quadratic")
 
 
 def columns(examples: list[tuple[list[float], float]]) -> tuple[np.ndarray, np.ndarray]:

@@ -41,7 +41,7 @@ def network() -> Network:
         layer = Dense(len(w[0]), len(w), sigma, dtype="float64")
         layer.w, layer.b = w, np.array(b)[:, np.newaxis]
         layers.append(layer)
-    return Network(layers, "mean_squared_error_cost")
+    return Network(layers, "mean_squared_error")
 
 
 def last_layer() -> float:
@@ -75,7 +75,7 @@ def three_outputs_by_network() -> float:
     a = -1 * BELOW
     output.w = [[w] for _, w in OUTPUTS]
     output.b = [[o - w * a] for o, w in OUTPUTS]
-    net = Network([hidden, output], "mean_squared_error_cost")
+    net = Network([hidden, output], "mean_squared_error")
     net.forward(np.array([[BELOW]]), training=True)
     net.backward(np.ones((3, 1)))
     return hidden.nabla_w.item()

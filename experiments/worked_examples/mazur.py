@@ -33,7 +33,7 @@ def network() -> Network:
     hidden, output = Dense(2, 2, dtype="float64"), Dense(2, 2, dtype="float64")
     hidden.w, hidden.b[...] = [[0.15, 0.20], [0.25, 0.30]], 0.35  # w1, w2 / w3, w4
     output.w, output.b[...] = [[0.40, 0.45], [0.50, 0.55]], 0.60  # w5, w6 / w7, w8
-    return Network([hidden, output], "quadratic_cost")
+    return Network([hidden, output], "quadratic")
 
 
 def step(net: Network) -> None:

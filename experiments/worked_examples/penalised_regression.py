@@ -10,7 +10,7 @@ and backwards, g being the gradient of J by what has been reached so far:
     g <- g * sigma'(a)
     grad_W J = g x^T + 2 lambda W
 
-The library has the same in `SquaredErrorCost` and `L2`, with the biases at zero.
+The library has the same in `SquaredError` and `L2`, with the biases at zero.
 
 Source: Goodfellow, Bengio and Courville, *Deep Learning*, 2016, algorithms 6.3 and 6.4, for the
 order of the steps.
@@ -65,7 +65,7 @@ def by_network() -> tuple[float, np.ndarray, np.ndarray]:
     layers = [Dense(3, 2, b_init="zeros", dtype="float64")]
     layers += [Dense(2, 1, "identity", b_init="zeros", dtype="float64")]
     layers[0].w, layers[1].w = W, V.T
-    network = Network(layers, "squared_error_cost")
+    network = Network(layers, "squared_error")
     network.forward(X, training=True)
     network.backward(Y)
     penalty = L2(LMBDA)
@@ -89,7 +89,7 @@ def main() -> None:
     grad_v = steps["grad_v J = g h + 2 lambda v"]
     grad_w = steps["grad_W J = g x^T + 2 lambda W"]
     away = max(abs(j - cost(W, V)), np.abs(nabla_w - grad_w).max(), np.abs(nabla_v - grad_v).max())
-    print(f"Network with SquaredErrorCost and L2 differs by {away:.0e}.")
+    print(f"Network with SquaredError and L2 differs by {away:.0e}.")
     numeric_w = central_difference(lambda w: cost(w, V), W.copy())
     numeric_v = central_difference(lambda v: cost(W, v), V.copy())
     away = max(np.abs(numeric_w - grad_w).max(), np.abs(numeric_v - grad_v).max())

@@ -1,6 +1,6 @@
 """The table of cases that every layer and cost is tested by, and what their tests share.
 
-All of them go through central differences, the complex step, PyTorch (see tests/peers.py), the
+All of them go through central differences, the complex step, PyTorch (see tests/peers), the
 conformance suite and the tests of properties; a layer or cost without a case fails the tests.
 Sizes are distinct, so that no transposition goes unnoticed; inputs and upstream gradients have
 mixed signs. ReLU, LeakyReLU and ELU have a kink at z = 0 (ELU in its second derivative), across
@@ -23,11 +23,11 @@ import numpy as np
 
 from backprop.costs import (
     Cost,
-    CrossEntropyCost,
-    MeanSquaredErrorCost,
-    QuadraticCost,
+    CrossEntropy,
+    MeanSquaredError,
+    Quadratic,
     SoftmaxCrossEntropy,
-    SquaredErrorCost,
+    SquaredError,
 )
 from backprop.gradients.check import Report, check_gradients
 from backprop.layers import (
@@ -81,11 +81,11 @@ def _probabilities(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarr
 
 
 COST_CASES = [
-    CostCase("quadratic", QuadraticCost(), lambda rng, shape: rng.standard_normal(shape)),
-    CostCase("squared-error", SquaredErrorCost(), lambda rng, shape: rng.standard_normal(shape)),
-    CostCase("mean-squared", MeanSquaredErrorCost(), lambda rng, s: rng.standard_normal(s)),
-    CostCase("cross-entropy", CrossEntropyCost(), lambda rng, shape: rng.random(shape)),
-    CostCase("cross-entropy-0-1", CrossEntropyCost(), lambda rng, s: 1.0 * (rng.random(s) < 0.5)),
+    CostCase("quadratic", Quadratic(), lambda rng, shape: rng.standard_normal(shape)),
+    CostCase("squared-error", SquaredError(), lambda rng, shape: rng.standard_normal(shape)),
+    CostCase("mean-squared", MeanSquaredError(), lambda rng, s: rng.standard_normal(s)),
+    CostCase("cross-entropy", CrossEntropy(), lambda rng, shape: rng.random(shape)),
+    CostCase("cross-entropy-0-1", CrossEntropy(), lambda rng, s: 1.0 * (rng.random(s) < 0.5)),
     CostCase("softmax-labels", SoftmaxCrossEntropy(), _labels),
     CostCase("softmax-probabilities", SoftmaxCrossEntropy(), _probabilities),
     CostCase("softmax-smoothed-labels", SoftmaxCrossEntropy(0.1), _labels),
@@ -151,12 +151,12 @@ def _transformer() -> Network:
 NETWORK_CASES = [
     NetworkCase(
         "sigmoid-quadratic",
-        _network([5, 4, 3], "sigmoid", "quadratic_cost"),
+        _network([5, 4, 3], "sigmoid", "quadratic"),
         lambda rng, shape: rng.random(shape),
     ),
     NetworkCase(
         "tanh-cross-entropy",
-        _network([4, 6, 5, 2], "tanh", "cross_entropy_cost"),
+        _network([4, 6, 5, 2], "tanh", "cross_entropy"),
         lambda rng, shape: 1.0 * (rng.random(shape) < 0.5),
     ),
     NetworkCase("relu-softmax", _network([6, 5, 4], "relu", "softmax_cross_entropy"), _labels),
@@ -166,7 +166,7 @@ NETWORK_CASES = [
     NetworkCase("transformer", _transformer, _labels),
     NetworkCase(
         "gelu-mean-squared",
-        _network([3, 5, 2], "gelu", "mean_squared_error_cost"),
+        _network([3, 5, 2], "gelu", "mean_squared_error"),
         lambda rng, shape: rng.standard_normal(shape),
     ),
 ]

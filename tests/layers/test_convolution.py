@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from backprop import Network
 from backprop.gradients.contract import check_layer
+from backprop.kernels import windows as patches
 from backprop.layers import (
     Conv1d,
     Conv2d,
@@ -26,7 +27,6 @@ from backprop.layers import (
     Flatten,
     MaxPool2d,
     ShapeError,
-    patches,
 )
 from tests.cases.convolution import each, pads
 

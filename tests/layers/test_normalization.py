@@ -344,7 +344,7 @@ def test_the_complex_step_leaves_the_running_statistics_real():
 def test_a_network_with_batch_norm_saved_and_loaded_predicts_the_same_bits(tmp_path):
     rng = np.random.default_rng(8)
     layers = [Dense(5, 4, "identity", rng=rng), BatchNorm(4), ReLU(), Dense(4, 2, rng=rng)]
-    network = Network(layers, "quadratic_cost")
+    network = Network(layers, "quadratic")
     x, y = rng.random((5, 30)).astype(np.float32), rng.random((2, 30)).astype(np.float32)
     costs = []
     for _ in range(60):
