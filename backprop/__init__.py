@@ -17,7 +17,7 @@ from backprop.costs import (
     SoftmaxCrossEntropy,
     SquaredError,
 )
-from backprop.graph.graph import Graph
+from backprop.graph import Graph
 from backprop.layers import *  # noqa: F403 - every layer, as listed in layers.__all__
 from backprop.metrics import accuracy, confusion_matrix, mean_squared_error, top_k_accuracy
 from backprop.network import Network

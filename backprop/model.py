@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from backprop import metrics
+from backprop.core.checks import check_integer
 from backprop.core.storage import FileError, read_archive, write_archive
 from backprop.costs import Cost, as_cost
 from backprop.kernels.threads import own_threads, share
@@ -21,7 +22,6 @@ from backprop.layers.base import (
     Seed,
     Shape,
     ShapeError,
-    check_size,
     common_dtype,
     copy_into,
     gather,
@@ -329,7 +329,7 @@ class Model(ABC):
 
         Where layers share their work, the batches are smaller, and shared themselves.
         """
-        batch_size = check_size("network", "batch_size", batch_size)
+        batch_size = check_integer("network: batch_size", batch_size)
         if self.shares_work:
             batch_size = min(batch_size, SHARED_BATCH)
         if arrays[0].shape[-1] <= batch_size:
@@ -601,7 +601,7 @@ def _counted(y: np.ndarray) -> int:
 
 
 def _batches(x: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    batch_size = check_size("network", "batch_size", batch_size)
+    batch_size = check_integer("network: batch_size", batch_size)
     return [x[..., start : start + batch_size] for start in range(0, x.shape[-1], batch_size)]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from backprop.core.checks import check_integer
 from backprop.core.config import from_config
 from backprop.costs import Cost, as_cost
 from backprop.initializers import Initializer
@@ -21,7 +22,6 @@ from backprop.layers.base import (
     chain_shapes,
     check_free,
     check_input,
-    check_size,
     shape_text,
     with_batch,
 )
@@ -272,7 +272,7 @@ class Network(Model):
         if given is not None:
             if not isinstance(given, Sequence) or not given:
                 raise ValueError(f"network: input_shape must be a tuple of sizes, got {given!r}")
-            sizes = (n if n is None else check_size("network", "input_shape", n) for n in given)
+            sizes = (n if n is None else check_integer("network: input_shape", n) for n in given)
             return tuple(sizes)  # type: ignore[arg-type]  # None: of any length
         shape_of_first = self.layers[0].input_shape
         if shape_of_first is None:

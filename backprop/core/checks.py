@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import operator
 from typing import Any
 
 
@@ -27,16 +28,22 @@ def check_number(name: str, value: Any, interval: str = "(-inf, inf)") -> float:
     return number
 
 
-def check_integer(name: str, value: Any, least: int = 1) -> int:
+def check_integer(name: str, value: Any, least: int | None = 1) -> int:
     """Return `value` as a Python int if it is a whole number and at least `least`.
+
+    Integers are those of Python and of NumPy; True and False are none.
 
     Raises
     ------
     TypeError, ValueError
         If `value` is not an integer, or is less than `least`.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
         raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-    return int(value)
+    if least is not None and number < least:
+        raise ValueError(f"{name} must be at least {least}, got {number}")
+    return number

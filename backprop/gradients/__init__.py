@@ -5,6 +5,7 @@
 
 from backprop.gradients.check import Report, assert_gradients, check_gradients
 from backprop.gradients.contract import PROPERTIES, ConformanceError, check_layer
+from backprop.gradients.jacobian import jacobian, jacobian_size
 
 __all__ = [
     "PROPERTIES",
@@ -13,4 +14,6 @@ __all__ = [
     "assert_gradients",
     "check_gradients",
     "check_layer",
+    "jacobian",
+    "jacobian_size",
 ]

@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from backprop.core.checks import check_integer
 from backprop.initializers import Initializer, as_initializer
 from backprop.layers.base import (
     Gradient,
@@ -32,7 +33,6 @@ from backprop.layers.base import (
     Shape,
     ShapeError,
     check_input,
-    check_size,
     with_batch,
 )
 
@@ -143,7 +143,7 @@ class Variable(Operation):
         dtype: Any = "float32",
         rng: Seed = None,
     ) -> None:
-        self.shape = tuple(check_size("Variable", "shape", n) for n in shape)
+        self.shape = tuple(check_integer("Variable: shape", n) for n in shape)
         if not self.shape:
             raise ValueError("Variable: shape must not be empty; a single number has shape (1,)")
         self.init = as_initializer(init)
@@ -421,7 +421,7 @@ class Slice(Operation):
 
     def __init__(self, start: int, stop: int) -> None:
         self.start = start
-        self.stop = check_size("Slice", "stop", stop)
+        self.stop = check_integer("Slice: stop", stop)
         if isinstance(start, bool) or not isinstance(start, int) or not 0 <= start < stop:
             raise ValueError(f"Slice: expected 0 <= start < stop, got {start!r} and {stop}")
 

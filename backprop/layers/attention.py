@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from backprop.core.checks import check_integer
 from backprop.initializers import Initializer, as_initializer
-from backprop.layers.base import Gradient, Layer, Parameter, Seed, Shape, check_size
+from backprop.layers.base import Gradient, Layer, Parameter, Seed, Shape
 
 
 class MultiHeadAttention(Layer):
@@ -118,8 +119,8 @@ class MultiHeadAttention(Layer):
         dtype: Any = "float32",
         rng: Seed = None,
     ) -> None:
-        self.d = check_size("MultiHeadAttention", "d", d)
-        self.heads = check_size("MultiHeadAttention", "heads", heads)
+        self.d = check_integer("MultiHeadAttention: d", d)
+        self.heads = check_integer("MultiHeadAttention: heads", heads)
         if self.d % self.heads:
             raise ValueError(f"MultiHeadAttention: heads must divide d = {d}, got {heads}")
         self.causal = bool(causal)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import operator
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -601,17 +600,6 @@ def _is_array_or_arrays(value: Any) -> bool:
 def is_plain(array: Any) -> bool:
     """Say whether `*` and `@` mean on `array` what they mean on an ndarray."""
     return isinstance(array, np.ndarray) and not isinstance(array, (np.matrix, np.ma.MaskedArray))
-
-
-def check_size(owner: str, name: str, value: Any) -> int:
-    """Return `value` as an int; refuse anything but a positive integer."""
-    try:
-        size = operator.index(value)
-    except TypeError:
-        size = 0
-    if size < 1 or isinstance(value, bool):
-        raise ValueError(f"{owner}: {name} must be a positive integer, got {value!r}")
-    return size
 
 
 def check_sequence(owner: str, name: str, value: Any) -> tuple[Any, ...]:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from backprop.core.checks import check_integer
 from backprop.initializers import Initializer, as_initializer
 from backprop.kernels.threads import share
 from backprop.kernels.windows import NAMES, Windows, check_padding, check_places, each
@@ -26,7 +27,6 @@ from backprop.layers.base import (
     Seed,
     Shape,
     ShapeError,
-    check_size,
     shape_text,
 )
 
@@ -67,13 +67,13 @@ class _Windowed(Layer):
         rng: Seed = None,
     ) -> None:
         name = type(self).__name__
-        self.channels_in = check_size(name, "channels_in", channels_in)
-        self.channels_out = check_size(name, "channels_out", channels_out)
+        self.channels_in = check_integer(f"{name}: channels_in", channels_in)
+        self.channels_out = check_integer(f"{name}: channels_out", channels_out)
         self.kernel = check_places(name, "kernel", kernel, self.axes)
         self.stride = check_places(name, "stride", stride, self.axes)
         self.padding = check_padding(name, padding, self.axes)
         self.dilation = check_places(name, "dilation", dilation, self.axes)
-        self.groups = check_size(name, "groups", groups)
+        self.groups = check_integer(f"{name}: groups", groups)
         if self.channels_in % self.groups or self.channels_out % self.groups:
             raise ValueError(
                 f"{name}: groups must divide channels_in and channels_out, got {self.groups} "

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from backprop.core.checks import check_integer
 from backprop.initializers import Initializer, as_initializer
 from backprop.layers.activations import Activation, as_activation
-from backprop.layers.base import Gradient, Layer, Parameter, Seed, Shape, check_size, ones
+from backprop.layers.base import Gradient, Layer, Parameter, Seed, Shape, ones
 
 
 class Dense(Layer):
@@ -66,8 +67,8 @@ class Dense(Layer):
         dtype: Any = "float32",
         rng: Seed = None,
     ) -> None:
-        self.n_in = check_size("Dense", "n_in", n_in)
-        self.n_out = check_size("Dense", "n_out", n_out)
+        self.n_in = check_integer("Dense: n_in", n_in)
+        self.n_out = check_integer("Dense: n_out", n_out)
         self.activation = as_activation(activation)
         self.w_init = as_initializer(w_init)
         self.b_init = as_initializer(b_init)

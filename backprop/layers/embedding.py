@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from backprop.core.checks import check_integer
 from backprop.initializers import Initializer, as_initializer
 from backprop.layers.base import (
     Gradient,
@@ -14,7 +15,6 @@ from backprop.layers.base import (
     Seed,
     Shape,
     ShapeError,
-    check_size,
     is_plain,
 )
 
@@ -78,8 +78,8 @@ class Embedding(Layer):
         dtype: Any = "float32",
         rng: Seed = None,
     ) -> None:
-        self.n = check_size("Embedding", "n", n)
-        self.d = check_size("Embedding", "d", d)
+        self.n = check_integer("Embedding: n", n)
+        self.d = check_integer("Embedding: d", d)
         self.w_init = as_initializer(w_init)
         self._allocate(dtype, w=(self.d, self.n))
         self.initialize(rng)

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_number
-from backprop.layers.base import Gradient, Layer, Parameter, Seed, Shape, check_size, ones
+from backprop.core.checks import check_integer, check_number
+from backprop.layers.base import Gradient, Layer, Parameter, Seed, Shape, ones
 
 
 class Normalization(Layer):
@@ -178,7 +178,7 @@ class BatchNorm(Normalization):
     def __init__(
         self, n: int, momentum: float = 0.1, epsilon: float = 1e-5, dtype: Any = "float32"
     ) -> None:
-        self.n = check_size("BatchNorm", "n", n)
+        self.n = check_integer("BatchNorm: n", n)
         self.momentum = check_number("BatchNorm: momentum", momentum, "(0, 1]")
         self.epsilon = _check_epsilon("BatchNorm", epsilon, dtype)
         self._allocate(dtype, g=(self.n, 1), b=(self.n, 1))
@@ -259,7 +259,7 @@ class LayerNorm(Normalization):
     ) -> None:
         name = type(self).__name__
         sizes = tuple(shape) if isinstance(shape, Sequence) else (shape,)
-        self.shape = tuple(check_size(name, "shape", n) for n in sizes)
+        self.shape = tuple(check_integer(f"{name}: shape", n) for n in sizes)
         if not self.shape:
             raise ValueError(f"{name}: shape must not be empty, got {shape!r}")
         self.epsilon = _check_epsilon(name, epsilon, dtype)
@@ -331,8 +331,8 @@ class GroupNorm(Normalization):
     def __init__(
         self, groups: int, channels: int, epsilon: float = 1e-5, dtype: Any = "float32"
     ) -> None:
-        self.groups = check_size("GroupNorm", "groups", groups)
-        self.channels = check_size("GroupNorm", "channels", channels)
+        self.groups = check_integer("GroupNorm: groups", groups)
+        self.channels = check_integer("GroupNorm: channels", channels)
         if self.channels % self.groups:
             raise ValueError(
                 f"GroupNorm: groups must divide the channels, got {groups} groups of {channels}"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 
 import numpy as np
 
 from backprop.core.checks import check_integer
-from backprop.layers.base import Layer, Shape, ShapeError, check_sequence, check_size, shape_text
+from backprop.layers.base import Layer, Shape, ShapeError, check_sequence, shape_text
 
 
 class Reshape(Layer):
@@ -36,7 +35,7 @@ class Reshape(Layer):
         self.shape = tuple(
             -1
             if isinstance(n, (int, np.integer)) and n == -1
-            else check_size("Reshape", "shape", n)
+            else check_integer("Reshape: shape", n)
             for n in sizes
         )
         if self.shape.count(-1) > 1 or not self.shape:
@@ -152,7 +151,7 @@ class TimeStep(Layer):
     """
 
     def __init__(self, t: int = -1) -> None:
-        self.t = check_integer("TimeStep: t", t, -sys.maxsize)
+        self.t = check_integer("TimeStep: t", t, least=None)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         least = self.t + 1 if self.t >= 0 else -self.t

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_number
+from backprop.core.checks import check_integer, check_number
 from backprop.initializers import Initializer, as_initializer
 from backprop.layers.activations import Activation, as_activation
 from backprop.layers.attention import MultiHeadAttention
-from backprop.layers.base import Layer, Seed, Shape, check_size
+from backprop.layers.base import Layer, Seed, Shape
 from backprop.layers.containers import Residual, Sequential, TimeDistributed
 from backprop.layers.dense import Dense
 from backprop.layers.dropout import Dropout
@@ -76,9 +76,9 @@ class TransformerBlock(Sequential):
         dtype: Any = "float32",
         rng: Seed = None,
     ) -> None:
-        self.d = check_size("TransformerBlock", "d", d)
-        self.heads = check_size("TransformerBlock", "heads", heads)
-        self.d_hidden = check_size("TransformerBlock", "d_hidden", d_hidden)
+        self.d = check_integer("TransformerBlock: d", d)
+        self.heads = check_integer("TransformerBlock: heads", heads)
+        self.d_hidden = check_integer("TransformerBlock: d_hidden", d_hidden)
         self.causal = bool(causal)
         self.activation = as_activation(activation)
         self.dropout = check_number("TransformerBlock: dropout", dropout, "[0, 1)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 import signal
 import sys
 import threading
@@ -14,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_number
+from backprop.core.checks import check_integer, check_number
 from backprop.core.config import by_name
 from backprop.kernels.threads import own_threads
-from backprop.layers.base import Seed, check_size
+from backprop.layers.base import Seed
 from backprop.model import Model, default_metrics
 from backprop.optimizers import Optimizer, clip_by_norm, clip_by_value
 from backprop.regularizers import Regularizer
@@ -103,7 +102,7 @@ class Trainer:
             raise ValueError("the trainer needs a network with a cost")
         self.network = network
         self.optimizer = by_name(Optimizer, optimizer) if isinstance(optimizer, str) else optimizer
-        self.batch_size = check_size("Trainer", "batch_size", batch_size)
+        self.batch_size = check_integer("Trainer: batch_size", batch_size)
         self.regularizer = regularizer
         self.schedule = schedule
         for name, kind in (
@@ -133,9 +132,9 @@ class Trainer:
             )
         self.callbacks = [*([ProgressBar()] if progress else []), *callbacks]
         self.metrics = metrics
-        self.monitor_training = _whole("monitor_training", monitor_training)
-        if monitor_training is True:
-            self.monitor_training = sys.maxsize
+        self.monitor_training = sys.maxsize if monitor_training is True else 0
+        if not isinstance(monitor_training, bool):
+            self.monitor_training = check_integer("Trainer: monitor_training", monitor_training, 0)
         self.history = History()
         self.epoch = self.step = 0
         self.seconds = 0.0
@@ -180,7 +179,7 @@ class Trainer:
         DivergenceError
             If NaN or infinity appears; the network keeps the parameters it has then.
         """
-        epochs = _whole("epochs", epochs)
+        epochs = check_integer("fit: epochs", epochs, 0)
         self.network.check_data(x, y)
         if validation is not None:
             if not isinstance(validation, (tuple, list)) or len(validation) != 2:
@@ -415,16 +414,6 @@ def _columns(rows: np.ndarray) -> np.ndarray:
 
 def _finite(x: np.ndarray) -> bool:
     return bool(np.isfinite(x).all())
-
-
-def _whole(name: str, value: Any) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = -1
-    if number < 0:
-        raise ValueError(f"{name} must be a whole number from 0 up, got {value!r}")
-    return number
 
 
 def _positive_or_none(name: str, value: float | None) -> float | None:

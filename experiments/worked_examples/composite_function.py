@@ -30,8 +30,8 @@ from matplotlib.figure import Figure
 
 from backprop import Dense, plots
 from backprop.core.storage import write_text
-from backprop.graph.graph import Graph, GraphTrace, Input, cos, exp, jacobian, jacobian_size, sqrt
-from backprop.graph.operations import MatMul, Sum
+from backprop.gradients import jacobian, jacobian_size
+from backprop.graph import Graph, GraphTrace, Input, MatMul, Sum, cos, exp, sqrt
 from backprop.layers import Sigmoid
 
 NO_SYMPY = "sympy is not installed, so symbolic differentiation is missing: pip install sympy"

@@ -13,28 +13,33 @@ import pytest
 
 from backprop.core.storage import FileError
 from backprop.costs import Quadratic
+from backprop.gradients import jacobian, jacobian_size
 from backprop.gradients.check import (
     assert_gradients,
     central_difference,
     complex_step,
     relative_error,
 )
-from backprop.graph.graph import (
+from backprop.graph import (
+    Add,
+    Exp,
     Graph,
     Input,
+    MatMul,
+    Multiply,
     Node,
+    Slice,
+    Sqrt,
+    Sum,
     Variable,
     apply,
     cos,
     exp,
-    jacobian,
-    jacobian_size,
     log,
     sin,
     sqrt,
     topological_order,
 )
-from backprop.graph.operations import Add, Exp, MatMul, Multiply, Slice, Sqrt, Sum
 from backprop.layers import Dense, Dropout, Layer, Reshape, ShapeError, Sigmoid, Softmax, Tanh
 from backprop.network import Network
 from backprop.optimizers import Adam

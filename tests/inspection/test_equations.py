@@ -39,7 +39,7 @@ from backprop import (
     TransformerBlock,
     Transpose,
 )
-from backprop.graph.graph import Graph, Input, apply
+from backprop.graph import Graph, Input, apply
 from backprop.inspection import typeset
 from backprop.inspection.equations.base import Place
 from backprop.inspection.equations.recurrence import _GRU, _LSTM

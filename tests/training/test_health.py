@@ -10,7 +10,7 @@ import pytest
 
 import backprop as bp
 from backprop import GradientHealth, GradientHealthWarning
-from backprop.graph.graph import Graph, Input, apply
+from backprop.graph import Graph, Input, apply
 from backprop.initializers import Normal
 from backprop.layers import Dense, Dropout, ReLU, Sigmoid, Tanh
 from backprop.schedules import StepDecay

@@ -26,7 +26,6 @@ from backprop.layers.base import (
     Shape,
     ShapeError,
     check_input,
-    check_size,
     copy_into,
     ones,
 )
@@ -133,8 +132,8 @@ class Recurrent(Layer):
         rng: Seed = None,
     ) -> None:
         name = type(self).__name__
-        self.n_in = check_size(name, "n_in", n_in)
-        self.n = check_size(name, "n", n)
+        self.n_in = check_integer(f"{name}: n_in", n_in)
+        self.n = check_integer(f"{name}: n", n)
         self.w_init, self.w_h_init = as_initializer(w_init), as_initializer(w_h_init)
         self.reverse, self.carry = bool(reverse), bool(carry)
         self.truncate = None if truncate is None else check_integer(f"{name}: truncate", truncate)

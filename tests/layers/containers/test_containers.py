@@ -13,7 +13,7 @@ from backprop import SGD, DivergenceError, Network, SoftmaxCrossEntropy, Trainer
 from backprop.datasets.sequences import pad
 from backprop.gradients.check import check_gradients
 from backprop.gradients.contract import check_layer
-from backprop.graph.graph import Input, apply
+from backprop.graph import Input, apply
 from backprop.layers import (
     GRU,
     Conv1d,
