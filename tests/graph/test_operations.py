@@ -10,7 +10,7 @@ import pytest
 
 from backprop.core.config import from_config
 from backprop.gradients.check import central_difference, complex_step, relative_error
-from backprop.graph import (
+from backprop.graph.operations import (
     Add,
     Cos,
     Divide,
