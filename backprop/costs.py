@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_number
+from backprop.core.checks import check_array, check_number, is_plain
 from backprop.core.config import Configurable, by_name
+from backprop.core.shapes import ShapeError
 from backprop.layers.activations import (
     Activation,
     Identity,
@@ -28,7 +29,6 @@ from backprop.layers.activations import (
     log_softmax,
     softplus,
 )
-from backprop.layers.base import ShapeError, check_array, is_plain
 
 
 class Cost(Configurable):

@@ -14,19 +14,11 @@ import numpy as np
 
 from backprop import metrics
 from backprop.core.checks import check_integer
+from backprop.core.shapes import Shape, ShapeError, copy_into
 from backprop.core.storage import FileError, read_archive, write_archive
 from backprop.costs import Cost, as_cost
 from backprop.kernels.threads import own_threads, share
-from backprop.layers.base import (
-    Layer,
-    Seed,
-    Shape,
-    ShapeError,
-    common_dtype,
-    copy_into,
-    gather,
-    weight_slices,
-)
+from backprop.layers.base import Layer, Seed, common_dtype, gather, weight_slices
 
 SHARED_BATCH = 64  # images of a batch that is computed in one thread, of several
 

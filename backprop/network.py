@@ -10,21 +10,12 @@ import numpy as np
 
 from backprop.core.checks import check_integer
 from backprop.core.config import from_config
+from backprop.core.shapes import Shape, ShapeError, shape_text, with_batch
 from backprop.costs import Cost, as_cost
 from backprop.initializers import Initializer
 from backprop.inspection.trace import Trace
 from backprop.layers.activations import Activation, Identity, as_activation
-from backprop.layers.base import (
-    Layer,
-    Seed,
-    Shape,
-    ShapeError,
-    chain_shapes,
-    check_free,
-    check_input,
-    shape_text,
-    with_batch,
-)
+from backprop.layers.base import Layer, Seed, chain_shapes, check_free, check_input
 from backprop.layers.containers import Container
 from backprop.layers.dense import Dense
 from backprop.model import Model

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numbers
 import operator
+from collections.abc import Iterable
 from typing import Any
+
+import numpy as np
 
 
 def check_number(name: str, value: Any, interval: str = "(-inf, inf)") -> float:
@@ -47,3 +50,29 @@ def check_integer(name: str, value: Any, least: int | None = 1) -> int:
     if least is not None and number < least:
         raise ValueError(f"{name} must be at least {least}, got {number}")
     return number
+
+
+def check_array(owner: object, what: str, array: Any, dtype: np.dtype | None) -> None:
+    """Refuse anything but a floating NumPy array of `dtype`, by a TypeError that names `owner`."""
+    if type(array) is np.ndarray or is_plain(array):
+        got = array.dtype
+        if got == dtype or (dtype is None and got.kind in "fc" and got.itemsize >= 4):
+            return
+        wanted = dtype or np.dtype(np.float32)
+        raise TypeError(
+            f"{owner}: the {what} must be {dtype or 'floating'}, got {got}; "
+            f"convert it yourself: x.astype(np.{wanted})"
+        )
+    raise TypeError(f"{owner}: the {what} must be a numpy array, got {type(array).__name__}")
+
+
+def is_plain(array: Any) -> bool:
+    """Say whether `*` and `@` mean on `array` what they mean on an ndarray."""
+    return isinstance(array, np.ndarray) and not isinstance(array, (np.matrix, np.ma.MaskedArray))
+
+
+def check_sequence(owner: str, name: str, value: Any) -> tuple[Any, ...]:
+    """Return a list or tuple of numbers as a tuple, or say that one is expected."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise TypeError(f"{owner}: {name} must be a sequence of integers, got {value!r}")
+    return tuple(value)

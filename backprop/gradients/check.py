@@ -29,9 +29,10 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_integer, check_number
+from backprop.core.checks import check_array, check_integer, check_number
+from backprop.core.shapes import Shape, ShapeError
 from backprop.costs import Cost
-from backprop.layers.base import Layer, Seed, Shape, ShapeError, check_array
+from backprop.layers.base import Layer, Seed
 from backprop.model import Model
 from backprop.regularizers import Regularizer
 

@@ -22,10 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_integer
+from backprop.core.checks import check_array, check_integer
 from backprop.core.config import from_config
+from backprop.core.shapes import Shape, ShapeError
 from backprop.gradients.check import another_input, check_gradients, rewinder
-from backprop.layers.base import Layer, Seed, Shape, ShapeError, check_array
+from backprop.layers.base import Layer, Seed
 
 
 class ConformanceError(AssertionError):

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from backprop.layers.base import Layer, ShapeError
+from backprop.core.shapes import ShapeError
+from backprop.layers.base import Layer
 from backprop.model import Model
 
 

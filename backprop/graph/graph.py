@@ -33,8 +33,9 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_integer, check_number
+from backprop.core.checks import check_array, check_integer, check_number
 from backprop.core.config import from_config
+from backprop.core.shapes import Shape, ShapeError, shape_text, with_batch
 from backprop.costs import Cost
 from backprop.graph.operations import (
     Add,
@@ -55,17 +56,7 @@ from backprop.graph.operations import (
     Variable,
 )
 from backprop.layers.activations import Activation
-from backprop.layers.base import (
-    Layer,
-    Seed,
-    Shape,
-    ShapeError,
-    check_array,
-    check_free,
-    check_input,
-    shape_text,
-    with_batch,
-)
+from backprop.layers.base import Layer, Seed, check_free, check_input
 from backprop.model import Model
 
 # -- writing a graph down ----------------------------------------------------------------------

@@ -24,17 +24,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from backprop.core.checks import check_integer
+from backprop.core.shapes import Shape, ShapeError, with_batch
 from backprop.initializers import Initializer, as_initializer
-from backprop.layers.base import (
-    Gradient,
-    Layer,
-    Parameter,
-    Seed,
-    Shape,
-    ShapeError,
-    check_input,
-    with_batch,
-)
+from backprop.layers.base import Gradient, Layer, Parameter, Seed, check_input
 
 
 class Operation(Layer):

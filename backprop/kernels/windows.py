@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_integer
-from backprop.layers.base import Shape, ShapeError, shape_text
+from backprop.core.shapes import Shape, ShapeError, shape_text
 
 BLOCK_BYTES = 2**21  # about so much of a patch matrix is made at a time: the cache of a core
 NAMES = {1: ("length",), 2: ("height", "width")}

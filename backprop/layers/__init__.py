@@ -1,5 +1,6 @@
 """The layers: each a hand-written forward and backward, usable alone or in a network."""
 
+from backprop.core.shapes import ShapeError
 from backprop.layers.activations import (
     ELU,
     GELU,
@@ -14,7 +15,7 @@ from backprop.layers.activations import (
     Tanh,
 )
 from backprop.layers.attention import MultiHeadAttention, PositionalEncoding
-from backprop.layers.base import Gradient, Layer, Parameter, ShapeError
+from backprop.layers.base import Gradient, Layer, Parameter
 from backprop.layers.containers import Masked, Parallel, Residual, Sequential, TimeDistributed
 from backprop.layers.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from backprop.layers.dense import Dense

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_integer
+from backprop.core.shapes import Shape
 from backprop.initializers import Initializer, as_initializer
-from backprop.layers.base import Gradient, Layer, Parameter, Seed, Shape
+from backprop.layers.base import Gradient, Layer, Parameter, Seed
 
 
 class MultiHeadAttention(Layer):

@@ -10,31 +10,20 @@ from __future__ import annotations
 import copy
 import itertools
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from backprop.core.checks import check_array
 from backprop.core.config import Configurable
+from backprop.core.shapes import Shape, ShapeError, copy_into, shape_text, with_batch
 
 if TYPE_CHECKING:
     from backprop.layers.activations import Activation
 
-Shape = tuple[int, ...]  # where a layer takes any length, it also works with None there
 Seed = np.random.Generator | int | None
-
-
-class ShapeError(ValueError):
-    """An array, or the output of the layer below, whose shape a layer cannot take.
-
-    `expected` says in words what it takes, without the batch axis; it is empty where that cannot
-    be said in a word, and the message itself has to.
-    """
-
-    def __init__(self, message: str, expected: str = "") -> None:
-        super().__init__(message)
-        self.expected = expected
 
 
 class Parameter:
@@ -546,40 +535,12 @@ def _way(layers: Sequence[Layer], input_shape: Shape, shapes: list[Shape]) -> st
     return "\n".join(lines)
 
 
-def copy_into(view: np.ndarray, value: Any, name: str, owner: object = None) -> None:
-    """Copy `value` into `view` if it has its very shape and can be cast to its dtype."""
-    if value is view:  # what `layer.w += 1` ends with
-        return
-    array = np.asarray(value)
-    fits = array.shape == view.shape
-    if not fits or not np.can_cast(array.dtype, view.dtype, "same_kind"):
-        what = name if owner is None else f"{owner}: {name}"
-        if not fits:
-            raise ShapeError(f"{what} has shape {view.shape}, got {array.shape}", str(view.shape))
-        raise TypeError(f"{what} is {view.dtype}, got {array.dtype}")
-    view[...] = array
-
-
 @lru_cache(maxsize=16)
 def ones(batch: int, dtype: np.dtype) -> np.ndarray:
     """Return the column B x 1 by which a product is the sum over the batch, faster than a sum."""
     column = np.ones((batch, 1), dtype)
     column.flags.writeable = False
     return column
-
-
-def check_array(owner: object, what: str, array: Any, dtype: np.dtype | None) -> None:
-    """Refuse anything but a floating NumPy array of `dtype`, by a TypeError that names `owner`."""
-    if type(array) is np.ndarray or is_plain(array):
-        got = array.dtype
-        if got == dtype or (dtype is None and got.kind in "fc" and got.itemsize >= 4):
-            return
-        wanted = dtype or np.dtype(np.float32)
-        raise TypeError(
-            f"{owner}: the {what} must be {dtype or 'floating'}, got {got}; "
-            f"convert it yourself: x.astype(np.{wanted})"
-        )
-    raise TypeError(f"{owner}: the {what} must be a numpy array, got {type(array).__name__}")
 
 
 def check_input(owner: object, array: Any, dtype: np.dtype | None) -> None:
@@ -595,27 +556,3 @@ def check_input(owner: object, array: Any, dtype: np.dtype | None) -> None:
 def _is_array_or_arrays(value: Any) -> bool:
     parts = value if isinstance(value, (tuple, list)) and value else [value]
     return all(isinstance(part, np.ndarray) for part in parts)
-
-
-def is_plain(array: Any) -> bool:
-    """Say whether `*` and `@` mean on `array` what they mean on an ndarray."""
-    return isinstance(array, np.ndarray) and not isinstance(array, (np.matrix, np.ma.MaskedArray))
-
-
-def check_sequence(owner: str, name: str, value: Any) -> tuple[Any, ...]:
-    """Return a list or tuple of numbers as a tuple, or say that one is expected."""
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise TypeError(f"{owner}: {name} must be a sequence of integers, got {value!r}")
-    return tuple(value)
-
-
-def shape_text(shape: Sequence[int]) -> str:
-    """Write a shape without its batch axis, ``(784,)``."""
-    return str(tuple(shape))
-
-
-def with_batch(expected: str) -> str:
-    """Add the batch axis to a shape in words: ``(784,)`` becomes ``(784, B)``."""
-    if not expected.endswith(")"):
-        return expected
-    return expected[:-1].rstrip(",") + ", B)"

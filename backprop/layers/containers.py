@@ -18,19 +18,16 @@ from typing import Any
 
 import numpy as np
 
+from backprop.core.shapes import Shape, ShapeError, shape_text, with_batch
 from backprop.layers.activations import Activation
 from backprop.layers.base import (
     Layer,
     Seed,
-    Shape,
-    ShapeError,
     chain_shapes,
     check_free,
     common_dtype,
     gather,
-    shape_text,
     weight_slices,
-    with_batch,
 )
 
 

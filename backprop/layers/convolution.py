@@ -16,19 +16,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from backprop.core.checks import check_integer
+from backprop.core.shapes import Shape, ShapeError, shape_text
 from backprop.initializers import Initializer, as_initializer
 from backprop.kernels.threads import share
 from backprop.kernels.windows import NAMES, Windows, check_padding, check_places, each
 from backprop.layers.activations import Activation, as_activation
-from backprop.layers.base import (
-    Gradient,
-    Layer,
-    Parameter,
-    Seed,
-    Shape,
-    ShapeError,
-    shape_text,
-)
+from backprop.layers.base import Gradient, Layer, Parameter, Seed
 
 _PLAIN: dict[str, tuple[Any, ...]] = {  # not worth showing
     "stride": (1,),

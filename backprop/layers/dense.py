@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_integer
+from backprop.core.shapes import Shape
 from backprop.initializers import Initializer, as_initializer
 from backprop.layers.activations import Activation, as_activation
-from backprop.layers.base import Gradient, Layer, Parameter, Seed, Shape, ones
+from backprop.layers.base import Gradient, Layer, Parameter, Seed, ones
 
 
 class Dense(Layer):

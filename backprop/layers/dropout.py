@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from backprop.core.checks import check_number
-from backprop.layers.base import Layer, Seed, Shape
+from backprop.core.shapes import Shape
+from backprop.layers.base import Layer, Seed
 
 
 class Disturbance(Layer):

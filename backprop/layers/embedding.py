@@ -6,17 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_integer
+from backprop.core.checks import check_integer, is_plain
+from backprop.core.shapes import Shape, ShapeError
 from backprop.initializers import Initializer, as_initializer
-from backprop.layers.base import (
-    Gradient,
-    Layer,
-    Parameter,
-    Seed,
-    Shape,
-    ShapeError,
-    is_plain,
-)
+from backprop.layers.base import Gradient, Layer, Parameter, Seed
 
 
 class Embedding(Layer):

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_integer, check_number
-from backprop.layers.base import Gradient, Layer, Parameter, Seed, Shape, ones
+from backprop.core.shapes import Shape
+from backprop.layers.base import Gradient, Layer, Parameter, Seed, ones
 
 
 class Normalization(Layer):

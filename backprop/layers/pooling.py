@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from backprop.core.shapes import Shape
 from backprop.kernels.threads import share
 from backprop.kernels.windows import NAMES, Windows, check_padding, check_places, each
-from backprop.layers.base import Layer, Shape
+from backprop.layers.base import Layer
 
 SHARED_SIZE = 2**17  # with fewer numbers, handing half of them over takes as long as doing it
 

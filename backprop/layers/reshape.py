@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from backprop.core.checks import check_integer
-from backprop.layers.base import Layer, Shape, ShapeError, check_sequence, shape_text
+from backprop.core.checks import check_integer, check_sequence
+from backprop.core.shapes import Shape, ShapeError, shape_text
+from backprop.layers.base import Layer
 
 
 class Reshape(Layer):

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_integer, check_number
+from backprop.core.shapes import Shape
 from backprop.initializers import Initializer, as_initializer
 from backprop.layers.activations import Activation, as_activation
 from backprop.layers.attention import MultiHeadAttention
-from backprop.layers.base import Layer, Seed, Shape
+from backprop.layers.base import Layer, Seed
 from backprop.layers.containers import Residual, Sequential, TimeDistributed
 from backprop.layers.dense import Dense
 from backprop.layers.dropout import Dropout

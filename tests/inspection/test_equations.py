@@ -39,13 +39,13 @@ from backprop import (
     TransformerBlock,
     Transpose,
 )
+from backprop.core.shapes import ShapeError
 from backprop.graph import Graph, Input, apply
 from backprop.inspection import typeset
 from backprop.inspection.equations.base import Place
 from backprop.inspection.equations.recurrence import _GRU, _LSTM
 from backprop.inspection.trace import LayerTrace
 from backprop.inspection.typeset import Equation, Kernels
-from backprop.layers.base import ShapeError
 from backprop.layers.containers import Container, Masked
 from backprop.layers.convolution import Conv1d, Conv2d, ConvTranspose2d
 from backprop.layers.pooling import AvgPool2d, GlobalAvgPool, MaxPool2d

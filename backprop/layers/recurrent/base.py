@@ -17,18 +17,9 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_integer
+from backprop.core.shapes import Shape, ShapeError, copy_into
 from backprop.initializers import Initializer, as_initializer
-from backprop.layers.base import (
-    Gradient,
-    Layer,
-    Parameter,
-    Seed,
-    Shape,
-    ShapeError,
-    check_input,
-    copy_into,
-    ones,
-)
+from backprop.layers.base import Gradient, Layer, Parameter, Seed, check_input, ones
 
 State = Any  # an array n x B, or a tuple of them
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from backprop.layers.base import Gradient, Parameter, Seed, Shape, ones
+from backprop.core.shapes import Shape
+from backprop.layers.base import Gradient, Parameter, Seed, ones
 from backprop.layers.recurrent.base import Recurrent, sigmoid
 
 
