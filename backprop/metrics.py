@@ -13,6 +13,8 @@ lost its numbers has no accuracy, and no class 0 as argmax would have it.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -148,3 +150,26 @@ def _check_outputs(name: str, a: Any) -> None:
         raise ValueError(f"there is no example in {name} of shape {a.shape}")
     if a.dtype.kind == "f" and np.isnan(a).any():
         raise ValueError(f"{name} holds NaN")
+
+
+def default_metrics(y: Any) -> dict[str, Callable[[Any, Any], float]]:
+    """Return accuracy where y holds classes (labels, one-hot columns, or one row of 0 and 1).
+
+    For the targets of several outputs, a tuple, that of each under its number: "accuracy_0".
+    """
+    if isinstance(y, tuple):
+        return {
+            f"{name}_{k}": functools.partial(_of_output, metric, k)
+            for k, targets in enumerate(y)
+            for name, metric in default_metrics(targets).items()
+        }
+    if y.dtype.kind in "iu":
+        return {"accuracy": accuracy}
+    zero_or_one = bool(((y == 0) | (y == 1)).all())
+    if zero_or_one and (len(y) == 1 or bool((y.sum(axis=0) == 1).all())):
+        return {"accuracy": accuracy}
+    return {}
+
+
+def _of_output(metric: Callable[[Any, Any], float], k: int, a: Any, y: Any) -> float:
+    return metric(a[k], y[k])

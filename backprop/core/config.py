@@ -57,6 +57,8 @@ def from_config(config: dict[str, Any]) -> Any:
     cls = Configurable._registry.get(name)
     if cls is None:
         raise ValueError(f"unknown class {name!r}: import the module that defines it first")
+    if hasattr(cls, "from_description"):  # not made of constructor arguments, as a graph
+        return cls.from_description(config)
     arguments = {key: _decode(value) for key, value in config.items() if key != "class"}
     unknown = arguments.keys() - _arguments(cls).keys()
     if unknown:

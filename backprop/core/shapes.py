@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,3 +46,14 @@ def copy_into(view: np.ndarray, value: Any, name: str, owner: object = None) -> 
             raise ShapeError(f"{what} has shape {view.shape}, got {array.shape}", str(view.shape))
         raise TypeError(f"{what} is {view.dtype}, got {array.dtype}")
     view[...] = array
+
+
+def each_array(function: Callable[[Any], Any], arrays: Any) -> Any:
+    """Return what `function` makes of an array, or of each of a tuple of them, in a tuple."""
+    return tuple(map(function, arrays)) if isinstance(arrays, tuple) else function(arrays)
+
+
+def count_examples(arrays: Any) -> int:
+    """Return B, the length of the last axis, of an array or of the first of several."""
+    first = arrays[0] if isinstance(arrays, tuple) else arrays
+    return first.shape[-1]  # type: ignore[no-any-return]

@@ -3,13 +3,12 @@
 >>> from backprop.graph import Graph, Input, apply, exp, sqrt
 """
 
-from backprop.graph.graph import (
-    Graph,
-    GraphTrace,
+from backprop.graph.graph import Graph
+from backprop.graph.nodes import (
     Input,
     Node,
-    Row,
     apply,
+    concatenate,
     cos,
     exp,
     log,
@@ -19,6 +18,7 @@ from backprop.graph.graph import (
 )
 from backprop.graph.operations import (
     Add,
+    Concatenate,
     Cos,
     Divide,
     Exp,
@@ -37,11 +37,11 @@ from backprop.graph.operations import (
 
 __all__ = [
     "Add",
+    "Concatenate",
     "Cos",
     "Divide",
     "Exp",
     "Graph",
-    "GraphTrace",
     "Input",
     "Log",
     "MatMul",
@@ -49,7 +49,6 @@ __all__ = [
     "Node",
     "Operation",
     "Power",
-    "Row",
     "Sin",
     "Slice",
     "Sqrt",
@@ -57,6 +56,7 @@ __all__ = [
     "Sum",
     "Variable",
     "apply",
+    "concatenate",
     "cos",
     "exp",
     "log",

@@ -18,6 +18,7 @@ of a negative number are numpy's inf or nan, with numpy's warning, as in `np.log
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -26,11 +27,13 @@ import numpy as np
 from backprop.core.checks import check_integer
 from backprop.core.shapes import Shape, ShapeError, with_batch
 from backprop.initializers import Initializer, as_initializer
-from backprop.layers.base import Gradient, Layer, Parameter, Seed, check_input
+from backprop.layers.base import Layer, Seed, check_input
+from backprop.layers.mode import Mode
+from backprop.layers.parameters import Gradient, Parameter
 
 
 class Operation(Layer):
-    """Base of the operations: a = f(u, ...), written as `_value` and `_downstream`.
+    """Base of the operations: a = f(u, ...), written as `value` and `gradients_by`.
 
     Attributes
     ----------
@@ -51,39 +54,37 @@ class Operation(Layer):
     def local(self, a: np.ndarray, *inputs: Any) -> tuple[Any, ...]:
         """Return da/du for every input of an elementwise operation; of others nothing, ().
 
-        The others have a Jacobian that is no such array: see `backprop.graph.graph.jacobian`.
+        The others have a Jacobian that is no such array: see `backprop.gradients.jacobian`.
         """
         return ()
 
-    def _value(self, *inputs: Any) -> np.ndarray:
-        raise NotImplementedError
+    @abstractmethod
+    def value(self, *inputs: Any) -> np.ndarray:
+        """Return a = f(u, ...), a new array."""
 
-    def _downstream(self, nabla_a: np.ndarray, *inputs: Any) -> tuple[Any, ...]:
-        raise NotImplementedError
+    @abstractmethod
+    def gradients_by(self, nabla_a: np.ndarray, *inputs: Any) -> tuple[Any, ...]:
+        """Return dC/du for every input, upstream times local."""
 
-    def _forward(self, a_prev: Any, training: bool) -> np.ndarray:
-        a = self._value(*self._operands(a_prev))
-        if training:
-            self.a_prev, self.a = a_prev, a
-        return a
+    def output(self, a_prev: Any, mode: Mode) -> np.ndarray:
+        return self.value(*self.operands(a_prev))
 
-    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> Any:
-        if not input_gradient:
-            return None
-        inputs = self._operands(self.a_prev)
+    def downstream(self, delta: np.ndarray) -> Any:
+        inputs = self.operands(self.a_prev)
         downstream = tuple(
             None if isinstance(u, float) else _sum_examples(gradient, u)
-            for gradient, u in zip(self._downstream(nabla_a, *inputs), inputs, strict=True)
+            for gradient, u in zip(self.gradients_by(delta, *inputs), inputs, strict=True)
         )
         return downstream[0] if self.n_inputs == 1 else downstream
 
-    def _operands(self, one_or_several: Any) -> tuple[Any, ...]:
+    def operands(self, one_or_several: Any) -> tuple[Any, ...]:
+        """Return the inputs as a tuple, also where there is one."""
         return (one_or_several,) if self.n_inputs == 1 else one_or_several
 
-    def _check_input(self, a_prev: Any) -> None:
+    def check_input(self, a_prev: Any) -> None:
         if self.n_inputs != 1 and not (isinstance(a_prev, tuple) and len(a_prev) == self.n_inputs):
             raise TypeError(f"{self}: expected a tuple of {self.n_inputs} inputs, got {a_prev!r}")
-        inputs = self._operands(a_prev)
+        inputs = self.operands(a_prev)
         arrays = [u for u in inputs if not isinstance(u, float)]
         for index, u in enumerate(arrays):
             check_input(self, u, arrays[0].dtype if index else None)
@@ -140,7 +141,7 @@ class Variable(Operation):
             raise ValueError("Variable: shape must not be empty; a single number has shape (1,)")
         self.init = as_initializer(init)
         self.regularized = bool(regularized)
-        self._allocate(dtype, w=self.shape)
+        self.allocate(dtype, w=self.shape)
         self.initialize(rng)
 
     def initialize(self, rng: Seed = None) -> None:
@@ -149,18 +150,17 @@ class Variable(Operation):
     def output_shape(self, input_shape: Any) -> Shape:
         return self.shape
 
-    def _forward(self, a_prev: Any, training: bool) -> np.ndarray:
-        a = self.w[..., np.newaxis].copy()  # w changes with the next step, a stays
-        if training:
-            self.a_prev, self.a = a_prev, a
-        return a
+    def value(self, *inputs: Any) -> np.ndarray:
+        return self.w[..., np.newaxis].copy()  # w changes with the next step, a stays
 
-    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> Any:
-        self.nabla_w[...] = nabla_a[..., 0]
-        return () if input_gradient else None
+    def gradients_by(self, nabla_a: np.ndarray, *inputs: Any) -> tuple[Any, ...]:
+        return ()
 
-    def _weight_slices(self) -> list[slice]:
-        return super()._weight_slices() if self.regularized else []
+    def parameter_gradients(self, delta: np.ndarray) -> None:
+        self.nabla_w[...] = delta[..., 0]
+
+    def has_weights(self) -> bool:
+        return self.regularized
 
     def __repr__(self) -> str:
         return f"Variable({' x '.join(map(str, self.shape))})"
@@ -195,7 +195,7 @@ class Elementwise(Operation):
             raise ShapeError(f"{self}: expected inputs of one shape, got {got}", "one shape")
         return shapes[0]  # type: ignore[no-any-return]
 
-    def _downstream(self, nabla_a: np.ndarray, *inputs: Any) -> tuple[Any, ...]:
+    def gradients_by(self, nabla_a: np.ndarray, *inputs: Any) -> tuple[Any, ...]:
         return tuple(
             None if isinstance(u, float) else nabla_a * slope
             for u, slope in zip(inputs, self.local(self.a, *inputs), strict=True)
@@ -207,7 +207,7 @@ class Add(Elementwise):
 
     n_inputs, symbol = 2, "+"
 
-    def _value(self, u: Any, v: Any) -> np.ndarray:
+    def value(self, u: Any, v: Any) -> np.ndarray:
         return u + v  # type: ignore[no-any-return]
 
     def local(self, a: np.ndarray, u: Any, v: Any) -> tuple[Any, Any]:
@@ -219,7 +219,7 @@ class Subtract(Elementwise):
 
     n_inputs, symbol = 2, "-"
 
-    def _value(self, u: Any, v: Any) -> np.ndarray:
+    def value(self, u: Any, v: Any) -> np.ndarray:
         return u - v  # type: ignore[no-any-return]
 
     def local(self, a: np.ndarray, u: Any, v: Any) -> tuple[Any, Any]:
@@ -231,7 +231,7 @@ class Multiply(Elementwise):
 
     n_inputs, symbol = 2, "*"
 
-    def _value(self, u: Any, v: Any) -> np.ndarray:
+    def value(self, u: Any, v: Any) -> np.ndarray:
         return u * v  # type: ignore[no-any-return]
 
     def local(self, a: np.ndarray, u: Any, v: Any) -> tuple[Any, Any]:
@@ -247,7 +247,7 @@ class Divide(Elementwise):
         if position == 1 and value == 0:
             raise ValueError("a constant divisor must not be 0")
 
-    def _value(self, u: Any, v: Any) -> np.ndarray:
+    def value(self, u: Any, v: Any) -> np.ndarray:
         return u / v  # type: ignore[no-any-return]
 
     def local(self, a: np.ndarray, u: Any, v: Any) -> tuple[Any, Any]:
@@ -267,7 +267,7 @@ class Power(Elementwise):
         if position == 0 and value <= 0:
             raise ValueError(f"a constant base must be positive, got {value:g}")
 
-    def _value(self, u: Any, v: Any) -> np.ndarray:
+    def value(self, u: Any, v: Any) -> np.ndarray:
         return u**v  # type: ignore[no-any-return]
 
     def local(self, a: np.ndarray, u: Any, v: Any) -> tuple[Any, Any]:
@@ -281,7 +281,7 @@ class Power(Elementwise):
 class Exp(Elementwise):
     """a = exp u;  da/du = a."""
 
-    def _value(self, u: np.ndarray) -> np.ndarray:
+    def value(self, u: np.ndarray) -> np.ndarray:
         return np.exp(u)
 
     def local(self, a: np.ndarray, u: np.ndarray) -> tuple[Any]:
@@ -291,7 +291,7 @@ class Exp(Elementwise):
 class Log(Elementwise):
     """a = ln u;  da/du = 1 / u. At 0 numpy gives -inf and the slope inf, below it nan."""
 
-    def _value(self, u: np.ndarray) -> np.ndarray:
+    def value(self, u: np.ndarray) -> np.ndarray:
         return np.log(u)
 
     def local(self, a: np.ndarray, u: np.ndarray) -> tuple[Any]:
@@ -301,7 +301,7 @@ class Log(Elementwise):
 class Sqrt(Elementwise):
     """a = sqrt u;  da/du = 1 / (2 a). At 0 the slope is inf, below it numpy gives nan."""
 
-    def _value(self, u: np.ndarray) -> np.ndarray:
+    def value(self, u: np.ndarray) -> np.ndarray:
         return np.sqrt(u)
 
     def local(self, a: np.ndarray, u: np.ndarray) -> tuple[Any]:
@@ -311,7 +311,7 @@ class Sqrt(Elementwise):
 class Sin(Elementwise):
     """a = sin u;  da/du = cos u."""
 
-    def _value(self, u: np.ndarray) -> np.ndarray:
+    def value(self, u: np.ndarray) -> np.ndarray:
         return np.sin(u)
 
     def local(self, a: np.ndarray, u: np.ndarray) -> tuple[Any]:
@@ -321,7 +321,7 @@ class Sin(Elementwise):
 class Cos(Elementwise):
     """a = cos u;  da/du = -sin u."""
 
-    def _value(self, u: np.ndarray) -> np.ndarray:
+    def value(self, u: np.ndarray) -> np.ndarray:
         return np.cos(u)
 
     def local(self, a: np.ndarray, u: np.ndarray) -> tuple[Any]:
@@ -359,12 +359,12 @@ class MatMul(Operation):
             raise ShapeError(f"{self}: expected shapes {expected}, got {w} and {v}", expected)
         return (w[0], *v[1:])
 
-    def _value(self, w: np.ndarray, v: np.ndarray) -> np.ndarray:
+    def value(self, w: np.ndarray, v: np.ndarray) -> np.ndarray:
         if w.shape[-1] == 1:
             return (w[..., 0] @ _flat(v)).reshape(len(w), *v.shape[1:])
         return np.einsum("mnb,n...b->m...b", w, v)
 
-    def _downstream(self, nabla_a: np.ndarray, *inputs: Any) -> tuple[Any, ...]:
+    def gradients_by(self, nabla_a: np.ndarray, *inputs: Any) -> tuple[Any, ...]:
         w, v = inputs
         if w.shape[-1] == 1:
             nabla_w = (_flat(nabla_a) @ _flat(v).T)[..., np.newaxis]
@@ -392,10 +392,10 @@ class Sum(Operation):
     def output_shape(self, input_shape: Shape) -> Shape:
         return (1,)
 
-    def _value(self, u: np.ndarray) -> np.ndarray:
+    def value(self, u: np.ndarray) -> np.ndarray:
         return u.reshape(-1, u.shape[-1]).sum(axis=0, keepdims=True)
 
-    def _downstream(self, nabla_a: np.ndarray, *inputs: Any) -> tuple[Any, ...]:
+    def gradients_by(self, nabla_a: np.ndarray, *inputs: Any) -> tuple[Any, ...]:
         (u,) = inputs
         return (np.broadcast_to(nabla_a[0], u.shape).copy(),)
 
@@ -412,10 +412,10 @@ class Slice(Operation):
     """
 
     def __init__(self, start: int, stop: int) -> None:
-        self.start = start
+        self.start = check_integer("Slice: start", start, 0)
         self.stop = check_integer("Slice: stop", stop)
-        if isinstance(start, bool) or not isinstance(start, int) or not 0 <= start < stop:
-            raise ValueError(f"Slice: expected 0 <= start < stop, got {start!r} and {stop}")
+        if self.start >= self.stop:
+            raise ValueError(f"Slice: expected 0 <= start < stop, got {start} and {stop}")
 
     def expression(self, *operands: str) -> str:
         return f"{operands[0]}[{self.start}:{self.stop}]"
@@ -427,10 +427,50 @@ class Slice(Operation):
                              expected)  # fmt: skip
         return (self.stop - self.start, *input_shape[1:])
 
-    def _value(self, u: np.ndarray) -> np.ndarray:
+    def value(self, u: np.ndarray) -> np.ndarray:
         return u[self.start : self.stop]
 
-    def _downstream(self, nabla_a: np.ndarray, *inputs: Any) -> tuple[Any, ...]:
+    def gradients_by(self, nabla_a: np.ndarray, *inputs: Any) -> tuple[Any, ...]:
         downstream = np.zeros_like(inputs[0])
         downstream[self.start : self.stop] = nabla_a
         return (downstream,)
+
+
+class Concatenate(Operation):
+    """Several inputs one after another on the first axis, that of features or channels.
+
+    ::
+
+        forward    a = [u; v; ...]
+        backward   dC/du, dC/dv, ... are the parts of nabla_a
+
+    Parameters
+    ----------
+    n_inputs : int
+        How many; at least 2.
+    """
+
+    def __init__(self, n_inputs: int = 2) -> None:
+        self.n_inputs = check_integer("Concatenate: n_inputs", n_inputs, 2)  # type: ignore[misc]
+
+    def expression(self, *operands: str) -> str:
+        return f"[{'; '.join(operands)}]"
+
+    def check_constant(self, position: int, value: float) -> None:
+        raise ValueError("a number cannot be concatenated")
+
+    def output_shape(self, input_shape: Any) -> Shape:
+        first, *others = input_shape
+        if any(shape[1:] != first[1:] for shape in others):
+            expected = "shapes that differ in the first axis only"
+            got = " and ".join(map(str, input_shape))
+            raise ShapeError(f"{self}: expected {expected}, got {got}", expected)
+        return (sum(shape[0] for shape in input_shape), *first[1:])
+
+    def value(self, *inputs: Any) -> np.ndarray:
+        batch = max(u.shape[-1] for u in inputs)  # a Variable has 1
+        return np.concatenate([np.broadcast_to(u, (*u.shape[:-1], batch)) for u in inputs])
+
+    def gradients_by(self, nabla_a: np.ndarray, *inputs: Any) -> tuple[Any, ...]:
+        ends = np.cumsum([len(u) for u in inputs[:-1]])
+        return tuple(part.copy() for part in np.split(nabla_a, ends))

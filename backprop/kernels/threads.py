@@ -2,12 +2,12 @@
 
 NumPy's ufuncs run on one core, and so does the making of a patch matrix; but all of them release
 the interpreter's lock. Such a layer cuts its work into parts that do not touch one another and
-gives them to `share`. How it is cut depends on the arrays alone, so that the bits do not depend on
-the number of threads.
+gives them to `run_all`. How it is cut depends on the arrays alone, so that the bits do not depend
+on the number of threads.
 
 BLAS has threads of its own, which go on waiting for its next product, at full load, when one is
-done: beside them ours would stand in line. So `share` uses threads within `own_threads` only, which
-has BLAS run on one as long as it lasts.
+done: beside them ours would stand in line. So `run_all` uses threads within `own_threads` only,
+which has BLAS run on one as long as it lasts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _count: contextvars.ContextVar[int] = contextvars.ContextVar("threads", default=
 
 @contextlib.contextmanager
 def own_threads(wanted: bool = True) -> Iterator[None]:
-    """Within this, let `share` use as many threads as BLAS has, and BLAS one.
+    """Within this, let `run_all` use as many threads as BLAS has, and BLAS one.
 
     Nothing happens if BLAS has one already, if it is none that threadpoolctl can govern, or if not
     `wanted`. The number of BLAS threads belongs to the process: what other threads of the program
@@ -54,7 +54,7 @@ def own_threads(wanted: bool = True) -> Iterator[None]:
                 library.set_num_threads(count)
 
 
-def share(parts: Iterable[Callable[[], object]]) -> None:
+def run_all(parts: Iterable[Callable[[], object]]) -> None:
     """Call every part, in any order and on all the threads there are.
 
     What a call raises is raised here, when all threads have come to an end.

@@ -329,7 +329,7 @@ def check_padding(owner: str, value: Any, axes: int) -> Any:
     return value
 
 
-def each(value: Any, axes: int) -> Any:
+def for_every_axis(value: Any, axes: int) -> Any:
     """Return one number for every axis, from one for all; "same" stays, "valid" is no padding."""
     if value == "same" or isinstance(value, tuple):
         return value

@@ -13,16 +13,17 @@ from __future__ import annotations
 
 import math
 import re
-from functools import lru_cache
+from abc import abstractmethod
 
 import numpy as np
 
 from backprop.core.checks import check_number
 from backprop.core.config import by_name
-from backprop.layers.base import Layer
+from backprop.kernels.elementwise import at_least, normal_cdf, sigmoid, softplus
+from backprop.layers.neurons import Neurons
 
 
-class Activation(Layer):
+class Activation(Neurons):
     """Base of the activations: an elementwise function, unless a subclass says otherwise.
 
     Shape: z, a and delta are all of the input's shape, the batch last.
@@ -31,17 +32,27 @@ class Activation(Layer):
     ----------
     range : (float, float)
         The smallest interval that is known to hold every value of sigma.
+    elementwise : bool
+        Whether each a depends on its own z alone, so that there is a sigma'(z). `Softmax` says
+        False: it has a Jacobian, which `times_prime` multiplies by.
     """
 
     range: tuple[float, float] = (-math.inf, math.inf)
+    elementwise: bool = True
 
+    @abstractmethod
     def sigma(self, z: np.ndarray) -> np.ndarray:
         """Return a = sigma(z), a new array of z's shape and dtype."""
-        raise NotImplementedError
 
+    @abstractmethod
     def prime(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
-        """Return sigma'(z), a new array; `a` is sigma(z), for where that makes it cheaper."""
-        raise NotImplementedError
+        """Return sigma'(z), a new array; `a` is sigma(z), for where that makes it cheaper.
+
+        Raises
+        ------
+        TypeError
+            If the activation is not elementwise, and has a Jacobian instead.
+        """
 
     def times_prime(self, nabla_a: np.ndarray, z: np.ndarray, a: np.ndarray) -> np.ndarray:
         """Return delta = nabla_a * sigma'(z): the second factor of BP1 and BP2."""
@@ -54,27 +65,16 @@ class Activation(Layer):
         """The name in lower case, as it stands in ``Dense(784 -> 30, sigmoid)``."""
         return re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "_", type(self).__name__).lower()
 
-    def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
-        a = self.sigma(a_prev)
-        if training:
-            self.a_prev = self.z = a_prev
-            self.a, self.delta = a, None
-        return a
+    def weighted_input(self, a_prev: np.ndarray) -> np.ndarray:
+        return a_prev  # z is the input
 
-    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
-        return self._backward_delta(self.times_prime(nabla_a, self.z, self.a), input_gradient)
-
-    def _backward_delta(self, delta: np.ndarray, input_gradient: bool) -> np.ndarray | None:
-        self.delta = delta
-        return delta if input_gradient else None  # z is the input, so dC/dz is downstream
+    def downstream(self, delta: np.ndarray) -> np.ndarray:
+        return delta.copy()  # and so dC/dz what the layer below gets
 
     @property
-    def output_activation(self) -> Activation:
+    def activation(self) -> Activation:  # type: ignore[override]
         """The layer itself."""
         return self
-
-    def _weighted_input(self, a_prev: np.ndarray) -> np.ndarray:
-        return a_prev
 
 
 class Identity(Activation):
@@ -98,11 +98,7 @@ class Sigmoid(Activation):
     range = (0.0, 1.0)
 
     def sigma(self, z: np.ndarray) -> np.ndarray:
-        a = at_least(_log_tiny(z.dtype), z)
-        np.negative(a, out=a)
-        np.exp(a, out=a)
-        a += 1
-        return np.reciprocal(a, out=a)
+        return sigmoid(z)
 
     def prime(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
         prime = np.subtract(1, a)
@@ -206,15 +202,15 @@ class GELU(Activation):
 
     def sigma(self, z: np.ndarray) -> np.ndarray:
         if self.tanh:
-            return z * _sigmoid(2 * self._u(z))
-        return z * _normal_cdf(z)
+            return z * sigmoid(2 * self._u(z))
+        return z * normal_cdf(z)
 
     def prime(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
         if self.tanh:
-            s = _sigmoid(2 * self._u(z))
+            s = sigmoid(2 * self._u(z))
             u_prime = _SQRT_2_OVER_PI * (1 + 3 * 0.044715 * z**2)
             return s * (1 + 2 * z * (1 - s) * u_prime)
-        return _normal_cdf(z) + z * np.exp(-0.5 * z**2) * _INV_SQRT_2PI
+        return normal_cdf(z) + z * np.exp(-0.5 * z**2) * _INV_SQRT_2PI
 
     @staticmethod
     def _u(z: np.ndarray) -> np.ndarray:
@@ -228,10 +224,10 @@ class SiLU(Activation):
     """
 
     def sigma(self, z: np.ndarray) -> np.ndarray:
-        return z * _sigmoid(z)
+        return z * sigmoid(z)
 
     def prime(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
-        s = _sigmoid(z)
+        s = sigmoid(z)
         return s * (1 + z * (1 - s))
 
 
@@ -248,7 +244,7 @@ class Softplus(Activation):
         return softplus(z)
 
     def prime(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
-        return _sigmoid(z)
+        return sigmoid(z)
 
 
 class Softmax(Activation):
@@ -260,6 +256,7 @@ class Softmax(Activation):
     """
 
     range = (0.0, 1.0)
+    elementwise = False
 
     def sigma(self, z: np.ndarray) -> np.ndarray:
         a = z - z.real.max(axis=0, keepdims=True)
@@ -287,53 +284,3 @@ def as_activation(activation: Activation | str) -> Activation:
 
 _SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
 _INV_SQRT_2PI = 1 / math.sqrt(2 * math.pi)
-_sigmoid = Sigmoid().sigma
-
-
-def at_least(floor: float, z: np.ndarray) -> np.ndarray:
-    """Return max(floor, z), a new array.
-
-    `np.maximum` of two arrays takes a third of the time of one of an array and a number.
-    """
-    if z.size < 1024 or z.dtype.kind != "f" or not z.flags.c_contiguous:
-        return np.maximum(z, floor)  # type: ignore[no-any-return]
-    a = np.empty_like(z)
-    floors = _floors(floor, z.dtype)
-    flat_z, flat_a = z.reshape(-1), a.reshape(-1)
-    for start in range(0, z.size, floors.size):
-        part = flat_z[start : start + floors.size]
-        np.maximum(part, floors[: part.size], out=flat_a[start : start + floors.size])
-    return a
-
-
-@lru_cache
-def _floors(floor: float, dtype: np.dtype) -> np.ndarray:
-    floors = np.full(2**14, floor, dtype)
-    floors.flags.writeable = False
-    return floors
-
-
-def softplus(z: np.ndarray) -> np.ndarray:
-    """Return ln(1 + exp z) of z's dtype, without overflow."""
-    positive = z.real > 0
-    a = np.where(positive, -z, z)
-    np.exp(a, out=a)
-    np.log1p(a, out=a)
-    return np.add(a, z, out=a, where=positive)
-
-
-def log_softmax(z: np.ndarray) -> np.ndarray:
-    """Return ln softmax(z) over the first axis: z - ln sum_k exp z_k, without overflow."""
-    shifted = z - z.real.max(axis=0, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=0, keepdims=True))
-
-
-def _normal_cdf(z: np.ndarray) -> np.ndarray:
-    from scipy.special import erfc  # scipy is slow to import, and only this needs it
-
-    return 0.5 * erfc(z * -math.sqrt(0.5))  # type: ignore[no-any-return]
-
-
-def _log_tiny(dtype: np.dtype) -> float:
-    """Return the logarithm of the smallest normal number, rounded towards zero."""
-    return -87.0 if dtype.itemsize == 4 else -708.0

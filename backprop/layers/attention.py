@@ -1,8 +1,7 @@
-"""Attention, in which every step of a sequence looks at every other, and positions for it."""
+"""Attention, in which every step of a sequence looks at every other."""
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
@@ -11,7 +10,9 @@ import numpy as np
 from backprop.core.checks import check_integer
 from backprop.core.shapes import Shape
 from backprop.initializers import Initializer, as_initializer
-from backprop.layers.base import Gradient, Layer, Parameter, Seed
+from backprop.layers.base import Layer, Seed
+from backprop.layers.mode import Mode
+from backprop.layers.parameters import Gradient, Parameter
 
 
 class MultiHeadAttention(Layer):
@@ -80,6 +81,8 @@ class MultiHeadAttention(Layer):
     w_q, w_k, w_v, w_o, nabla_w_q, nabla_w_k, nabla_w_v, nabla_w_o : ndarray, d x d
     b_q, b_v, b_o, nabla_b_q, nabla_b_v, nabla_b_o : ndarray, d x 1
     a_prev, a : ndarray, d x T x B
+    z, delta : ndarray, 4d x T x B
+        Those of q, k, v and a, one above the other; a's delta is nabla_a.
     q, k, v, o, delta_q, delta_k, delta_v : ndarray, d x T x B, or None
         The rows of head h are ``h * d // heads`` to ``(h + 1) * d // heads``; delta as always is
         that of the last `backward`.
@@ -105,10 +108,8 @@ class MultiHeadAttention(Layer):
 
     # Inside, examples come before steps, so that the steps of one head and one example are a
     # matrix that BLAS takes: q, k, v and o are d x (B T), A is heads x B x T x T.
-    _qkv: Any = None
     _attention: Any = None
     _o: Any = None
-    _delta_qkv: Any = None
 
     def __init__(
         self,
@@ -128,7 +129,7 @@ class MultiHeadAttention(Layer):
         self.w_init = as_initializer(w_init)
         self.b_init = as_initializer(b_init)
         w, b = (self.d, self.d), (self.d, 1)
-        self._allocate(dtype, w_q=w, w_k=w, w_v=w, w_o=w, b_q=b, b_v=b, b_o=b)
+        self.allocate(dtype, w_q=w, w_k=w, w_v=w, w_o=w, b_q=b, b_v=b, b_o=b)
         self.initialize(rng)
 
     def initialize(self, rng: Seed = None) -> None:
@@ -139,43 +140,41 @@ class MultiHeadAttention(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 2 or input_shape[0] != self.d:
-            raise self._shape_error(f"({self.d}, T)", input_shape)
+            raise self.shape_error(f"({self.d}, T)", input_shape)
         return input_shape
 
-    def _forward(
-        self, a_prev: np.ndarray, training: bool, mask: np.ndarray | None = None
-    ) -> np.ndarray:
+    def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
         d, steps, batch = a_prev.shape
-        qkv = self._w_qkv(self.theta) @ _examples_first(a_prev)  # q = w_q a_prev, and k and v
+        z = np.empty((4 * d, batch * steps), np.result_type(a_prev, self.w_q))
+        qkv, a = z[: 3 * d], z[3 * d :]
+        # q = w_q a_prev + b_q, and k and v
+        np.matmul(self._w_qkv(self.theta), _examples_first(a_prev), out=qkv)
         qkv[:d] += self.b_q
         qkv[2 * d :] += self.b_v
         q, k, v = self._heads(qkv, steps)
-        attention = np.empty((self.heads, batch, steps, steps), qkv.dtype)
-        o = np.empty((d, batch * steps), qkv.dtype)
+        attention = np.empty((self.heads, batch, steps, steps), z.dtype)
+        o = np.empty((d, batch * steps), z.dtype)
         (o_heads,) = self._heads(o, steps)
-        forbidden = self._forbidden(steps, mask)
+        forbidden = self._forbidden(steps, mode.mask)
         for h in range(self.heads):  # what one head needs stays in the processor's cache
             S = np.matmul(k[h].swapaxes(1, 2), q[h], out=attention[h])  # S = k^T q / sqrt(d_h)
             S *= self._scale
             A = _softmax(S, forbidden)  # A = softmax of every column of S
             np.matmul(v[h], A, out=o_heads[h])  # o = v A
-        a = self.w_o @ o  # a = w_o o + b_o
+        np.matmul(self.w_o, o, out=a)  # a = w_o o + b_o
         a += self.b_o
-        a = _steps_first(a, steps)
-        if training:
-            self.a_prev, self.a, self.delta = a_prev, a, None
-            self._qkv, self._attention, self._o, self._delta_qkv = qkv, attention, o, None
-        return a
+        if mode.keep:
+            self.z, self._attention, self._o = _view_of_steps(z, steps), attention, o
+        return _steps_first(a, steps)
 
-    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
-        steps = nabla_a.shape[1]
-        nabla_a = _examples_first(nabla_a)
-        np.sum(nabla_a, axis=1, keepdims=True, out=self.nabla_b_o)  # BP3
-        np.matmul(nabla_a, self._o.T, out=self.nabla_w_o)  # BP4: dC/dw_o = nabla_a o^T
-        (nabla_o,) = self._heads(self.w_o.T @ nabla_a, steps)  # BP2: nabla_o = w_o^T nabla_a
-        q, k, v = self._heads(self._qkv, steps)
-        delta = np.empty_like(self._qkv)
-        delta_q, delta_k, delta_v = self._heads(delta, steps)
+    def delta_of(self, nabla_a: np.ndarray) -> np.ndarray:
+        d, steps = self.d, nabla_a.shape[1]
+        z = _rows(self.z)
+        delta = np.empty_like(z)
+        delta[3 * d :] = _examples_first(nabla_a)  # a has no activation: its delta is nabla_a
+        (nabla_o,) = self._heads(self.w_o.T @ delta[3 * d :], steps)  # BP2: w_o^T nabla_a
+        q, k, v = self._heads(z[: 3 * d], steps)
+        delta_q, delta_k, delta_v = self._heads(delta[: 3 * d], steps)
         matrices = np.empty_like(self._attention[0])
         for h in range(self.heads):
             A = self._attention[h]
@@ -187,15 +186,20 @@ class MultiHeadAttention(Layer):
             delta_S *= self._scale
             np.matmul(k[h], delta_S, out=delta_q[h])  # delta_q = k delta_S / sqrt(d_h)
             np.matmul(q[h], delta_S.swapaxes(1, 2), out=delta_k[h])  # delta_k = q delta_S^T / ...
-        self._delta_qkv = delta
-        np.sum(delta[: self.d], axis=1, keepdims=True, out=self.nabla_b_q)  # BP3
-        np.sum(delta[2 * self.d :], axis=1, keepdims=True, out=self.nabla_b_v)
+        return _view_of_steps(delta, steps)
+
+    def parameter_gradients(self, delta: np.ndarray) -> None:
+        d, delta = self.d, _rows(delta)
+        for rows, nabla_b in ((0, self.nabla_b_q), (2, self.nabla_b_v), (3, self.nabla_b_o)):
+            np.sum(delta[rows * d : (rows + 1) * d], axis=1, keepdims=True, out=nabla_b)  # BP3
         a_prev = _examples_first(self.a_prev)
-        np.matmul(delta, a_prev.T, out=self._w_qkv(self.nabla))  # BP4: dC/dw = delta a_prev^T
-        if not input_gradient:
-            return None
+        np.matmul(delta[: 3 * d], a_prev.T, out=self._w_qkv(self.nabla))  # BP4: delta a_prev^T
+        np.matmul(delta[3 * d :], self._o.T, out=self.nabla_w_o)  # BP4: dC/dw_o = nabla_a o^T
+
+    def downstream(self, delta: np.ndarray) -> np.ndarray:
         # One product adds the three terms w_q^T delta_q + w_k^T delta_k + w_v^T delta_v.
-        return _steps_first(self._w_qkv(self.theta).T @ delta, steps)
+        nabla_a_prev = self._w_qkv(self.theta).T @ _rows(delta)[: 3 * self.d]
+        return _steps_first(nabla_a_prev, delta.shape[1])
 
     @property
     def _scale(self) -> float:
@@ -219,73 +223,29 @@ class MultiHeadAttention(Layer):
         padding = ~mask.T[:, :, None]
         return padding if later is None else padding | later
 
-    def _show(self, rows: np.ndarray | None, index: int) -> np.ndarray | None:
-        """Return d rows of (n d) x (B T) as d x T x B."""
-        if rows is None or self.a_prev is None:
-            return None
-        _, steps, batch = self.a_prev.shape
-        return rows.reshape(-1, self.d, batch, steps)[index].swapaxes(1, 2)
+    def _part(self, array: np.ndarray | None, index: int) -> np.ndarray | None:
+        """Return the rows of q, k, v or a, of z or delta."""
+        return None if array is None else array[index * self.d : (index + 1) * self.d]
 
-    q = property(lambda self: self._show(self._qkv, 0), doc="The queries.")
-    k = property(lambda self: self._show(self._qkv, 1), doc="The keys.")
-    v = property(lambda self: self._show(self._qkv, 2), doc="The values.")
-    o = property(lambda self: self._show(self._o, 0), doc="The means of the values.")
-    delta_q = property(lambda self: self._show(self._delta_qkv, 0), doc="dC/dq.")
-    delta_k = property(lambda self: self._show(self._delta_qkv, 1), doc="dC/dk.")
-    delta_v = property(lambda self: self._show(self._delta_qkv, 2), doc="dC/dv.")
+    def _shown_o(self) -> np.ndarray | None:
+        return None if self.a is None else _view_of_steps(self._o, self.a.shape[1])
+
+    q = property(lambda self: self._part(self.z, 0), doc="The queries.")
+    k = property(lambda self: self._part(self.z, 1), doc="The keys.")
+    v = property(lambda self: self._part(self.z, 2), doc="The values.")
+    o = property(_shown_o, doc="The means of the values.")
+    delta_q = property(lambda self: self._part(self.delta, 0), doc="dC/dq.")
+    delta_k = property(lambda self: self._part(self.delta, 1), doc="dC/dk.")
+    delta_v = property(lambda self: self._part(self.delta, 2), doc="dC/dv.")
 
     @property
     def attention(self) -> np.ndarray | None:
         """The weights A of every head and sequence."""
-        return None if self.a_prev is None else self._attention.transpose(0, 2, 3, 1)
+        return None if self.a is None else self._attention.transpose(0, 2, 3, 1)
 
     def __repr__(self) -> str:
         causal = ", causal" if self.causal else ""
         return f"MultiHeadAttention({self.d}, {self.heads} head{'s' * (self.heads > 1)}{causal})"
-
-
-class PositionalEncoding(Layer):
-    """Add to every step waves that tell where it stands; without them attention cannot know.
-
-    ::
-
-        a[:, t] = a_prev[:, t] + p[:, t]
-        p[2i, t] = sin(t / 10000^(2i/d))        p[2i + 1, t] = cos(t / 10000^(2i/d))
-        downstream dC/da_prev = nabla_a
-
-    for t = 0, 1, ..., T - 1, any T. With an odd d the last row is a sine without its cosine. It
-    takes d x T x B of any d, and has no parameters.
-
-    Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.5.
-    """
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        if len(input_shape) != 2:
-            raise self._shape_error("(d, T)", input_shape)
-        return input_shape
-
-    def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
-        d, steps, _ = a_prev.shape
-        p = _positions(d, steps, "f4" if a_prev.dtype.itemsize == 4 else "f8")
-        a = a_prev + p  # a = a_prev + p
-        if training:
-            self.a_prev, self.a, self.delta = a_prev, a, None
-        return a
-
-    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
-        return nabla_a.copy() if input_gradient else None
-
-
-@functools.lru_cache(maxsize=16)  # which several threads may use
-def _positions(d: int, steps: int, dtype: str) -> np.ndarray:
-    """Return p as d x T x 1, to be read only."""
-    wavelength = 10000.0 ** (np.arange(0, d, 2)[:, None] / d)
-    angle = np.arange(steps) / wavelength
-    p = np.empty((d, steps, 1), dtype)
-    p[0::2, :, 0] = np.sin(angle)
-    p[1::2, :, 0] = np.cos(angle)[: d // 2]
-    p.flags.writeable = False
-    return p
 
 
 def _softmax(scores: np.ndarray, forbidden: np.ndarray | None) -> np.ndarray:
@@ -310,3 +270,13 @@ def _examples_first(array: np.ndarray) -> np.ndarray:
 def _steps_first(array: np.ndarray, steps: int) -> np.ndarray:
     """Return d x (B T) as d x T x B, contiguous."""
     return np.ascontiguousarray(array.reshape(len(array), -1, steps).swapaxes(1, 2))
+
+
+def _view_of_steps(array: np.ndarray, steps: int) -> np.ndarray:
+    """Return d x (B T) as d x T x B, a view."""
+    return array.reshape(len(array), -1, steps).swapaxes(1, 2)
+
+
+def _rows(array: np.ndarray) -> np.ndarray:
+    """Return what `_view_of_steps` returned as d x (B T) again."""
+    return array.swapaxes(1, 2).reshape(len(array), -1)

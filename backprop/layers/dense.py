@@ -9,11 +9,14 @@ import numpy as np
 from backprop.core.checks import check_integer
 from backprop.core.shapes import Shape
 from backprop.initializers import Initializer, as_initializer
+from backprop.kernels.sums import sum_over_batch
 from backprop.layers.activations import Activation, as_activation
-from backprop.layers.base import Gradient, Layer, Parameter, Seed, ones
+from backprop.layers.base import Seed
+from backprop.layers.neurons import Neurons
+from backprop.layers.parameters import Gradient, Parameter
 
 
-class Dense(Layer):
+class Dense(Neurons):
     """Every neuron joined to every neuron of the layer below, and the activation sigma after it.
 
     ::
@@ -73,7 +76,7 @@ class Dense(Layer):
         self.activation = as_activation(activation)
         self.w_init = as_initializer(w_init)
         self.b_init = as_initializer(b_init)
-        self._allocate(dtype, w=(self.n_out, self.n_in), b=(self.n_out, 1))
+        self.allocate(dtype, w=(self.n_out, self.n_in), b=(self.n_out, 1))
         self.initialize(rng)
 
     def initialize(self, rng: Seed = None) -> None:
@@ -87,35 +90,20 @@ class Dense(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if input_shape != (self.n_in,):
-            raise self._shape_error((self.n_in,), input_shape)
+            raise self.shape_error((self.n_in,), input_shape)
         return (self.n_out,)
 
-    def _weighted_input(self, a_prev: np.ndarray) -> np.ndarray:
-        z = self.w @ a_prev
+    def weighted_input(self, a_prev: np.ndarray) -> np.ndarray:
+        z = self.w @ a_prev  # z = w a_prev + b
         z += self.b
         return z
 
-    def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
-        z = self._weighted_input(a_prev)  # z = w a_prev + b
-        a = self.activation.sigma(z)  # a = sigma(z)
-        if training:
-            self.a_prev, self.z, self.a, self.delta = a_prev, z, a, None
-        return a
+    def parameter_gradients(self, delta: np.ndarray) -> None:
+        sum_over_batch(delta, out=self.nabla_b)  # BP3
+        np.dot(delta, self.a_prev.T, out=self.nabla_w)  # BP4: delta a_prev^T
 
-    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
-        delta = self.activation.times_prime(nabla_a, self.z, self.a)  # BP1, BP2: * sigma'(z)
-        return self._backward_delta(delta, input_gradient)
-
-    def _backward_delta(self, delta: np.ndarray, input_gradient: bool) -> np.ndarray | None:
-        self.delta = delta
-        column = ones(delta.shape[1], self.dtype)
-        np.dot(delta, column, out=self.nabla_b)  # BP3: dC/db = delta 1, the sum of delta
-        np.dot(delta, self.a_prev.T, out=self.nabla_w)  # BP4: dC/dw = delta a_prev^T
-        return self.w.T @ delta if input_gradient else None  # BP2: w^T delta, to the layer below
-
-    @property
-    def output_activation(self) -> Activation:
-        return self.activation
+    def downstream(self, delta: np.ndarray) -> np.ndarray:
+        return self.w.T @ delta  # BP2: what the layer below multiplies by its sigma'
 
     def __repr__(self) -> str:
         return f"Dense({self.n_in} -> {self.n_out}, {self.activation.name})"

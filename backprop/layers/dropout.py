@@ -5,11 +5,14 @@ In inference they are the identity, and in expectation in training too.
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import numpy as np
 
 from backprop.core.checks import check_number
 from backprop.core.shapes import Shape
 from backprop.layers.base import Layer, Seed
+from backprop.layers.mode import Mode
 
 
 class Disturbance(Layer):
@@ -21,15 +24,20 @@ class Disturbance(Layer):
         # A stream of its own: how many masks are drawn does not depend on who else draws.
         self.rng = np.random.default_rng(np.random.default_rng(rng).integers(2**63))
 
-    def _disturb(self, a_prev: np.ndarray) -> np.ndarray:
+    @abstractmethod
+    def disturb(self, a_prev: np.ndarray) -> np.ndarray:
         """Draw, keep what was drawn, and return a."""
-        raise NotImplementedError
 
-    def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
-        if not training:
-            return a_prev.copy()
-        self.a_prev, self.a, self.delta = a_prev, self._disturb(a_prev), None
-        return self.a  # type: ignore[no-any-return]
+    def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
+        if mode.training:
+            return self.disturb(a_prev)
+        if mode.keep:
+            self.calm()
+        return a_prev.copy()
+
+    @abstractmethod
+    def calm(self) -> None:
+        """Forget what was drawn: the last pass was that of inference."""
 
 
 class Dropout(Disturbance):
@@ -56,7 +64,8 @@ class Dropout(Disturbance):
     Attributes
     ----------
     mask : ndarray of the input's shape and dtype, or None
-        That of the last training forward: 0 or 1 / (1 - p).
+        That of the last training forward: 0 or 1 / (1 - p); None after a pass of inference that
+        keeps state, which leaves nothing out.
     """
 
     mask: np.ndarray | None = None
@@ -65,18 +74,21 @@ class Dropout(Disturbance):
         self.p = check_number(f"{type(self).__name__}: p", p, "[0, 1)")
         self.initialize(rng)
 
-    def _mask_shape(self, shape: Shape) -> Shape:
+    def mask_shape(self, shape: Shape) -> Shape:
         """Return the shape of the mask for an input of `shape`, the batch included."""
         return shape
 
-    def _disturb(self, a_prev: np.ndarray) -> np.ndarray:
+    def disturb(self, a_prev: np.ndarray) -> np.ndarray:
         kind = _real(a_prev)
-        self.mask = (self.rng.random(self._mask_shape(a_prev.shape), kind) >= self.p).astype(kind)
+        self.mask = (self.rng.random(self.mask_shape(a_prev.shape), kind) >= self.p).astype(kind)
         self.mask *= 1 / (1 - self.p)
         return self.mask * a_prev
 
-    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
-        return self.mask * nabla_a if input_gradient else None
+    def calm(self) -> None:
+        self.mask = None
+
+    def downstream(self, delta: np.ndarray) -> np.ndarray:
+        return delta.copy() if self.mask is None else self.mask * delta
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.p:g})"
@@ -94,10 +106,11 @@ class ChannelDropout(Dropout):
     Attributes
     ----------
     mask : ndarray, C x 1 x ... x B, or None
-        That of the last training forward: 0 or 1 / (1 - p).
+        That of the last training forward: 0 or 1 / (1 - p); None after a pass of inference that
+        keeps state, which leaves nothing out.
     """
 
-    def _mask_shape(self, shape: Shape) -> Shape:
+    def mask_shape(self, shape: Shape) -> Shape:
         return (shape[0], *(1 for _ in shape[1:-1]), shape[-1])
 
 
@@ -132,13 +145,16 @@ class GaussianNoise(Disturbance):
         self.std = check_number("GaussianNoise: std", std, "[0, inf)")
         self.initialize(rng)
 
-    def _disturb(self, a_prev: np.ndarray) -> np.ndarray:
+    def disturb(self, a_prev: np.ndarray) -> np.ndarray:
         self.noise = self.rng.standard_normal(a_prev.shape, _real(a_prev))
         self.noise *= self.std
         return a_prev + self.noise
 
-    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
-        return nabla_a.copy() if input_gradient else None
+    def calm(self) -> None:
+        self.noise = None
+
+    def downstream(self, delta: np.ndarray) -> np.ndarray:
+        return delta.copy()
 
     def __repr__(self) -> str:
         return f"GaussianNoise({self.std:g})"

@@ -9,7 +9,9 @@ import numpy as np
 from backprop.core.checks import check_integer, is_plain
 from backprop.core.shapes import Shape, ShapeError
 from backprop.initializers import Initializer, as_initializer
-from backprop.layers.base import Gradient, Layer, Parameter, Seed
+from backprop.layers.base import Layer, Seed
+from backprop.layers.mode import Mode
+from backprop.layers.parameters import Gradient, Parameter
 
 
 class Embedding(Layer):
@@ -40,7 +42,7 @@ class Embedding(Layer):
         ``w[:, k]`` is the vector of token k.
     a_prev : ndarray of integers, ... x B
         Tokens, such as the T x B of sequences; a single token an example is 1 x B.
-    a : ndarray, d x ... x B
+    z, a, delta : ndarray, d x ... x B
     tokens : ndarray of integers, (U,)
         The distinct tokens that the last `backward` met, in ascending order.
     nabla_columns : ndarray, d x U
@@ -74,7 +76,7 @@ class Embedding(Layer):
         self.n = check_integer("Embedding: n", n)
         self.d = check_integer("Embedding: d", d)
         self.w_init = as_initializer(w_init)
-        self._allocate(dtype, w=(self.d, self.n))
+        self.allocate(dtype, w=(self.d, self.n))
         self.initialize(rng)
 
     def initialize(self, rng: Seed = None) -> None:
@@ -83,7 +85,7 @@ class Embedding(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         return (self.d, *input_shape)
 
-    def _check_input(self, a_prev: np.ndarray) -> None:
+    def check_input(self, a_prev: np.ndarray) -> None:
         if not is_plain(a_prev) or a_prev.dtype.kind not in "iu":
             got = a_prev.dtype if is_plain(a_prev) else type(a_prev).__name__
             raise TypeError(f"{self}: the input must be an array of integers, got {got}")
@@ -98,13 +100,13 @@ class Embedding(Layer):
                 f"{self}: token {a_prev[place]} at {list(place)} is not in 0 ... {self.n - 1}"
             )
 
-    def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
+    def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
         a = np.take(self.w, a_prev, axis=1)  # a = w x
-        if training:
-            self.a_prev, self.a = a_prev, a
+        if mode.keep:
+            self.z = a
         return a
 
-    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> None:
+    def parameter_gradients(self, delta: np.ndarray) -> None:
         from scipy.sparse import csr_matrix  # slow to import, and only this needs it
 
         places = self.a_prev.ravel()
@@ -112,12 +114,15 @@ class Embedding(Layer):
         tokens = places[order]
         starts = np.flatnonzero(np.concatenate([[True], tokens[1:] != tokens[:-1]]))
         # The rows of x that are not all 0, as places: in row u the 1s of the u-th distinct token.
-        ones = np.ones(len(order), nabla_a.dtype)
+        ones = np.ones(len(order), delta.dtype)
         x = csr_matrix((ones, order, np.append(starts, len(order))), (len(starts), len(order)))
         self.tokens = tokens[starts]
-        self.nabla_columns = (x @ nabla_a.reshape(self.d, -1).T).T  # BP4: nabla_a x^T
+        self.nabla_columns = (x @ delta.reshape(self.d, -1).T).T  # BP4: delta x^T
         self.nabla_w[...] = 0
         self.nabla_w[:, self.tokens] = self.nabla_columns
+
+    def downstream(self, delta: np.ndarray) -> None:
+        """Return None: there is no gradient by integers."""
 
     def __repr__(self) -> str:
         return f"Embedding({self.n} -> {self.d})"

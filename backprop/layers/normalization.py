@@ -14,6 +14,7 @@ and shift::
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,10 +22,74 @@ import numpy as np
 
 from backprop.core.checks import check_integer, check_number
 from backprop.core.shapes import Shape
-from backprop.layers.base import Gradient, Layer, Parameter, Seed, ones
+from backprop.kernels.sums import row_sums
+from backprop.layers.base import Layer, Seed
+from backprop.layers.mode import Mode
+from backprop.layers.parameters import Gradient, Parameter
 
 
-class Normalization(Layer):
+class Standardization(Layer):
+    """Base of all normalisations: divide by the deviation, then scale.
+
+    What it lacks of the equations of `Normalization`, the mean and the shift, is what `RMSNorm`
+    does without.
+
+    Attributes
+    ----------
+    g, nabla_g : ndarray
+        The scale of every feature.
+    """
+
+    g, nabla_g = Parameter(), Gradient()
+
+    epsilon: float
+    x_hat: Any = None
+    mu: Any = None
+    sigma: Any = None
+
+    def initialize(self, rng: Seed = None) -> None:
+        self.g[...] = 1
+
+    @abstractmethod
+    def fold(self, array: np.ndarray) -> np.ndarray:
+        """Return an array of the input's shape as G x F x P x R."""
+
+    def centre(self, x: np.ndarray, mode: Mode) -> tuple[np.ndarray, Any, np.ndarray]:
+        """Return x - mu as a new array, mu, and the variance, the latter two G x R."""
+        return x.copy(), None, _mean(x, x)
+
+    def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
+        x = self.fold(a_prev)
+        x_hat, mu, variance = self.centre(x, mode)
+        sigma = np.sqrt(variance + self.epsilon)
+        x_hat *= _wide(1 / sigma, x)  # x_hat = (x - mu) / sigma
+        a = x_hat * self.g.reshape(*x.shape[:2], 1, 1)
+        self.shift(a)  # a = g x_hat + b
+        if mode.keep:
+            self.x_hat, self.mu, self.sigma = x_hat.reshape(a_prev.shape), mu, sigma
+        return a.reshape(a_prev.shape)
+
+    def shift(self, a: np.ndarray) -> None:
+        """Add b, if there is one, to what is folded, in place."""
+
+    def parameter_gradients(self, delta: np.ndarray) -> None:
+        nabla, x_hat = self.fold(delta), self.fold(self.x_hat)
+        self.nabla_g[...] = _feature_sums(nabla, x_hat).reshape(self.g.shape)  # BP4
+
+    def downstream(self, delta: np.ndarray) -> np.ndarray:
+        nabla, x_hat = self.fold(delta), self.fold(self.x_hat)
+        u = nabla * self.g.reshape(*nabla.shape[:2], 1, 1)  # u = dC/dx_hat = g nabla_a
+        downstream = x_hat * _wide(_mean(u, x_hat), u)
+        np.subtract(u, downstream, out=downstream)
+        self.through_mean(downstream, u)
+        downstream *= _wide(1 / self.sigma, u)
+        return downstream.reshape(delta.shape)  # (u - mean of u - x_hat (mean of u x_hat)) / sigma
+
+    def through_mean(self, downstream: np.ndarray, u: np.ndarray) -> None:
+        """Subtract, in place, what every x did by moving mu, if there is one."""
+
+
+class Normalization(Standardization):
     """Base of the normalisations: standardise, then scale and shift.
 
     ::
@@ -56,64 +121,28 @@ class Normalization(Layer):
         Of the last training forward. There is no z, so `delta` stays None.
     """
 
-    g, nabla_g = Parameter(), Gradient()
     b, nabla_b = Parameter(), Gradient()
 
-    centred = True  # RMSNorm does without mu and b
-    epsilon: float
-    x_hat: Any = None
-    mu: Any = None
-    sigma: Any = None
-
     def initialize(self, rng: Seed = None) -> None:
-        self.g[...] = 1
-        if self.centred:
-            self.b[...] = 0
+        super().initialize(rng)
+        self.b[...] = 0
 
-    def _fold(self, array: np.ndarray) -> np.ndarray:
-        """Return an array of the input's shape as G x F x P x R."""
-        raise NotImplementedError
-
-    def _deviation(self, x: np.ndarray, training: bool) -> tuple[np.ndarray, Any, np.ndarray]:
-        """Return x - mu as a new array, mu, and the variance, the latter two G x R."""
-        if not self.centred:
-            return x.copy(), None, _mean(x, x)
+    def centre(self, x: np.ndarray, mode: Mode) -> tuple[np.ndarray, Any, np.ndarray]:
         mu = _mean(x)
-        deviation = x - _wide(mu, x)
-        rest = _mean(deviation)  # of a large mu the rounding is not small beside sigma
-        deviation -= _wide(rest, x)
-        return deviation, mu + rest, _mean(deviation, deviation)
+        centred = x - _wide(mu, x)
+        rest = _mean(centred)  # of a large mu the rounding is not small beside sigma
+        centred -= _wide(rest, x)
+        return centred, mu + rest, _mean(centred, centred)
 
-    def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
-        x = self._fold(a_prev)
-        x_hat, mu, variance = self._deviation(x, training)
-        sigma = np.sqrt(variance + self.epsilon)
-        x_hat *= _wide(1 / sigma, x)  # x_hat = (x - mu) / sigma
-        a = x_hat * self.g.reshape(*x.shape[:2], 1, 1)
-        if self.centred:
-            a += self.b.reshape(*x.shape[:2], 1, 1)  # a = g x_hat + b
-        a = a.reshape(a_prev.shape)
-        if training:
-            self.a_prev, self.a, self.delta = a_prev, a, None
-            self.x_hat, self.mu, self.sigma = x_hat.reshape(a_prev.shape), mu, sigma
-        return a
+    def shift(self, a: np.ndarray) -> None:
+        a += self.b.reshape(*a.shape[:2], 1, 1)
 
-    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
-        nabla, x_hat = self._fold(nabla_a), self._fold(self.x_hat)
-        if self.centred:
-            self.nabla_b[...] = _row_sums(nabla).reshape(self.b.shape)  # BP3
-        self.nabla_g[...] = _row_sums(nabla, x_hat).reshape(self.g.shape)  # BP4
-        return self._downstream(nabla, x_hat).reshape(nabla_a.shape) if input_gradient else None
+    def parameter_gradients(self, delta: np.ndarray) -> None:
+        self.nabla_b[...] = _feature_sums(self.fold(delta)).reshape(self.b.shape)  # BP3
+        super().parameter_gradients(delta)
 
-    def _downstream(self, nabla: np.ndarray, x_hat: np.ndarray) -> np.ndarray:
-        """Return dC/dx = (u - mean of u - x_hat (mean of u x_hat)) / sigma as a new array."""
-        u = nabla * self.g.reshape(*nabla.shape[:2], 1, 1)  # u = dC/dx_hat = g nabla_a
-        downstream = x_hat * _wide(_mean(u, x_hat), u)
-        np.subtract(u, downstream, out=downstream)
-        if self.centred:
-            downstream -= _wide(_mean(u), u)
-        downstream *= _wide(1 / self.sigma, u)
-        return downstream
+    def through_mean(self, downstream: np.ndarray, u: np.ndarray) -> None:
+        downstream -= _wide(_mean(u), u)
 
 
 class BatchNorm(Normalization):
@@ -174,7 +203,8 @@ class BatchNorm(Normalization):
     independent_examples = False
     running_mean: np.ndarray
     running_variance: np.ndarray
-    _buffers = ("running_mean", "running_variance")
+    state_names = ("running_mean", "running_variance")
+    by_batch: bool = True
 
     def __init__(
         self, n: int, momentum: float = 0.1, epsilon: float = 1e-5, dtype: Any = "float32"
@@ -182,50 +212,100 @@ class BatchNorm(Normalization):
         self.n = check_integer("BatchNorm: n", n)
         self.momentum = check_number("BatchNorm: momentum", momentum, "(0, 1]")
         self.epsilon = _check_epsilon("BatchNorm", epsilon, dtype)
-        self._allocate(dtype, g=(self.n, 1), b=(self.n, 1))
+        self.allocate(dtype, g=(self.n, 1), b=(self.n, 1))
+        self.running_mean = np.zeros((self.n, 1), self.dtype)
+        self.running_variance = np.ones((self.n, 1), self.dtype)
         self.initialize()
 
     def initialize(self, rng: Seed = None) -> None:
         """Begin with g = 1, b = 0, and the running statistics of data of mean 0 and variance 1."""
         super().initialize(rng)
-        self.running_mean = np.zeros((self.n, 1), self.dtype)
-        self.running_variance = np.ones((self.n, 1), self.dtype)
+        self.running_mean[...] = 0
+        self.running_variance[...] = 1
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return _check_leading(self, (self.n,), input_shape)
 
-    def _fold(self, array: np.ndarray) -> np.ndarray:
+    def fold(self, array: np.ndarray) -> np.ndarray:
         return array.reshape(self.n, 1, -1, 1)
 
-    def _deviation(self, x: np.ndarray, training: bool) -> tuple[np.ndarray, Any, np.ndarray]:
-        if not training:
+    def centre(self, x: np.ndarray, mode: Mode) -> tuple[np.ndarray, Any, np.ndarray]:
+        by_batch = mode.training and self.trainable
+        if mode.keep:
+            self.by_batch = by_batch
+        if not by_batch:
             return x - _wide(self.running_mean, x), self.running_mean, self.running_variance
         m = x.shape[2]
-        mu = _row_sums(x) / m
-        deviation = x - _wide(mu, x)
-        rest = _row_sums(deviation) / m  # as in the base: the rounding of mu
-        deviation -= _wide(rest, x)
-        variance = _row_sums(deviation, deviation) / m
+        mu = _feature_sums(x) / m
+        centred = x - _wide(mu, x)
+        rest = _feature_sums(centred) / m  # as in the base: the rounding of mu
+        centred -= _wide(rest, x)
+        variance = _feature_sums(centred, centred) / m
         share = self.momentum  # statistics are no part of the derivative: real also in complex
-        self.running_mean = (1 - share) * self.running_mean + share * mu.real
+        self.running_mean[...] = (1 - share) * self.running_mean + share * mu.real
         if m > 1:
             unbiased = variance.real * (m / (m - 1))
-            self.running_variance = (1 - share) * self.running_variance + share * unbiased
-        return deviation, mu + rest, variance
+            self.running_variance[...] = (1 - share) * self.running_variance + share * unbiased
+        return centred, mu + rest, variance
 
-    def _downstream(self, nabla: np.ndarray, x_hat: np.ndarray) -> np.ndarray:
+    def downstream(self, delta: np.ndarray) -> np.ndarray:
+        nabla, x_hat = self.fold(delta), self.fold(self.x_hat)
+        if not self.by_batch:  # mu and sigma are constants
+            return (nabla * _wide(self.g / self.sigma, nabla)).reshape(delta.shape)
+        return self.through_statistics(nabla, _feature_sums(nabla), _feature_sums(nabla, x_hat))
+
+    def descend(self, delta: np.ndarray, input_gradient: bool) -> np.ndarray | None:
+        # BP3 and BP4 are the sums that the way through mu and sigma needs as well.
+        if not (input_gradient and self.trainable and self.by_batch and self.follows(BatchNorm)):
+            return super().descend(delta, input_gradient)
+        self.parameter_gradients(delta)
+        return self.through_statistics(self.fold(delta), self.nabla_b, self.nabla_g)
+
+    def through_statistics(
+        self, nabla: np.ndarray, sum_nabla: np.ndarray, sum_nabla_x_hat: np.ndarray
+    ) -> np.ndarray:
+        """Return (g / sigma) (nabla_a - dC/db / m - x_hat (dC/dg) / m)."""
         m = nabla.shape[2]
-        downstream = x_hat * _wide(self.nabla_g / m, nabla)
+        downstream = self.fold(self.x_hat) * _wide(sum_nabla_x_hat / m, nabla)
         np.subtract(nabla, downstream, out=downstream)
-        downstream -= _wide(self.nabla_b / m, nabla)
+        downstream -= _wide(sum_nabla / m, nabla)
         downstream *= _wide(self.g / self.sigma, nabla)
-        return downstream
+        return downstream.reshape(self.x_hat.shape)
 
     def __repr__(self) -> str:
         return f"BatchNorm({self.n})"
 
 
-class LayerNorm(Normalization):
+class OverFeatures(Standardization):
+    """What `LayerNorm` and `RMSNorm` share: the numbers taken together are those of an example."""
+
+    def __init__(
+        self, shape: int | Sequence[int], epsilon: float = 1e-5, dtype: Any = "float32"
+    ) -> None:
+        name = type(self).__name__
+        sizes = tuple(shape) if isinstance(shape, Sequence) else (shape,)
+        self.shape = tuple(check_integer(f"{name}: shape", n) for n in sizes)
+        if not self.shape:
+            raise ValueError(f"{name}: shape must not be empty, got {shape!r}")
+        self.epsilon = _check_epsilon(name, epsilon, dtype)
+        self.allocate(dtype, **self.parameter_shapes())
+        self.initialize()
+
+    @abstractmethod
+    def parameter_shapes(self) -> dict[str, Shape]:
+        """Return the shapes of the parameters by name."""
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return _check_leading(self, self.shape, input_shape)
+
+    def fold(self, array: np.ndarray) -> np.ndarray:
+        return array.reshape(1, math.prod(self.shape), 1, -1)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(str, self.shape))})"
+
+
+class LayerNorm(OverFeatures, Normalization):
     """Every example standardised by itself, over its features.
 
     The equations are those of `Normalization`; the numbers taken together are those of the leading
@@ -255,30 +335,11 @@ class LayerNorm(Normalization):
         For a size that is not a positive integer, or an epsilon that is not a positive number.
     """
 
-    def __init__(
-        self, shape: int | Sequence[int], epsilon: float = 1e-5, dtype: Any = "float32"
-    ) -> None:
-        name = type(self).__name__
-        sizes = tuple(shape) if isinstance(shape, Sequence) else (shape,)
-        self.shape = tuple(check_integer(f"{name}: shape", n) for n in sizes)
-        if not self.shape:
-            raise ValueError(f"{name}: shape must not be empty, got {shape!r}")
-        self.epsilon = _check_epsilon(name, epsilon, dtype)
-        names = ("g", "b") if self.centred else ("g",)
-        self._allocate(dtype, **dict.fromkeys(names, (*self.shape, 1)))
-        self.initialize()
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        return _check_leading(self, self.shape, input_shape)
-
-    def _fold(self, array: np.ndarray) -> np.ndarray:
-        return array.reshape(1, math.prod(self.shape), 1, -1)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(map(str, self.shape))})"
+    def parameter_shapes(self) -> dict[str, Shape]:
+        return {"g": (*self.shape, 1), "b": (*self.shape, 1)}
 
 
-class RMSNorm(LayerNorm):
+class RMSNorm(OverFeatures):
     """`LayerNorm` without the mean and the shift: every example divided by its root mean square.
 
     ::
@@ -292,8 +353,8 @@ class RMSNorm(LayerNorm):
     Sennrich, "Root Mean Square Layer Normalization", 2019.
     """
 
-    centred = False
-    b = nabla_b = None  # type: ignore[assignment]
+    def parameter_shapes(self) -> dict[str, Shape]:
+        return {"g": (*self.shape, 1)}
 
 
 class GroupNorm(Normalization):
@@ -339,13 +400,13 @@ class GroupNorm(Normalization):
                 f"GroupNorm: groups must divide the channels, got {groups} groups of {channels}"
             )
         self.epsilon = _check_epsilon("GroupNorm", epsilon, dtype)
-        self._allocate(dtype, g=(self.channels, 1), b=(self.channels, 1))
+        self.allocate(dtype, g=(self.channels, 1), b=(self.channels, 1))
         self.initialize()
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return _check_leading(self, (self.channels,), input_shape)
 
-    def _fold(self, array: np.ndarray) -> np.ndarray:
+    def fold(self, array: np.ndarray) -> np.ndarray:
         return array.reshape(self.groups, self.channels // self.groups, -1, array.shape[-1])
 
     def __repr__(self) -> str:
@@ -356,7 +417,7 @@ def _check_leading(layer: Layer, expected: Shape, input_shape: Shape) -> Shape:
     """Return the input shape if it begins with `expected`."""
     if input_shape[: len(expected)] != expected:
         sizes = ", ".join(map(str, expected))
-        raise layer._shape_error(f"({sizes}, ...)", input_shape)
+        raise layer.shape_error(f"({sizes}, ...)", input_shape)
     return input_shape
 
 
@@ -378,12 +439,10 @@ def _mean(x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
     return np.einsum("gfpr,gfpr->gr", x, y) / m  # type: ignore[no-any-return]
 
 
-def _row_sums(x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
-    """Return the sums of x, or of x y, over places and rest: (G F) x 1, by BLAS."""
+def _feature_sums(x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
+    """Return the sums of x, or of x y, over places and rest: (G F) x 1."""
     rows = x.reshape(x.shape[0] * x.shape[1], -1)
-    if y is None:
-        return rows.dot(ones(rows.shape[1], x.dtype))  # type: ignore[no-any-return]
-    return np.matmul(rows[:, None, :], y.reshape(*rows.shape, 1))[:, :, 0]
+    return row_sums(rows, None if y is None else y.reshape(rows.shape))
 
 
 def _wide(statistic: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -9,14 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from backprop.core.shapes import Shape
-from backprop.kernels.threads import share
-from backprop.kernels.windows import NAMES, Windows, check_padding, check_places, each
+from backprop.kernels.threads import run_all
+from backprop.kernels.windows import NAMES, Windows, check_padding, check_places, for_every_axis
 from backprop.layers.base import Layer
+from backprop.layers.mode import Mode
 
 SHARED_SIZE = 2**17  # with fewer numbers, handing half of them over takes as long as doing it
 
 
-class _Pool(Layer):
+class Pool(Layer):
     """What the pooling layers share: the windows, and the shapes."""
 
     axes: ClassVar[int]
@@ -33,7 +34,7 @@ class _Pool(Layer):
         self.padding = check_padding(name, padding, self.axes)
         stride = self.size if self.stride is None else self.stride
         arguments = (self.size, stride, 1, self.padding)
-        self._windows = Windows(*(each(argument, self.axes) for argument in arguments))
+        self._windows = Windows(*(for_every_axis(argument, self.axes) for argument in arguments))
         pads, sizes = self._windows.padding, self._windows.kernel
         if pads != "same" and any(2 * p > n for p, n in zip(pads, sizes, strict=True)):
             raise ValueError(
@@ -43,7 +44,7 @@ class _Pool(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 1 + self.axes:
             places = ", ".join(name[0].upper() for name in NAMES[self.axes])
-            raise self._shape_error(f"(C, {places})", input_shape)
+            raise self.shape_error(f"(C, {places})", input_shape)
         return (input_shape[0], *self._windows.check(self, "window", input_shape))
 
     def shape_rule(self, input_shape: Shape) -> str:
@@ -58,7 +59,7 @@ class _Pool(Layer):
             shown.append(f"padding {self.padding}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
-    def _put(self, part: np.ndarray, place: np.ndarray, *axes: int) -> None:
+    def add_to(self, part: np.ndarray, place: np.ndarray, *axes: int) -> None:
         """Add to a view of the downstream gradient, which is 0 as yet if windows do not overlap."""
         windows = self._windows
         if any(windows.kernel[axis] > windows.stride[axis] for axis in axes):
@@ -67,12 +68,13 @@ class _Pool(Layer):
             place[...] = part
 
 
-class _MaxPool(_Pool):
+class MaxPool(Pool):
     """The maximum of a window is that of the maxima of its rows: one axis after the other."""
 
+    uses_threads = True
     _maxima: Any = None  # the padded input, and then after every axis
 
-    def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
+    def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
         maxima = [self._windows.pad(a_prev, -math.inf)]
         for axis in reversed(range(self.axes)):
             first, *others = self._views(maxima[-1], axis)
@@ -80,21 +82,18 @@ class _MaxPool(_Pool):
             for view in others[1:]:
                 np.maximum(largest, view, out=largest)
             maxima.append(largest)
-        if training:
-            self.a_prev, self.a, self.delta = a_prev, maxima[-1], None
+        if mode.keep:
             self._maxima = (*maxima[:-1], maxima[-1].copy())  # a is the user's, too
         return maxima[-1]
 
-    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
-        if not input_gradient:
-            return None
-        nabla, sizes = nabla_a, self.a_prev.shape[1:-1]
+    def downstream(self, delta: np.ndarray) -> np.ndarray:
+        nabla, sizes = delta, self.a_prev.shape[1:-1]
         for axis in range(self.axes):
             above, below = self._maxima[-1 - axis], self._maxima[-2 - axis]
-            nabla = self._give(nabla, above, below, axis, sizes[axis])
+            nabla = self.hand_down(nabla, above, below, axis, sizes[axis])
         return np.ascontiguousarray(self._windows.crop(nabla, sizes))
 
-    def _give(
+    def hand_down(
         self, nabla: np.ndarray, above: np.ndarray, below: np.ndarray, axis: int, size: int
     ) -> np.ndarray:
         """Hand the gradient by the maxima along an axis down to what they are the maxima of."""
@@ -103,13 +102,13 @@ class _MaxPool(_Pool):
         downstream = np.empty_like(below) if tiled else np.zeros_like(below)
         outside = self._outside(axis, size) if below.shape[1 + axis] > size else None
 
-        def give(part: slice) -> None:
+        def hand_down_part(part: slice) -> None:
             left, largest = nabla[part], above[part]
             less, passed = np.empty(left.shape, bool), np.empty_like(left)
             views, places = self._views(below[part], axis), self._views(downstream[part], axis)
             for k, (view, place) in enumerate(zip(views, places, strict=True)):
                 if k == len(views) - 1 and outside is None:
-                    self._put(left, place, axis)  # the last takes what is left
+                    self.add_to(left, place, axis)  # the last takes what is left
                     break
                 np.less(view, largest, out=less)  # the first that is not less takes all
                 if outside is not None:
@@ -124,7 +123,7 @@ class _MaxPool(_Pool):
         middle = len(nabla) // 2
         shared = nabla.size >= SHARED_SIZE
         halves = [slice(middle), slice(middle, None)] if shared else [slice(None)]
-        share(partial(give, half) for half in halves)
+        run_all(partial(hand_down_part, half) for half in halves)
         return downstream
 
     def _views(self, array: np.ndarray, axis: int) -> list[np.ndarray]:
@@ -142,7 +141,7 @@ class _MaxPool(_Pool):
         return self._views(outside.reshape(shape), axis)
 
 
-class MaxPool1d(_MaxPool):
+class MaxPool1d(MaxPool):
     """The maximum of every window of a signal C x L x B: `MaxPool2d` with one axis of places.
 
     Its parameters are those of `MaxPool2d`, each a single number.
@@ -151,7 +150,7 @@ class MaxPool1d(_MaxPool):
     axes = 1
 
 
-class MaxPool2d(_MaxPool):
+class MaxPool2d(MaxPool):
     """The maximum of every window of an image, each channel by itself.
 
     ::
@@ -187,30 +186,28 @@ class MaxPool2d(_MaxPool):
     axes = 2
 
 
-class _AvgPool(_Pool):
-    def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
+class AvgPool(Pool):
+    """The mean of a window, for any number of axes."""
+
+    def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
         first, *others = self._windows.views(self._windows.pad(a_prev))
         a = first.copy()
         for view in others:
             a += view
         a /= math.prod(self._windows.kernel)
-        if training:
-            self.a_prev, self.a, self.delta = a_prev, a, None
         return a
 
-    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
-        if not input_gradient:
-            return None
+    def downstream(self, delta: np.ndarray) -> np.ndarray:
         windows, sizes = self._windows, self.a_prev.shape[1:-1]
-        shape = (len(nabla_a), *windows.padded(sizes), nabla_a.shape[-1])
-        downstream = np.zeros(shape, nabla_a.dtype)
-        part = nabla_a / math.prod(windows.kernel)
+        shape = (len(delta), *windows.padded(sizes), delta.shape[-1])
+        downstream = np.zeros(shape, delta.dtype)
+        part = delta / math.prod(windows.kernel)
         for place in windows.views(downstream):
-            self._put(part, place, *range(self.axes))
+            self.add_to(part, place, *range(self.axes))
         return np.ascontiguousarray(windows.crop(downstream, sizes))
 
 
-class AvgPool1d(_AvgPool):
+class AvgPool1d(AvgPool):
     """The mean of every window of a signal C x L x B: `AvgPool2d` with one axis of places.
 
     Its parameters are those of `AvgPool2d`, each a single number.
@@ -219,7 +216,7 @@ class AvgPool1d(_AvgPool):
     axes = 1
 
 
-class AvgPool2d(_AvgPool):
+class AvgPool2d(AvgPool):
     """The mean of every window of an image, each channel by itself.
 
     ::
@@ -253,22 +250,18 @@ class GlobalAvgPool(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if len(input_shape) < 2:
-            raise self._shape_error("(C, ..., n)", input_shape)
+            raise self.shape_error("(C, ..., n)", input_shape)
         return input_shape[:1]
 
-    def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
+    def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
         channels, *places, batch = a_prev.shape
         columns = a_prev.reshape(channels, math.prod(places), batch).swapaxes(1, 2)
-        a: Any = np.ascontiguousarray(columns).mean(axis=-1)  # long rows, summed pairwise
-        if training:
-            self.a_prev, self.a, self.delta = a_prev, a, None
-        return a  # type: ignore[no-any-return]
+        # Long rows, summed pairwise.
+        return np.ascontiguousarray(columns).mean(axis=-1)  # type: ignore[no-any-return]
 
-    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
-        if not input_gradient:
-            return None
+    def downstream(self, delta: np.ndarray) -> np.ndarray:
         channels, *places, batch = self.a_prev.shape
-        share = nabla_a / math.prod(places)
-        downstream = np.empty(self.a_prev.shape, nabla_a.dtype)
-        downstream.reshape(channels, -1, batch)[...] = share[:, None]
+        downstream = np.empty(self.a_prev.shape, delta.dtype)
+        part = delta / math.prod(places)
+        downstream.reshape(channels, -1, batch)[...] = part[:, None]
         return downstream

@@ -10,6 +10,7 @@ import numpy as np
 from backprop.core.checks import check_integer, check_sequence
 from backprop.core.shapes import Shape, ShapeError, shape_text
 from backprop.layers.base import Layer
+from backprop.layers.mode import Mode
 
 
 class Reshape(Layer):
@@ -55,14 +56,11 @@ class Reshape(Layer):
             f"{abs(math.prod(self.shape))} elements an example",
         )
 
-    def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
-        a = a_prev.reshape(*self.output_shape(a_prev.shape[:-1]), a_prev.shape[-1])
-        if training:
-            self.a_prev, self.a, self.delta = a_prev, a, None
-        return a
+    def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
+        return a_prev.reshape(*self.output_shape(a_prev.shape[:-1]), a_prev.shape[-1])
 
-    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
-        return nabla_a.reshape(self.a_prev.shape) if input_gradient else None
+    def downstream(self, delta: np.ndarray) -> np.ndarray:
+        return delta.reshape(self.a_prev.shape)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(str, self.shape))})"
@@ -112,18 +110,15 @@ class Transpose(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         if len(input_shape) != len(self.axes):
             sizes = ", ".join(f"n{i}" for i in range(len(self.axes)))
-            raise self._shape_error(f"({sizes})", input_shape)
+            raise self.shape_error(f"({sizes})", input_shape)
         return tuple(input_shape[axis] for axis in self.axes)
 
-    def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
+    def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
         # A copy in C order: one pass now, and what comes after goes through memory in order.
-        a = a_prev.transpose(*self.axes, -1).copy()
-        if training:
-            self.a_prev, self.a, self.delta = a_prev, a, None
-        return a
+        return a_prev.transpose(*self.axes, -1).copy()
 
-    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
-        return nabla_a.transpose(*np.argsort(self.axes), -1).copy() if input_gradient else None
+    def downstream(self, delta: np.ndarray) -> np.ndarray:
+        return delta.transpose(*np.argsort(self.axes), -1).copy()
 
     def __repr__(self) -> str:
         return f"Transpose({', '.join(map(str, self.axes))})"
@@ -158,20 +153,15 @@ class TimeStep(Layer):
         least = self.t + 1 if self.t >= 0 else -self.t
         steps = input_shape[-1]  # None: any length, as yet
         if len(input_shape) != 2 or (steps is not None and steps < least):
-            raise self._shape_error(f"(d, T >= {least})", input_shape)
+            raise self.shape_error(f"(d, T >= {least})", input_shape)
         return input_shape[:1]
 
-    def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
-        a = a_prev[:, self.t].copy()
-        if training:
-            self.a_prev, self.a, self.delta = a_prev, a, None
-        return a
+    def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
+        return a_prev[:, self.t].copy()
 
-    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
-        if not input_gradient:
-            return None
+    def downstream(self, delta: np.ndarray) -> np.ndarray:
         downstream = np.zeros_like(self.a_prev)
-        downstream[:, self.t] = nabla_a
+        downstream[:, self.t] = delta
         return downstream
 
     def __repr__(self) -> str:

@@ -12,7 +12,9 @@ from backprop.initializers import Initializer, as_initializer
 from backprop.layers.activations import Activation, as_activation
 from backprop.layers.attention import MultiHeadAttention
 from backprop.layers.base import Layer, Seed
-from backprop.layers.containers import Residual, Sequential, TimeDistributed
+from backprop.layers.containers.residual import Residual
+from backprop.layers.containers.sequential import Sequential
+from backprop.layers.containers.time_distributed import TimeDistributed
 from backprop.layers.dense import Dense
 from backprop.layers.dropout import Dropout
 from backprop.layers.normalization import LayerNorm
@@ -115,7 +117,7 @@ class TransformerBlock(Sequential):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 2 or input_shape[0] != self.d:
-            raise self._shape_error(f"({self.d}, T)", input_shape)
+            raise self.shape_error(f"({self.d}, T)", input_shape)
         return input_shape
 
     @property

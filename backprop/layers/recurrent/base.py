@@ -11,17 +11,40 @@ RNN, LSTM and GRU state their equations, for one step forward and one step back.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from backprop.core.checks import check_integer
 from backprop.core.shapes import Shape, ShapeError, copy_into
 from backprop.initializers import Initializer, as_initializer
-from backprop.layers.base import Gradient, Layer, Parameter, Seed, check_input, ones
+from backprop.kernels.sums import sum_over_batch
+from backprop.layers.base import Layer, Seed, check_input
+from backprop.layers.mode import Mode
+from backprop.layers.parameters import Gradient, Parameter
 
 State = Any  # an array n x B, or a tuple of them
+
+
+class Step(NamedTuple):
+    """One step of the loop over time, as a cell sees it; all are views, to be filled in place.
+
+    Attributes
+    ----------
+    z : ndarray, (blocks n) x B
+        w x_t + w_h h_{t-1} + b.
+    before, after : ndarray, states x n x B
+        The state before the step and after it: h, and c of an LSTM.
+    kept : tuple of ndarray, each (its blocks n) x B
+        What the way back needs of the step, in the order of `Recurrent.kept`.
+    """
+
+    z: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    kept: tuple[np.ndarray, ...]
 
 
 class Recurrent(Layer):
@@ -94,12 +117,12 @@ class Recurrent(Layer):
     """
 
     takes_mask = True
-    blocks = 1
+    blocks: ClassVar[int] = 1
     """How many blocks of n rows z has: one for every gate."""
-    states = 1
+    states: ClassVar[int] = 1
     """How many arrays n x B the state is, h being the first."""
-    kept: dict[str, int] = {}  # noqa: RUF012 - a constant of every class
-    """What a training forward keeps of every step for backward: name, and how many blocks."""
+    kept: ClassVar[dict[str, int]] = {}
+    """What is kept of every step for the way back: name, and how many blocks of n rows."""
 
     w, nabla_w = Parameter(regularized=True), Gradient()
     w_h, nabla_w_h = Parameter(regularized=True), Gradient()
@@ -133,13 +156,14 @@ class Recurrent(Layer):
                 f"{name}: carry=True goes on from the last step, where reverse=True begins"
             )
         self.independent_examples = not self.carry  # the output depends on the batch before
-        self._buffers = ("carried",) if self.carry else ()
+        self.state_names = ("carried",) if self.carry else ()
         rows = self.blocks * self.n
-        self._allocate(dtype, w=(rows, self.n_in), w_h=(rows, self.n), b=(rows, 1), **self._more())
+        shapes = {"w": (rows, self.n_in), "w_h": (rows, self.n), "b": (rows, 1)}
+        self.allocate(dtype, **shapes, **self.further_shapes())
         self.initialize(rng)
 
-    def _more(self) -> dict[str, Shape]:
-        """Return the shapes of further parameters."""
+    def further_shapes(self) -> dict[str, Shape]:
+        """Return the shapes of the parameters that a cell has besides w, w_h and b."""
         return {}
 
     def initialize(self, rng: Seed = None) -> None:
@@ -153,7 +177,7 @@ class Recurrent(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 2 or input_shape[0] != self.n_in:
-            raise self._shape_error(f"({self.n_in}, T)", input_shape)
+            raise self.shape_error(f"({self.n_in}, T)", input_shape)
         return (self.n, input_shape[1])
 
     # -- the state ---------------------------------------------------------------------------
@@ -162,12 +186,14 @@ class Recurrent(Layer):
         """Forget the carried state: the next training forward starts from 0."""
         self.carried = np.empty((self.states, self.n, 0), self.dtype)
 
-    def set_buffers(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take over the carried state, by copying, of whatever batch size it is."""
-        for name, array in arrays.items():
-            carried = np.empty((*self.carried.shape[:-1], *array.shape[-1:]), self.dtype)
-            copy_into(carried, array, name, self)
-            self.carried = carried
+    def state_array(self, name: str, array: np.ndarray) -> np.ndarray:
+        """Return a copy of a carried state, of whatever batch size it is."""
+        carried = np.empty((*self.carried.shape[:-1], *array.shape[-1:]), self.dtype)
+        copy_into(carried, array, name, self)
+        return carried
+
+    def take_state(self, name: str, array: np.ndarray) -> None:
+        self.carried = array
 
     def step(self, a_prev: np.ndarray, state: State = None) -> tuple[np.ndarray, State]:
         """Go on with sequences by any number of steps, keeping nothing in the layer.
@@ -197,9 +223,9 @@ class Recurrent(Layer):
         """
         if self.reverse:
             raise ValueError(f"{self}: step goes forward in time, and reverse=True does not")
-        self._check_input(a_prev)
+        self.check_input(a_prev)
         start = None if state is None else self._check_state(state, a_prev.shape[-1])
-        _, states, h, _ = self._run(a_prev, start, None)
+        _, states, h, _ = self.unroll(a_prev, start, None)
         last = tuple(array.copy() for array in states[-1])
         return h[:, 1:], last if self.states > 1 else last[0]
 
@@ -228,25 +254,22 @@ class Recurrent(Layer):
         """Where, among the T + 1 states, are those before every step, in the order of time."""
         return slice(1, None) if self.reverse else slice(-1)
 
-    def _forward(
-        self, a_prev: np.ndarray, training: bool, mask: np.ndarray | None = None
-    ) -> np.ndarray:
+    def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
+        mask = mode.mask
         x = a_prev if mask is None else np.where(mask, a_prev, a_prev.dtype.type(0))
         padding = None if mask is None else ~mask
-        goes_on = training and self.carry and self.carried.shape[-1] == x.shape[-1]
-        z, states, h, kept = self._run(x, self.carried if goes_on else None, padding)
-        a = h[:, :-1] if self.reverse else h[:, 1:]
-        if training:
-            self.a_prev, self.a, self.delta = a_prev, a, None
+        goes_on = mode.training and self.carry and self.carried.shape[-1] == x.shape[-1]
+        z, states, h, kept = self.unroll(x, self.carried if goes_on else None, padding)
+        if mode.keep:
             self.z, self._states, self._h, self._x, self._padding = z, states, h, x, padding
             for name, array in zip(self.kept, kept, strict=True):
                 setattr(self, name, array)
-            if self.carry:
+            if mode.training and self.carry:
                 last = states[-1] if self.dtype.kind == "c" else states[-1].real
                 self.carried = last.copy()
-        return a
+        return h[:, :-1] if self.reverse else h[:, 1:]
 
-    def _run(
+    def unroll(
         self, x: np.ndarray, start: np.ndarray | None, padding: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]:
         """Return z, the states, h and what else is to be kept, of all steps.
@@ -273,74 +296,60 @@ class Recurrent(Layer):
         first = steps if self.reverse else 0
         states[first] = 0 if start is None else start
         h[:, first] = states[first, 0]
-        products = self._products()
+        products = self.products()
         for t, before, after in self._order(steps):
             old, new = states[before], states[after]
             for rows, of, weights in products:  # z_t = w x_t + w_h h_{t-1} + b
                 np.matmul(weights, x_1_h[before, of], out=memory[t, rows])
-            self._step(z[t], old, new, *(array[t] for array in kept))
+            self.step_forward(Step(z[t], old, new, tuple(array[t] for array in kept)))
             if padding is not None:
                 np.copyto(new, old, where=padding[t])
             h[:, after] = new[0]
         return z.transpose(1, 0, 2), states, h, [array.transpose(1, 0, 2) for array in kept]
 
-    def _products(self) -> list[tuple[slice, slice, np.ndarray]]:
+    def products(self) -> list[tuple[slice, slice, np.ndarray]]:
         """Return the products that make z_t: rows to fill, rows of x_t, 1, h_{t-1}, and weights.
 
         The rows that can be filled are those of z, and then of what is kept.
         """
         return [(slice(len(self.b)), slice(None), np.hstack([self.w, self.b, self.w_h]))]
 
-    def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
+    def delta_of(self, nabla_a: np.ndarray) -> np.ndarray:
+        """Return delta of all steps, by the loop back over time: BP2 from step to step."""
         steps, states = nabla_a.shape[1], self._states
-        kept = [self.z, *(getattr(self, name) for name in self.kept)]
+        kept = [getattr(self, name) for name in self.kept]
         deltas = np.empty_like(self.z.transpose(1, 0, 2), order="C")  # a step is contiguous
-        self.delta = deltas.transpose(1, 0, 2)
         nabla = np.zeros_like(states[0])  # dC/dh_t, and dC/dc_t, as they come from step t + 1
         for number, (t, before, after) in reversed(list(enumerate(self._order(steps), 1))):
             if self.truncate is not None and number % self.truncate == 0:
                 nabla[...] = 0
             nabla[0] += nabla_a[:, t]  # BP2: dC/dh_t = nabla_a_t + w_h^T delta_{t+1}
             passed = None if self._padding is None else nabla.copy()
-            self._step_back(
-                nabla, deltas[t], states[before], states[after], *(array[:, t] for array in kept)
-            )
+            kept_of_step = tuple(array[:, t] for array in kept)
+            step = Step(self.z[:, t], states[before], states[after], kept_of_step)
+            self.step_backward(step, nabla, deltas[t])
             if passed is not None:
                 np.copyto(nabla, passed, where=self._padding[t])
                 np.copyto(deltas[t], 0, where=self._padding[t])
-        delta = _columns(self.delta)
-        self._weight_gradients(delta, _columns(self._x), _columns(self._h[:, self._before]))
-        if not input_gradient:
-            return None
-        return (self.w.T @ delta).reshape(self._x.shape)  # w^T delta, to the layer below
+        return deltas.transpose(1, 0, 2)
 
-    def _weight_gradients(self, delta: np.ndarray, x: np.ndarray, h: np.ndarray) -> None:
-        """Fill the gradients, from delta_t, x_t and h_{t-1} of all steps and examples, T B columns.
-
-        That the sums over the steps are matrix products is what Dense does over the batch.
-        """
-        np.dot(delta, ones(delta.shape[1], self.dtype), out=self.nabla_b)  # BP3
+    def parameter_gradients(self, delta: np.ndarray) -> None:
+        # That the sums over the steps are matrix products is what Dense does over the batch.
+        delta, x, h = columns(delta), columns(self._x), columns(self._h[:, self._before])
+        sum_over_batch(delta, out=self.nabla_b)  # BP3
         np.matmul(delta, x.T, out=self.nabla_w)  # BP4: delta_t x_t^T
         np.matmul(delta, h.T, out=self.nabla_w_h)  # BP4: delta_t h_{t-1}^T
 
-    def _step(self, z: np.ndarray, old: np.ndarray, new: np.ndarray, *kept: np.ndarray) -> None:
-        """Fill the state `new` after step t from z_t = w x_t + w_h h_{t-1} + b.
+    def downstream(self, delta: np.ndarray) -> np.ndarray:
+        return (self.w.T @ columns(delta)).reshape(self._x.shape)  # BP2: w^T delta
 
-        `old` is the state before, states x n x B; `kept` is for what `_step_back` will need.
-        """
-        raise NotImplementedError
+    @abstractmethod
+    def step_forward(self, step: Step) -> None:
+        """Fill the state after a step, and what is kept, from z_t = w x_t + w_h h_{t-1} + b."""
 
-    def _step_back(
-        self,
-        nabla: np.ndarray,
-        delta: np.ndarray,
-        old: np.ndarray,
-        new: np.ndarray,
-        z: np.ndarray,
-        *kept: np.ndarray,
-    ) -> None:
-        """Fill delta_t, and turn `nabla`, the gradient by the state `new`, into that by `old`."""
-        raise NotImplementedError
+    @abstractmethod
+    def step_backward(self, step: Step, nabla: np.ndarray, delta: np.ndarray) -> None:
+        """Fill delta_t; turn `nabla`, dC/d(state after), into dC/d(state before), in place."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(self._described())})"
@@ -352,18 +361,6 @@ class Recurrent(Layer):
         return [f"{self.n_in} -> {self.n}", *options]
 
 
-def _columns(array: np.ndarray) -> np.ndarray:
+def columns(array: np.ndarray) -> np.ndarray:
     """Return n x T x B as n x (T B), a view wherever it can be one."""
     return array.reshape(len(array), -1)
-
-
-def sigmoid(z: np.ndarray, out: np.ndarray) -> None:
-    """Let `out` be s(z) = (1 + tanh(z / 2)) / 2, which is 1 / (1 + exp(-z)), without a new array.
-
-    NumPy's tanh is about as fast as its exp, and can't overflow. The error is that of a number
-    near 1 also where s is near 0: a gate is multiplied by, so the absolute error is what counts.
-    """
-    np.multiply(z, 0.5, out=out)
-    np.tanh(out, out=out)
-    out *= 0.5
-    out += 0.5

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from backprop.core.shapes import Shape
-from backprop.layers.base import Gradient, Parameter, Seed, ones
-from backprop.layers.recurrent.base import Recurrent, sigmoid
+from backprop.kernels.elementwise import gate
+from backprop.kernels.sums import sum_over_batch
+from backprop.layers.base import Seed
+from backprop.layers.parameters import Gradient, Parameter
+from backprop.layers.recurrent.base import Recurrent, Step, columns
 
 
 class GRU(Recurrent):
@@ -56,21 +59,21 @@ class GRU(Recurrent):
     """
 
     blocks = 3
-    kept = {"q": 1, "gates": 3}  # noqa: RUF012
+    kept: ClassVar = {"q": 1, "gates": 3}
 
     b_h, nabla_b_h = Parameter(), Gradient()
 
     gates: Any = None
     q: Any = None
 
-    def _more(self) -> dict[str, Shape]:
+    def further_shapes(self) -> dict[str, Shape]:
         return {"b_h": (self.n, 1)}
 
     def initialize(self, rng: Seed = None) -> None:
         super().initialize(rng)
         self.b_h[...] = 0
 
-    def _products(self) -> list[tuple[slice, slice, np.ndarray]]:
+    def products(self) -> list[tuple[slice, slice, np.ndarray]]:
         n, n_in = self.n, self.n_in
         w_b_h = np.hstack([self.w, self.b, self.w_h])
         b_h = np.hstack([self.b_h, self.w_h[2 * n :]])
@@ -80,26 +83,20 @@ class GRU(Recurrent):
             (slice(3 * n, 4 * n), slice(n_in, None), b_h),  # q = w_hg h_{t-1} + b_h
         ]
 
-    def _step(self, z: np.ndarray, old: np.ndarray, new: np.ndarray, *kept: np.ndarray) -> None:
-        n, h, h_new, (q, gates) = self.n, old[0], new[0], kept
-        sigmoid(z[: 2 * n], out=gates[: 2 * n])
+    def step_forward(self, step: Step) -> None:
+        n, z = self.n, step.z
+        (h,), (h_new,), (q, gates) = step.before, step.after, step.kept
+        gate(z[: 2 * n], out=gates[: 2 * n])  # r, u = s(z_r), s(z_u)
         r, u, g = gates.reshape(3, n, -1)
         z[2 * n :] += r * q  # z_g = w_g x_t + r * q + b_g
-        np.tanh(z[2 * n :], out=g)
+        np.tanh(z[2 * n :], out=g)  # g = tanh(z_g)
         np.subtract(h, g, out=h_new)  # h_t = g + u * (h_{t-1} - g)
         h_new *= u
         h_new += g
 
-    def _step_back(
-        self,
-        nabla: np.ndarray,
-        delta: np.ndarray,
-        old: np.ndarray,
-        new: np.ndarray,
-        z: np.ndarray,
-        *kept: np.ndarray,
-    ) -> None:
-        n, nabla_h, h, (q, gates) = self.n, nabla[0], old[0], kept
+    def step_backward(self, step: Step, nabla: np.ndarray, delta: np.ndarray) -> None:
+        n = self.n
+        (nabla_h,), (h,), (q, gates) = nabla, step.before, step.kept
         r, u, g = gates.reshape(3, n, -1)
         delta_r, delta_u, delta_g = delta.reshape(3, n, -1)
         np.multiply(nabla_h, 1 - u, out=delta_g)
@@ -112,11 +109,12 @@ class GRU(Recurrent):
         nabla_h += self.w_h[: 2 * n].T @ delta[: 2 * n]
         nabla_h += self.w_h[2 * n :].T @ (delta_g * r)
 
-    def _weight_gradients(self, delta: np.ndarray, x: np.ndarray, h: np.ndarray) -> None:
+    def parameter_gradients(self, delta: np.ndarray) -> None:
         n = self.n
-        delta_q = (self.delta[2 * n :] * self.gates[:n]).reshape(n, -1)
-        np.dot(delta, ones(delta.shape[1], self.dtype), out=self.nabla_b)  # BP3
-        np.dot(delta_q, ones(delta.shape[1], self.dtype), out=self.nabla_b_h)
+        delta_q = columns(delta[2 * n :] * self.gates[:n])
+        delta, x, h = columns(delta), columns(self._x), columns(self._h[:, self._before])
+        sum_over_batch(delta, out=self.nabla_b)  # BP3
+        sum_over_batch(delta_q, out=self.nabla_b_h)
         np.matmul(delta, x.T, out=self.nabla_w)  # BP4: delta_t x_t^T
         np.matmul(delta[: 2 * n], h.T, out=self.nabla_w_h[: 2 * n])  # delta_t h_{t-1}^T
         np.matmul(delta_q, h.T, out=self.nabla_w_h[2 * n :])

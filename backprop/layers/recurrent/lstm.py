@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from backprop.kernels.elementwise import gate
 from backprop.layers.base import Seed
-from backprop.layers.recurrent.base import Recurrent, sigmoid
+from backprop.layers.recurrent.base import Recurrent, Step
 
 
 class LSTM(Recurrent):
@@ -58,7 +59,7 @@ class LSTM(Recurrent):
 
     blocks = 4
     states = 2
-    kept = {"gates": 4, "tanh_c": 1}  # noqa: RUF012
+    kept: ClassVar = {"gates": 4, "tanh_c": 1}
 
     gates: Any = None
     tanh_c: Any = None
@@ -75,31 +76,23 @@ class LSTM(Recurrent):
         after = self._states[:-1] if self.reverse else self._states[1:]
         return after[:, 1].transpose(1, 0, 2)  # type: ignore[no-any-return]
 
-    def _step(self, z: np.ndarray, old: np.ndarray, new: np.ndarray, *kept: np.ndarray) -> None:
-        n = self.n
-        c, (h_new, c_new), (gates, tanh_c) = old[1], new, kept
-        sigmoid(z[: 3 * n], out=gates[: 3 * n])
-        np.tanh(z[3 * n :], out=gates[3 * n :])
+    def step_forward(self, step: Step) -> None:
+        n, z = self.n, step.z
+        (_, c), (h_new, c_new), (gates, tanh_c) = step.before, step.after, step.kept
+        gate(z[: 3 * n], out=gates[: 3 * n])  # i, f, o = s(z_i), s(z_f), s(z_o)
+        np.tanh(z[3 * n :], out=gates[3 * n :])  # g = tanh(z_g)
         i, f, o, g = gates.reshape(4, n, -1)
         np.multiply(f, c, out=c_new)  # c_t = f * c_{t-1} + i * g
         c_new += i * g
         np.tanh(c_new, out=tanh_c)
         np.multiply(o, tanh_c, out=h_new)  # h_t = o * tanh(c_t)
 
-    def _step_back(
-        self,
-        nabla: np.ndarray,
-        delta: np.ndarray,
-        old: np.ndarray,
-        new: np.ndarray,
-        z: np.ndarray,
-        *kept: np.ndarray,
-    ) -> None:
-        n = self.n
-        (nabla_h, nabla_c), c, (gates, tanh_c) = nabla, old[1], kept
+    def step_backward(self, step: Step, nabla: np.ndarray, delta: np.ndarray) -> None:
+        n, c = self.n, step.before[1]
+        (nabla_h, nabla_c), (gates, tanh_c) = nabla, step.kept
         i, f, o, g = gates.reshape(4, n, -1)
-        nabla_c += nabla_h * o * (1 - tanh_c**2)  # from h_t = o * tanh(c_t)
         delta_i, delta_f, delta_o, delta_g = delta.reshape(4, n, -1)
+        nabla_c += nabla_h * o * (1 - tanh_c**2)  # from h_t = o * tanh(c_t)
         np.multiply(nabla_c, g, out=delta_i)
         np.multiply(nabla_c, c, out=delta_f)
         np.multiply(nabla_h, tanh_c, out=delta_o)

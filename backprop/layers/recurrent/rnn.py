@@ -9,7 +9,7 @@ import numpy as np
 from backprop.initializers import Initializer
 from backprop.layers.activations import Activation, as_activation
 from backprop.layers.base import Seed
-from backprop.layers.recurrent.base import Recurrent
+from backprop.layers.recurrent.base import Recurrent, Step
 
 
 class RNN(Recurrent):
@@ -62,20 +62,17 @@ class RNN(Recurrent):
         self.activation = as_activation(activation)
         super().__init__(n_in, n, w_init, w_h_init, reverse, truncate, carry, dtype, rng)
 
-    def _step(self, z: np.ndarray, old: np.ndarray, new: np.ndarray, *kept: np.ndarray) -> None:
-        new[0] = self.activation.sigma(z)  # h_t = sigma(z_t)
+    def step_forward(self, step: Step) -> None:
+        step.after[0] = self.activation.sigma(step.z)  # h_t = sigma(z_t)
 
-    def _step_back(
-        self,
-        nabla: np.ndarray,
-        delta: np.ndarray,
-        old: np.ndarray,
-        new: np.ndarray,
-        z: np.ndarray,
-        *kept: np.ndarray,
-    ) -> None:
-        delta[...] = self.activation.times_prime(nabla[0], z, new[0])  # BP2: * sigma'(z_t)
-        np.matmul(self.w_h.T, delta, out=nabla[0])  # w_h^T delta_t, for step t - 1
+    def step_backward(self, step: Step, nabla: np.ndarray, delta: np.ndarray) -> None:
+        (nabla_h,), (h_new,) = nabla, step.after
+        delta[...] = self.activation.times_prime(nabla_h, step.z, h_new)  # BP2: * sigma'(z_t)
+        np.matmul(self.w_h.T, delta, out=nabla_h)  # w_h^T delta_t, for step t - 1
+
+    @property
+    def own_activation(self) -> Activation:
+        return self.activation
 
     def _described(self) -> list[str]:
         sizes, *options = super()._described()

@@ -1,0 +1,181 @@
+"""A run through a graph as a table: upstream x local = downstream, node by node."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backprop.core.tables import columns
+from backprop.graph.graph import Graph
+from backprop.graph.nodes import expression_of, number_text
+from backprop.graph.operations import Elementwise, Operation
+from backprop.layers.base import Layer
+
+if TYPE_CHECKING:
+    from backprop.network import Network
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one node did in a run: upstream x local = downstream.
+
+    Attributes
+    ----------
+    name, expression : str
+        For instance c and ``a + b``.
+    inputs : tuple of str
+        The nodes, and the constants, that it was computed from.
+    value, upstream : ndarray
+        Of one shape. None as the upstream of an output layer that the backward pass entered
+        below its activation, at the delta of a canonical cost: that stands in `local`.
+    local : tuple of ndarray
+        Of an elementwise operation the derivative by each input (None by a constant), of a layer
+        with an elementwise activation sigma'(z), else empty: `jacobian` gives the rest.
+    downstream : tuple of ndarray
+        The gradient by each input (None by a constant).
+    labels : tuple of str
+        What is in `local`: ``("d/da", "d/db")``.
+    """
+
+    name: str
+    expression: str
+    inputs: tuple[str, ...]
+    value: np.ndarray
+    upstream: np.ndarray | None
+    local: tuple[Any, ...] = ()
+    downstream: tuple[Any, ...] = ()
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class GraphTrace:
+    """The rows of a run, the input first; prints as a table, in a notebook too.
+
+    ``trace["c"].upstream`` is an array; ``str(trace)`` and `to_markdown` show arrays of up to
+    4 numbers, and of larger ones shape and norm.
+    """
+
+    rows: tuple[Row, ...]
+
+    def __getitem__(self, name: str) -> Row:
+        for row in self.rows:
+            if row.name == name:
+                return row
+        raise KeyError(f"the trace has no node {name!r}")
+
+    def __str__(self) -> str:
+        lines: list[tuple[str, ...]] = []
+        for row in self._cells():  # a line for each entry of the cell that has most
+            lines += itertools.zip_longest(*row, fillvalue="")
+        return columns(lines, rule=True)
+
+    def to_text(self) -> str:
+        """Return what `print` shows."""
+        return str(self)
+
+    def to_markdown(self) -> str:
+        """Return the trace as a Markdown table."""
+        rows = [["<br>".join(cell).replace("|", r"\|") for cell in row] for row in self._cells()]
+        rows.insert(1, ["---"] * len(rows[0]))
+        return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+    _repr_markdown_ = to_markdown
+
+    def _cells(self) -> list[list[list[str]]]:
+        """Return the cells of every row, each a list of lines."""
+        head = ("node", "", "value", "upstream", "local", "downstream")
+        cells = [[[title] for title in head]]
+        for row in self.rows:
+            local = _labelled(row.labels, row.local)
+            if not row.local and row.inputs:
+                local = ["Jacobian"]
+            down = _labelled([f"to {name}" for name in row.inputs], row.downstream)
+            up = [] if row.upstream is None else [number_text(row.upstream)]
+            cells.append([[row.name], [row.expression], [number_text(row.value)], up, local, down])
+        return cells
+
+
+def trace_graph(network: Network, x: Any, y: Any = None) -> GraphTrace:
+    """Run both passes, and return every node's value, upstream, local, downstream gradient.
+
+    All is done on a copy: theta, nabla and what the layers keep stay as they are.
+
+    Parameters
+    ----------
+    network : Network
+        Whose root is a `Graph`.
+    x : ndarray, input shape x B
+    y : ndarray, optional
+        Targets: the gradients are then those of the cost. Without, they are those of the
+        output itself (summed, if it is more than one number).
+
+    Raises
+    ------
+    TypeError, ShapeError, ValueError, RuntimeError
+        As `Network.forward` and `Network.backward`.
+    """
+    if y is not None:
+        network.check_data(x, y)
+    twin = copy.deepcopy(network)
+    graph = twin.root
+    assert isinstance(graph, Graph)
+    watches = [layer.watch() for layer in graph.children]
+    a = twin.forward(x, training=True)
+    if y is None:
+        starts = tuple(np.ones_like(one) for one in (a if isinstance(a, tuple) else (a,)))
+        found = graph.go_back(starts if isinstance(a, tuple) else starts[0], True)
+    else:
+        found = twin.go_back(twin.bp1(y), True)
+    values = x if isinstance(x, tuple) else (x,)
+    gradients = found if isinstance(found, tuple) else (found,)
+    rows = [
+        Row(name, "input", (), value, gradient)
+        for name, value, gradient in zip(graph.input_names, values, gradients, strict=True)
+    ]
+    for name, layer, operands, watch in zip(
+        graph.names[len(rows) :], graph.children, graph.operands, watches, strict=True
+    ):
+        inputs = tuple(operand_text(graph.names, o) for o in operands)
+        labels, local = _local(layer, inputs)
+        if watch.nabla_a is None and layer.z is not None and layer.output_activation is not None:
+            labels, local = ("delta",), (layer.delta,)  # entered below its activation
+        sent = watch.downstream
+        downstream = () if sent is None else sent if isinstance(sent, tuple) else (sent,)
+        expression = expression_of(layer, inputs)
+        rows.append(
+            Row(name, expression, inputs, layer.a, watch.nabla_a, local, downstream, labels)
+        )
+    return GraphTrace(tuple(rows))
+
+
+def _local(layer: Layer, inputs: Sequence[str]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    """Return the local gradients that the last training forward implies, and their labels."""
+    if isinstance(layer, Operation):
+        if not isinstance(layer, Elementwise):
+            return (), ()
+        arguments = layer.operands(layer.a_prev)
+        slopes = layer.local(layer.a, *arguments)
+        local = tuple(
+            None if isinstance(u, float) else np.broadcast_to(slope, layer.a.shape)
+            for u, slope in zip(arguments, slopes, strict=True)
+        )
+        return tuple(f"d/d{name}" for name in inputs), local
+    sigma = layer.output_activation
+    if sigma is None or not sigma.elementwise:  # softmax has a Jacobian
+        return (), ()
+    return ("sigma'(z)",), (sigma.prime(layer.z, layer.a),)
+
+
+def operand_text(names: Sequence[str], operand: int | float) -> str:
+    """Write what a node was computed from: the name of a node, or a constant."""
+    return number_text(operand) if isinstance(operand, float) else names[operand]
+
+
+def _labelled(labels: Sequence[str], values: Sequence[Any]) -> list[str]:
+    pairs = zip(labels, values, strict=False)
+    return [f"{label} {number_text(value)}" for label, value in pairs if value is not None]

@@ -1,0 +1,178 @@
+"""What every layer made of layers shares: children, their one vector, and what is tied in it."""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from backprop.core.shapes import Shape, ShapeError, shape_text
+from backprop.layers.base import Layer, Seed
+from backprop.layers.flat import adopt, bind, common_dtype, gather, ties_across
+from backprop.layers.mode import Mode
+from backprop.layers.parameters import Tie
+
+
+class Container(Layer):
+    """Base of the layers that are made of layers.
+
+    A subclass writes `output` and `descend`, in which it calls its children's `run`, `go_back` and
+    `go_back_from`, and `inner_shapes`.
+
+    Attributes
+    ----------
+    children : tuple of Layer
+        They belong to the container, and to nothing else. An object that is given twice stands in
+        two places, which share its parameters; the second place is an object of its own.
+    """
+
+    _ties_across: Sequence[Tie] = ()
+
+    def hold(self, children: Sequence[Layer]) -> None:
+        """Take `children` in, if they are of one dtype."""
+        name = type(self).__name__
+        children = tuple(children) if isinstance(children, (list, tuple)) else children
+        if all(isinstance(child, Layer) for child in children):
+            common_dtype(children, name)  # raises before anything is anybody's
+        self.children = adopt(self, children, name)
+        self.gather()
+
+    def replace_children(self, children: tuple[Layer, ...]) -> None:
+        self.children = adopt(self, children, type(self).__name__)
+        self.gather()
+
+    def gather(self) -> None:
+        """Move the children's parameters into one vector, and know what is tied to what."""
+        name, children = type(self).__name__, self.children
+        self.dtype = common_dtype(children, name)
+        self.theta, self.nabla = gather(children, self.dtype or np.float32)
+        self._ties_across = ties_across(children)
+        self.independent_examples = all(child.independent_examples for child in children)
+        self.takes_mask = any(child.takes_mask for child in children)
+        self.uses_threads = any(child.uses_threads for child in children)
+        self.integer_input = children[0].integer_input
+
+    def bind(self, theta: np.ndarray, nabla: np.ndarray) -> None:
+        self.theta, self.nabla = theta, nabla
+        bind(self.children, theta, nabla)
+        self.dtype = common_dtype(self.children, type(self).__name__)
+
+    @property
+    def parameters(self) -> dict[str, np.ndarray]:
+        return self._named("parameters")
+
+    @property
+    def gradients(self) -> dict[str, np.ndarray]:
+        return self._named("gradients")
+
+    def _named(self, what: str) -> dict[str, np.ndarray]:
+        return {
+            f"{index}.{name}": array
+            for index, child in enumerate(self.children)
+            for name, array in getattr(child, what).items()
+        }
+
+    def initialize(self, rng: Seed = None) -> None:
+        rng = np.random.default_rng(rng)
+        for child in self.children:
+            if child.place_of is None:
+                elsewhere = {name: tie.array.copy() for name, tie in child.ties.items()}
+                child.initialize(rng)
+                for name, array in elsewhere.items():  # which is drawn where it is at home
+                    setattr(child, name, array)
+        for _, layer in self.walk():
+            if layer.place_of is not None and layer.rng is not None:
+                layer.rng = layer.place_of.rng
+
+    # -- the way back ------------------------------------------------------------------------
+
+    def go_back_from(self, delta: Any, input_gradient: bool = True) -> Any:
+        nabla_a_prev = super().go_back_from(delta, input_gradient)
+        for tie in self._ties_across:
+            tie.add_gradient()
+        return nabla_a_prev
+
+    def downstream(self, delta: Any) -> Any:
+        """Go back through the children, which fills their gradients, too."""
+        return self.descend(delta, True)
+
+    # -- shapes and checks -------------------------------------------------------------------
+
+    @abstractmethod
+    def inner_shapes(self, input_shape: Shape) -> list[tuple[Shape, Shape]]:
+        """Return the shapes of every child's input and output, for an input of `input_shape`."""
+
+    def shape_rule(self, input_shape: Shape) -> str:
+        pairs = zip(self.children, self.inner_shapes(input_shape), strict=True)
+        return "; ".join(filter(None, (child.shape_rule(shape) for child, (shape, _) in pairs)))
+
+    def check_input(self, a_prev: np.ndarray) -> None:
+        if not self.integer_input:
+            super().check_input(a_prev)
+            return
+        for child in self.readers():
+            child.check_input(a_prev)
+        self.output_shape(a_prev.shape[:-1])
+
+    def readers(self) -> Sequence[Layer]:
+        """Return the children that are given the input itself."""
+        return self.children[:1]
+
+    def check_mask(self, a_prev: np.ndarray, mask: np.ndarray) -> None:
+        super().check_mask(a_prev, mask)
+        check_steps(self, a_prev.shape[:-1], mask.shape[0])
+
+    # -- copies and description --------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        for name in ("theta", "nabla", "_ties_across"):  # the children bring their parts
+            state.pop(name, None)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.children = adopt(self, self.children, type(self).__name__)
+        self.gather()
+
+    def __copy__(self) -> Any:
+        return copy.deepcopy(self)  # a child belongs to one container
+
+    @property
+    def title(self) -> str:
+        """What the container is, without its children: for tables that list them."""
+        return type(self).__name__
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.children))})"
+
+
+def up(layers: Sequence[Layer], a: Any, mode: Mode) -> Any:
+    """Take a up through the layers."""
+    for layer in layers:
+        a = layer.run(a, mode)
+    return a
+
+
+def down(layers: Sequence[Layer], nabla_a: Any, input_gradient: bool) -> Any:
+    """Take dC/da of the last of the layers down through them, to the input of the first."""
+    for index in range(len(layers) - 1, -1, -1):
+        nabla_a = layers[index].go_back(nabla_a, input_gradient or index > 0)
+    return nabla_a
+
+
+def check_steps(layer: Layer, input_shape: Shape, steps: int) -> None:
+    """Raise unless whatever takes a mask of so many steps is given sequences of as many."""
+    if not layer.takes_mask:
+        return
+    if input_shape[-1] != steps:
+        raise ShapeError(
+            f"{layer}: the mask has {steps} steps, the sequences {shape_text(input_shape)}: "
+            "layers below one that takes the mask must keep the number of steps"
+        )
+    if isinstance(layer, Container):
+        for child, (shape, _) in zip(layer.children, layer.inner_shapes(input_shape), strict=True):
+            check_steps(child, shape, steps)

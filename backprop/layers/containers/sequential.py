@@ -1,0 +1,87 @@
+"""A chain of layers as one layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from backprop.core.shapes import Shape
+from backprop.layers.activations import Activation
+from backprop.layers.base import Layer
+from backprop.layers.chain import chain_shapes
+from backprop.layers.containers.base import Container, down, up
+from backprop.layers.mode import Mode
+
+
+class Chain(Container):
+    """Base of the containers whose children are a chain, a^l = layer_l(a^(l-1))."""
+
+    @property
+    def input_shape(self) -> Shape | None:
+        return self.children[0].input_shape
+
+    def inner_shapes(self, input_shape: Shape) -> list[tuple[Shape, Shape]]:
+        shapes = chain_shapes(self.children, input_shape)
+        return list(zip([input_shape, *shapes], shapes, strict=False))
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return self.inner_shapes(input_shape)[-1][1]
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The children."""
+        return self.children
+
+
+class Sequential(Chain):
+    """A chain of layers as one layer, a^l = layer_l(a^(l-1)).
+
+    The backward pass goes through the children from the last to the first, each of which is given
+    what the one above it sends down. If the last one owns an activation, so does the chain: a cost
+    may then enter below it.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        One object may occur in several places: they share its parameters, and its gradients add
+        up.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is none, something is no layer, or dtypes differ.
+    ShapeError
+        From `output_shape`, if a layer cannot take the output of the layer below.
+    """
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self.hold(layers)
+
+    def output(self, a_prev: Any, mode: Mode) -> Any:
+        a = up(self.children, a_prev, mode)
+        if mode.keep:
+            self.z = self.children[-1].z if self.output_activation is not None else None
+        return a
+
+    def z_and_a(self, a_prev: Any, mode: Mode) -> tuple[Any, Any]:
+        *below, last = self.children
+        return last.z_and_a(up(below, a_prev, mode), mode)
+
+    def delta_of(self, nabla_a: Any) -> Any:
+        return self.children[-1].delta_of(nabla_a) if self.z is not None else nabla_a
+
+    def descend(self, delta: Any, input_gradient: bool) -> Any:
+        *below, last = self.children
+        enter = last.go_back_from if self.z is not None else last.go_back
+        nabla_a = enter(delta, input_gradient or bool(below))
+        return down(below, nabla_a, input_gradient)
+
+    @property
+    def output_activation(self) -> Activation | None:
+        return self.children[-1].output_activation
+
+    def __getitem__(self, index: int) -> Layer:
+        return self.children[index]
+
+    def __len__(self) -> int:
+        return len(self.children)

@@ -1,0 +1,111 @@
+"""Functions called in a pass: after a layer's output, at its delta, after its gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from backprop.layers.base import Layer
+
+MOMENTS = ("forward", "delta", "backward")
+
+
+class Hook:
+    """A function that is called at one moment of a layer's pass: what `Layer.add_hook` returns.
+
+    Attributes
+    ----------
+    moment : {"forward", "delta", "backward"}
+    layer : Layer
+    function : callable
+    name : str
+    """
+
+    def __init__(self, hooks: Hooks, moment: str, layer: Layer, function: Callable, name: str):
+        self.moment, self.layer, self.function, self.name = moment, layer, function, name
+        self._hooks = hooks
+
+    def remove(self) -> None:
+        """Call the function no more; a second time does nothing."""
+        if self._hooks.by_name.get(self.name) is self:
+            del self._hooks.by_name[self.name]
+            self._hooks.settle(self.layer)
+
+    def __enter__(self) -> Hook:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
+
+    def __repr__(self) -> str:
+        return f"<{self.moment} hook {self.name!r} on {self.layer}>"
+
+
+class Watch:
+    """What passes through a layer on the way back, noted at every backward pass.
+
+    Attributes
+    ----------
+    nabla_a : ndarray or None
+        dC/da that the layer was given; None where the pass entered below its activation.
+    downstream : ndarray or None
+        dC/da_prev that it sent down; None if it was not asked for.
+    passed : bool
+        Whether the layer has taken part in a backward pass since the watch began.
+    """
+
+    def __init__(self) -> None:
+        self.nabla_a: Any = None
+        self.downstream: Any = None
+        self.passed = False
+
+
+class Hooks:
+    """All that hangs on one layer. A layer without has None in its place."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, Hook] = {}
+        self.watch: Watch | None = None
+
+    def add(self, layer: Layer, moment: str, function: Any, name: str | None) -> Hook:
+        """Hang a function on the layer; see `Layer.add_hook`."""
+        if moment not in MOMENTS:
+            wanted = " or ".join(map(repr, MOMENTS))
+            raise ValueError(f"{layer}: a hook's moment is {wanted}, got {moment!r}")
+        if not callable(function):
+            raise TypeError(f"{layer}: a hook must be callable, got {function!r}")
+        if name is None:
+            names = (f"{moment} hook {n}" for n in range(1, len(self.by_name) + 2))
+            name = next(free for free in names if free not in self.by_name)
+        if not isinstance(name, str):
+            raise TypeError(f"{layer}: a hook's name must be a string, got {name!r}")
+        if name in self.by_name:
+            raise ValueError(f"{layer}: there is a hook {name!r} already")
+        self.by_name[name] = hook = Hook(self, moment, layer, function, name)
+        return hook
+
+    def call(self, moment: str, layer: Layer) -> None:
+        """Call the functions of one moment, in the order they were added."""
+        for name, hook in list(self.by_name.items()):  # a hook may remove itself, or another
+            if hook.moment == moment and self.by_name.get(name) is hook:
+                hook.function(layer)
+
+    def at_delta(self, layer: Layer, delta: np.ndarray) -> np.ndarray:
+        """Call the functions that may change delta, and return it as they leave it."""
+        if any(hook.moment == "delta" for hook in self.by_name.values()):
+            layer.delta = _copy(delta)  # it may be the caller's, or what the layer above sent down
+            self.call("delta", layer)
+            return layer.delta  # type: ignore[no-any-return]
+        return delta
+
+    def settle(self, layer: Layer) -> None:
+        """Let the layer be one without hooks again when nothing hangs on it."""
+        if not self.by_name and self.watch is None:
+            layer.__dict__.pop("_hooks", None)
+
+
+def _copy(delta: Any) -> Any:
+    return tuple(map(np.copy, delta)) if isinstance(delta, tuple) else delta.copy()

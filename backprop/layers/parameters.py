@@ -1,0 +1,126 @@
+"""Parameters and gradients: arrays of a layer that are views of its flat vectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+
+from backprop.core.checks import check_number
+from backprop.core.shapes import ShapeError, copy_into
+
+
+class Parameter:
+    """A named array of a layer that lives in the layer's flat vector `theta`.
+
+    Reading gives the array itself, a view of `theta`, to be changed in place as one likes.
+    Assigning copies the values into that view and never replaces it, so the flat vector, the
+    optimizer and the layer cannot come apart. The shape must be exactly right: nothing is
+    broadcast (write ``layer.b[...] = 0`` for that).
+
+    Parameters
+    ----------
+    regularized : bool
+        Whether regularisation and weight decay apply: True for weights, False for biases.
+    """
+
+    def __init__(self, regularized: bool = False) -> None:
+        self.regularized = regularized
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+        self.key = "_view_" + name
+
+    @overload
+    def __get__(self, layer: None, owner: type) -> Parameter: ...
+    @overload
+    def __get__(self, layer: object, owner: type) -> np.ndarray: ...
+    def __get__(self, layer: object | None, owner: type) -> Parameter | np.ndarray:
+        if layer is None:
+            return self
+        return layer.__dict__[self.key]  # type: ignore[no-any-return]
+
+    def __set__(self, layer: object, value: Any) -> None:
+        copy_into(layer.__dict__[self.key], value, self.name, layer)
+
+
+class Gradient(Parameter):
+    """The gradient of the cost by a parameter, a view of the layer's flat vector `nabla`.
+
+    The gradient of the parameter ``w`` is called ``nabla_w``. `Layer.backward` overwrites it.
+    """
+
+
+@dataclass(frozen=True)
+class Tie:
+    """Where the numbers of a parameter are that is another layer's.
+
+    Attributes
+    ----------
+    layer : Layer
+        The one whose parameter it is.
+    name : str
+        Of that parameter.
+    transposed : bool
+        Whether it is seen with its axes reversed, as w^T.
+    nabla : ndarray
+        What this place adds to the gradient, in the shape it has here.
+    """
+
+    layer: Any
+    name: str
+    transposed: bool
+    nabla: np.ndarray
+
+    @property
+    def array(self) -> np.ndarray:
+        """The numbers: a view of the other layer's parameter."""
+        array: np.ndarray = getattr(self.layer, self.name)
+        return array.T if self.transposed else array
+
+    def add_gradient(self) -> None:
+        """Add what this place gave to the gradient of the parameter, unless that is frozen."""
+        if self.layer.trainable:
+            total: np.ndarray = getattr(self.layer, "nabla_" + self.name)
+            total += self.nabla.T if self.transposed else self.nabla
+
+    def astype(self, dtype: Any) -> Tie:
+        """Return the same tie with room for a gradient of another dtype."""
+        return Tie(self.layer, self.name, self.transposed, self.nabla.astype(dtype))
+
+
+class Learning:
+    """How a layer learns: frozen or not, and how much of eta and of the decay applies to it.
+
+    One object serves all places of a layer that stands in several.
+    """
+
+    def __init__(self) -> None:
+        self.trainable, self.eta_factor, self.decay_factor = True, 1.0, 1.0
+
+    def set(self, owner: object, name: str, value: Any) -> None:
+        """Set one of the three, after a check that names `owner`."""
+        if name != "trainable":
+            value = check_number(f"{owner}: {name}", value, "[0, inf)")
+        elif not isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"{owner}: trainable must be True or False, got {value!r}")
+        else:
+            value = bool(value)
+        setattr(self, name, value)
+
+    def described(self) -> dict[str, Any]:
+        """Return what is not as it is unless told, by name."""
+        return {name: value for name, value in vars(self).items() if value != LEARNING[name]}
+
+
+LEARNING: dict[str, Any] = vars(Learning())
+"""How a layer learns unless told."""
+
+
+def check_tie(owner: object, name: str, here: np.ndarray, there: np.ndarray, what: str) -> None:
+    """Raise unless the parameter `name` of `owner` may be the array `there`."""
+    if here.shape != there.shape:
+        raise ShapeError(f"{owner}: {name} has shape {here.shape}, and {what} {there.shape}")
+    if here.dtype != there.dtype:
+        raise TypeError(f"{owner}: {name} is {here.dtype}, and {what} is {there.dtype}")

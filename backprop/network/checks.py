@@ -1,0 +1,121 @@
+"""Whether data fit a network, said before anything has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backprop.core.checks import check_finite, check_integer
+from backprop.core.shapes import ShapeError, count_examples, each_array, shape_text, with_batch
+from backprop.graph.graph import Graph
+from backprop.layers.base import Layer, check_input
+from backprop.layers.flat import check_layers
+from backprop.network.evaluation import count_targets
+
+if TYPE_CHECKING:
+    from backprop.network.network import Network
+
+
+def check_x(network: Network, x: Any) -> None:
+    """Raise unless x is input for the network: type, shape, finite numbers."""
+    root = network.root
+    if isinstance(x, tuple) or isinstance(root, Graph):
+        root.check_input(x)
+    else:
+        if not root.integer_input:
+            check_input("network", x, network.dtype)
+        network.layers[0].check_input(x)
+        _check_input_shape(network, x)
+    each_array(partial(check_finite, "x"), x)
+
+
+def _check_input_shape(network: Network, x: np.ndarray) -> None:
+    if not _fits(x.shape[:-1], network.input_shape):
+        expected = with_batch(shape_text(network.input_shape))
+        hint = "; the batch is the last axis"
+        if _fits(x.shape[1:], network.input_shape):
+            hint += ": did you mean np.moveaxis(x, 0, -1)?"
+        raise ShapeError(f"network: expected input of shape {expected}, got {x.shape}{hint}")
+    if None in network.input_shape:
+        network.root.output_shape(x.shape[:-1])  # one layer may need more than another
+
+
+def check_targets(x: Any, y: Any) -> None:
+    """Raise unless y has as many targets as x has examples, and they are finite."""
+    if not isinstance(y, np.ndarray):
+        raise TypeError(f"y must be a numpy array, got {type(y).__name__}")
+    n = count_examples(x)
+    if y.ndim == 0 or y.shape[-1] != n:
+        counted = y.shape[-1] if y.ndim else "no"
+        got = each_array(lambda one: one.shape, x)
+        raise ShapeError(
+            f"x holds {n} examples but y has {counted} targets: "
+            f"the batch is the last axis of both, got x {got} and y {y.shape}"
+        )
+    check_finite_targets(y)
+    if not count_targets(y):
+        raise ValueError("all labels are -1, which do not count: there is nothing to learn")
+
+
+def outputs_like(network: Network, x: Any) -> Any:
+    """Return an array of zeros of the output's shape for x, which takes no memory."""
+    n, zero = count_examples(x), network.dtype.type(0)
+    shape = network.root.output_shape(each_array(lambda one: one.shape[:-1], x))
+    if shape and isinstance(shape[0], tuple):
+        return tuple(np.broadcast_to(zero, (*one, n)) for one in shape)
+    return np.broadcast_to(zero, (*shape, n))
+
+
+def input_shape_of(layers: Any, given: Any) -> Any:
+    """Return the shape that was given, or the one that the first layer takes."""
+    first = layers
+    if not isinstance(layers, Layer):
+        check_layers(layers, "a network")
+        first = layers[0]
+    if given is not None:
+        return _checked_shape(given)
+    if first.input_shape is None:
+        name = "the root" if isinstance(layers, Layer) else "layer 0"
+        raise ValueError(f"{name}, {first}, takes {_shapes_taken_by(first)}: give input_shape")
+    return first.input_shape
+
+
+def _checked_shape(given: Any) -> Any:
+    if not isinstance(given, Sequence) or not given:
+        raise ValueError(f"network: input_shape must be a tuple of sizes, got {given!r}")
+    if isinstance(given[0], Sequence) and not isinstance(given[0], str):
+        return tuple(map(_checked_shape, given))
+    sizes = (n if n is None else check_integer("network: input_shape", n) for n in given)
+    return tuple(sizes)
+
+
+def _fits(shape: Sequence[int], expected: Sequence[int | None]) -> bool:
+    """Say whether a shape is the expected one, None standing for any length."""
+    return len(shape) == len(expected) and all(
+        n == m or m is None for n, m in zip(shape, expected, strict=True)
+    )
+
+
+def _shapes_taken_by(layer: Layer) -> str:
+    """Say what shapes a layer takes that takes several."""
+    try:
+        layer.output_shape(())
+    except ShapeError as error:
+        return f"shapes {error.expected}" if error.expected else "several shapes"
+    except (IndexError, ValueError):
+        return "several shapes"
+    return "any shape"
+
+
+def check_finite_targets(y: np.ndarray) -> None:
+    """Raise a ValueError unless targets that are numbers are finite."""
+    if y.dtype.kind == "f":
+        check_finite("y", y)
+
+
+def as_lists(shape: Any) -> Any:
+    """Return a shape, or a tuple of shapes, as lists, which is what JSON has."""
+    return [as_lists(n) if isinstance(n, tuple) else n for n in shape]

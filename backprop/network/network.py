@@ -1,0 +1,494 @@
+"""The network: a root layer, the cost at its end, one flat theta and one flat nabla."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from backprop.core.config import from_config
+from backprop.core.shapes import (
+    copy_into,
+    each_array,
+)
+from backprop.core.storage import FileError, read_archive, write_archive
+from backprop.core.upstairs import upstairs
+from backprop.costs import Cost, as_cost
+from backprop.graph.graph import Graph
+from backprop.initializers import Initializer
+from backprop.layers.activations import Activation, Identity, as_activation
+from backprop.layers.base import Layer, Seed
+from backprop.layers.chain import chain_shapes
+from backprop.layers.containers.sequential import Sequential
+from backprop.layers.dense import Dense
+from backprop.layers.flat import adopt
+from backprop.layers.mode import INFERENCE, KEEPING, TRAINING
+from backprop.layers.places import described_places, restore_places
+from backprop.metrics import default_metrics
+from backprop.network.checks import (
+    as_lists,
+    check_finite_targets,
+    check_targets,
+    check_x,
+    input_shape_of,
+    outputs_like,
+)
+from backprop.network.evaluation import in_batches, measure, not_view_of
+
+Metrics = dict[str, Callable[[Any, Any], float]]
+
+
+class Network:
+    """A root layer, and the cost C of its output; most often a chain, a^l = layer_l(a^(l-1)).
+
+    Building the network checks that the shapes fit, and gathers the parameters of all layers in
+    one vector, of which every layer's arrays are views. So
+    ``network.theta -= eta * network.nabla`` is a step of gradient descent.
+
+    Parameters
+    ----------
+    layers : sequence of Layer, or Layer
+        A chain, or a single root layer, such as a `backprop.graph.Graph`. One layer object may
+        occur in several places, which share its parameters. Layers that are part of another
+        network become part of this one: the other can then no longer be used.
+    cost : Cost or str, or a sequence of them, optional
+        Needed by `backward` and `evaluate`; `backpropagate` does without. For a graph of several
+        outputs one for each, or a `WeightedCosts`.
+    input_shape : tuple of int, optional
+        The shape of one example, without the batch. Needed only where no layer tells it, as when
+        the first layer is an activation. None in the place of a number stands for any length, as
+        of the sequences d x T x B: ``input_shape=(28, None)``.
+    rng : numpy.random.Generator, int or None
+        If given, the parameters of all layers are drawn afresh from it, in order.
+
+    Attributes
+    ----------
+    root : Layer
+    layers : tuple of Layer
+        Those of the chain, or of the graph; else the root alone. ``network[2]`` is the third.
+    cost : Cost or None
+    theta, nabla : ndarray of shape (P,)
+        All parameters and dC/dtheta: layer after layer, each in the order of its `parameters`.
+    dtype : numpy.dtype
+        float32 or float64, that of every array that goes in or comes out.
+    input_shape, output_shape : tuple of int
+        Without the batch; of several inputs or outputs a tuple of such tuples.
+
+    Raises
+    ------
+    ValueError
+        If there are no layers, or the last one does not fit the cost.
+    TypeError
+        If something is not a layer, or the layers' dtypes differ.
+    ShapeError
+        If a layer cannot take the output of the layer below; both are named.
+
+    Source: Nielsen, *Neural Networks and Deep Learning*, chapters 1 and 2.
+    """
+
+    format = "backprop network 2"
+    _lost: str | None = None
+
+    def __init__(
+        self,
+        layers: Sequence[Layer] | Layer,
+        cost: Cost | str | Sequence[Cost | str] | None = None,
+        input_shape: Sequence[int] | None = None,
+        rng: Seed = None,
+    ) -> None:
+        self.cost: Cost | None = None if cost is None else as_cost(cost)
+        if not isinstance(layers, Layer):
+            layers = tuple(layers)
+        self.input_shape: Any = input_shape_of(layers, input_shape)
+        if isinstance(layers, Layer):
+            self.output_shape: Any = layers.output_shape(self.input_shape)
+            activation = layers.output_activation
+        else:
+            self.output_shape = chain_shapes(layers, self.input_shape)[-1]
+            activation = layers[-1].output_activation
+        if self.cost is not None:  # all that can be refused is, before any layer is taken over
+            self.cost.check_activation(activation)
+        root = layers if isinstance(layers, Layer) else Sequential(layers)
+        (self.root,) = adopt(self, (root,), "a network")
+        self.dtype = self.root.dtype or np.dtype(np.float32)
+        if rng is not None:
+            self.initialize(rng)
+
+    @classmethod
+    def from_sizes(
+        cls,
+        sizes: Sequence[int],
+        activation: Activation | str = "sigmoid",
+        cost: Cost | str = "quadratic",
+        output_activation: Activation | str | None = None,
+        w_init: Initializer | str = "nielsen",
+        b_init: Initializer | str = "normal",
+        dtype: Any = "float32",
+        rng: Seed = None,
+    ) -> Network:
+        """Return the book's fully connected network, ``from_sizes([784, 30, 10])``.
+
+        Parameters
+        ----------
+        sizes : sequence of int
+            Neurons from the input to the output; at least two numbers.
+        activation : Activation or str
+            Of the hidden layers.
+        output_activation : Activation or str, optional
+            Of the output layer. Default: the cost's canonical one (sigmoid for cross-entropy,
+            softmax for softmax cross-entropy); for a squared cost `activation` if it is bounded,
+            as in the book's networks, else the identity.
+        cost, w_init, b_init, dtype, rng
+            As in `Network` and `Dense`.
+        """
+        sizes = list(sizes)
+        if len(sizes) < 2:
+            raise ValueError(f"sizes must hold at least input and output, got {sizes}")
+        cost = as_cost(cost)
+        hidden = as_activation(activation)
+        if output_activation is None:
+            bounded = hidden.range[1] < math.inf
+            squared = cost.canonical in (None, Identity)
+            output_activation = hidden if squared and bounded else (cost.canonical or Identity)()
+        activations = [*[hidden] * (len(sizes) - 2), as_activation(output_activation)]
+        rng = np.random.default_rng(rng)
+        layers = [
+            Dense(n_in, n_out, sigma, w_init, b_init, dtype, rng)
+            for n_in, n_out, sigma in zip(sizes[:-1], sizes[1:], activations, strict=True)
+        ]
+        return cls(layers, cost)
+
+    # -- the two passes ----------------------------------------------------------------------
+
+    def forward(self, x: Any, training: bool = False, keep: bool = False) -> Any:
+        """Return the output a^L for the minibatch `x`.
+
+        Parameters
+        ----------
+        x : ndarray, input shape x B
+            One example a column, in the network's dtype, finite; a tuple of arrays for a graph
+            of several inputs.
+        training : bool
+            Behave as in training, and let every layer keep its z and a for `backward`.
+        keep : bool
+            Behave as in inference, and let every layer keep its z and a for `backward`: for the
+            gradients of the network that predicts. Without both nothing is kept.
+
+        Raises
+        ------
+        TypeError, ShapeError, ValueError
+            If x is not a floating array of the network's dtype, of another shape (a transposed
+            batch is recognised), or holds NaN or infinity; before any layer has run.
+        """
+        self.check_x(x)
+        return self.root.run(x, TRAINING if training else KEEPING if keep else INFERENCE)
+
+    def backward(self, y: Any, input_gradient: bool = True) -> Any:
+        """Backpropagate from the cost of the last forward pass that kept state, against `y`.
+
+        Starts with BP1: from the cost's delta, below the last sigma, where cost and activation
+        are a canonical pair, else from dC/da. Fills `nabla` and every layer's delta, nabla_w and
+        nabla_b, and returns dC/dx (None if not `input_gradient`).
+
+        Raises
+        ------
+        RuntimeError
+            If there was no ``forward(x, training=True)`` or ``forward(x, keep=True)`` before, or
+            the network has no cost.
+        TypeError, ShapeError, ValueError
+            If y is not a target for the output (see the cost).
+        """
+        cost = self.need_cost()
+        self._need_forward()
+        cost.check(self.root.a, y)
+        each_array(check_finite_targets, y)
+        return self.go_back(self.bp1(y), input_gradient)
+
+    def backpropagate(self, nabla_a: Any, input_gradient: bool = True) -> Any:
+        """Backpropagate from any upstream gradient dC/da^L, output shape x B; needs no cost."""
+        self._need_forward()
+        self.root.check_upstream(nabla_a)
+        return self.root.go_back(nabla_a, input_gradient)
+
+    @property
+    def canonical(self) -> bool:
+        """Whether the pass back starts below the last sigma, from the cost's own delta."""
+        return self.cost is not None and self.cost.is_canonical(self.root.output_activation)
+
+    def bp1(self, y: Any) -> Any:
+        """Return where the way back starts: delta^L of a canonical pair, else dC/da^L."""
+        root = self.root
+        return self.need_cost().bp1(root.z, root.a, root.output_activation, y)
+
+    def go_back(self, start: Any, input_gradient: bool = True) -> Any:
+        """Go back from what `bp1` returned: below the last sigma, or through it."""
+        enter = self.root.go_back_from if self.canonical else self.root.go_back
+        return enter(start, input_gradient)
+
+    def cost_per_example(self, y: Any) -> np.ndarray:
+        """Return C_x for the last forward pass that kept state, from z of a canonical pair."""
+        root = self.root
+        return self.need_cost().of_each(root.z, root.a, root.output_activation, y)
+
+    # -- use without training ----------------------------------------------------------------
+
+    def predict(self, x: Any, batch_size: int = 1000) -> Any:
+        """Return the outputs for all of `x`, output shape x N, computed in batches.
+
+        Keeps no state, and may be called from several threads.
+
+        Raises
+        ------
+        TypeError, ShapeError, ValueError
+            As `forward`.
+        """
+        self.check_x(x)
+        root = self.root
+        (a,) = in_batches(
+            lambda part: (root.run(part, INFERENCE),), (x,), batch_size, root.uses_threads
+        )
+        return each_array(partial(not_view_of, x), a)  # a reshaped x is the caller's
+
+    def evaluate(
+        self, x: Any, y: Any, batch_size: int = 1000, metrics: Metrics | None = None
+    ) -> dict[str, float]:
+        """Return ``{"cost": C, ...}`` over all of x and y, computed in batches, keeping no state.
+
+        Parameters
+        ----------
+        x, y : ndarray
+            As `forward` and `backward` take them.
+        metrics : dict of name to function of (a, y), optional
+            Means over the examples; ``{"accuracy": accuracy}`` where the targets are classes,
+            unless told.
+
+        Raises
+        ------
+        TypeError, ShapeError, ValueError
+            As `forward` and `backward`.
+        """
+        self.check_data(x, y)
+        return self.measure(x, y, batch_size, default_metrics(y) if metrics is None else metrics)
+
+    def measure(self, x: Any, y: Any, batch_size: int, metrics: Metrics) -> dict[str, float]:
+        """Do what `evaluate` does, with data that are checked already."""
+        threads = self.root.uses_threads
+        return measure(self._output_and_cost, x, y, batch_size, metrics, threads)
+
+    def _output_and_cost(self, x: Any, y: Any) -> tuple[Any, np.ndarray]:
+        """Return a^L and C_x of every example, keeping no state; from z of a canonical pair."""
+        z, a = self.root.z_and_a(x, INFERENCE)
+        return a, self.need_cost().of_each(z, a, self.root.output_activation, y)
+
+    # -- parameters --------------------------------------------------------------------------
+
+    @property
+    def theta(self) -> np.ndarray:
+        """All parameters, flat, shape (P,). Assigning copies the values in."""
+        return self.root.theta
+
+    @theta.setter
+    def theta(self, value: Any) -> None:
+        copy_into(self.root.theta, value, "theta")
+
+    @property
+    def nabla(self) -> np.ndarray:
+        """dC/dtheta, flat, shape (P,), of the last backward pass."""
+        return self.root.nabla
+
+    @nabla.setter
+    def nabla(self, value: Any) -> None:
+        copy_into(self.root.nabla, value, "nabla")
+
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers are learnt: the length of `theta`."""
+        return self.root.n_parameters
+
+    def initialize(self, rng: Seed = None) -> None:
+        """Draw all parameters afresh, layer after layer, from a generator or a seed."""
+        self.root.initialize(rng)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers of the chain or graph; else the root alone."""
+        root = self.root
+        return root.children if type(root) in (Sequential, Graph) else (root,)
+
+    def walk(self) -> Iterator[tuple[str, Layer]]:
+        """Yield every layer, and the layers inside it, each with its name: "2", "2.0", "2.0.1"."""
+        for index, layer in enumerate(self.layers):
+            yield from layer.walk(str(index))
+
+    def __getitem__(self, index: Any) -> Layer:
+        if isinstance(index, str) and isinstance(self.root, Graph):
+            return self.root[index]
+        return self.layers[index]
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    # -- files and copies --------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write architecture and parameters to one file, whole or not at all; never a pickle.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; an earlier file of that name is then untouched.
+        """
+        write_archive(path, self.state(), {"format": self.format, "network": self.config()})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Network:
+        """Return the network that `save` wrote; it predicts the same bits.
+
+        Raises
+        ------
+        FileError
+            If the file is damaged or not such a file, or names classes that are not known.
+        OSError
+            If it cannot be opened.
+        """
+        arrays, meta = read_archive(path)
+        if meta.get("format") != cls.format:
+            raise FileError(f"{path} is not a saved network, but {meta.get('format')!r}")
+        try:
+            network = cls.from_config(meta["network"])
+            network.set_state(arrays)
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise FileError(f"{path} does not describe a network: {error}") from error
+        return network
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return copies of all numbers that make up the network: theta, and what training moves.
+
+        The running mean of layer 2 is called ``2.running_mean``.
+        """
+        return self.root.state()
+
+    def set_state(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take over what `state` returned.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If it belongs to another architecture; nothing has changed then.
+        """
+        self.root.set_state(arrays)
+
+    def config(self) -> dict[str, Any]:
+        """Return a JSON-able description of layers, cost and shapes, without the numbers."""
+        return {
+            "root": self.root.config(),
+            "cost": None if self.cost is None else self.cost.config(),
+            "input_shape": as_lists(self.input_shape),
+            "dtype": self.dtype.name,
+            **described_places(self.root),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Network:
+        """Make a network from `config`, its parameters freshly drawn."""
+        root = restore_places(from_config(config["root"]), config)
+        cost = None if config["cost"] is None else from_config(config["cost"])
+        network = cls(root, cost, config["input_shape"])
+        return network if network.dtype == config["dtype"] else network.astype(config["dtype"])
+
+    def astype(self, dtype: Any) -> Network:
+        """Return a copy of the network in another dtype."""
+        twin = Network(self.root.astype(dtype), self.cost, self.input_shape)
+        if twin.dtype != dtype:  # which no layer tells if none has parameters
+            twin.dtype = np.dtype(dtype)
+            twin.root.bind(twin.theta.astype(dtype), twin.nabla.astype(dtype))
+        return twin
+
+    def __copy__(self) -> Network:
+        return copy.deepcopy(self)  # a layer belongs to one network
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_lost"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        adopt(self, (self.root,), "a network")
+
+    def __repr__(self) -> str:
+        if type(self.root) is not Sequential:
+            return f"Network({self.root!r}, {self.cost!r})"
+        return f"Network([{', '.join(map(repr, self.layers))}], {self.cost!r})"
+
+    # -- inspection, on a higher floor --------------------------------------------------------
+
+    def summary(self) -> str:
+        """Return a table: every layer with the shape of its output and its parameters.
+
+        The layers inside a container follow it, indented; its parameters are theirs.
+        """
+        return upstairs("backprop.inspection.summary").summary(self)  # type: ignore[no-any-return]
+
+    def trace(self, x: Any, y: Any = None) -> Any:
+        """Return both passes for the minibatch x and the targets y with every number kept.
+
+        ``print(network.trace(x, y))`` shows BP1 to BP4 filled in; of a graph, a table of what
+        every node was given and made, y being optional there. All is done on a copy, so that
+        theta, nabla, the layers' z, a and delta, running statistics and random generators (a
+        `Dropout` draws in the trace the mask that it would draw next) stay as they are, and no
+        hooks are called.
+
+        Raises
+        ------
+        RuntimeError
+            If the network has no cost.
+        TypeError, ShapeError, ValueError
+            As `forward` and `backward`.
+        """
+        if isinstance(self.root, Graph):
+            return upstairs("backprop.inspection.graph_trace").trace_graph(self, x, y)
+        return upstairs("backprop.inspection.trace").Trace(self, x, y)
+
+    # -- checks ------------------------------------------------------------------------------
+
+    def lose(self, layer: Layer) -> None:
+        """Note that a layer has become part of something else: no pass can be made any more."""
+        self._lost = f"{layer}"
+
+    def check_x(self, x: Any) -> None:
+        """Raise unless x is input for this network: type, shape, finite numbers."""
+        if self._lost is not None:
+            raise RuntimeError(
+                f"network: its layer {self._lost} has been built into another network since, and "
+                "one layer has one state: build one of the two of copies, copy.deepcopy(layers)"
+            )
+        check_x(self, x)
+
+    def check_data(self, x: Any, y: Any) -> None:
+        """Raise unless x and y are data for this network: types, shapes, counts, finite numbers.
+
+        Raises
+        ------
+        TypeError, ShapeError, ValueError
+            With what was got and what was expected.
+        """
+        self.check_x(x)
+        for targets in y if isinstance(y, tuple) else (y,):
+            check_targets(x, targets)
+        self.need_cost().check(outputs_like(self, x), y)
+
+    def need_cost(self) -> Cost:
+        """Return the cost, or raise a RuntimeError that says what to do without one."""
+        if self.cost is None:
+            raise RuntimeError("the network has no cost: give Network one, or use backpropagate")
+        return self.cost
+
+    def _need_forward(self) -> None:
+        if self.root.a is None:
+            raise RuntimeError(
+                "network: backward needs a forward(x, training=True) or forward(x, keep=True) first"
+            )
