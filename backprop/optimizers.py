@@ -16,10 +16,7 @@ import numpy as np
 
 from backprop.core.checks import check_number
 from backprop.core.config import Configurable
-
-BLOCK = 128 * 1024
-"""Elements worked on at a time. A rule passes ten times over a block before it goes on to the
-next, so blocks must stay in the cache; a call costs a microsecond, so they must not be small."""
+from backprop.kernels import memory
 
 
 class Optimizer(Configurable, ABC):
@@ -84,17 +81,17 @@ class Optimizer(Configurable, ABC):
         if not (same and theta.flags.writeable and theta.dtype == self._scratch.dtype):
             self._check(theta, nabla)
             self._theta, self._nabla = theta, nabla
-            self._scratch = np.empty(min(theta.size, BLOCK), theta.dtype)
+            self._scratch = np.empty(min(theta.size, memory.UPDATE_BLOCK), theta.dtype)
         n = theta.size
         if not self.state:
             self.state = {name: np.zeros(n, theta.dtype) for name in self.state_names}
         self.t += 1
         vectors = (theta, nabla, *self.state.values())
-        if n <= BLOCK:
+        if n <= memory.UPDATE_BLOCK:
             self._update(self._scratch, *vectors)
             return
-        for start in range(0, n, BLOCK):
-            block = slice(start, start + BLOCK)
+        for start in range(0, n, memory.UPDATE_BLOCK):
+            block = slice(start, start + memory.UPDATE_BLOCK)
             self._update(self._scratch[: n - start], *[vector[block] for vector in vectors])
 
     @abstractmethod
@@ -428,8 +425,8 @@ def clip_by_norm(nabla: np.ndarray, max_norm: float) -> float:
     max_norm = check_number("max_norm", max_norm, "(0, inf)")
     squares = 0.0
     with np.errstate(over="ignore", invalid="ignore"):
-        for start in range(0, nabla.size, BLOCK):
-            block = nabla[start : start + BLOCK].astype(np.float64, copy=False)
+        for start in range(0, nabla.size, memory.UPDATE_BLOCK):
+            block = nabla[start : start + memory.UPDATE_BLOCK].astype(np.float64, copy=False)
             squares += float(np.dot(block, block))
     norm = math.sqrt(squares)
     if max_norm < norm < math.inf:

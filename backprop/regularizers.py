@@ -29,9 +29,7 @@ import numpy as np
 
 from backprop.core.checks import check_integer, check_number
 from backprop.core.config import Configurable
-
-BLOCK = 128 * 1024
-"""Elements worked on at a time, so that what is computed in passing stays in the cache."""
+from backprop.kernels import memory
 
 
 class Regularizer(Configurable, ABC):
@@ -79,7 +77,7 @@ class Regularizer(Configurable, ABC):
             raise TypeError(f"nabla_w must be an array of {w.dtype} like w, got {_words(nabla_w)}")
         if nabla_w.shape != w.shape:
             raise ValueError(f"nabla_w must have the shape {w.shape} of w, got {nabla_w.shape}")
-        if w.size <= BLOCK:
+        if w.size <= memory.UPDATE_BLOCK:
             np.add(nabla_w, self._gradient(w), out=nabla_w)
             return
         scratch = np.empty_like(w[next(_rows(w))])
@@ -144,7 +142,7 @@ def _words(x: Any) -> str:
 
 
 def _rows(w: np.ndarray) -> Iterator[slice]:
-    """Cut the first axis of `w` into runs of about `BLOCK` elements."""
-    n = max(1, BLOCK * len(w) // max(1, w.size))
+    """Cut the first axis of `w` into runs of about `UPDATE_BLOCK` elements."""
+    n = max(1, memory.UPDATE_BLOCK * len(w) // max(1, w.size))
     for start in range(0, len(w), n):
         yield slice(start, start + n)

@@ -4,8 +4,8 @@ import pickle
 import numpy as np
 import pytest
 
-from backprop import optimizers
 from backprop.core.config import by_name, from_config
+from backprop.kernels import memory
 from backprop.optimizers import (
     SGD,
     Adam,
@@ -95,7 +95,7 @@ STEPS = 6
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(optimizers, "BLOCK", BLOCK)
+    monkeypatch.setattr(memory, "UPDATE_BLOCK", BLOCK)
 
 
 def problem(size, dtype=np.float64, steps=STEPS):
@@ -130,13 +130,13 @@ def test_rule(optimizer, rule, constants, size):
 
 @pytest.mark.parametrize("cls", ALL)
 def test_blocks_as_shipped_equal_one_whole(monkeypatch, cls):
-    size = 2 * optimizers.BLOCK + 3
+    size = 2 * memory.UPDATE_BLOCK + 3
     theta, gradients = problem(size, np.float32, steps=2)
     whole, first, second = theta.copy(), cls(), cls()
     weights = [slice(0, size // 3), slice(size // 2, size)]
     for nabla in gradients:
         first.step(theta, nabla, weights)
-    monkeypatch.setattr(optimizers, "BLOCK", 10 * size)
+    monkeypatch.setattr(memory, "UPDATE_BLOCK", 10 * size)
     for nabla in gradients:
         second.step(whole, nabla, weights)
     np.testing.assert_array_equal(theta, whole)

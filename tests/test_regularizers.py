@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from backprop import regularizers
 from backprop.core.config import from_config
+from backprop.kernels import memory
 from backprop.regularizers import L1, L2
 
 W = np.array([[1.0, -2.0, 0.0], [0.5, 3.0, -4.0]])
@@ -40,7 +40,7 @@ def test_the_books_conventions():
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("block", [8, 1000])
 def test_blocks_of_any_shape(monkeypatch, shape, dtype, block):
-    monkeypatch.setattr(regularizers, "BLOCK", block)
+    monkeypatch.setattr(memory, "UPDATE_BLOCK", block)
     rng = np.random.default_rng(0)
     w = np.array(rng.standard_normal(shape), dtype)
     before, nabla_w = w.copy(), np.array(rng.standard_normal(shape), dtype)
@@ -58,7 +58,7 @@ def test_blocks_of_any_shape(monkeypatch, shape, dtype, block):
 
 @pytest.mark.parametrize("block", [8, 1000])
 def test_arrays_in_any_memory_order(monkeypatch, block):
-    monkeypatch.setattr(regularizers, "BLOCK", block)
+    monkeypatch.setattr(memory, "UPDATE_BLOCK", block)
     rng = np.random.default_rng(0)
     w = rng.standard_normal((6, 5)).T
     nabla_w = np.zeros((10, 6))[::2]
@@ -69,7 +69,7 @@ def test_arrays_in_any_memory_order(monkeypatch, block):
 
 def test_more_than_one_block_as_shipped():
     rng = np.random.default_rng(0)
-    w = rng.standard_normal((3, regularizers.BLOCK // 2 + 1)).astype(np.float32)
+    w = rng.standard_normal((3, memory.UPDATE_BLOCK // 2 + 1)).astype(np.float32)
     nabla_w = np.zeros_like(w)
     L2(0.5).add_gradient(w, nabla_w)
     np.testing.assert_array_equal(nabla_w, w)
