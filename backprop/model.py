@@ -17,10 +17,9 @@ from backprop.core.checks import check_integer
 from backprop.core.shapes import Shape, ShapeError, copy_into
 from backprop.core.storage import FileError, read_archive, write_archive
 from backprop.costs import Cost, as_cost
+from backprop.kernels import memory
 from backprop.kernels.threads import own_threads, share
 from backprop.layers.base import Layer, Seed, common_dtype, gather, weight_slices
-
-SHARED_BATCH = 64  # images of a batch that is computed in one thread, of several
 
 
 class Model(ABC):
@@ -323,7 +322,7 @@ class Model(ABC):
         """
         batch_size = check_integer("network: batch_size", batch_size)
         if self.shares_work:
-            batch_size = min(batch_size, SHARED_BATCH)
+            batch_size = min(batch_size, memory.SHARED_BATCH_SIZE)
         if arrays[0].shape[-1] <= batch_size:
             with own_threads(self.shares_work):
                 return list(compute(*arrays))

@@ -9,11 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from backprop.core.shapes import Shape
+from backprop.kernels import memory
 from backprop.kernels.threads import share
 from backprop.kernels.windows import NAMES, Windows, check_padding, check_places, each
 from backprop.layers.base import Layer
-
-SHARED_SIZE = 2**17  # with fewer numbers, handing half of them over takes as long as doing it
 
 
 class _Pool(Layer):
@@ -122,7 +121,7 @@ class _MaxPool(_Pool):
                 left, passed = passed, np.empty_like(passed)
 
         middle = len(nabla) // 2
-        shared = nabla.size >= SHARED_SIZE
+        shared = nabla.size >= memory.LEAST_SHARED_SIZE
         halves = [slice(middle), slice(middle, None)] if shared else [slice(None)]
         share(partial(give, half) for half in halves)
         return downstream

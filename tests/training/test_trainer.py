@@ -150,7 +150,7 @@ def test_how_many_examples_are_gathered_ahead_does_not_matter(ahead, monkeypatch
     x, y = make_data()
     networks = [make_network(), make_network()]
     make_trainer(networks[0]).fit(x, y, epochs=2)
-    monkeypatch.setattr("backprop.training.trainer.AHEAD_BYTES", ahead)
+    monkeypatch.setattr("backprop.kernels.memory.GATHER_BYTES", ahead)
     stopped = make_trainer(networks[1])
     stopped.callbacks.append(Stop(4, lambda trainer: trainer.stop("enough")))
     stopped.fit(x, y, epochs=2)
