@@ -570,8 +570,8 @@ def test_resuming_is_exact_to_the_bit(tmp_path, name, at):
     second.fit(x, y, 4 - second.epoch, held_out)
 
     np.testing.assert_array_equal(second.network.theta, whole.network.theta)
-    for key, value in whole.optimizer.get_state().items():
-        np.testing.assert_array_equal(second.optimizer.get_state()[key], value)
+    for key, value in whole.optimizer.state().items():
+        np.testing.assert_array_equal(second.optimizer.state()[key], value)
     assert second.rng.bit_generator.state == whole.rng.bit_generator.state
     for column in whole.history.columns:
         if column != "seconds":
