@@ -22,7 +22,8 @@ from backprop.model import Model, default_metrics
 from backprop.optimizers import Optimizer, clip_by_norm, clip_by_value
 from backprop.regularizers import Regularizer
 from backprop.schedules import Schedule
-from backprop.training.callbacks import Callback, ProgressBar
+from backprop.training.callback import Callback
+from backprop.training.callbacks import ProgressBar
 from backprop.training.history import History
 
 Data = tuple[np.ndarray, np.ndarray]
