@@ -23,7 +23,8 @@ from backprop.metrics import accuracy, confusion_matrix, mean_squared_error, top
 from backprop.network import Network
 from backprop.optimizers import SGD, Adam, AdamW, Momentum, Nesterov, Optimizer, RMSProp
 from backprop.regularizers import L1, L2, Regularizer
-from backprop.training.callbacks import Callback, Checkpoint, EarlyStopping, SaveBest
+from backprop.training.callback import Callback
+from backprop.training.callbacks import Checkpoint, EarlyStopping, SaveBest
 from backprop.training.health import GradientHealth, GradientHealthWarning
 from backprop.training.history import History
 from backprop.training.trainer import DivergenceError, Trainer

@@ -1,4 +1,4 @@
-"""How weights and biases start.
+"""Initializers: how weights and biases start.
 
 An initializer is called as ``initializer(shape, rng, dtype)``. It draws in float64 and rounds to
 `dtype` at the end, so that a float32 and a float64 network of one seed start from the same point.
@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from backprop.core.checks import check_number
+from backprop.core.checks import check_integer, check_number, check_sequence
 from backprop.core.config import Configurable, by_name
 
 
@@ -25,7 +25,8 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """Return ``(fan_in, fan_out)`` of a weight array.
 
     Dense weights have the shape (n_out, n_in); convolution weights (c_out, c_in, k, ...), where
-    each output sees all c_in·k·… inputs under the kernel, and each input feeds c_out·k·… outputs.
+    each output sees all c_in k ... inputs under the kernel, and each input feeds c_out k ...
+    outputs.
 
     Raises
     ------
@@ -33,7 +34,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
         If `shape` has fewer than two axes.
     """
     if len(shape) < 2:
-        raise ValueError(f"a weight array has shape (n_out, n_in, ...), got {shape}")
+        raise ValueError(f"fans: a weight array has shape (n_out, n_in, ...), got {shape}")
     receptive_field = math.prod(shape[2:])
     return shape[1] * receptive_field, shape[0] * receptive_field
 
@@ -59,19 +60,20 @@ class Initializer(Configurable, ABC):
         Raises
         ------
         TypeError
-            If `rng` is not a generator or `dtype` is not a real floating-point type.
+            If `rng` is not a generator, `dtype` is not a real floating-point type, or `shape` is
+            not of integers.
         ValueError
-            If an axis of `shape` is not a positive integer, or `shape` has too few axes.
+            If an axis of `shape` is less than 1, or `shape` has too few axes.
         """
-        dtype = np.dtype(dtype)
+        owner, dtype = type(self).__name__, np.dtype(dtype)
         if dtype.kind != "f":
-            raise TypeError(f"parameters are float32 or float64, got {dtype}")
+            raise TypeError(f"{owner}: dtype must be float32 or float64, got {dtype}")
         if not isinstance(rng, np.random.Generator):
-            raise TypeError(f"rng must be a numpy.random.Generator, got {type(rng).__name__}")
-        shape = tuple(shape)
-        for n in shape:
-            if not isinstance(n, (int, np.integer)) or n < 1:
-                raise ValueError(f"every axis of a shape is a positive integer, got {shape}")
+            raise TypeError(
+                f"{owner}: rng must be a numpy.random.Generator, got {type(rng).__name__}"
+            )
+        sizes = check_sequence(owner, "shape", shape)
+        shape = tuple(check_integer(f"{owner}: every size in shape", n) for n in sizes)
         return self._draw(shape, rng).astype(dtype, copy=False)
 
     @abstractmethod
@@ -80,27 +82,33 @@ class Initializer(Configurable, ABC):
 
 
 class Normal(Initializer):
-    """w ~ N(mean, std²), by default N(0, 1): whatever the layer's size.
+    """Normal numbers whatever the layer's size: w ~ N(mean, std^2), by default N(0, 1).
 
     For weights N(0, 1) is the book's "large" initializer: with n_in inputs z has a standard
-    deviation of about √n_in, so that sigmoid neurons start saturated. For biases it is the book's
-    choice in both its initializers.
+    deviation of about sqrt(n_in), so that sigmoid neurons start saturated. For biases it is the
+    book's choice in both its initializers.
 
     Source: Nielsen, Neural Networks and Deep Learning, chapters 1 and 3.
+
+    Parameters
+    ----------
+    std : float
+        The standard deviation, at least 0.
+    mean : float
     """
 
     def __init__(self, std: float = 1.0, mean: float = 0.0) -> None:
-        self.std = check_number("std", std, "[0, inf)")
-        self.mean = check_number("mean", mean)
+        self.std = check_number(f"{type(self).__name__}: std", std, "[0, inf)")
+        self.mean = check_number(f"{type(self).__name__}: mean", mean)
 
     def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         return self.mean + self.std * rng.standard_normal(shape)
 
 
 class LeCunNormal(Initializer):
-    """w ~ N(0, 1/fan_in): inputs of unit variance give z of unit variance.
+    """Normal numbers, w ~ N(0, 1/fan_in): inputs of unit variance give z of unit variance.
 
-    Source: LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998, section 4.6.
+    Source: LeCun, Bottou, Orr and Mueller, Efficient BackProp, 1998, section 4.6.
     """
 
     def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
@@ -109,9 +117,9 @@ class LeCunNormal(Initializer):
 
 
 class LeCunUniform(Initializer):
-    """w ~ U(−r, r) with r = √(3/fan_in), which has the variance 1/fan_in.
+    """Uniform numbers, w ~ U(-r, r) with r = sqrt(3/fan_in): the variance is 1/fan_in.
 
-    Source: LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998, section 4.6.
+    Source: LeCun, Bottou, Orr and Mueller, Efficient BackProp, 1998, section 4.6.
     """
 
     def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
@@ -121,7 +129,7 @@ class LeCunUniform(Initializer):
 
 
 class Nielsen(LeCunNormal):
-    """w ~ N(0, 1/n_in): the book's default for weights; its biases are `Normal`.
+    """The book's default for weights, w ~ N(0, 1/n_in); its biases are `Normal`.
 
     The same distribution as `LeCunNormal`, under the name by which readers of the book look for
     it.
@@ -131,10 +139,10 @@ class Nielsen(LeCunNormal):
 
 
 class GlorotNormal(Initializer):
-    """w ~ N(0, 2/(fan_in + fan_out)), also called Xavier.
+    """Normal numbers, w ~ N(0, 2/(fan_in + fan_out)); also called Xavier.
 
-    A compromise between keeping the variance of a forward (1/fan_in) and that of δ backward
-    (1/fan_out); derived for activations with σ′(0) = 1 near zero, such as tanh.
+    A compromise between keeping the variance of a forward (1/fan_in) and that of delta backward
+    (1/fan_out); derived for activations with sigma'(0) = 1, such as tanh.
 
     Source: Glorot and Bengio, Understanding the difficulty of training deep feedforward neural
     networks, 2010, equation 12.
@@ -145,7 +153,9 @@ class GlorotNormal(Initializer):
 
 
 class GlorotUniform(Initializer):
-    """w ~ U(−r, r) with r = √(6/(fan_in + fan_out)), which has the variance 2/(fan_in + fan_out).
+    """Uniform numbers, w ~ U(-r, r) with r = sqrt(6/(fan_in + fan_out)); also called Xavier.
+
+    The variance is 2/(fan_in + fan_out), that of `GlorotNormal`.
 
     Source: Glorot and Bengio, Understanding the difficulty of training deep feedforward neural
     networks, 2010, equation 16.
@@ -157,7 +167,7 @@ class GlorotUniform(Initializer):
 
 
 class HeNormal(Initializer):
-    """w ~ N(0, 2/fan_in), also called Kaiming: for ReLU, which passes half of the variance on.
+    """Normal numbers for ReLU, which halves the variance: w ~ N(0, 2/fan_in), also called Kaiming.
 
     Source: He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015, equation 10.
     """
@@ -168,7 +178,7 @@ class HeNormal(Initializer):
 
 
 class HeUniform(Initializer):
-    """w ~ U(−r, r) with r = √(6/fan_in), which has the variance 2/fan_in.
+    """Uniform numbers for ReLU, w ~ U(-r, r) with r = sqrt(6/fan_in): the variance is 2/fan_in.
 
     Source: He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015, equation 10.
     """
@@ -180,19 +190,24 @@ class HeUniform(Initializer):
 
 
 class Orthogonal(Initializer):
-    """w = gain · Q, where Q has orthonormal rows (n_out ≤ n_in) or columns (n_out ≥ n_in).
+    """A random orthogonal matrix times a constant: w = gain Q.
 
-    Convolution weights are orthogonal as the matrix c_out × (c_in·k·…). Q is uniform over all such
-    matrices: it is the Q factor of a matrix of N(0, 1) numbers, with the signs chosen so that the
-    diagonal of R is positive (Mezzadri, How to generate random matrices from the classical compact
-    groups, 2007).
+    Q has orthonormal rows if n_out <= n_in, orthonormal columns if n_out >= n_in. Convolution
+    weights are orthogonal as the matrix c_out x (c_in k ...). Q is uniform over all such matrices:
+    it is the Q factor of a matrix of N(0, 1) numbers, with the signs chosen so that the diagonal
+    of R is positive (Mezzadri, How to generate random matrices from the classical compact groups,
+    2007).
 
     Source: Saxe, McClelland and Ganguli, Exact solutions to the nonlinear dynamics of learning in
     deep linear neural networks, 2014.
+
+    Parameters
+    ----------
+    gain : float
     """
 
     def __init__(self, gain: float = 1.0) -> None:
-        self.gain = check_number("gain", gain)
+        self.gain = check_number(f"{type(self).__name__}: gain", gain)
 
     def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         fan_in, _ = fans(shape)
@@ -203,17 +218,22 @@ class Orthogonal(Initializer):
 
 
 class Zeros(Initializer):
-    """Every element 0: the usual start for biases."""
+    """All elements 0: the usual start for biases."""
 
     def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         return np.zeros(shape)
 
 
 class Constant(Initializer):
-    """Every element `value`."""
+    """All elements equal to one number.
+
+    Parameters
+    ----------
+    value : float
+    """
 
     def __init__(self, value: float = 0.0) -> None:
-        self.value = check_number("value", value)
+        self.value = check_number(f"{type(self).__name__}: value", value)
 
     def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         return np.full(shape, self.value)

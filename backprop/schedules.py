@@ -1,8 +1,8 @@
-"""Learning rates that change while training runs.
+"""Schedules: learning rates that change while training runs.
 
-A schedule is called with the time in epochs, counted from 0 and fractional inside an epoch (epoch
-2.5 is half-way through the third), and returns η. Whoever trains assigns it before each step:
-``optimizer.eta = schedule(epoch)``.
+A schedule is called with the time e in epochs, counted from 0 and fractional inside an epoch
+(epoch 2.5 is half-way through the third), and returns eta(e). Whoever trains assigns it before
+each step: ``optimizer.eta = schedule(epoch)``.
 """
 
 from __future__ import annotations
@@ -18,67 +18,104 @@ class Schedule(Configurable, ABC):
     """Base of the schedules; a subclass defines `_eta`."""
 
     def __call__(self, epoch: float) -> float:
-        """Return η at `epoch` (a finite number, at least 0).
+        """Return eta at `epoch` (a finite number, at least 0).
 
         Raises
         ------
         TypeError, ValueError
             If `epoch` is not such a number.
         """
-        return self._eta(check_number("epoch", epoch, "[0, inf)"))
+        return self._eta(check_number(f"{type(self).__name__}: epoch", epoch, "[0, inf)"))
 
     @abstractmethod
     def _eta(self, epoch: float) -> float:
-        """Return η at a checked `epoch`."""
+        """Return eta at an `epoch` that has been checked."""
 
 
 class ConstantRate(Schedule):
-    """η(e) = η."""
+    """The same learning rate always: eta(e) = eta.
+
+    Parameters
+    ----------
+    eta : float
+        At least 0.
+    """
 
     def __init__(self, eta: float) -> None:
-        self.eta = check_number("eta", eta, "[0, inf)")
+        self.eta = check_number(f"{type(self).__name__}: eta", eta, "[0, inf)")
 
     def _eta(self, epoch: float) -> float:
         return self.eta
 
 
 class StepDecay(Schedule):
-    """η(e) = η · factor^⌊e / every⌋: multiplied by `factor` after each `every` whole epochs."""
+    """A learning rate that drops by a factor every so many epochs.
+
+    eta(e) = eta factor^floor(e / every).
+
+    Parameters
+    ----------
+    eta : float
+        The learning rate at the start, at least 0.
+    factor : float
+        In (0, 1].
+    every : int
+        Epochs from one drop to the next.
+    """
 
     def __init__(self, eta: float, factor: float = 0.1, every: int = 10) -> None:
-        self.eta = check_number("eta", eta, "[0, inf)")
-        self.factor = check_number("factor", factor, "(0, 1]")
-        self.every = check_integer("every", every)
+        self.eta = check_number(f"{type(self).__name__}: eta", eta, "[0, inf)")
+        self.factor = check_number(f"{type(self).__name__}: factor", factor, "(0, 1]")
+        self.every = check_integer(f"{type(self).__name__}: every", every)
 
     def _eta(self, epoch: float) -> float:
         return self.eta * self.factor ** (epoch // self.every)
 
 
 class ExponentialDecay(Schedule):
-    """η(e) = η · exp(−rate · e): halved every (ln 2) / rate epochs.
+    """A learning rate that decays exponentially: eta(e) = eta exp(-rate e).
 
-    A factor γ per epoch, as other libraries have it, is rate = −ln γ.
+    It is halved every (ln 2) / rate epochs. A factor gamma per epoch, as other libraries have it,
+    is rate = -ln gamma.
+
+    Parameters
+    ----------
+    eta : float
+        The learning rate at the start, at least 0.
+    rate : float
+        Per epoch, at least 0.
     """
 
     def __init__(self, eta: float, rate: float) -> None:
-        self.eta = check_number("eta", eta, "[0, inf)")
-        self.rate = check_number("rate", rate, "[0, inf)")
+        self.eta = check_number(f"{type(self).__name__}: eta", eta, "[0, inf)")
+        self.rate = check_number(f"{type(self).__name__}: rate", rate, "[0, inf)")
 
     def _eta(self, epoch: float) -> float:
         return self.eta * math.exp(-self.rate * epoch)
 
 
 class CosineDecay(Schedule):
-    """η(e) = final + ½ (η − final) (1 + cos(π e / epochs)), and `final` from then on.
+    """A learning rate that falls along half a cosine, and then stays.
+
+    eta(e) = final + (eta - final) (1 + cos(pi e / epochs)) / 2 for e < epochs, then `final`.
 
     Source: Loshchilov and Hutter, SGDR: Stochastic gradient descent with warm restarts, 2017,
     equation 5, one cycle without restarts.
+
+    Parameters
+    ----------
+    eta : float
+        The learning rate at the start, at least 0.
+    epochs : float
+        How long it falls, greater than 0.
+    final : float
+        The learning rate at the end, at least 0.
     """
 
     def __init__(self, eta: float, epochs: float, final: float = 0.0) -> None:
-        self.eta = check_number("eta", eta, "[0, inf)")
-        self.epochs = check_number("epochs", epochs, "(0, inf)")
-        self.final = check_number("final", final, "[0, inf)")
+        self.eta = check_number(f"{type(self).__name__}: eta", eta, "[0, inf)")
+        self.epochs = check_number(f"{type(self).__name__}: epochs", epochs, "(0, inf)")
+        self.final = check_number(f"{type(self).__name__}: final", final, "[0, inf)")
 
     def _eta(self, epoch: float) -> float:
         if epoch >= self.epochs:
@@ -88,21 +125,28 @@ class CosineDecay(Schedule):
 
 
 class Warmup(Schedule):
-    """A straight line from 0 up to what `then` starts with, and after it `then`.
+    """A learning rate that rises in a straight line from 0, and then follows another schedule.
 
-    η(e) = then(0) · e / epochs for e < epochs, and then(e − epochs) afterwards: `then` counts its
+    eta(e) = then(0) e / epochs for e < epochs, and then(e - epochs) afterwards: `then` counts its
     epochs from the end of the warm-up, so a `CosineDecay` that is to end with a training of E
-    epochs has E − `epochs` of them. η is 0 at e = 0, so this is a schedule to be asked at every
+    epochs has E - `epochs` of them. eta is 0 at e = 0, so this is a schedule to be asked at every
     step and not once an epoch.
 
     Source: Goyal et al., Accurate, large minibatch SGD: training ImageNet in 1 hour, 2017,
     section 2.2.
+
+    Parameters
+    ----------
+    epochs : float
+        How long it rises, greater than 0.
+    then : Schedule
+        What it rises to, and follows from there on.
     """
 
     def __init__(self, epochs: float, then: Schedule) -> None:
         if not isinstance(then, Schedule):
-            raise TypeError(f"then must be a schedule, got {then!r}")
-        self.epochs = check_number("epochs", epochs, "(0, inf)")
+            raise TypeError(f"{type(self).__name__}: then must be a Schedule, got {then!r}")
+        self.epochs = check_number(f"{type(self).__name__}: epochs", epochs, "(0, inf)")
         self.then = then
 
     def _eta(self, epoch: float) -> float:

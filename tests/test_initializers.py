@@ -211,11 +211,41 @@ def test_pairs():
 @pytest.mark.parametrize(
     ("shape", "rng", "dtype", "error", "message"),
     [
-        ((3, 2), np.random.default_rng(0), np.int64, TypeError, "float32 or float64, got int64"),
-        ((3, 2), np.random.default_rng(0), complex, TypeError, "or float64, got complex128"),
-        ((3, 2), 0, np.float64, TypeError, "must be a numpy.random.Generator, got int"),
-        ((3, 0), np.random.default_rng(0), np.float64, ValueError, r"integer, got \(3, 0\)"),
-        ((3, 2.0), np.random.default_rng(0), np.float64, ValueError, r"integer, got \(3, 2.0\)"),
+        (
+            (3, 2),
+            np.random.default_rng(0),
+            np.int64,
+            TypeError,
+            "^HeNormal: dtype must be float32 or float64, got int64",
+        ),
+        (
+            (3, 2),
+            np.random.default_rng(0),
+            complex,
+            TypeError,
+            "^HeNormal: dtype must be float32 or float64, got complex128",
+        ),
+        (
+            (3, 2),
+            0,
+            np.float64,
+            TypeError,
+            r"^HeNormal: rng must be a numpy\.random\.Generator, got int",
+        ),
+        (
+            (3, 0),
+            np.random.default_rng(0),
+            np.float64,
+            ValueError,
+            "^HeNormal: every size in shape must be at least 1, got 0",
+        ),
+        (
+            (3, 2.0),
+            np.random.default_rng(0),
+            np.float64,
+            TypeError,
+            r"^HeNormal: every size .* must be an integer, got 2\.0",
+        ),
         ((3,), np.random.default_rng(0), np.float64, ValueError, r"n_in, ...\), got \(3,\)"),
     ],
 )
@@ -227,11 +257,19 @@ def test_bad_calls(shape, rng, dtype, error, message):
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: Normal(std=-1.0), ValueError, r"std must be in \[0, inf\), got -1.0"),
-        (lambda: Normal(mean=math.nan), ValueError, r"mean must be in \(-inf, inf\), got nan"),
-        (lambda: Orthogonal(math.inf), ValueError, r"gain must be in \(-inf, inf\), got inf"),
-        (lambda: Constant("1"), TypeError, "value must be a number, got '1'"),
-        (lambda: Constant(True), TypeError, "value must be a number, got True"),
+        (lambda: Normal(std=-1.0), ValueError, r"^Normal: std must be in \[0, inf\), got -1.0"),
+        (
+            lambda: Normal(mean=math.nan),
+            ValueError,
+            r"^Normal: mean must be in \(-inf, inf\), got nan",
+        ),
+        (
+            lambda: Orthogonal(math.inf),
+            ValueError,
+            r"^Orthogonal: gain must be in \(-inf, inf\), got inf",
+        ),
+        (lambda: Constant("1"), TypeError, r"^Constant: value must be a number, got '1'"),
+        (lambda: Constant(True), TypeError, r"^Constant: value must be a number, got True"),
     ],
 )
 def test_bad_arguments(make, error, message):

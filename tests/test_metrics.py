@@ -131,7 +131,11 @@ def test_arguments_are_left_alone():
     np.testing.assert_array_equal(y, Y)
 
 
-LABEL_METRICS = [accuracy, confusion_matrix, lambda a, y: top_k_accuracy(a, y, 1)]
+def top_1_accuracy(a, y):
+    return top_k_accuracy(a, y, 1)
+
+
+LABEL_METRICS = [accuracy, confusion_matrix, top_1_accuracy]
 
 
 @pytest.mark.parametrize("metric", LABEL_METRICS)
@@ -148,35 +152,80 @@ LABEL_METRICS = [accuracy, confusion_matrix, lambda a, y: top_k_accuracy(a, y, 1
         (A, np.array([0, 1, 2, 3, 0]), ValueError, "label 3 is out of range: there are 3 classes"),
         (A, np.array([0, 1, -1, 2, 0]), ValueError, "label -1 is out of range"),
         (A[:1], np.array([0, 1, 2, 0, 0]), ValueError, "label 2 is out of range: there are 2 cla"),
-        (A[:, :0], Y[:0], ValueError, r"there is no example in a of shape \(3, 0\)"),
-        (A[0], Y, ValueError, r"a has one example a column, got the shape \(5,\)"),
-        (NAN, Y, ValueError, "a holds NaN"),
-        (A, NAN, ValueError, "a holds NaN"),
-        (A.astype(object), Y, TypeError, "a must be an array of real numbers, got object"),
-        (A.astype(complex), Y, TypeError, "a must be an array of real numbers, got complex128"),
-        (A.tolist(), Y, TypeError, "a must be an array of real numbers, got list"),
+        (A[:, :0], Y[:0], ValueError, r"there is no example in the outputs a of shape \(3, 0\)"),
+        (A[0], Y, ValueError, r"the outputs a have one example a column, got the shape \(5,\)"),
+        (NAN, Y, ValueError, "the outputs a hold NaN"),
+        (A, NAN, ValueError, "the targets y hold NaN"),
+        (A.astype(object), Y, TypeError, "the outputs a must be real, got object"),
+        (A.astype(complex), Y, TypeError, "the outputs a must be real, got complex128"),
+        (A.tolist(), Y, TypeError, "the outputs a must be a numpy array, got list"),
         (A, Y.astype(object), TypeError, "labels must be integers, got object"),
     ],
 )
 def test_errors(metric, a, y, error, message):
-    with pytest.raises(error, match=message):
+    owner = metric.__name__.replace("_1_", "_k_")
+    with pytest.raises(error, match=f"^{owner}: .*{message}"):
         metric(a, y)
 
 
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: top_k_accuracy(A, Y, 0), ValueError, "k must be at least 1, got 0"),
-        (lambda: top_k_accuracy(A, Y, 4), ValueError, "at most the number of outputs, 3, got 4"),
-        (lambda: top_k_accuracy(A, Y, 1.0), TypeError, "k must be an integer, got 1.0"),
-        (lambda: top_k_accuracy(A[:1], Y % 2, 1), ValueError, "at least two outputs, got one"),
-        (lambda: confusion_matrix(A, Y, 2), ValueError, "n_classes must be at least 3, got 2"),
-        (lambda: mean_squared_error(A, Y), ValueError, r"y must have .* \(3, 5\) of a, got \(5,\)"),
-        (lambda: mean_squared_error(A, A[:, :1]), ValueError, r"of a, got \(3, 1\)"),
-        (lambda: mean_squared_error(NAN, A), ValueError, "a holds NaN"),
-        (lambda: mean_squared_error(A, NAN), ValueError, "y holds NaN"),
-        (lambda: true_labels(ONE_HOT, ndim=0), ValueError, r"have 0 axes .* shape \(3, 5\)"),
-        (lambda: true_labels(np.array([], int)), ValueError, r"no label in .* shape \(0,\)"),
+        (
+            lambda: top_k_accuracy(A, Y, 0),
+            ValueError,
+            "^top_k_accuracy: k must be at least 1, got 0",
+        ),
+        (
+            lambda: top_k_accuracy(A, Y, 4),
+            ValueError,
+            "^top_k_accuracy: k must be at most the number of outputs, 3, got 4",
+        ),
+        (
+            lambda: top_k_accuracy(A, Y, 1.0),
+            TypeError,
+            "^top_k_accuracy: k must be an integer, got 1.0",
+        ),
+        (
+            lambda: top_k_accuracy(A[:1], Y % 2, 1),
+            ValueError,
+            "^top_k_accuracy: .* at least two, got one",
+        ),
+        (
+            lambda: confusion_matrix(A, Y, 2),
+            ValueError,
+            "^confusion_matrix: n_classes must be at least 3, got 2",
+        ),
+        (
+            lambda: mean_squared_error(A, Y),
+            ValueError,
+            r"^mean_squared_error: y must have .* \(3, 5\) of a, got \(5,\)",
+        ),
+        (
+            lambda: mean_squared_error(A, A[:, :1]),
+            ValueError,
+            r"^mean_squared_error: .* of a, got \(3, 1\)",
+        ),
+        (
+            lambda: mean_squared_error(NAN, A),
+            ValueError,
+            "^mean_squared_error: the outputs a hold NaN",
+        ),
+        (
+            lambda: mean_squared_error(A, NAN),
+            ValueError,
+            "^mean_squared_error: the targets y hold NaN",
+        ),
+        (
+            lambda: true_labels(ONE_HOT, ndim=0),
+            ValueError,
+            r"^true_labels: labels have 0 axes .* shape \(3, 5\)",
+        ),
+        (
+            lambda: true_labels(np.array([], int)),
+            ValueError,
+            r"^true_labels: .* no label in .* shape \(0,\)",
+        ),
     ],
 )
 def test_more_errors(call, error, message):

@@ -4,8 +4,8 @@ import pickle
 import numpy as np
 import pytest
 
-from backprop import optimizers
 from backprop.core.config import by_name, from_config
+from backprop.kernels import memory
 from backprop.optimizers import (
     SGD,
     Adam,
@@ -95,7 +95,7 @@ STEPS = 6
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(optimizers, "BLOCK", BLOCK)
+    monkeypatch.setattr(memory, "UPDATE_BLOCK", BLOCK)
 
 
 def problem(size, dtype=np.float64, steps=STEPS):
@@ -130,13 +130,13 @@ def test_rule(optimizer, rule, constants, size):
 
 @pytest.mark.parametrize("cls", ALL)
 def test_blocks_as_shipped_equal_one_whole(monkeypatch, cls):
-    size = 2 * optimizers.BLOCK + 3
+    size = 2 * memory.UPDATE_BLOCK + 3
     theta, gradients = problem(size, np.float32, steps=2)
     whole, first, second = theta.copy(), cls(), cls()
     weights = [slice(0, size // 3), slice(size // 2, size)]
     for nabla in gradients:
         first.step(theta, nabla, weights)
-    monkeypatch.setattr(optimizers, "BLOCK", 10 * size)
+    monkeypatch.setattr(memory, "UPDATE_BLOCK", 10 * size)
     for nabla in gradients:
         second.step(whole, nabla, weights)
     np.testing.assert_array_equal(theta, whole)
@@ -152,7 +152,7 @@ def test_float32_stays_float32(cls, size):
         optimizer.step(theta, nabla)
         reference.step(double, nabla.astype(np.float64))
     assert theta.dtype == np.float32
-    assert all(vector.dtype == np.float32 for vector in optimizer.state.values())
+    assert all(vector.dtype == np.float32 for vector in optimizer.accumulators.values())
     assert optimizer._scratch.dtype == np.float32
     np.testing.assert_allclose(theta, double, rtol=1e-5, atol=1e-5)
 
@@ -252,7 +252,7 @@ def test_eta_may_change_between_steps():
     assert type(optimizer.eta) is float
     optimizer.step(theta, np.ones(1))
     assert theta[0] == 0.25
-    with pytest.raises(ValueError, match=r"eta must be in \[0, inf\), got nan"):
+    with pytest.raises(ValueError, match=r"^SGD: eta must be in \[0, inf\), got nan"):
         optimizer.eta = math.nan
     assert optimizer.eta == 0.25
     x, v = 1.0, 0.0
@@ -273,7 +273,7 @@ def test_saved_state_continues_bit_for_bit(cls, dtype):
     optimizer = cls()
     for nabla in gradients[:3]:
         optimizer.step(theta, nabla)
-    state, resumed = optimizer.get_state(), theta.copy()
+    state, resumed = optimizer.state(), theta.copy()
     kept = {name: vector.copy() for name, vector in state.items()}
     for nabla in gradients[3:]:
         optimizer.step(theta, nabla)
@@ -292,11 +292,11 @@ def test_saved_state_continues_bit_for_bit(cls, dtype):
 def test_vectors_that_became_read_only_after_a_step_change_nothing():
     theta, nabla, optimizer = np.ones(5, np.float32), np.ones(5, np.float32), Momentum()
     optimizer.step(theta, nabla)
-    before = optimizer.get_state()
+    before = optimizer.state()
     theta.flags.writeable = False
-    with pytest.raises(ValueError, match="theta is read-only"):
+    with pytest.raises(ValueError, match=r"^Momentum: theta is read-only"):
         optimizer.step(theta, nabla)
-    for name, array in optimizer.get_state().items():
+    for name, array in optimizer.state().items():
         np.testing.assert_array_equal(array, before[name])
 
 
@@ -314,46 +314,46 @@ def test_pickled_optimizers_continue_bit_for_bit(cls):
 @pytest.mark.parametrize("cls", ALL)
 def test_state_before_the_first_step_and_after_reset(cls):
     optimizer = cls()
-    assert optimizer.state == {}
-    fresh = optimizer.get_state()
+    assert optimizer.accumulators == {}
+    fresh = optimizer.state()
     assert {name: int(t) for name, t in fresh.items()} == {"t": 0}
     theta, gradients = problem(4)
     start = theta.copy()
     optimizer.step(theta, gradients[0])
-    assert set(optimizer.get_state()) == {"t", *optimizer.state_names}
+    assert set(optimizer.state()) == {"t", *optimizer.accumulator_names}
     optimizer.set_state(fresh, theta)
     assert optimizer.t == 0
     again = start.copy()
     optimizer.step(again, gradients[0])
     np.testing.assert_array_equal(again, theta)
     optimizer.reset()
-    assert (optimizer.t, optimizer.state) == (0, {})
+    assert (optimizer.t, optimizer.accumulators) == (0, {})
     optimizer.step(np.zeros(9, np.float32), np.ones(9, np.float32))  # another theta is welcome
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s: s.pop("t"), "the state of Adam must count its steps in t, got t = -1"),
+        (lambda s: s.pop("t"), "^Adam: the state must count its steps in t, got t = -1"),
         (lambda s: s.update(t=np.array(2.0)), "must count its steps in t, got t = 2.0"),
         (lambda s: s.update(t=np.array([2])), r"must count its steps in t, got t = \[2\]"),
-        (lambda s: s.pop("v"), "of Adam after 1 steps must hold m, t, v, got m, t"),
+        (lambda s: s.pop("v"), "^Adam: the state after 1 steps must hold m, t, v, got m, t"),
         (lambda s: s.update(u=s["v"]), "must hold m, t, v, got m, t, u, v"),
         (lambda s: s.update(t=np.array(0)), "after 0 steps must hold t, got m, t, v"),
-        (lambda s: s.update(v=s["v"][:3]), "v in the state of Adam must be 4 .* float64 like thet"),
-        (lambda s: s.update(m=s["m"].astype("f4")), "m in the .* got 4 elements of float32"),
+        (lambda s: s.update(v=s["v"][:3]), "^Adam: v in the state must be 4 .* float64 like theta"),
+        (lambda s: s.update(m=s["m"].astype("f4")), "^Adam: m in the .* got 4 elements of float32"),
     ],
 )
 def test_bad_states_change_nothing(change, message):
     theta, gradients = problem(4)
     optimizer = Adam()
     optimizer.step(theta, gradients[0])
-    state = optimizer.get_state()
+    state = optimizer.state()
     change(state)
-    before = optimizer.get_state()
+    before = optimizer.state()
     with pytest.raises(ValueError, match=message):
         optimizer.set_state(state, theta)
-    for name, vector in optimizer.get_state().items():
+    for name, vector in optimizer.state().items():
         np.testing.assert_array_equal(vector, before[name])
 
 
@@ -361,8 +361,8 @@ def test_the_state_of_another_optimizer():
     theta = np.zeros(3)
     momentum = Momentum()
     momentum.step(theta, np.ones(3))
-    with pytest.raises(ValueError, match="of SGD after 1 steps must hold t, got t, v"):
-        SGD().set_state(momentum.get_state(), theta)
+    with pytest.raises(ValueError, match=r"^SGD: the state after 1 steps must hold t, got t, v"):
+        SGD().set_state(momentum.state(), theta)
 
 
 READ_ONLY = np.zeros(4)
@@ -376,20 +376,40 @@ READ_ONLY.flags.writeable = False
         (np.zeros(4), np.ones(3), ValueError, r"theta's shape \(4,\), got \(3,\)"),
         (np.zeros(4), np.ones(1), ValueError, r"theta's shape \(4,\), got \(1,\)"),
         (np.zeros(4), np.ones((4, 1)), ValueError, r"theta's shape \(4,\), got \(4, 1\)"),
-        (np.zeros((2, 2)), np.ones((2, 2)), ValueError, r"a vector, got the shape \(2, 2\)"),
-        (np.zeros(4), np.ones(4, "f4"), TypeError, "of float64 like theta, got float32"),
-        (np.zeros(4), [1.0] * 4, TypeError, "of float64 like theta, got list"),
-        (np.zeros(4, int), np.ones(4, int), TypeError, "floating-point numbers, got int64"),
-        (np.zeros(4, complex), np.ones(4, complex), TypeError, "numbers, got complex128"),
-        ([0.0] * 4, np.ones(4), TypeError, "theta must be .* numbers, got list"),
+        (
+            np.zeros((2, 2)),
+            np.ones((2, 2)),
+            ValueError,
+            r"theta must have one axis, got the shape \(2, 2\)",
+        ),
+        (
+            np.zeros(4),
+            np.ones(4, "f4"),
+            TypeError,
+            "the gradient nabla must be float64, got float32",
+        ),
+        (np.zeros(4), [1.0] * 4, TypeError, "gradient nabla must be a numpy array, got list"),
+        (
+            np.zeros(4, int),
+            np.ones(4, int),
+            TypeError,
+            "the vector theta must be real floating, got int64",
+        ),
+        (
+            np.zeros(4, complex),
+            np.ones(4, complex),
+            TypeError,
+            "vector theta must be real floating, got complex128",
+        ),
+        ([0.0] * 4, np.ones(4), TypeError, "vector theta must be a numpy array, got list"),
         (READ_ONLY, np.ones(4), ValueError, "theta is read-only"),
     ],
 )
 def test_bad_vectors_change_nothing(cls, theta, nabla, error, message):
     optimizer = cls()
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=f"^{cls.__name__}: .*{message}"):
         optimizer.step(theta, nabla)
-    assert (optimizer.t, optimizer.state) == (0, {})
+    assert (optimizer.t, optimizer.accumulators) == (0, {})
     np.testing.assert_array_equal(theta, np.zeros_like(theta))
 
 
@@ -398,11 +418,13 @@ def test_bad_vectors_change_nothing(cls, theta, nabla, error, message):
 def test_another_theta_changes_nothing(cls, size, dtype):
     optimizer = cls()
     optimizer.step(np.zeros(4), np.ones(4))
-    before, theta = optimizer.get_state(), np.ones(size, dtype)
-    with pytest.raises(ValueError, match=rf"4 elements of float64, got a theta of {size} elements"):
+    before, theta = optimizer.state(), np.ones(size, dtype)
+    with pytest.raises(
+        ValueError, match=rf"^{cls.__name__}: .* 4 elements of float64, got a .* {size} elem"
+    ):
         optimizer.step(theta, np.ones(size, dtype))
     np.testing.assert_array_equal(theta, np.ones(size))
-    for name, vector in optimizer.get_state().items():
+    for name, vector in optimizer.state().items():
         np.testing.assert_array_equal(vector, before[name])
 
 
@@ -412,9 +434,9 @@ def test_another_theta_changes_nothing(cls, size, dtype):
         (
             [slice(0, 2), slice(2, 5)],
             ValueError,
-            r"slice\(2, 5, None\) is outside of theta, .* 4 e",
+            r"^AdamW: weights must be .* 4 elements, got slice\(2, 5, None\)",
         ),
-        ([slice(0, 2), 3], TypeError, "weights must be slices of theta, got 3"),
+        ([slice(0, 2), 3], TypeError, "^AdamW: weights must be slices of theta, got 3"),
     ],
 )
 def test_bad_weights_change_nothing(weights, error, message):
@@ -428,17 +450,21 @@ def test_bad_weights_change_nothing(weights, error, message):
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: SGD(-0.1), ValueError, r"eta must be in \[0, inf\), got -0.1"),
-        (lambda: Adam(math.inf), ValueError, r"eta must be in \[0, inf\), got inf"),
-        (lambda: SGD("0.1"), TypeError, "eta must be a number, got '0.1'"),
-        (lambda: Momentum(mu=1.0), ValueError, r"mu must be in \[0, 1\), got 1.0"),
-        (lambda: Nesterov(mu=-0.1), ValueError, r"mu must be in \[0, 1\), got -0.1"),
-        (lambda: RMSProp(rho=1), ValueError, r"rho must be in \[0, 1\), got 1"),
-        (lambda: RMSProp(eps=0.0), ValueError, r"eps must be in \(0, inf\), got 0.0"),
-        (lambda: Adam(beta1=1.5), ValueError, r"beta1 must be in \[0, 1\), got 1.5"),
-        (lambda: Adam(beta2=math.nan), ValueError, r"beta2 must be in \[0, 1\), got nan"),
-        (lambda: Adam(eps=-1e-8), ValueError, r"eps must be in \(0, inf\), got -1e-08"),
-        (lambda: AdamW(weight_decay=-1), ValueError, r"weight_decay must be in \[0, inf\), got -1"),
+        (lambda: SGD(-0.1), ValueError, r"^SGD: eta must be in \[0, inf\), got -0.1"),
+        (lambda: Adam(math.inf), ValueError, r"^Adam: eta must be in \[0, inf\), got inf"),
+        (lambda: SGD("0.1"), TypeError, r"^SGD: eta must be a number, got '0.1'"),
+        (lambda: Momentum(mu=1.0), ValueError, r"^Momentum: mu must be in \[0, 1\), got 1.0"),
+        (lambda: Nesterov(mu=-0.1), ValueError, r"^Nesterov: mu must be in \[0, 1\), got -0.1"),
+        (lambda: RMSProp(rho=1), ValueError, r"^RMSProp: rho must be in \[0, 1\), got 1"),
+        (lambda: RMSProp(eps=0.0), ValueError, r"^RMSProp: eps must be in \(0, inf\), got 0.0"),
+        (lambda: Adam(beta1=1.5), ValueError, r"^Adam: beta1 must be in \[0, 1\), got 1.5"),
+        (lambda: Adam(beta2=math.nan), ValueError, r"^Adam: beta2 must be in \[0, 1\), got nan"),
+        (lambda: Adam(eps=-1e-8), ValueError, r"^Adam: eps must be in \(0, inf\), got -1e-08"),
+        (
+            lambda: AdamW(weight_decay=-1),
+            ValueError,
+            r"^AdamW: weight_decay must be in \[0, inf\), got -1",
+        ),
     ],
 )
 def test_bad_arguments(make, error, message):
@@ -509,14 +535,21 @@ def test_clip_by_value(dtype):
 
 @pytest.mark.parametrize(("clip", "name"), [(clip_by_norm, "max_norm"), (clip_by_value, "limit")])
 def test_clip_errors(clip, name):
-    nabla = np.ones(3)
+    nabla, owner = np.ones(3), clip.__name__
     for limit in (0.0, -1.0, math.nan, math.inf):
-        with pytest.raises(ValueError, match=rf"{name} must be in \(0, inf\), got {limit}"):
+        with pytest.raises(
+            ValueError, match=rf"^{owner}: {name} must be in \(0, inf\), got {limit}"
+        ):
             clip(nabla, limit)
-    with pytest.raises(TypeError, match=f"{name} must be a number, got None"):
+    with pytest.raises(TypeError, match=f"^{owner}: {name} must be a number, got None"):
         clip(nabla, None)
-    with pytest.raises(TypeError, match=r"nabla must be an array of .* numbers, got int64"):
+    with pytest.raises(
+        TypeError, match=rf"^{owner}: the gradient nabla must be real floating, got int64"
+    ):
         clip(np.ones(3, int), 1.0)
-    with pytest.raises(ValueError, match=r"nabla must be a vector, got the shape \(3, 1\)"):
+    with pytest.raises(
+        ValueError,
+        match=rf"^{owner}: the gradient nabla must have one axis, got the shape \(3, 1\)",
+    ):
         clip(nabla[:, np.newaxis], 1.0)
     np.testing.assert_array_equal(nabla, 1.0)

@@ -46,20 +46,68 @@ def test_repr():
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: ConstantRate(-0.1), ValueError, r"eta must be in \[0, inf\), got -0.1"),
-        (lambda: ConstantRate(None), TypeError, "eta must be a number, got None"),
-        (lambda: StepDecay(math.inf), ValueError, r"eta must be in \[0, inf\), got inf"),
-        (lambda: StepDecay(0.1, factor=0.0), ValueError, r"factor must be in \(0, 1\], got 0.0"),
-        (lambda: StepDecay(0.1, factor=1.5), ValueError, r"factor must be in \(0, 1\], got 1.5"),
-        (lambda: StepDecay(0.1, every=0), ValueError, "every must be at least 1, got 0"),
-        (lambda: StepDecay(0.1, every=2.5), TypeError, "every must be an integer, got 2.5"),
-        (lambda: ExponentialDecay(0.1, -1), ValueError, r"rate must be in \[0, inf\), got -1"),
-        (lambda: CosineDecay(0.1, 0), ValueError, r"epochs must be in \(0, inf\), got 0"),
-        (lambda: CosineDecay(0.1, 5, -1), ValueError, r"final must be in \[0, inf\), got -1"),
-        (lambda: Warmup(0, ConstantRate(1)), ValueError, r"epochs must be in \(0, inf\), got 0"),
-        (lambda: Warmup(5, 0.1), TypeError, "then must be a schedule, got 0.1"),
-        (lambda: ConstantRate(0.1)(-1), ValueError, r"epoch must be in \[0, inf\), got -1"),
-        (lambda: ConstantRate(0.1)("1"), TypeError, "epoch must be a number, got '1'"),
+        (
+            lambda: ConstantRate(-0.1),
+            ValueError,
+            r"^ConstantRate: eta must be in \[0, inf\), got -0.1",
+        ),
+        (lambda: ConstantRate(None), TypeError, r"^ConstantRate: eta must be a number, got None"),
+        (
+            lambda: StepDecay(math.inf),
+            ValueError,
+            r"^StepDecay: eta must be in \[0, inf\), got inf",
+        ),
+        (
+            lambda: StepDecay(0.1, factor=0.0),
+            ValueError,
+            r"^StepDecay: factor must be in \(0, 1\], got 0.0",
+        ),
+        (
+            lambda: StepDecay(0.1, factor=1.5),
+            ValueError,
+            r"^StepDecay: factor must be in \(0, 1\], got 1.5",
+        ),
+        (
+            lambda: StepDecay(0.1, every=0),
+            ValueError,
+            r"^StepDecay: every must be at least 1, got 0",
+        ),
+        (
+            lambda: StepDecay(0.1, every=2.5),
+            TypeError,
+            r"^StepDecay: every must be an integer, got 2.5",
+        ),
+        (
+            lambda: ExponentialDecay(0.1, -1),
+            ValueError,
+            r"^ExponentialDecay: rate must be in \[0, inf\), got -1",
+        ),
+        (
+            lambda: CosineDecay(0.1, 0),
+            ValueError,
+            r"^CosineDecay: epochs must be in \(0, inf\), got 0",
+        ),
+        (
+            lambda: CosineDecay(0.1, 5, -1),
+            ValueError,
+            r"^CosineDecay: final must be in \[0, inf\), got -1",
+        ),
+        (
+            lambda: Warmup(0, ConstantRate(1)),
+            ValueError,
+            r"^Warmup: epochs must be in \(0, inf\), got 0",
+        ),
+        (lambda: Warmup(5, 0.1), TypeError, r"^Warmup: then must be a Schedule, got 0.1"),
+        (
+            lambda: ConstantRate(0.1)(-1),
+            ValueError,
+            r"^ConstantRate: epoch must be in \[0, inf\), got -1",
+        ),
+        (
+            lambda: ConstantRate(0.1)("1"),
+            TypeError,
+            r"^ConstantRate: epoch must be a number, got '1'",
+        ),
     ],
 )
 def test_errors(make, error, message):

@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+_KINDS = {"floating": ("fc", 4), "real floating": ("f", 4), "real": ("fiub", 1)}
+"""The kinds of arrays that `check_array` knows: the letters of their dtypes, the fewest bytes."""
+
 
 def check_number(name: str, value: Any, interval: str = "(-inf, inf)") -> float:
     """Return `value` as a Python float if it lies in `interval`, such as ``"[0, 1)"``.
@@ -52,27 +55,84 @@ def check_integer(name: str, value: Any, least: int | None = 1) -> int:
     return number
 
 
-def check_array(owner: object, what: str, array: Any, dtype: np.dtype | None) -> None:
-    """Refuse anything but a floating NumPy array of `dtype`, by a TypeError that names `owner`."""
-    if type(array) is np.ndarray or is_plain(array):
-        got = array.dtype
-        if got == dtype or (dtype is None and got.kind in "fc" and got.itemsize >= 4):
-            return
-        wanted = dtype or np.dtype(np.float32)
-        raise TypeError(
-            f"{owner}: the {what} must be {dtype or 'floating'}, got {got}; "
-            f"convert it yourself: x.astype(np.{wanted})"
-        )
-    raise TypeError(f"{owner}: the {what} must be a numpy array, got {type(array).__name__}")
-
-
 def is_plain(array: Any) -> bool:
-    """Say whether `*` and `@` mean on `array` what they mean on an ndarray."""
+    """Return whether `*` and `@` mean for `array` what they mean for an ndarray."""
     return isinstance(array, np.ndarray) and not isinstance(array, (np.matrix, np.ma.MaskedArray))
 
 
+def check_array(
+    owner: object, what: str, array: Any, dtype: np.dtype | None, kind: str = "floating"
+) -> None:
+    """Check that `array` is a plain NumPy array of `dtype`, or of `kind` where `dtype` is None.
+
+    Nothing is converted: an array of another dtype is an error, and the message says how to
+    convert it.
+
+    Parameters
+    ----------
+    owner, what
+        Who asks, and for what: the message begins with ``f"{owner}: the {what} must be"``.
+    array : Any
+    dtype : numpy.dtype or None
+    kind : {"floating", "real floating", "real"}
+        "floating" is real or complex and of single precision at least, "real floating" is not
+        complex, and "real" includes integers, bool and half precision.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else; `numpy.matrix` and masked arrays are, see `is_plain`.
+    """
+    if type(array) is not np.ndarray and not is_plain(array):
+        raise TypeError(f"{owner}: the {what} must be a numpy array, got {type(array).__name__}")
+    got = array.dtype
+    if got == dtype:
+        return
+    letters, least_bytes = _KINDS[kind]
+    if dtype is None and got.kind in letters and got.itemsize >= least_bytes:
+        return
+    message = f"{owner}: the {what} must be {kind if dtype is None else dtype}, got {got}"
+    if dtype is not None or kind != "real":
+        message += f"; convert it yourself: x.astype(np.{dtype or np.dtype(np.float32)})"
+    raise TypeError(message)
+
+
+def is_finite(array: np.ndarray) -> bool:
+    """Return whether no element is NaN or infinite."""
+    return bool(np.isfinite(array).all())
+
+
+def check_finite(name: str, array: np.ndarray) -> None:
+    """Check that every element of an array of numbers is finite.
+
+    Raises
+    ------
+    ValueError
+        If one is NaN or infinite; the message gives the first such one with its index, and their
+        number: "x[1, 3] is nan: x must be finite, and holds 2 numbers that are not". A `name`
+        may begin with its owner and a colon, ``"Trainer: x"``.
+    """
+    finite = np.isfinite(array)
+    if finite.all():
+        return
+    index = np.unravel_index(int(np.argmin(finite)), array.shape)
+    place = f"[{', '.join(map(str, index))}]" if array.ndim else ""
+    count = int(array.size - finite.sum())
+    numbers_that = "number that is" if count == 1 else "numbers that are"
+    raise ValueError(
+        f"{name}{place} is {array[index]}: {name.rpartition(': ')[2]} must be finite, "
+        f"and holds {count} {numbers_that} not"
+    )
+
+
 def check_sequence(owner: str, name: str, value: Any) -> tuple[Any, ...]:
-    """Return a list or tuple of numbers as a tuple, or say that one is expected."""
+    """Return a list or another iterable of numbers as a tuple; its elements are not looked at.
+
+    Raises
+    ------
+    TypeError
+        If `value` is a string, or cannot be iterated over.
+    """
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise TypeError(f"{owner}: {name} must be a sequence of integers, got {value!r}")
     return tuple(value)

@@ -90,9 +90,11 @@ def write_idx(path: str | os.PathLike[str], array: np.ndarray) -> Path:
     codes = {dtype: code for code, dtype in _DTYPES.items()}
     if big_endian not in codes:
         supported = ", ".join(dtype.name for dtype in codes)
-        raise TypeError(f"IDX files hold {supported}, got an array of {array.dtype}")
+        raise TypeError(f"write_idx: IDX files hold {supported}, got an array of {array.dtype}")
     if any(size >= 2**32 for size in array.shape):
-        raise ValueError(f"IDX files hold sizes below 2**32, got an array of shape {array.shape}")
+        raise ValueError(
+            f"write_idx: IDX files hold sizes below 2**32, got an array of shape {array.shape}"
+        )
     sizes = np.array(array.shape, dtype=">u4")
     header = bytes([0, 0, codes[big_endian], array.ndim]) + sizes.tobytes()
     elements = np.ascontiguousarray(array, dtype=big_endian).reshape(-1).view(np.uint8).data

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from backprop.core.checks import is_finite
 from backprop.core.storage import FileError, write_text
 from backprop.datasets import digits
 from backprop.datasets.idx import read_idx, write_idx
@@ -142,7 +143,9 @@ def load(
         source = f"{_DOWNLOADS[name].title}, SHA-256 verified, in {path}"
         return _read(name, source, [path / f"{file}.gz" for file in _FILES])
     if folder is not None:
-        raise ValueError(f"{name_or_folder} is itself a folder: folder={folder} has no meaning")
+        raise ValueError(
+            f"load: {name_or_folder} is itself a folder: folder={folder} has no meaning"
+        )
     path = _absolute(name_or_folder)
     if not path.exists():
         names = ", ".join(NAMES)
@@ -179,13 +182,15 @@ def fetch(
         If no mirror has a file, with what each of them answered, or if it cannot be written.
     """
     if name not in _DOWNLOADS:
-        raise ValueError(f"nothing to download for {name!r}: choose {' or '.join(_DOWNLOADS)}")
+        raise ValueError(
+            f"fetch: nothing to download for {name!r}: choose {' or '.join(_DOWNLOADS)}"
+        )
     download = _DOWNLOADS[name]
     if isinstance(mirrors, str):
         mirrors = [mirrors]
     left = list(download.mirrors if mirrors is None else mirrors)
     if not left:
-        raise ValueError("no mirror to download from")
+        raise ValueError("fetch: mirrors must be at least one, got none")
     target = data_home() / name if folder is None else _absolute(folder)
     for file, sha256 in zip(_FILES, download.sha256, strict=True):
         working = _fetch_file(f"{file}.gz", sha256, target, left)
@@ -359,7 +364,7 @@ def _read_pair(images_path: Path, labels_path: Path) -> tuple[np.ndarray, np.nda
     if labels.min() < 0:
         i = int(labels.argmin())
         raise FileError(f"{labels_path} holds the negative label {labels[i]} at index {i}")
-    if images.dtype.kind == "f" and not np.isfinite(images).all():
+    if images.dtype.kind == "f" and not is_finite(images):
         i = int(np.flatnonzero(~np.isfinite(images.reshape(len(images), -1)).all(axis=1))[0])
         raise FileError(f"{images_path} holds NaN or infinity, first in example {i}")
     return images, labels

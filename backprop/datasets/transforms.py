@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from backprop.core.checks import check_integer
+from backprop.core.checks import check_array, check_finite, check_integer, is_finite
 
 
 def one_hot(labels: npt.ArrayLike, n_classes: int, dtype: npt.DTypeLike = np.float32) -> np.ndarray:
@@ -35,15 +35,17 @@ def one_hot(labels: npt.ArrayLike, n_classes: int, dtype: npt.DTypeLike = np.flo
         If the labels have another rank, a label is out of range, or `n_classes` is below 1.
     """
     labels = np.asarray(labels)
-    n_classes = check_integer("n_classes", n_classes)
+    n_classes = check_integer("one_hot: n_classes", n_classes)
     if labels.dtype.kind not in "iu":
-        raise TypeError(f"labels must be integers, got {labels.dtype}")
+        raise TypeError(f"one_hot: labels must be integers, got {labels.dtype}")
     if labels.ndim != 1:
-        raise ValueError(f"labels must have shape (N,), got {labels.shape}")
+        raise ValueError(f"one_hot: labels must have shape (N,), got {labels.shape}")
     wrong = np.flatnonzero((labels < 0) | (labels >= n_classes))
     if wrong.size:
         i = wrong[0]
-        raise ValueError(f"label {labels[i]} at index {i} is not in 0..{n_classes - 1}")
+        raise ValueError(
+            f"one_hot: labels must be in 0..{n_classes - 1}, got {labels[i]} at index {i}"
+        )
     rows = np.zeros((len(labels), n_classes), dtype=dtype)
     rows[np.arange(len(labels)), labels] = 1
     return rows.T
@@ -76,24 +78,10 @@ def to_columns(images: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> np.n
         If `images` has fewer than two axes, or holds a number that is NaN or infinite, be it only
         in `dtype`.
     """
-    images, dtype = np.asarray(images), np.dtype(dtype)
-    if dtype.kind != "f":
-        raise TypeError(f"columns must be floating-point, got dtype {dtype}")
-    if images.dtype.kind not in "iuf":
-        raise TypeError(f"images must be integers or floating-point numbers, got {images.dtype}")
+    images = np.asarray(images)
     if images.ndim < 2:
-        raise ValueError(f"images must have shape (N, ...), got {images.shape}")
-    rows = np.ascontiguousarray(images).reshape(len(images), math.prod(images.shape[1:]))
-    if images.dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            rows = rows.astype(dtype, copy=False)
-        wrong = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-        if wrong.size:
-            raise ValueError(f"example {wrong[0]} holds a number that is not finite in {dtype}")
-        return rows.T
-    # In float32 at least: the largest integers are infinite in float16.
-    rows = np.divide(rows, np.iinfo(images.dtype).max, dtype=np.result_type(dtype, np.float32))
-    return rows.astype(dtype, copy=False).T
+        raise ValueError(f"to_columns: images must have shape (N, ...), got {images.shape}")
+    return _rows("to_columns", images, dtype).T
 
 
 def to_images(images: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> np.ndarray:
@@ -116,12 +104,35 @@ def to_images(images: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> np.nd
     TypeError, ValueError
         As `to_columns`; ValueError too for another number of axes.
     """
-    shape = np.shape(images)
-    if len(shape) not in (3, 4):
-        raise ValueError(f"images must have shape (N, H, W) or (N, C, H, W), got {shape}")
-    rows = to_columns(images, dtype).T
-    channels = (1, *shape[1:]) if len(shape) == 3 else shape[1:]
+    images = np.asarray(images)
+    if images.ndim not in (3, 4):
+        raise ValueError(
+            f"to_images: images must have shape (N, H, W) or (N, C, H, W), got {images.shape}"
+        )
+    channels = (1, *images.shape[1:]) if images.ndim == 3 else images.shape[1:]
+    rows = _rows("to_images", images, dtype)
     return np.moveaxis(rows.reshape(len(rows), *channels), 0, -1)
+
+
+def _rows(owner: str, images: np.ndarray, dtype: npt.DTypeLike) -> np.ndarray:
+    """Return one example a row, scaled and in `dtype` as `to_columns` says."""
+    dtype = np.dtype(dtype)
+    if dtype.kind != "f":
+        raise TypeError(f"{owner}: dtype must be floating-point, got {dtype}")
+    if images.dtype.kind not in "iuf":
+        raise TypeError(
+            f"{owner}: images must be integers or floating-point numbers, got {images.dtype}"
+        )
+    images = np.ascontiguousarray(images)
+    if images.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            images = images.astype(dtype, copy=False)
+        check_finite(f"{owner}: {dtype} images", images)
+    else:  # in float32 at least: the largest integers are infinite in float16
+        wide = np.result_type(dtype, np.float32)
+        images = np.divide(images, np.iinfo(images.dtype).max, dtype=wide)
+        images = images.astype(dtype, copy=False)
+    return images.reshape(len(images), math.prod(images.shape[1:]))
 
 
 def split(
@@ -152,14 +163,16 @@ def split(
     ValueError
         If the numbers of examples and labels differ, or `n_validation` is out of range.
     """
-    n_validation = check_integer("n_validation", n_validation, least=0)
+    n_validation = check_integer("split: n_validation", n_validation, least=0)
     n = x.shape[-1]
     if labels.shape[-1] != n:
         raise ValueError(
-            f"x has {n} examples (its last axis) but there are {labels.shape[-1]} labels"
+            f"split: x has {n} examples (its last axis) but there are {labels.shape[-1]} labels"
         )
     if n_validation >= n:
-        raise ValueError(f"n_validation must be less than the {n} examples, got {n_validation}")
+        raise ValueError(
+            f"split: n_validation must be less than the {n} examples, got {n_validation}"
+        )
     cut = n - n_validation
     return (x[..., :cut], labels[..., :cut]), (x[..., cut:], labels[..., cut:])
 
@@ -197,18 +210,20 @@ def standardize(
         If `x` has no examples to take statistics of or they are not finite; if only one of `mean`
         and `std` is given, or one is not finite or negative, or their shape does not fit `x`.
     """
-    if x.dtype.kind != "f":
-        raise TypeError(f"x must be floating-point, got {x.dtype}")
+    check_array("standardize", "array x", x, None, "real floating")
     if (mean is None) != (std is None):
-        raise ValueError("mean and std must be given both or neither")
+        raise ValueError("standardize: mean and std must be given both or neither")
     if mean is None or std is None:
         mean, std = _statistics(x)
     for name, statistic in (("mean", mean), ("std", std)):
         if statistic.shape != (*x.shape[:-1], 1):
             expected = (*x.shape[:-1], 1)
-            raise ValueError(f"{name} must have shape {expected}, got {statistic.shape}")
-    if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std >= 0).all()):
-        raise ValueError("mean and std must be finite, and std not negative")
+            raise ValueError(
+                f"standardize: {name} must have shape {expected}, got {statistic.shape}"
+            )
+        check_finite(f"standardize: {name}", statistic)
+    if (std < 0).any():
+        raise ValueError(f"standardize: std must not be negative, got {std.min()}")
     mean, std = mean.astype(x.dtype, copy=False), std.astype(x.dtype, copy=False)
     centred = x - mean
     varies = np.broadcast_to(std > 0, x.shape)
@@ -217,11 +232,12 @@ def standardize(
 
 def _statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if x.shape[-1] == 0:
-        raise ValueError(f"x of shape {x.shape} has no examples to take the mean of")
+        raise ValueError(f"standardize: x of shape {x.shape} has no examples to take the mean of")
     # Summed in float64: in float32 a constant feature would get a small spurious deviation.
     mean = x.mean(axis=-1, keepdims=True, dtype=np.float64)
-    if not np.isfinite(mean).all():
-        raise ValueError("x holds numbers that are not finite")
+    if not is_finite(mean):  # only then is it worth looking where
+        check_finite("standardize: x", x)
+        check_finite("standardize: the mean of x", mean)
     std = np.sqrt(
         np.square(x - mean.astype(x.dtype)).mean(axis=-1, keepdims=True, dtype=np.float64)
     )

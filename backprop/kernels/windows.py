@@ -17,9 +17,7 @@ from __future__ import annotations
 
 import itertools
 import math
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -28,47 +26,9 @@ import numpy as np
 
 from backprop.core.checks import check_integer
 from backprop.core.shapes import Shape, ShapeError, shape_text
+from backprop.kernels import memory
 
-BLOCK_BYTES = 2**21  # about so much of a patch matrix is made at a time: the cache of a core
 NAMES = {1: ("length",), 2: ("height", "width")}
-
-
-class _Scratch(threading.local):
-    """Memory for what is not handed out, used again and again; every thread has its own.
-
-    Fresh memory costs as much as what is computed in it: the system clears it page by page.
-    """
-
-    def __init__(self) -> None:
-        self.kept: dict[str, np.ndarray] = {}
-
-    def __call__(self, name: str, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
-        """Return an array of any content, good until the next call with this name."""
-        n_bytes = math.prod(shape) * dtype.itemsize
-        memory = self.kept.get(name)
-        if memory is None or memory.size < n_bytes:
-            memory = np.empty(n_bytes, np.uint8)
-            if n_bytes <= BLOCK_BYTES:
-                self.kept[name] = memory
-        return memory[:n_bytes].view(dtype).reshape(shape)
-
-
-scratch = _Scratch()
-
-
-@contextmanager
-def short_rows() -> Iterator[None]:
-    """Let ufuncs work in place on the rows of a view, from a few hundred numbers on.
-
-    NumPy copies what does not lie in one piece through a buffer, as many rows as it holds, at
-    three times the cost; a smaller buffer makes it do so for very short rows only. The size
-    belongs to the thread.
-    """
-    size = np.setbufsize(256)
-    try:
-        yield
-    finally:
-        np.setbufsize(size)
 
 
 @dataclass(frozen=True)
@@ -183,7 +143,7 @@ class Windows:
             yield padded[element]
 
     def blocks(self, padded: np.ndarray) -> list[tuple[slice, slice]]:
-        """Cut the windows into blocks of rows whose patches take up to about BLOCK_BYTES.
+        """Cut the windows into blocks of rows whose patches take up to about PATCH_BYTES.
 
         Returns
         -------
@@ -193,20 +153,20 @@ class Windows:
         n_rows, *others = self.counts(padded.shape[1:-1])
         width = math.prod(others) * padded.shape[-1]
         row_bytes = len(padded) * math.prod(self.kernel) * width * padded.itemsize
-        step = max(1, BLOCK_BYTES // row_bytes)
+        step = max(1, memory.PATCH_BYTES // row_bytes)
         starts = range(0, n_rows, step)
         rows = (slice(start, min(start + step, n_rows)) for start in starts)
         return [(part, slice(part.start * width, part.stop * width)) for part in rows]
 
     def _channels(self, padded: np.ndarray, groups: int) -> list[slice]:
-        """Cut the channels into parts whose patches take up to about BLOCK_BYTES.
+        """Cut the channels into parts whose patches take up to about PATCH_BYTES.
 
         A part is either some whole groups, or lies inside a group.
         """
         n, size = len(padded), len(padded) // groups
         counts = self.counts(padded.shape[1:-1])
         row_bytes = math.prod(self.kernel) * math.prod(counts) * padded.shape[-1] * padded.itemsize
-        step = max(1, BLOCK_BYTES // row_bytes)
+        step = max(1, memory.PATCH_BYTES // row_bytes)
         if step >= size:
             step -= step % size
             return [slice(start, min(start + step, n)) for start in range(0, n, step)]
@@ -242,7 +202,7 @@ class Windows:
         shape = (groups, size, math.prod(counts) * padded.shape[-1])
         if set(self.kernel + self.stride) == {1}:
             return windows.reshape(shape)
-        patches = scratch("patches", windows.shape, padded.dtype)
+        patches = memory.scratch.array("patches", windows.shape, padded.dtype)
         np.copyto(patches, windows)
         return patches.reshape(shape)
 
@@ -267,7 +227,7 @@ class Windows:
             for rows, columns in self.blocks(places):
                 delta_part = delta[groups, :, columns]
                 shape = (*w_part.shape[:2], delta_part.shape[-1])
-                out = scratch("patches", shape, padded.dtype)
+                out = memory.scratch.array("patches", shape, padded.dtype)
                 self._add_patches(product(w_part, delta_part, out=out), places, rows)
 
         return (partial(go_back, part) for part in self._channels(padded, len(w)))
@@ -290,9 +250,9 @@ class Windows:
             else:
                 shape = [*part.shape[:1], *part.shape[2:]]
                 shape[axes] = target.shape[1 + axis]
-                total = scratch("sums", shape, part.dtype)
+                total = memory.scratch.array("sums", shape, part.dtype)
                 total[...] = 0
-            with short_rows():
+            with memory.small_ufunc_buffer():
                 for k, places in enumerate(self.places(axis, target.shape[1 + axis])):
                     total[(slice(None),) * axes + (places,)] += part[:, k]
             part = total

@@ -9,12 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from backprop.core.shapes import Shape
+from backprop.kernels import memory
 from backprop.kernels.threads import run_all
 from backprop.kernels.windows import NAMES, Windows, check_padding, check_places, for_every_axis
 from backprop.layers.base import Layer
 from backprop.layers.mode import Mode
-
-SHARED_SIZE = 2**17  # with fewer numbers, handing half of them over takes as long as doing it
 
 
 class Pool(Layer):
@@ -121,7 +120,7 @@ class MaxPool(Pool):
                 left, passed = passed, np.empty_like(passed)
 
         middle = len(nabla) // 2
-        shared = nabla.size >= SHARED_SIZE
+        shared = nabla.size >= memory.LEAST_SHARED_SIZE
         halves = [slice(middle), slice(middle, None)] if shared else [slice(None)]
         run_all(partial(hand_down_part, half) for half in halves)
         return downstream

@@ -1,54 +1,35 @@
-"""What can be hung on a training run: progress, checkpoints, an early end, anything."""
+"""The callbacks that come with the package: progress, checkpoints, an early end, the best net."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from backprop.core.checks import check_integer
+from backprop.core.checks import check_integer, check_number
 from backprop.training import checkpoint
-from backprop.training.history import History
-
-if TYPE_CHECKING:
-    from backprop.training.trainer import Trainer
-
-
-class Callback:
-    """Base of the callbacks: override what you need, read and change the trainer as you like."""
-
-    def on_fit_start(self, trainer: Trainer) -> None:
-        """Run before the first minibatch of a `fit`."""
-
-    def on_step_end(self, trainer: Trainer) -> None:
-        """Run after every minibatch: z, a, delta and the gradients are all there to look at."""
-
-    def on_epoch_end(self, trainer: Trainer) -> None:
-        """Run after every epoch, its record being the last in ``trainer.history``."""
-
-    def on_fit_end(self, trainer: Trainer) -> None:
-        """Run when `fit` ends, also by Ctrl-C or an error."""
-
-    @property
-    def wants_steps(self) -> bool:
-        """Whether `on_step_end` does anything: it is not called otherwise."""
-        return type(self).on_step_end is not Callback.on_step_end
+from backprop.training.callback import Callback
 
 
 class ProgressBar(Callback):
-    """A tqdm bar per epoch on stderr, with cost and accuracy; nothing where that is no terminal.
+    """Show a tqdm bar for each epoch on stderr, with cost and accuracy, if that is a terminal.
 
     The cost shown while an epoch runs is that of the current minibatch.
+
+    Parameters
+    ----------
+    seconds : float
+        The least time between two changes of the bar.
     """
 
     def __init__(self, seconds: float = 0.1) -> None:
-        self.seconds = seconds
+        self.seconds = check_number("ProgressBar: seconds", seconds, "[0, inf)")
         self._bar: Any = None
         self._shown = 0.0
         self._before = ""
 
-    def on_step_end(self, trainer: Trainer) -> None:
+    def on_step_end(self, trainer: Any) -> None:
         now = time.perf_counter()
         if now - self._shown < self.seconds:
             return
@@ -60,13 +41,13 @@ class ProgressBar(Callback):
         self._bar.n = trainer.step
         self._bar.set_postfix_str(f"cost {trainer.minibatch_cost():.4f}{self._before}")
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
+    def on_epoch_end(self, trainer: Any) -> None:
         self._close()
 
-    def on_fit_end(self, trainer: Trainer) -> None:
+    def on_fit_end(self, trainer: Any) -> None:
         self._close()
 
-    def _open(self, trainer: Trainer) -> None:
+    def _open(self, trainer: Any) -> None:
         from tqdm import tqdm  # not at import time: the core does without
 
         self._bar = tqdm(
@@ -76,7 +57,7 @@ class ProgressBar(Callback):
             unit="batch",
             leave=False,
         )
-        epochs = describe_record(trainer.history)
+        epochs = trainer.history.describe()
         self._before = f"; epoch {trainer.epoch}: {epochs}" if epochs else ""
 
     def _close(self) -> None:
@@ -90,37 +71,52 @@ class Checkpoint(Callback):
 
     `checkpoint.restore` continues from such a file to the bit. A run that ends in NaN is not
     saved: the file keeps the last good state.
+
+    Parameters
+    ----------
+    path : path-like
+    every : int
+        Epochs from one checkpoint to the next.
     """
 
     def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
         self.path = path
         self.every = check_integer("Checkpoint: every", every)
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
+    def on_epoch_end(self, trainer: Any) -> None:
         if trainer.epoch % self.every == 0:
             checkpoint.save(trainer, self.path)
 
-    def on_fit_end(self, trainer: Trainer) -> None:
+    def on_fit_end(self, trainer: Any) -> None:
         if trainer.error is None:
             checkpoint.save(trainer, self.path)
 
 
 class EarlyStopping(Callback):
-    """Stop when `monitor` has had no better value for `patience` epochs.
+    """Stop when a metric has had no better value for so many epochs.
 
-    Source: the book, chapter 3, "no-improvement-in-n". It looks only at the history, so a resumed
-    run decides as an uninterrupted one, and one that was stopped stays so.
+    It looks only at the history, so a resumed run decides as an uninterrupted one, and one that
+    was stopped stays so.
+
+    Source: Nielsen, Neural Networks and Deep Learning, chapter 3, "no-improvement-in-n".
+
+    Parameters
+    ----------
+    patience : int
+        Epochs without a better value.
+    monitor : str
+        The column of the history; whether large or small is better, `History.best` knows.
     """
 
     def __init__(self, patience: int = 10, monitor: str = "validation_accuracy") -> None:
         self.patience = check_integer("EarlyStopping: patience", patience)
         self.monitor = monitor
 
-    def on_fit_start(self, trainer: Trainer) -> None:
+    def on_fit_start(self, trainer: Any) -> None:
         if len(trainer.history):
             self.on_epoch_end(trainer)
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
+    def on_epoch_end(self, trainer: Any) -> None:
         best = trainer.history.best(self.monitor)
         if trainer.epoch - best["epoch"] >= self.patience:
             trainer.stop(
@@ -130,29 +126,19 @@ class EarlyStopping(Callback):
 
 
 class SaveBest(Callback):
-    """Save the network to `path` whenever `monitor` has a new best value."""
+    """Save the network whenever a metric has a new best value.
+
+    Parameters
+    ----------
+    path : path-like
+    monitor : str
+        The column of the history; whether large or small is better, `History.best` knows.
+    """
 
     def __init__(self, path: str | os.PathLike[str], monitor: str = "validation_accuracy") -> None:
         self.path = path
         self.monitor = monitor
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
+    def on_epoch_end(self, trainer: Any) -> None:
         if trainer.history.best(self.monitor)["epoch"] == trainer.epoch:
             trainer.network.save(self.path)
-
-
-def describe_record(history: History) -> str:
-    """Return cost and accuracy of the last epoch in words, "" before the first."""
-    if not len(history):
-        return ""
-    record = history.records[-1]
-    parts = []
-    for data in ("training", "validation"):
-        words = [
-            f"{name} {record[f'{data}_{name}']:{form}}"
-            for name, form in (("cost", ".4f"), ("accuracy", ".2%"))
-            if f"{data}_{name}" in record
-        ]
-        if words:
-            parts.append(f"{data}: {', '.join(words)}")
-    return "; ".join(parts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,19 +11,21 @@ from backprop.core.checks import check_integer, check_number
 from backprop.core.storage import FileError, read_archive, write_archive
 from backprop.training.history import History
 
-if TYPE_CHECKING:
-    from backprop.training.trainer import Trainer
-
 FORMAT = "backprop checkpoint 1"
 _KEYS = {"network", "settings", "eta", "epoch", "step", "seconds", "n_examples", "rng",
          "epoch_rng", "layer_rngs", "history"}  # fmt: skip
 
 
-def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
-    """Write everything `restore` needs, whole or not at all.
+def save(trainer: Any, path: str | os.PathLike[str]) -> None:
+    """Write everything that `restore` needs to `path`, whole or not at all.
 
-    theta, the optimizer's state, every random state, the epoch and the position in it, and the
-    history; also the architecture and the settings, to compare with.
+    That is theta, the optimizer's state, every random state, the epoch and the position in it,
+    and the history; also the architecture and the settings, to compare with.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    path : path-like
 
     Raises
     ------
@@ -31,7 +33,7 @@ def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         If the file cannot be written; an earlier one is then untouched.
     """
     arrays = {f"network/{name}": array for name, array in trainer.network.state().items()}
-    optimizer = trainer.optimizer.get_state()
+    optimizer = trainer.optimizer.state()
     arrays |= {f"optimizer/{name}": np.asarray(array) for name, array in optimizer.items()}
     meta = {
         "format": FORMAT,
@@ -50,10 +52,16 @@ def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     write_archive(path, arrays, meta)
 
 
-def restore(trainer: Trainer, path: str | os.PathLike[str]) -> None:
+def restore(trainer: Any, path: str | os.PathLike[str]) -> None:
     """Put `trainer` where the run was when `save` wrote `path`; its next `fit` goes on from there.
 
-    Trainer and network must have been made as they were for that run.
+    Trainer and network must have been made as they were for that run. Whatever is raised, they
+    are left as they were.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    path : path-like
 
     Raises
     ------
@@ -63,8 +71,6 @@ def restore(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         If it is one of another architecture or other settings; both are shown.
     OSError
         If it cannot be opened.
-
-    Whatever is raised, trainer and network are as they were.
     """
     arrays, meta = read_archive(path)
     if meta.get("format") != FORMAT:
@@ -73,7 +79,7 @@ def restore(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         raise FileError(f"{path} is damaged: it lacks {', '.join(sorted(_KEYS - meta.keys()))}")
     _compare(path, "network", meta["network"], trainer.network.config())
     _compare(path, "trainer", meta["settings"], trainer.settings)
-    before = trainer.optimizer.get_state()
+    before = trainer.optimizer.state()
     theta = trainer.network.theta
     try:
         eta = check_number("eta", meta["eta"], "[0, inf)")

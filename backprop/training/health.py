@@ -14,11 +14,10 @@ from backprop.core.checks import check_integer, check_number
 from backprop.layers.activations import ReLU, Sigmoid, Tanh
 from backprop.layers.base import Layer, parts_of
 from backprop.layers.recurrent.rnn import RNN
-from backprop.training.callbacks import Callback
+from backprop.training.callback import Callback
 from backprop.training.history import History
 
 if TYPE_CHECKING:
-    from backprop.model import Model
     from backprop.training.trainer import Trainer
 
 FLAT = 0.01  # of the largest slope: where a sigmoid or tanh counts as saturated
@@ -157,20 +156,20 @@ class GradientHealth(Callback):
         large_update: float = 0.1,
         small_update: float = 1e-5,
     ) -> None:
-        self.every = check_integer("every", every)
-        self.window = check_integer("window", window)
-        self.examples = check_integer("examples", examples)
-        self.vanishing = check_number("vanishing", vanishing, "[1, inf]")
-        self.exploding = check_number("exploding", exploding, "[1, inf]")
-        self.dead = check_number("dead", dead, "[0, 1]")
-        self.saturated = check_number("saturated", saturated, "[0, 1]")
-        self.large_update = check_number("large_update", large_update, "(0, inf]")
-        self.small_update = check_number("small_update", small_update, "[0, inf)")
+        self.every = check_integer("GradientHealth: every", every)
+        self.window = check_integer("GradientHealth: window", window)
+        self.examples = check_integer("GradientHealth: examples", examples)
+        self.vanishing = check_number("GradientHealth: vanishing", vanishing, "[1, inf]")
+        self.exploding = check_number("GradientHealth: exploding", exploding, "[1, inf]")
+        self.dead = check_number("GradientHealth: dead", dead, "[0, 1]")
+        self.saturated = check_number("GradientHealth: saturated", saturated, "[0, 1]")
+        self.large_update = check_number("GradientHealth: large_update", large_update, "(0, inf]")
+        self.small_update = check_number("GradientHealth: small_update", small_update, "[0, inf)")
         self.history = History()
         self.layers: dict[int | str, str] = {}
         self.messages: list[str] = []
         self._told: set[tuple[str, int | str]] = set()
-        self._network: Model | None = None
+        self._network: Any = None
         # Of every layer its name, weights, and part of `_before`.
         self._parts: list[tuple[int | str, Layer, list[slice], np.ndarray]] = []
         self._silent: dict[int | str, np.ndarray] = {}  # for how many examples each ReLU has been
@@ -181,9 +180,9 @@ class GradientHealth(Callback):
     def on_fit_start(self, trainer: Trainer) -> None:
         network = trainer.network
         if self._network not in (None, network):
-            raise ValueError("GradientHealth holds the records of another network: make a new one")
+            raise ValueError("GradientHealth: holds the records of another network: make a new one")
         if len(self.history) and trainer.optimizer.t < self.history["step"][-1]:
-            raise ValueError("GradientHealth holds the records of another run: make a new one")
+            raise ValueError("GradientHealth: holds the records of another run: make a new one")
         if self._network is None:
             self._network = network
             self._before = np.empty_like(network.theta)

@@ -1,4 +1,4 @@
-"""What a training run did, epoch by epoch, as data."""
+"""The history of a training run: what it did, epoch by epoch, as data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from backprop.core.storage import FileError, write_text
 
 
 class History:
-    """One record, a dict of numbers, per epoch; columns by name, and CSV and JSON of them.
+    """A record of numbers for every epoch: columns by name, and files in CSV and JSON.
 
     A `Trainer` records ``epoch`` (counted from 1), ``seconds`` (of training alone), ``eta``,
     ``training_cost`` and ``validation_cost`` (means of the cost, without the regularisation
@@ -25,6 +25,11 @@ class History:
     Parameters
     ----------
     records : iterable of dict, optional
+        Copied, so that a later change of one is not seen here.
+
+    Attributes
+    ----------
+    records : list of dict of str to number
     """
 
     def __init__(self, records: Iterable[dict[str, Any]] = ()) -> None:
@@ -61,6 +66,25 @@ class History:
             return -math.inf if math.isnan(record[column]) else sign * record[column]
 
         return max(records, key=goodness)
+
+    def describe(self) -> str:
+        """Return cost and accuracy of the last epoch in words, "" before the first.
+
+        Such as ``"training: cost 0.1234, accuracy 97.50%; validation: cost 0.2000"``.
+        """
+        if not self.records:
+            return ""
+        record = self.records[-1]
+        parts = []
+        for data in ("training", "validation"):
+            words = [
+                f"{name} {record[f'{data}_{name}']:{form}}"
+                for name, form in (("cost", ".4f"), ("accuracy", ".2%"))
+                if f"{data}_{name}" in record
+            ]
+            if words:
+                parts.append(f"{data}: {', '.join(words)}")
+        return "; ".join(parts)
 
     def __getitem__(self, column: str) -> list[Any]:
         if column not in self.columns:

@@ -15,16 +15,16 @@ import numpy as np
 
 from backprop.core.checks import check_integer, check_number
 from backprop.core.config import by_name
+from backprop.kernels import memory
 from backprop.kernels.threads import own_threads
 from backprop.layers.base import Seed
 from backprop.model import Model, default_metrics
 from backprop.optimizers import Optimizer, clip_by_norm, clip_by_value
 from backprop.regularizers import Regularizer
 from backprop.schedules import Schedule
-from backprop.training.callbacks import Callback, ProgressBar
+from backprop.training.callback import Callback
+from backprop.training.callbacks import ProgressBar
 from backprop.training.history import History
-
-AHEAD_BYTES = 2**19  # about so much of the examples is gathered at a time: half a core's cache
 
 Data = tuple[np.ndarray, np.ndarray]
 
@@ -260,7 +260,9 @@ class Trainer:
     ) -> Iterator[Data]:
         """Yield the minibatches from where the epoch stands, gathered some at a time."""
         size = self.batch_size
-        ahead = size * max(1, AHEAD_BYTES // (size * (rows_x[:1].nbytes + rows_y[:1].nbytes)))
+        ahead = size * max(
+            1, memory.GATHER_BYTES // (size * (rows_x[:1].nbytes + rows_y[:1].nbytes))
+        )
         for first in range(self.step * size, len(order), ahead):
             chosen = order[first : first + ahead]
             x, y = rows_x.take(chosen, 0), rows_y.take(chosen, 0)

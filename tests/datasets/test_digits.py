@@ -47,13 +47,13 @@ def test_the_global_random_state_is_left_alone():
 
 @pytest.mark.parametrize(("n", "seed", "name"), [(-1, 0, "n"), (1, -1, "seed")])
 def test_negative_arguments(n, seed, name):
-    with pytest.raises(ValueError, match=f"{name} must be at least 0, got -1"):
+    with pytest.raises(ValueError, match=f"^make_digits: {name} must be at least 0, got -1"):
         make_digits(n, seed)
 
 
 @pytest.mark.parametrize(("n", "seed", "name"), [(1.5, 0, "n"), (1, "0", "seed")])
 def test_arguments_that_are_not_integers(n, seed, name):
-    with pytest.raises(TypeError, match=f"{name} must be an integer, got "):
+    with pytest.raises(TypeError, match=f"^make_digits: {name} must be an integer, got "):
         make_digits(n, seed)
 
 

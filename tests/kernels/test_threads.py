@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from backprop import SGD, Network, Trainer
-from backprop.kernels import threads
-from backprop.kernels import windows as patches
+from backprop.kernels import memory, threads
 from backprop.layers import Conv2d, ConvTranspose2d, Dense, Flatten, MaxPool2d
 
 
@@ -158,7 +157,7 @@ def test_however_it_is_cut_and_shared_the_convolution_is_the_same(
     layer = kind(6, 12, 3, stride=2, padding=1, groups=groups, dtype="float64", rng=0)
     x = np.random.default_rng(1).normal(size=(6, 9, 8, 5))
     whole = gradients(layer, x)
-    monkeypatch.setattr(patches, "BLOCK_BYTES", bytes_)
+    monkeypatch.setattr(memory, "PATCH_BYTES", bytes_)
     alone = gradients(layer, x)
     with threads.own_threads():
         shared = gradients(layer, x)

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from backprop import Network
 from backprop.gradients.contract import check_layer
-from backprop.kernels import windows as patches
+from backprop.kernels import memory
+from backprop.kernels.windows import Windows
 from backprop.layers import (
     Conv1d,
     Conv2d,
@@ -219,13 +220,13 @@ def test_blocks_of_any_size_give_the_same(monkeypatch, stride, kernel):
         ConvTranspose2d(4, 6, kernel, stride, groups=2, activation="tanh", dtype="float64", rng=4),
     )
     for layer, n_bytes in itertools.product(layers, (1, 1500, 4000)):
-        monkeypatch.setattr(patches, "BLOCK_BYTES", n_bytes)
+        monkeypatch.setattr(memory, "PATCH_BYTES", n_bytes)
         assert_like_the_twin(layer, image(4, 5, 6, 2))
 
 
 def test_the_blocks_are_as_large_as_they_may_be(monkeypatch):
-    monkeypatch.setattr(patches, "BLOCK_BYTES", 2**23)
-    windows = patches.Windows((3, 3), (1, 1), (1, 1), (0, 0))
+    monkeypatch.setattr(memory, "PATCH_BYTES", 2**23)
+    windows = Windows((3, 3), (1, 1), (1, 1), (0, 0))
     padded = np.zeros((8, 34, 34, 64), np.float32)  # a row of windows takes 589,824 bytes
     blocks = windows.blocks(padded)
     rows = [rows.stop - rows.start for rows, _ in blocks]
@@ -233,7 +234,7 @@ def test_the_blocks_are_as_large_as_they_may_be(monkeypatch):
     assert [c for _, c in blocks] == [
         slice(0, 28672), slice(28672, 57344), slice(57344, 65536)
     ]  # fmt: skip
-    assert windows.patches(padded, blocks[0][0]).nbytes <= patches.BLOCK_BYTES
+    assert windows.patches(padded, blocks[0][0]).nbytes <= memory.PATCH_BYTES
 
 
 # -- by hand, and other definitions ------------------------------------------------------------
@@ -483,13 +484,13 @@ def test_inference_from_several_threads():
 
 
 def test_no_large_memory_is_kept(monkeypatch):
-    monkeypatch.setattr(patches, "scratch", patches._Scratch())
-    monkeypatch.setattr(patches, "BLOCK_BYTES", 2000)
+    monkeypatch.setattr(memory, "scratch", memory.ScratchMemory())
+    monkeypatch.setattr(memory, "PATCH_BYTES", 2000)
     x = image(2, 6, 6, 8).astype(np.float32)  # a row of patches takes 2,304 bytes
     Conv2d(2, 1, 3, rng=0).forward(x)
-    assert not patches.scratch.kept
+    assert not memory.scratch.kept
     Conv2d(2, 1, 3, rng=0).forward(x[..., :4])
-    assert [memory.nbytes for memory in patches.scratch.kept.values()] == [1152]
+    assert [kept.nbytes for kept in memory.scratch.kept.values()] == [1152]
 
 
 def test_single_precision_stays():

@@ -20,7 +20,7 @@ def path(tmp_path):
 
 
 def fingerprint(trainer):
-    state = {k: np.array(v).tobytes() for k, v in trainer.optimizer.get_state().items()}
+    state = {k: np.array(v).tobytes() for k, v in trainer.optimizer.state().items()}
     return (
         trainer.network.theta.tobytes(),
         state,

@@ -150,7 +150,7 @@ def test_how_many_examples_are_gathered_ahead_does_not_matter(ahead, monkeypatch
     x, y = make_data()
     networks = [make_network(), make_network()]
     make_trainer(networks[0]).fit(x, y, epochs=2)
-    monkeypatch.setattr("backprop.training.trainer.AHEAD_BYTES", ahead)
+    monkeypatch.setattr("backprop.kernels.memory.GATHER_BYTES", ahead)
     stopped = make_trainer(networks[1])
     stopped.callbacks.append(Stop(4, lambda trainer: trainer.stop("enough")))
     stopped.fit(x, y, epochs=2)
@@ -570,8 +570,8 @@ def test_resuming_is_exact_to_the_bit(tmp_path, name, at):
     second.fit(x, y, 4 - second.epoch, held_out)
 
     np.testing.assert_array_equal(second.network.theta, whole.network.theta)
-    for key, value in whole.optimizer.get_state().items():
-        np.testing.assert_array_equal(second.optimizer.get_state()[key], value)
+    for key, value in whole.optimizer.state().items():
+        np.testing.assert_array_equal(second.optimizer.state()[key], value)
     assert second.rng.bit_generator.state == whole.rng.bit_generator.state
     for column in whole.history.columns:
         if column != "seconds":

@@ -1,0 +1,31 @@
+"""The contract of a callback: what a training run calls, and when."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Callback:
+    """Base of the callbacks: override the methods that you need, the others do nothing.
+
+    Every method is given the `Trainer`, to be read and changed as you like: ``trainer.network``,
+    ``trainer.optimizer``, ``trainer.history``, ``trainer.epoch``, ``trainer.stop(reason)``. The
+    callbacks of a trainer are called in the order in which it was given them.
+    """
+
+    def on_fit_start(self, trainer: Any) -> None:
+        """Run before the first minibatch of a `fit`."""
+
+    def on_step_end(self, trainer: Any) -> None:
+        """Run after every minibatch: z, a, delta and the gradients are all there to look at."""
+
+    def on_epoch_end(self, trainer: Any) -> None:
+        """Run after every epoch, its record being the last in ``trainer.history``."""
+
+    def on_fit_end(self, trainer: Any) -> None:
+        """Run when `fit` ends, also by Ctrl-C or an error."""
+
+    @property
+    def wants_steps(self) -> bool:
+        """Whether `on_step_end` does anything: it is not called otherwise."""
+        return type(self).on_step_end is not Callback.on_step_end
