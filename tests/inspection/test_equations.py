@@ -43,7 +43,7 @@ from backprop.graph import Graph, Input, apply
 from backprop.inspection import typeset
 from backprop.inspection.equations.base import Place
 from backprop.inspection.equations.recurrence import _GRU, _LSTM
-from backprop.inspection.trace import LayerTrace
+from backprop.inspection.record import LayerTrace
 from backprop.inspection.typeset import Equation, Kernels
 from backprop.layers.base import ShapeError
 from backprop.layers.containers import Container, Masked

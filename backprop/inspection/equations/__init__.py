@@ -16,7 +16,7 @@ from backprop.inspection.typeset import Section
 from backprop.layers.containers import Container
 
 if TYPE_CHECKING:
-    from backprop.inspection.trace import LayerTrace
+    from backprop.inspection.record import LayerTrace
 
 __all__ = ["Place", "backward_sections", "chain", "forward_sections", "partial"]
 

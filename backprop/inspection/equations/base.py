@@ -13,7 +13,7 @@ from backprop.inspection.typeset import Equation, Part
 from backprop.layers import Dense, Layer, Softmax
 
 if TYPE_CHECKING:
-    from backprop.inspection.trace import LayerTrace
+    from backprop.inspection.record import LayerTrace
 
 T = TypeVar("T")
 Item = Equation | str

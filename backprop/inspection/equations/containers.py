@@ -28,7 +28,7 @@ from backprop.inspection.typeset import Equation
 from backprop.layers.containers import Masked, Parallel, Residual, Sequential, TimeDistributed
 
 if TYPE_CHECKING:
-    from backprop.inspection.trace import LayerTrace
+    from backprop.inspection.record import LayerTrace
 
 Places = Callable[["LayerTrace", Place], list[Place]]
 

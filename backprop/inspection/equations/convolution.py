@@ -33,7 +33,7 @@ from backprop.layers.pooling import (
 )
 
 if TYPE_CHECKING:
-    from backprop.inspection.trace import LayerTrace
+    from backprop.inspection.record import LayerTrace
 
 CORRELATION, CONVOLUTION = r"\star", r"\ast"
 INDICES = {1: ("l",), 2: ("h", "v")}  # of places

@@ -30,7 +30,7 @@ from backprop.layers import (
 from backprop.layers.normalization import Normalization
 
 if TYPE_CHECKING:
-    from backprop.inspection.trace import LayerTrace
+    from backprop.inspection.record import LayerTrace
 
 
 def shown_input(t: LayerTrace, p: Place) -> list[Equation]:

@@ -27,7 +27,7 @@ from backprop.layers.recurrent.lstm import LSTM
 from backprop.layers.recurrent.rnn import RNN
 
 if TYPE_CHECKING:
-    from backprop.inspection.trace import LayerTrace
+    from backprop.inspection.record import LayerTrace
 
 Formula = tuple[str, ...]
 Numbers = tuple[Part, ...]

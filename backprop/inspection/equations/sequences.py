@@ -21,7 +21,7 @@ from backprop.layers.attention import MultiHeadAttention, PositionalEncoding
 from backprop.layers.embedding import Embedding
 
 if TYPE_CHECKING:
-    from backprop.inspection.trace import LayerTrace
+    from backprop.inspection.record import LayerTrace
 
 
 def _embedding(t: LayerTrace, p: Place) -> Items:
