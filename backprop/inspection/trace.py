@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,7 @@ import numpy as np
 from backprop import costs
 from backprop.core.checks import check_integer
 from backprop.inspection import equations, typeset
-from backprop.inspection.equations import Place, partial
+from backprop.inspection.equations import LayerSymbols, gradient_symbol
 from backprop.inspection.record import LayerTrace
 from backprop.inspection.typeset import Equation, Part, Section
 from backprop.layers import RNN, Activation, Layer
@@ -133,15 +132,23 @@ class Trace:
         return self.x.shape[-1]
 
     def _sections(self) -> list[Section]:
-        ends = Place("", "a^{0}", r"\nabla_{a}C", partial("a^{0}"), True, wanted=False, top=True)
-        if self.canonical:
-            ends = replace(ends, bp1=self._bp1(self._innermost))
-        places = equations.chain(self.layers, ends)
-        pairs = list(zip(self.layers, places, strict=True))
-        sections = [section for t, p in pairs for section in equations.forward_sections(t, p)]
+        ends = LayerSymbols(
+            "",
+            a_prev="a^{0}",
+            nabla_a=r"\nabla_{a}C",
+            downstream=gradient_symbol("a^{0}"),
+            shows_input=True,
+            downstream_wanted=False,
+            is_output=True,
+            bp1=self._bp1(self._innermost) if self.canonical else None,
+        )
+        pairs = list(zip(self.layers, equations.chain(self.layers, ends), strict=True))
+        sections: list[Section] = []
+        for traced, symbols in pairs:
+            sections += equations.forward_sections(traced, symbols)
         sections.append(Section(f"cost, {self._cost}", self._cost_items()))
-        for t, p in reversed(pairs):
-            sections += equations.backward_sections(t, p)
+        for traced, symbols in reversed(pairs):
+            sections += equations.backward_sections(traced, symbols)
         return sections
 
     @property

@@ -41,8 +41,9 @@ from backprop import (
 )
 from backprop.graph import Graph, Input, apply
 from backprop.inspection import typeset
-from backprop.inspection.equations.base import Place
-from backprop.inspection.equations.recurrence import _GRU, _LSTM
+from backprop.inspection.equations.base import LayerSymbols
+from backprop.inspection.equations.recurrent.gru import UnrolledGRU
+from backprop.inspection.equations.recurrent.lstm import UnrolledLSTM
 from backprop.inspection.record import LayerTrace
 from backprop.inspection.typeset import Equation, Kernels
 from backprop.layers.base import ShapeError
@@ -732,7 +733,7 @@ def test_the_gradients_by_all_ways(kind, cell):
 
     first = start()
     t = LayerTrace("1", layer, x, layer.z, layer.a, None, nabla_a, layer.delta, None, {}, {})
-    u = (_LSTM if cell else _GRU)(t, Place("1", "a", "b", "c"))
+    u = (UnrolledLSTM if cell else UnrolledGRU)(t, LayerSymbols("1", "a", "b", "c"))
     found = [u.nabla_a[:, 0] - nabla_a[:, 0], u.nabla_c[:, 0]]
     for index in range(layer.states):
         for column in range(2):
