@@ -28,20 +28,20 @@ class Normalization(Layer):
 
     ::
 
-        mu      = mean of x                      over the m numbers that are taken together
-        sigma^2 = mean of (x - mu)^2 + epsilon
-        x_hat   = (x - mu) / sigma
+        mu          = mean of x                  over the m numbers that are taken together
+        deviation^2 = mean of (x - mu)^2 + epsilon
+        x_hat       = (x - mu) / deviation
         forward    a = g x_hat + b
         BP3        dC/db = sum of nabla_a            over all places and examples of the feature
         BP4        dC/dg = sum of nabla_a x_hat
-        downstream dC/dx = (u - mean of u - x_hat (mean of u x_hat)) / sigma,   u = g nabla_a
+        downstream dC/dx = (u - mean of u - x_hat (mean of u x_hat)) / deviation,   u = g nabla_a
 
-    The last line counts in that every x moves mu and sigma too. With u = dC/dx_hat::
+    The last line counts in that every x moves mu and the deviation too. With u = dC/dx_hat::
 
-        d mu / dx_j      = 1/m
-        d sigma / dx_j   = (x_j - mu) / (m sigma) = x_hat_j / m          as x - mu sums to 0
-        d x_hat_i / dx_j = (1[i = j] - 1/m - x_hat_i x_hat_j / m) / sigma
-        dC/dx_j          = sum over i of u_i (d x_hat_i / dx_j)
+        d mu / dx_j        = 1/m
+        d deviation / dx_j = (x_j - mu) / (m deviation) = x_hat_j / m      as x - mu sums to 0
+        d x_hat_i / dx_j   = (1[i = j] - 1/m - x_hat_i x_hat_j / m) / deviation
+        dC/dx_j            = sum over i of u_i (d x_hat_i / dx_j)
 
     and that sum is the line above. The papers write gamma for g and beta for b. They start at 1
     and 0, and regularisation and weight decay apply to neither.
@@ -51,7 +51,7 @@ class Normalization(Layer):
     g, nabla_g, b, nabla_b : ndarray
         The scale and the shift of every feature.
     x_hat : ndarray of the input's shape
-    mu, sigma : ndarray, groups x rest
+    mu, deviation : ndarray, groups x rest
         Of the last training forward. There is no z, so `delta` stays None.
     """
 
@@ -62,7 +62,7 @@ class Normalization(Layer):
     epsilon: float
     x_hat: Any = None
     mu: Any = None
-    sigma: Any = None
+    deviation: Any = None
 
     def initialize(self, rng: Seed = None) -> None:
         self.g[...] = 1
@@ -73,28 +73,28 @@ class Normalization(Layer):
         """Return an array of the input's shape as G x F x P x R."""
         raise NotImplementedError
 
-    def _deviation(self, x: np.ndarray, training: bool) -> tuple[np.ndarray, Any, np.ndarray]:
+    def _moments(self, x: np.ndarray, training: bool) -> tuple[np.ndarray, Any, np.ndarray]:
         """Return x - mu as a new array, mu, and the variance, the latter two G x R."""
         if not self.centred:
             return x.copy(), None, _mean(x, x)
         mu = _mean(x)
-        deviation = x - _wide(mu, x)
-        rest = _mean(deviation)  # of a large mu the rounding is not small beside sigma
-        deviation -= _wide(rest, x)
-        return deviation, mu + rest, _mean(deviation, deviation)
+        difference = x - _wide(mu, x)
+        rest = _mean(difference)  # of a large mu the rounding is not small beside the deviation
+        difference -= _wide(rest, x)
+        return difference, mu + rest, _mean(difference, difference)
 
     def _forward(self, a_prev: np.ndarray, training: bool) -> np.ndarray:
         x = self._fold(a_prev)
-        x_hat, mu, variance = self._deviation(x, training)
-        sigma = np.sqrt(variance + self.epsilon)
-        x_hat *= _wide(1 / sigma, x)  # x_hat = (x - mu) / sigma
+        x_hat, mu, variance = self._moments(x, training)
+        deviation = np.sqrt(variance + self.epsilon)
+        x_hat *= _wide(1 / deviation, x)  # x_hat = (x - mu) / deviation
         a = x_hat * self.g.reshape(*x.shape[:2], 1, 1)
         if self.centred:
             a += self.b.reshape(*x.shape[:2], 1, 1)  # a = g x_hat + b
         a = a.reshape(a_prev.shape)
         if training:
             self.a_prev, self.a, self.delta = a_prev, a, None
-            self.x_hat, self.mu, self.sigma = x_hat.reshape(a_prev.shape), mu, sigma
+            self.x_hat, self.mu, self.deviation = x_hat.reshape(a_prev.shape), mu, deviation
         return a
 
     def _backward(self, nabla_a: np.ndarray, input_gradient: bool) -> np.ndarray | None:
@@ -105,13 +105,13 @@ class Normalization(Layer):
         return self._downstream(nabla, x_hat).reshape(nabla_a.shape) if input_gradient else None
 
     def _downstream(self, nabla: np.ndarray, x_hat: np.ndarray) -> np.ndarray:
-        """Return dC/dx = (u - mean of u - x_hat (mean of u x_hat)) / sigma as a new array."""
+        """Return dC/dx = (u - mean of u - x_hat (mean of u x_hat)) / deviation as a new array."""
         u = nabla * self.g.reshape(*nabla.shape[:2], 1, 1)  # u = dC/dx_hat = g nabla_a
         downstream = x_hat * _wide(_mean(u, x_hat), u)
         np.subtract(u, downstream, out=downstream)
         if self.centred:
             downstream -= _wide(_mean(u), u)
-        downstream *= _wide(1 / self.sigma, u)
+        downstream *= _wide(1 / self.deviation, u)
         return downstream
 
 
@@ -122,7 +122,7 @@ class BatchNorm(Normalization):
     of one feature: B in n x B, H W B in C x H x W x B, T B in d x T x B. As g is the same for all
     of them, it comes out of the means, which BP3 and BP4 have as sums already::
 
-        downstream dC/dx = (g / sigma) (nabla_a - dC/db / m - x_hat (dC/dg) / m)
+        downstream dC/dx = (g / deviation) (nabla_a - dC/db / m - x_hat (dC/dg) / m)
 
     Training goes by the mean and the variance of the batch, inference by the running ones, which
     every training forward moves::
@@ -130,9 +130,10 @@ class BatchNorm(Normalization):
         running_mean     <- (1 - momentum) running_mean     + momentum mu
         running_variance <- (1 - momentum) running_variance + momentum v m / (m - 1)
 
-    where v = sigma^2 - epsilon. The batch is standardised by its variance v as it is, a sum over m;
-    the running one estimates that of the data, so it is unbiased, a sum over m - 1 (as in PyTorch).
-    Before the first training forward they are 0 and 1, so that a = g x / sqrt(1 + epsilon) + b.
+    where v = deviation^2 - epsilon. The batch is standardised by its variance v as it is, a sum
+    over m; the running one estimates that of the data, so it is unbiased, a sum over m - 1 (as in
+    PyTorch). Before the first training forward they are 0 and 1, so that
+    a = g x / sqrt(1 + epsilon) + b.
 
     Of a single number (n x B with B = 1) training makes x_hat = 0: the output is b, the downstream
     gradient 0, and the running variance stays as it was, for one number says nothing of it.
@@ -162,7 +163,7 @@ class BatchNorm(Normalization):
     g, nabla_g, b, nabla_b : ndarray, n x 1
     running_mean, running_variance : ndarray, n x 1
     x_hat : ndarray, n x ... x B
-    mu, sigma : ndarray, n x 1
+    mu, deviation : ndarray, n x 1
 
     Raises
     ------
@@ -196,28 +197,28 @@ class BatchNorm(Normalization):
     def _fold(self, array: np.ndarray) -> np.ndarray:
         return array.reshape(self.n, 1, -1, 1)
 
-    def _deviation(self, x: np.ndarray, training: bool) -> tuple[np.ndarray, Any, np.ndarray]:
+    def _moments(self, x: np.ndarray, training: bool) -> tuple[np.ndarray, Any, np.ndarray]:
         if not training:
             return x - _wide(self.running_mean, x), self.running_mean, self.running_variance
         m = x.shape[2]
         mu = _row_sums(x) / m
-        deviation = x - _wide(mu, x)
-        rest = _row_sums(deviation) / m  # as in the base: the rounding of mu
-        deviation -= _wide(rest, x)
-        variance = _row_sums(deviation, deviation) / m
+        difference = x - _wide(mu, x)
+        rest = _row_sums(difference) / m  # as in the base: the rounding of mu
+        difference -= _wide(rest, x)
+        variance = _row_sums(difference, difference) / m
         share = self.momentum  # statistics are no part of the derivative: real also in complex
         self.running_mean = (1 - share) * self.running_mean + share * mu.real
         if m > 1:
             unbiased = variance.real * (m / (m - 1))
             self.running_variance = (1 - share) * self.running_variance + share * unbiased
-        return deviation, mu + rest, variance
+        return difference, mu + rest, variance
 
     def _downstream(self, nabla: np.ndarray, x_hat: np.ndarray) -> np.ndarray:
         m = nabla.shape[2]
         downstream = x_hat * _wide(self.nabla_g / m, nabla)
         np.subtract(nabla, downstream, out=downstream)
         downstream -= _wide(self.nabla_b / m, nabla)
-        downstream *= _wide(self.g / self.sigma, nabla)
+        downstream *= _wide(self.g / self.deviation, nabla)
         return downstream
 
     def __repr__(self) -> str:
@@ -246,7 +247,7 @@ class LayerNorm(Normalization):
     ----------
     g, nabla_g, b, nabla_b : ndarray, shape x 1
     x_hat : ndarray, shape x ... x B
-    mu, sigma : ndarray, 1 x (... B)
+    mu, deviation : ndarray, 1 x (... B)
 
     Raises
     ------
@@ -282,10 +283,10 @@ class RMSNorm(LayerNorm):
 
     ::
 
-        sigma^2 = mean of x^2 + epsilon
-        forward    a = g x_hat,   x_hat = x / sigma
+        deviation^2 = mean of x^2 + epsilon
+        forward    a = g x_hat,   x_hat = x / deviation
         BP4        dC/dg = sum of nabla_a x_hat
-        downstream dC/dx = (u - x_hat (mean of u x_hat)) / sigma,   u = g nabla_a
+        downstream dC/dx = (u - x_hat (mean of u x_hat)) / deviation,   u = g nabla_a
 
     Parameters and attributes are those of `LayerNorm`, without b and mu. Source: Zhang and
     Sennrich, "Root Mean Square Layer Normalization", 2019.
@@ -319,7 +320,7 @@ class GroupNorm(Normalization):
     ----------
     g, nabla_g, b, nabla_b : ndarray, channels x 1
     x_hat : ndarray, channels x ... x B
-    mu, sigma : ndarray, groups x B
+    mu, deviation : ndarray, groups x B
 
     Raises
     ------

@@ -932,6 +932,7 @@ def test_mathematics_in_a_sentence_is_not_torn_apart():
         ("w_{q}", "w_q"),
         (r"(\partial C / \partial a^{2})_{3.1}", "(∂C/∂a²)₃.₁"),
         (r"\sqrt{v^{2}}", "√v²"),
+        (r"\sqrt{v^{2} + \epsilon}", "√(v² + ε)"),
         (r"\nabla a_{t}", "∇aₜ"),
         (r"\tanh'(c)", "tanh′(c)"),
     ],
@@ -976,11 +977,11 @@ def test_a_normalisation_has_its_mean_and_the_way_back_through_it():
     text = trace.to_text()
     for line in (
         "μ² = mean(a¹)",
-        "v² = mean((a¹ − μ²)²) + ε",
-        "x_hat² = (a¹ − μ²) / √v²",
+        "deviation² = √(mean((a¹ − μ²)²) + ε)",
+        "x_hat² = (a¹ − μ²) / deviation²",
         "a² = g² ⊙ x_hat² + b²",
         "u² = g² ⊙ ∂C/∂a²",
-        "∂C/∂a¹ = (u² − mean(u²) − x_hat² ⊙ mean(u² ⊙ x_hat²)) / √v²",
+        "∂C/∂a¹ = (u² − mean(u²) − x_hat² ⊙ mean(u² ⊙ x_hat²)) / deviation²",
         "mean is over all places and examples of a feature",
     ):
         assert line in text
@@ -989,7 +990,7 @@ def test_a_normalisation_has_its_mean_and_the_way_back_through_it():
     layer = trace[1].layer
     by_hand = u - u.mean(1, keepdims=True)
     by_hand -= layer.x_hat * (u * layer.x_hat).mean(1, keepdims=True)
-    np.testing.assert_allclose(trace[1].downstream, by_hand / layer.sigma, rtol=1e-12)
+    np.testing.assert_allclose(trace[1].downstream, by_hand / layer.deviation, rtol=1e-12)
 
 
 # -- the trace of a graph --------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backprop.inspection.equations.base import (
     EQUATIONS,
+    Item,
     Items,
     LayerEquations,
     LayerSymbols,
@@ -17,28 +18,26 @@ from backprop.layers.normalization import BatchNorm, GroupNorm, Normalization
 
 
 def _forward(traced: LayerTrace, symbols: LayerSymbols) -> Items:
-    layer, x = traced.layer, symbols.a_prev
-    centred = layer.mu is not None
-    mu = symbols[r"\mu"]
-    difference = f"({x} - {mu})" if centred else f"({x})"
-    items: list[Equation | str] = [
-        f"$\\mathrm{{mean}}$ is over {_what_is_taken_together(layer)}; $v$ is "
-        f"{'the variance' if centred else 'the mean square'} (the layer's sigma is its root), "
-        f"$\\epsilon$ = {layer.epsilon:g}.",
+    layer, x, mu = traced.layer, symbols.a_prev, symbols[r"\mu"]
+    deviation, x_hat = symbols["deviation"], symbols["x_hat"]
+    together = _what_is_taken_together(layer)
+    items: list[Item] = [
+        f"$\\mathrm{{mean}}$ is over {together}; $\\epsilon$ = {layer.epsilon:g}.",
         *input_and_parameters(traced, symbols),
     ]
-    if centred:
+    output: tuple[str, ...] = (symbols["g"], r"\odot", x_hat)
+    if layer.mu is not None:
         items.append(Equation(mu, layer.mu, (rf"\mathrm{{mean}}({x})",)))
-    square = rf"\mathrm{{mean}}({difference}^{{2}})"
-    x_hat = (difference if centred else x, "/", rf"\sqrt{{{symbols['v']}}}")
-    items += [
-        Equation(symbols["v"], layer.sigma**2, (square, "+", r"\epsilon")),
-        Equation(symbols["x_hat"], layer.x_hat, x_hat),
+        x = f"({x} - {mu})"
+        output = (*output, "+", symbols["b"])
+    square = f"({x})^{{2}}" if layer.mu is None else f"{x}^{{2}}"
+    root = rf"\sqrt{{\mathrm{{mean}}({square}) + \epsilon}}"
+    return [
+        *items,
+        Equation(deviation, layer.deviation, (root,)),
+        Equation(x_hat, layer.x_hat, (x, "/", deviation)),
+        Equation(symbols["a"], traced.a, output),
     ]
-    formula: tuple[str, ...] = (symbols["g"], r"\odot", symbols["x_hat"])
-    if centred:
-        formula = (*formula, "+", symbols["b"])
-    return [*items, Equation(symbols["a"], traced.a, formula)]
 
 
 def _gradients(traced: LayerTrace, symbols: LayerSymbols) -> Items:
@@ -54,8 +53,8 @@ def _downstream(traced: LayerTrace, symbols: LayerSymbols) -> Items:
     u, x_hat, centred = symbols["u"], symbols["x_hat"], traced.layer.mu is not None
     by_mean = ("-", rf"\mathrm{{mean}}({u})") if centred else ()
     by_deviation = ("-", x_hat, r"\odot", rf"\mathrm{{mean}}({u} \odot {x_hat})")
-    formula = ("(", u, *by_mean, *by_deviation, ")", "/", rf"\sqrt{{{symbols['v']}}}")
-    moved = "the mean and $v$" if centred else "$v$"
+    formula = ("(", u, *by_mean, *by_deviation, ")", "/", symbols["deviation"])
+    moved = "the mean and the deviation" if centred else "the deviation"
     words = f"Every number moves {moved} too; with ${u}$ = ${gradient_symbol(x_hat)}$:"
     g = traced.parameters["g"]
     wide_g = g.reshape(*g.shape[:-1], *(1,) * (traced.a.ndim - g.ndim + 1))
