@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ class LayerTrace:
     Attributes
     ----------
     name : str
-        l, counted from 1: layer "3" is ``network[2]``, and "3.1" the first layer inside it.
+        Where it stands, counted from 0: "2" is ``network[2]``, "2.0" the first layer inside it.
     layer : Layer
         A copy, for what else it kept (the mask of a `Dropout`, the gates of an `LSTM`).
     a_prev, a : ndarray
@@ -52,8 +53,13 @@ class LayerTrace:
 
     @property
     def number(self) -> int:
-        """Its place in the chain that it is in, counted from 1."""
+        """Its place among the layers beside it, counted from 0."""
         return int(self.name.rpartition(".")[2])
+
+    @property
+    def superscript(self) -> str:
+        """Its place as the book counts, from 1: "3" of ``network[2]``, which is the layer l = 3."""
+        return ".".join(str(int(number) + 1) for number in self.name.split("."))
 
     @property
     def nabla_w(self) -> np.ndarray | None:
@@ -64,3 +70,9 @@ class LayerTrace:
     def nabla_b(self) -> np.ndarray | None:
         """dC/db, of a layer that has a b."""
         return self.gradients.get("b")
+
+    def walk(self) -> Iterator[LayerTrace]:
+        """Yield itself and the layers inside it, at every depth."""
+        yield self
+        for child in self.children:
+            yield from child.walk()

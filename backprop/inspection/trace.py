@@ -1,7 +1,8 @@
 r"""The forward and the backward pass with every number kept, and printed as BP1 to BP4 filled in.
 
-Layer l of the trace is ``network[l - 1]``, so that a^0 is the input x and a^L the output, as in
-the book; the layers inside layer 3 are 3.1, 3.2 and so on. Which equations a layer has is in
+Layers are counted from 0: "2" is ``network[2]``, and "2.0", "2.1" are the layers inside it. In the
+equations the superscripts are the book's l, which counts from 1, so that a^0 is the input x and a^L
+the output: ``network[0]`` computes z^1 and a^1. Which equations a layer has is in
 `backprop.inspection.equations`. Source: Nielsen, *Neural Networks and Deep Learning*, chapter 2.
 """
 
@@ -42,8 +43,8 @@ class Trace:
     Attributes
     ----------
     layers : tuple of LayerTrace
-        From the first to the last; ``trace[0]`` is that of ``network[0]``, and
-        ``trace[0].children[1]`` that of the second layer inside it.
+        From the first to the last; ``trace[2]`` or ``trace["2"]`` is that of ``network[2]``, and
+        ``trace["2.0"]`` that of the first layer inside it.
     cost : float
         C, the mean over the batch.
     cost_per_example : ndarray of shape (B,)
@@ -80,13 +81,17 @@ class Trace:
         twin._backward_from(twin._bp1(self.y) if self.canonical else self.nabla_a, True)
         seen.end()
         self.layers = tuple(
-            seen.trace(str(number), layer, self.nabla_a)
-            for number, layer in enumerate(twin.layers, 1)
+            seen.trace(str(number), layer, self.nabla_a) for number, layer in enumerate(twin.layers)
         )
         self.nabla_x, self.nabla = self.layers[0].downstream, twin.nabla
 
-    def __getitem__(self, index: int) -> LayerTrace:
-        return self.layers[index]
+    def __getitem__(self, index: int | str) -> LayerTrace:
+        if not isinstance(index, str):
+            return self.layers[index]
+        by_name = {found.name: found for traced in self.layers for found in traced.walk()}
+        if index not in by_name:
+            raise KeyError(f"the trace has no layer {index!r}, but {', '.join(by_name)}")
+        return by_name[index]
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -143,7 +148,7 @@ class Trace:
             bp1=self._bp1(self._innermost) if self.canonical else None,
         )
         pairs = list(zip(self.layers, equations.chain(self.layers, ends), strict=True))
-        sections: list[Section] = []
+        sections = [equations.notation(self.layers)]
         for traced, symbols in pairs:
             sections += equations.forward_sections(traced, symbols)
         sections.append(Section(f"cost, {self._cost}", self._cost_items()))
@@ -166,7 +171,7 @@ class Trace:
         batch, last = self._batch, self.layers[-1]
         formula: tuple[str, ...] = ()
         if type(self._cost) in _VALUES:
-            formula = (_with_a(_VALUES[type(self._cost)], last.name),)
+            formula = (_with_a(_VALUES[type(self._cost)], last.superscript),)
         items: list[Equation | str] = []
         if last.a.ndim > 2:
             items.append("The sum over $j$, or the norm, is over all numbers of an example.")
@@ -194,9 +199,9 @@ class Trace:
 
     def _bp1(self, last: LayerTrace) -> tuple[tuple[str, ...], tuple[Part, ...]]:
         """Return formula and numbers of delta^L of a canonical pair, else of nabla_a C."""
-        cost, a, batch = self._cost, f"a^{{{last.name}}}", self._batch
+        cost, a, batch = self._cost, f"a^{{{last.superscript}}}", self._batch
         if not self.canonical and type(cost) in _RATIOS:
-            return (_with_a(_RATIOS[type(cost)], last.name), "/", "B"), ()
+            return (_with_a(_RATIOS[type(cost)], last.superscript), "/", "B"), ()
         if type(cost) not in _FACTORS:
             return (), ()
         factor, below = _FACTORS[type(cost)]
@@ -238,9 +243,9 @@ _VALUES = {  # C_x
 }
 
 
-def _with_a(formula: str, name: str) -> str:
-    """Let the a in a formula be that of the layer of this name."""
-    return re.sub(r"\ba(?=\b|_)", f"a^{{{name}}}", formula)
+def _with_a(formula: str, superscript: str) -> str:
+    """Let the a in a formula be that of the layer of this superscript."""
+    return re.sub(r"\ba(?=\b|_)", f"a^{{{superscript}}}", formula)
 
 
 class _Seen:
@@ -278,7 +283,7 @@ class _Seen:
             nabla_a = around if around.shape == layer.a.shape else around.reshape(layer.a.shape)
         children = tuple(
             self.trace(f"{name}.{number}", child, nabla_a)
-            for number, child in enumerate(layer.children, 1)
+            for number, child in enumerate(layer.children)
             if id(child) in self.gradients
         )
         return LayerTrace(

@@ -8,6 +8,8 @@ gets the general form.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from backprop.inspection.equations import (  # noqa: F401
     activations,
     attention,
@@ -42,7 +44,28 @@ from backprop.inspection.record import LayerTrace
 from backprop.inspection.typeset import Section
 from backprop.layers.containers import Container
 
-__all__ = ["LayerSymbols", "backward_sections", "chain", "forward_sections", "gradient_symbol"]
+__all__ = [
+    "LayerSymbols",
+    "backward_sections",
+    "chain",
+    "forward_sections",
+    "gradient_symbol",
+    "notation",
+]
+
+
+def notation(layers: Sequence[LayerTrace]) -> Section:
+    """Return how the layers and the superscripts are counted."""
+    words = (
+        "Layers are counted from 0 and superscripts from 1: network[0] is the book's layer l = 1, "
+        "and $a^{0}$ is the input x."
+    )
+    inner = next((child for traced in layers for child in traced.children), None)
+    if inner is not None:
+        words += (
+            f" Layer {inner.name}, inside another one, has the superscript {inner.superscript}."
+        )
+    return Section("notation", (words,))
 
 
 def forward_sections(traced: LayerTrace, symbols: LayerSymbols) -> list[Section]:

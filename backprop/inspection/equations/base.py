@@ -31,7 +31,7 @@ class LayerSymbols:
     Attributes
     ----------
     superscript : str
-        "2", or "2.1" for the first layer inside that one; it stands above the layer's own symbols.
+        The book's l, which counts from 1: "3" of network[2], "3.1" of the first layer inside it.
     a_prev, nabla_a, downstream : str
         Its input, dC/da and dC/da_prev.
     shows_input : bool
@@ -190,7 +190,7 @@ def _arriving_gradient(
     above = symbols.above
     if above is None or above.delta is None or not is_written_in_bp2(above, traced):
         return (symbols.nabla_a,), (traced.nabla_a,)
-    w, delta = symbol("w", above.name), symbol(r"\delta", above.name)
+    w, delta = symbol("w", above.superscript), symbol(r"\delta", above.superscript)
     return ("(", transposed(w), delta, ")"), ("(", above.parameters["w"].T, above.delta, ")")
 
 

@@ -1,7 +1,7 @@
 r"""What is printed around the layers inside a container, and where these layers stand.
 
-The layers inside layer 2 are 2.1, 2.2 and so on. A chain of them is a chain like the network's,
-with the container's own input and upstream gradient at its ends.
+The layers inside layer 2 are 2.0, 2.1 and so on, their superscripts 3.1, 3.2. A chain of them is a
+chain like the network's, with the container's own input and upstream gradient at its ends.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ def chain(layers: Sequence[LayerTrace], ends: LayerSymbols) -> list[LayerSymbols
     chained = []
     for index, traced in enumerate(layers):
         is_first, is_last = index == 0, index == len(layers) - 1
-        a_prev = ends.a_prev if is_first else symbol("a", layers[index - 1].name)
+        a_prev = ends.a_prev if is_first else output_symbol(layers[index - 1])
         symbols = LayerSymbols(
-            traced.name,
+            traced.superscript,
             a_prev=a_prev,
             nabla_a=ends.nabla_a if is_last else output_gradient(traced),
             downstream=ends.downstream if is_first else gradient_symbol(a_prev),
@@ -87,7 +87,7 @@ def chain(layers: Sequence[LayerTrace], ends: LayerSymbols) -> list[LayerSymbols
 
 def output_symbol(traced: LayerTrace) -> str:
     """Return the symbol of what a layer gives."""
-    return symbol("a", traced.name)
+    return symbol("a", traced.superscript)
 
 
 def output_gradient(traced: LayerTrace) -> str:
@@ -97,17 +97,17 @@ def output_gradient(traced: LayerTrace) -> str:
 
 def gradient_by_way_of(traced: LayerTrace, symbols: LayerSymbols) -> str:
     """Return the part of a container's dC/da_prev that comes through a layer inside it."""
-    return rf"({gradient_symbol(symbols.a_prev)})_{{{traced.name}}}"
+    return rf"({gradient_symbol(symbols.a_prev)})_{{{traced.superscript}}}"
 
 
 def with_inner_input(symbols: LayerSymbols) -> LayerSymbols:
-    """Return the symbols around a chain that is given another array than the container: a^{2.0}."""
+    """Return the symbols around a chain whose input is not the container's: a^{3.0} in a^{3}."""
     inner = symbol("a", f"{symbols.superscript}.0")
     return replace(symbols, a_prev=inner, downstream=gradient_symbol(inner), shows_input=False)
 
 
 def layers_inside(traced: LayerTrace) -> str:
-    """Return which they are: "layer 2.1", "layers 2.1 and 2.2", "layers 2.1 to 2.3"."""
+    """Return which they are: "layer 2.0", "layers 2.0 and 2.1", "layers 2.0 to 2.2"."""
     first, last = traced.children[0].name, traced.children[-1].name
     if first == last:
         return f"layer {first}"
@@ -120,9 +120,9 @@ def layers_inside(traced: LayerTrace) -> str:
 def _unknown_symbols(traced: LayerTrace, symbols: LayerSymbols) -> list[LayerSymbols]:
     found = []
     for child in traced.children:
-        x = symbol("in", child.name)
+        x = symbol("in", child.superscript)
         gradients = output_gradient(child), gradient_symbol(x)
-        found.append(LayerSymbols(child.name, x, *gradients, shows_input=True))
+        found.append(LayerSymbols(child.superscript, x, *gradients, shows_input=True))
     return found
 
 

@@ -25,7 +25,7 @@ from backprop.layers import Parallel
 def _inner_symbols(traced: LayerTrace, symbols: LayerSymbols) -> list[LayerSymbols]:
     return [
         LayerSymbols(
-            child.name,
+            child.superscript,
             a_prev=symbols.a_prev,
             nabla_a=symbols.nabla_a if traced.layer.join == "sum" else output_gradient(child),
             downstream=gradient_by_way_of(child, symbols),
