@@ -1,7 +1,8 @@
 r"""The forward and the backward pass with every number kept, and printed as BP1 to BP4 filled in.
 
-Layer l of the trace is ``network[l - 1]``, so that a^0 is the input x and a^L the output, as in
-the book; the layers inside layer 3 are 3.1, 3.2 and so on. Which equations a layer has is in
+Layers are counted from 0: "2" is ``network[2]``, and "2.0", "2.1" are the layers inside it. In the
+equations the superscripts are the book's l, which counts from 1, so that a^0 is the input x and a^L
+the output: ``network[0]`` computes z^1 and a^1. Which equations a layer has is in
 `backprop.inspection.equations`. Source: Nielsen, *Neural Networks and Deep Learning*, chapter 2.
 """
 
@@ -10,7 +11,6 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,70 +18,13 @@ import numpy as np
 from backprop import costs
 from backprop.core.checks import check_integer
 from backprop.inspection import equations, typeset
-from backprop.inspection.equations import Place, partial
+from backprop.inspection.equations import LayerSymbols, gradient_symbol
+from backprop.inspection.record import LayerTrace
 from backprop.inspection.typeset import Equation, Part, Section
 from backprop.layers import RNN, Activation, Layer
 
 if TYPE_CHECKING:
     from backprop.network import Network
-
-
-@dataclass(frozen=True)
-class LayerTrace:
-    """What one layer computed, in both passes.
-
-    Attributes
-    ----------
-    name : str
-        l, counted from 1: layer "3" is ``network[2]``, and "3.1" the first layer inside it.
-    layer : Layer
-        A copy, for what else it kept (the mask of a `Dropout`, the gates of an `LSTM`).
-    a_prev, a : ndarray
-        Input and output, the batch last.
-    z : ndarray or None
-        The weighted input, where the layer has one.
-    sigma_prime : ndarray or None
-        sigma'(z); None without a z, and for softmax, which has a Jacobian instead.
-    nabla_a : ndarray
-        dC/da, the upstream gradient. Of the last layer it is the cost's, the first factor of BP1,
-        also where a canonical pair has no use for it (it may be infinite there).
-    delta : ndarray or None
-        dC/dz, where the layer has a z.
-    downstream : ndarray or None
-        dC/da_prev, the upstream gradient of the layer below; None by integers.
-    parameters, gradients : dict of str to ndarray
-        By the parameters' names.
-    children : tuple of LayerTrace
-        Of the layers inside a container that took part in both passes.
-    """
-
-    name: str
-    layer: Any
-    a_prev: np.ndarray
-    z: np.ndarray | None
-    a: np.ndarray
-    sigma_prime: np.ndarray | None
-    nabla_a: np.ndarray
-    delta: np.ndarray | None
-    downstream: np.ndarray | None
-    parameters: dict[str, np.ndarray]
-    gradients: dict[str, np.ndarray]
-    children: tuple[LayerTrace, ...] = ()
-
-    @property
-    def number(self) -> int:
-        """Its place in the chain that it is in, counted from 1."""
-        return int(self.name.rpartition(".")[2])
-
-    @property
-    def nabla_w(self) -> np.ndarray | None:
-        """dC/dw, of a layer that has a w."""
-        return self.gradients.get("w")
-
-    @property
-    def nabla_b(self) -> np.ndarray | None:
-        """dC/db, of a layer that has a b."""
-        return self.gradients.get("b")
 
 
 class Trace:
@@ -100,8 +43,8 @@ class Trace:
     Attributes
     ----------
     layers : tuple of LayerTrace
-        From the first to the last; ``trace[0]`` is that of ``network[0]``, and
-        ``trace[0].children[1]`` that of the second layer inside it.
+        From the first to the last; ``trace[2]`` or ``trace["2"]`` is that of ``network[2]``, and
+        ``trace["2.0"]`` that of the first layer inside it.
     cost : float
         C, the mean over the batch.
     cost_per_example : ndarray of shape (B,)
@@ -138,13 +81,17 @@ class Trace:
         twin._backward_from(twin._bp1(self.y) if self.canonical else self.nabla_a, True)
         seen.end()
         self.layers = tuple(
-            seen.trace(str(number), layer, self.nabla_a)
-            for number, layer in enumerate(twin.layers, 1)
+            seen.trace(str(number), layer, self.nabla_a) for number, layer in enumerate(twin.layers)
         )
         self.nabla_x, self.nabla = self.layers[0].downstream, twin.nabla
 
-    def __getitem__(self, index: int) -> LayerTrace:
-        return self.layers[index]
+    def __getitem__(self, index: int | str) -> LayerTrace:
+        if not isinstance(index, str):
+            return self.layers[index]
+        by_name = {found.name: found for traced in self.layers for found in traced.walk()}
+        if index not in by_name:
+            raise KeyError(f"the trace has no layer {index!r}, but {', '.join(by_name)}")
+        return by_name[index]
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -190,15 +137,23 @@ class Trace:
         return self.x.shape[-1]
 
     def _sections(self) -> list[Section]:
-        ends = Place("", "a^{0}", r"\nabla_{a}C", partial("a^{0}"), True, wanted=False, top=True)
-        if self.canonical:
-            ends = replace(ends, bp1=self._bp1(self._innermost))
-        places = equations.chain(self.layers, ends)
-        pairs = list(zip(self.layers, places, strict=True))
-        sections = [section for t, p in pairs for section in equations.forward_sections(t, p)]
+        ends = LayerSymbols(
+            "",
+            a_prev="a^{0}",
+            nabla_a=r"\nabla_{a}C",
+            downstream=gradient_symbol("a^{0}"),
+            shows_input=True,
+            downstream_wanted=False,
+            is_output=True,
+            bp1=self._bp1(self._innermost) if self.canonical else None,
+        )
+        pairs = list(zip(self.layers, equations.chain(self.layers, ends), strict=True))
+        sections = [equations.notation(self.layers)]
+        for traced, symbols in pairs:
+            sections += equations.forward_sections(traced, symbols)
         sections.append(Section(f"cost, {self._cost}", self._cost_items()))
-        for t, p in reversed(pairs):
-            sections += equations.backward_sections(t, p)
+        for traced, symbols in reversed(pairs):
+            sections += equations.backward_sections(traced, symbols)
         return sections
 
     @property
@@ -216,7 +171,7 @@ class Trace:
         batch, last = self._batch, self.layers[-1]
         formula: tuple[str, ...] = ()
         if type(self._cost) in _VALUES:
-            formula = (_with_a(_VALUES[type(self._cost)], last.name),)
+            formula = (_with_a(_VALUES[type(self._cost)], last.superscript),)
         items: list[Equation | str] = []
         if last.a.ndim > 2:
             items.append("The sum over $j$, or the norm, is over all numbers of an example.")
@@ -244,9 +199,9 @@ class Trace:
 
     def _bp1(self, last: LayerTrace) -> tuple[tuple[str, ...], tuple[Part, ...]]:
         """Return formula and numbers of delta^L of a canonical pair, else of nabla_a C."""
-        cost, a, batch = self._cost, f"a^{{{last.name}}}", self._batch
+        cost, a, batch = self._cost, f"a^{{{last.superscript}}}", self._batch
         if not self.canonical and type(cost) in _RATIOS:
-            return (_with_a(_RATIOS[type(cost)], last.name), "/", "B"), ()
+            return (_with_a(_RATIOS[type(cost)], last.superscript), "/", "B"), ()
         if type(cost) not in _FACTORS:
             return (), ()
         factor, below = _FACTORS[type(cost)]
@@ -288,9 +243,9 @@ _VALUES = {  # C_x
 }
 
 
-def _with_a(formula: str, name: str) -> str:
-    """Let the a in a formula be that of the layer of this name."""
-    return re.sub(r"\ba(?=\b|_)", f"a^{{{name}}}", formula)
+def _with_a(formula: str, superscript: str) -> str:
+    """Let the a in a formula be that of the layer of this superscript."""
+    return re.sub(r"\ba(?=\b|_)", f"a^{{{superscript}}}", formula)
 
 
 class _Seen:
@@ -328,7 +283,7 @@ class _Seen:
             nabla_a = around if around.shape == layer.a.shape else around.reshape(layer.a.shape)
         children = tuple(
             self.trace(f"{name}.{number}", child, nabla_a)
-            for number, child in enumerate(layer.children, 1)
+            for number, child in enumerate(layer.children)
             if id(child) in self.gradients
         )
         return LayerTrace(

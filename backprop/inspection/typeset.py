@@ -153,7 +153,8 @@ def plain(latex: str) -> str:
     text = re.sub(r"\\frac\{(\w+)\}\{(\w+)\}", r"\1/\2", text)
     text = re.sub(r"\^\{([\w.]+)\}", lambda found: found[1].translate(_SUPERSCRIPTS), text)
     text = re.sub(r"_\{([\w.+,-]+)\}", _subscript, text)
-    text = re.sub(r"\\sqrt\{(.*?)\}", r"√\1", text)
+    text = re.sub(r"\\sqrt\{([^{} ]*)\}", r"√\1", text)
+    text = re.sub(r"\\sqrt\{(.*?)\}", r"√(\1)", text)
     for command, character in _CHARACTERS.items():
         text = text.replace(command, character)
     return text.replace("\\_", "_")

@@ -45,7 +45,7 @@ class Standardization(Layer):
     epsilon: float
     x_hat: Any = None
     mu: Any = None
-    sigma: Any = None
+    deviation: Any = None
 
     def initialize(self, rng: Seed = None) -> None:
         self.g[...] = 1
@@ -61,12 +61,12 @@ class Standardization(Layer):
     def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
         x = self.fold(a_prev)
         x_hat, mu, variance = self.centre(x, mode)
-        sigma = np.sqrt(variance + self.epsilon)
-        x_hat *= _wide(1 / sigma, x)  # x_hat = (x - mu) / sigma
+        deviation = np.sqrt(variance + self.epsilon)
+        x_hat *= _wide(1 / deviation, x)  # x_hat = (x - mu) / deviation
         a = x_hat * self.g.reshape(*x.shape[:2], 1, 1)
         self.shift(a)  # a = g x_hat + b
         if mode.keep:
-            self.x_hat, self.mu, self.sigma = x_hat.reshape(a_prev.shape), mu, sigma
+            self.x_hat, self.mu, self.deviation = x_hat.reshape(a_prev.shape), mu, deviation
         return a.reshape(a_prev.shape)
 
     def shift(self, a: np.ndarray) -> None:
@@ -82,8 +82,9 @@ class Standardization(Layer):
         downstream = x_hat * _wide(_mean(u, x_hat), u)
         np.subtract(u, downstream, out=downstream)
         self.through_mean(downstream, u)
-        downstream *= _wide(1 / self.sigma, u)
-        return downstream.reshape(delta.shape)  # (u - mean of u - x_hat (mean of u x_hat)) / sigma
+        downstream *= _wide(1 / self.deviation, u)
+        # (u - mean of u - x_hat (mean of u x_hat)) / deviation
+        return downstream.reshape(delta.shape)
 
     def through_mean(self, downstream: np.ndarray, u: np.ndarray) -> None:
         """Subtract, in place, what every x did by moving mu, if there is one."""
@@ -94,20 +95,20 @@ class Normalization(Standardization):
 
     ::
 
-        mu      = mean of x                      over the m numbers that are taken together
-        sigma^2 = mean of (x - mu)^2 + epsilon
-        x_hat   = (x - mu) / sigma
+        mu          = mean of x                  over the m numbers that are taken together
+        deviation^2 = mean of (x - mu)^2 + epsilon
+        x_hat       = (x - mu) / deviation
         forward    a = g x_hat + b
         BP3        dC/db = sum of nabla_a            over all places and examples of the feature
         BP4        dC/dg = sum of nabla_a x_hat
-        downstream dC/dx = (u - mean of u - x_hat (mean of u x_hat)) / sigma,   u = g nabla_a
+        downstream dC/dx = (u - mean of u - x_hat (mean of u x_hat)) / deviation,   u = g nabla_a
 
-    The last line counts in that every x moves mu and sigma too. With u = dC/dx_hat::
+    The last line counts in that every x moves mu and the deviation too. With u = dC/dx_hat::
 
-        d mu / dx_j      = 1/m
-        d sigma / dx_j   = (x_j - mu) / (m sigma) = x_hat_j / m          as x - mu sums to 0
-        d x_hat_i / dx_j = (1[i = j] - 1/m - x_hat_i x_hat_j / m) / sigma
-        dC/dx_j          = sum over i of u_i (d x_hat_i / dx_j)
+        d mu / dx_j        = 1/m
+        d deviation / dx_j = (x_j - mu) / (m deviation) = x_hat_j / m      as x - mu sums to 0
+        d x_hat_i / dx_j   = (1[i = j] - 1/m - x_hat_i x_hat_j / m) / deviation
+        dC/dx_j            = sum over i of u_i (d x_hat_i / dx_j)
 
     and that sum is the line above. The papers write gamma for g and beta for b. They start at 1
     and 0, and regularisation and weight decay apply to neither.
@@ -117,7 +118,7 @@ class Normalization(Standardization):
     g, nabla_g, b, nabla_b : ndarray
         The scale and the shift of every feature.
     x_hat : ndarray of the input's shape
-    mu, sigma : ndarray, groups x rest
+    mu, deviation : ndarray, groups x rest
         Of the last training forward. There is no z, so `delta` stays None.
     """
 
@@ -130,7 +131,7 @@ class Normalization(Standardization):
     def centre(self, x: np.ndarray, mode: Mode) -> tuple[np.ndarray, Any, np.ndarray]:
         mu = _mean(x)
         centred = x - _wide(mu, x)
-        rest = _mean(centred)  # of a large mu the rounding is not small beside sigma
+        rest = _mean(centred)  # of a large mu the rounding is not small beside the deviation
         centred -= _wide(rest, x)
         return centred, mu + rest, _mean(centred, centred)
 
@@ -152,17 +153,19 @@ class BatchNorm(Normalization):
     of one feature: B in n x B, H W B in C x H x W x B, T B in d x T x B. As g is the same for all
     of them, it comes out of the means, which BP3 and BP4 have as sums already::
 
-        downstream dC/dx = (g / sigma) (nabla_a - dC/db / m - x_hat (dC/dg) / m)
+        downstream dC/dx = (g / deviation) (nabla_a - dC/db / m - x_hat (dC/dg) / m)
 
     Training goes by the mean and the variance of the batch, inference by the running ones, which
-    every training forward moves::
+    every training forward moves (a frozen layer goes by the running ones in training, too, and
+    leaves them as they are)::
 
         running_mean     <- (1 - momentum) running_mean     + momentum mu
         running_variance <- (1 - momentum) running_variance + momentum v m / (m - 1)
 
-    where v = sigma^2 - epsilon. The batch is standardised by its variance v as it is, a sum over m;
-    the running one estimates that of the data, so it is unbiased, a sum over m - 1 (as in PyTorch).
-    Before the first training forward they are 0 and 1, so that a = g x / sqrt(1 + epsilon) + b.
+    where v = deviation^2 - epsilon. The batch is standardised by its variance v as it is, a sum
+    over m; the running one estimates that of the data, so it is unbiased, a sum over m - 1 (as in
+    PyTorch). Before the first training forward they are 0 and 1, so that
+    a = g x / sqrt(1 + epsilon) + b.
 
     Of a single number (n x B with B = 1) training makes x_hat = 0: the output is b, the downstream
     gradient 0, and the running variance stays as it was, for one number says nothing of it.
@@ -192,7 +195,7 @@ class BatchNorm(Normalization):
     g, nabla_g, b, nabla_b : ndarray, n x 1
     running_mean, running_variance : ndarray, n x 1
     x_hat : ndarray, n x ... x B
-    mu, sigma : ndarray, n x 1
+    mu, deviation : ndarray, n x 1
 
     Raises
     ------
@@ -250,12 +253,12 @@ class BatchNorm(Normalization):
 
     def downstream(self, delta: np.ndarray) -> np.ndarray:
         nabla, x_hat = self.fold(delta), self.fold(self.x_hat)
-        if not self.by_batch:  # mu and sigma are constants
-            return (nabla * _wide(self.g / self.sigma, nabla)).reshape(delta.shape)
+        if not self.by_batch:  # mu and deviation are constants
+            return (nabla * _wide(self.g / self.deviation, nabla)).reshape(delta.shape)
         return self.through_statistics(nabla, _feature_sums(nabla), _feature_sums(nabla, x_hat))
 
     def descend(self, delta: np.ndarray, input_gradient: bool) -> np.ndarray | None:
-        # BP3 and BP4 are the sums that the way through mu and sigma needs as well.
+        # BP3 and BP4 are the sums that the way through mu and deviation needs as well.
         if not (input_gradient and self.trainable and self.by_batch and self.follows(BatchNorm)):
             return super().descend(delta, input_gradient)
         self.parameter_gradients(delta)
@@ -264,12 +267,12 @@ class BatchNorm(Normalization):
     def through_statistics(
         self, nabla: np.ndarray, sum_nabla: np.ndarray, sum_nabla_x_hat: np.ndarray
     ) -> np.ndarray:
-        """Return (g / sigma) (nabla_a - dC/db / m - x_hat (dC/dg) / m)."""
+        """Return (g / deviation) (nabla_a - dC/db / m - x_hat (dC/dg) / m)."""
         m = nabla.shape[2]
         downstream = self.fold(self.x_hat) * _wide(sum_nabla_x_hat / m, nabla)
         np.subtract(nabla, downstream, out=downstream)
         downstream -= _wide(sum_nabla / m, nabla)
-        downstream *= _wide(self.g / self.sigma, nabla)
+        downstream *= _wide(self.g / self.deviation, nabla)
         return downstream.reshape(self.x_hat.shape)
 
     def __repr__(self) -> str:
@@ -327,7 +330,7 @@ class LayerNorm(OverFeatures, Normalization):
     ----------
     g, nabla_g, b, nabla_b : ndarray, shape x 1
     x_hat : ndarray, shape x ... x B
-    mu, sigma : ndarray, 1 x (... B)
+    mu, deviation : ndarray, 1 x (... B)
 
     Raises
     ------
@@ -344,10 +347,10 @@ class RMSNorm(OverFeatures):
 
     ::
 
-        sigma^2 = mean of x^2 + epsilon
-        forward    a = g x_hat,   x_hat = x / sigma
+        deviation^2 = mean of x^2 + epsilon
+        forward    a = g x_hat,   x_hat = x / deviation
         BP4        dC/dg = sum of nabla_a x_hat
-        downstream dC/dx = (u - x_hat (mean of u x_hat)) / sigma,   u = g nabla_a
+        downstream dC/dx = (u - x_hat (mean of u x_hat)) / deviation,   u = g nabla_a
 
     Parameters and attributes are those of `LayerNorm`, without b and mu. Source: Zhang and
     Sennrich, "Root Mean Square Layer Normalization", 2019.
@@ -381,7 +384,7 @@ class GroupNorm(Normalization):
     ----------
     g, nabla_g, b, nabla_b : ndarray, channels x 1
     x_hat : ndarray, channels x ... x B
-    mu, sigma : ndarray, groups x B
+    mu, deviation : ndarray, groups x B
 
     Raises
     ------

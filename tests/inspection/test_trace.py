@@ -15,6 +15,8 @@ from backprop import (
     Network,
     ReLU,
     Reshape,
+    Residual,
+    Sequential,
     Sigmoid,
     Softmax,
     SoftmaxCrossEntropy,
@@ -23,6 +25,7 @@ from backprop import (
 from backprop.costs import Quadratic
 from backprop.inspection import typeset
 from tests.cases import Scale
+from tests.inspection.equations.support import check_latex, rows_of
 
 rng = np.random.default_rng(5)
 X, X1 = rng.standard_normal((3, 4)), rng.standard_normal((3, 1))
@@ -101,9 +104,11 @@ def test_the_numbers_are_those_of_the_network(name, batch):
     assert trace.cost == pytest.approx(trace.cost_per_example.mean(), rel=1e-14)
     np.testing.assert_array_equal(trace.nabla_a, network.cost.nabla_a(network[-1].a, y))
     assert len(trace) == len(network)
-    for number, (traced, layer) in enumerate(zip(trace.layers, network.layers, strict=True), 1):
-        assert traced is trace[number - 1]
+    for number, (traced, layer) in enumerate(zip(trace.layers, network.layers, strict=True)):
+        assert traced is trace[number] is trace[str(number)]
         assert traced.number == number
+        assert traced.name == str(number)
+        assert traced.superscript == str(number + 1)
         assert repr(traced.layer) == repr(layer)
         for array in ("a_prev", "z", "a", "delta"):
             found, expected = getattr(traced, array), getattr(layer, array)
@@ -232,6 +237,20 @@ def test_bad_data():
         trace.to_latex(2.5)
 
 
+def test_layers_are_found_by_name():
+    inner = Sequential([Residual([dense(2, 2)]), Tanh()])
+    trace = chain("quadratic", dense(3, 2), inner).trace(X, np.zeros((2, 4)))
+    assert trace["0"] is trace[0]
+    assert trace["1.0.0"] is trace[1].children[0].children[0]
+    assert [t.name for t in trace[1].walk()] == ["1", "1.0", "1.0.0", "1.1"]
+    assert trace["1.0.0"].number == 0
+    assert trace["1.0.0"].superscript == "2.1.1"
+    with pytest.raises(
+        KeyError, match=r"the trace has no layer '1\.2', but 0, 1, 1\.0, 1\.0\.0, 1\.1"
+    ):
+        trace["1.2"]
+
+
 def test_repr():
     trace = NETWORKS["quadratic"]().trace(X, np.zeros((2, 4)))
     layers = "[Dense(3 -> 4, sigmoid), Dense(4 -> 2, sigmoid)]"
@@ -242,7 +261,12 @@ def test_repr():
 
 # Every number can be followed by hand; a 0 without decimals is exactly 0.
 SMALL = """\
-layer 1, Dense(2 -> 2, relu): forward
+notation
+--------
+Layers are counted from 0 and superscripts from 1: network[0] is the book's layer l = 1, and a⁰ is
+the input x.
+
+layer 0, Dense(2 -> 2, relu): forward
 -------------------------------------
      z¹ = w¹ a⁰ + b¹
         = ⎡ 1   2⎤ ⎡0.5⎤ + ⎡0.25⎤ = ⎡ 2.75⎤
@@ -251,7 +275,7 @@ layer 1, Dense(2 -> 2, relu): forward
         = ⎡2.75⎤
           ⎣   0⎦
 
-layer 2, Dense(2 -> 1, identity): forward
+layer 1, Dense(2 -> 1, identity): forward
 -----------------------------------------
      z² = w² a¹ + b²
         = [2  3] ⎡2.75⎤ + [-1] = [4.5]
@@ -264,7 +288,7 @@ cost, SquaredError()
      C = ‖a² − y‖²
        = 0.25
 
-layer 2, Dense(2 -> 1, identity): backward
+layer 1, Dense(2 -> 1, identity): backward
 ------------------------------------------
 A canonical pair of cost and activation: the two factors of BP1, ∇ₐC and σ′, are one.
 BP1  δ² = 2 (a² − y) / B
@@ -274,7 +298,7 @@ BP3  ∂C/∂b² = δ²
 BP4  ∂C/∂w² = δ² (a¹)ᵀ
             = [1] [2.75     0] = [2.75     0]
 
-layer 1, Dense(2 -> 2, relu): backward
+layer 0, Dense(2 -> 2, relu): backward
 --------------------------------------
 BP2  δ¹ = ((w²)ᵀ δ²) ⊙ σ′(z¹)
         = ⎛⎡2⎤ [1]⎞ ⊙ ⎡1⎤ = ⎡2⎤
@@ -389,8 +413,10 @@ def test_every_network_prints_in_every_form(name, batch, digits):
     network, x, y = problem(name, batch)
     trace = network.trace(x, y)
     for text in (trace.to_text(digits), trace.to_markdown(digits), trace.to_latex(digits)):
-        for number in range(1, len(network) + 1):
+        for number in range(len(network)):
             assert f"layer {number}, " in text
+        assert f"layer {len(network)}, " not in text
+        assert text.count("notation") == text.count("network[0] is the book's layer l = 1") == 1
         assert text.count("forward") == text.count("backward") == len(network)
     assert "\\" not in trace.to_text(digits)
     assert str(trace) == trace.to_text(4)
@@ -439,7 +465,7 @@ def test_large_layers_are_summarised():
 def test_the_limit(n, batch, written_out):
     network = Network.from_sizes([n, 2], dtype="float64", rng=0)
     text = str(network.trace(np.ones((n, batch)), np.ones((2, batch))))
-    for section in re.findall(r"layer 1.*?\n\n|layer 1.*", text, flags=re.S):
+    for section in re.findall(r"layer 0.*?\n\n|layer 0.*", text, flags=re.S):
         assert ("⎡" in section) == bool(written_out)
         assert ("norm" in section) != bool(written_out)
     assert typeset.LIMIT == 8
@@ -486,35 +512,6 @@ def test_scalars():
 # -- Markdown and LaTeX ----------------------------------------------------------------------
 
 
-def check_latex(mathematics: str) -> None:
-    """Check that braces, environments and \\left ... \\right are balanced."""
-    depth = 0
-    for brace in re.findall(r"(?<!\\)[{}]", mathematics):
-        depth += 1 if brace == "{" else -1
-        assert depth >= 0
-    assert depth == 0
-    stack: list[str] = []
-    for kind, name in re.findall(r"\\(begin|end)\{([a-z*]+)\}", mathematics):
-        if kind == "begin":
-            stack.append(name)
-        else:
-            assert stack.pop() == name
-    assert stack == []
-    assert mathematics.count(r"\left(") == mathematics.count(r"\right)")
-    assert mathematics.isascii()
-
-
-def rows_of(block: str) -> list[str]:
-    """Split an aligned block in rows, its matrices taken out."""
-    outside, depth = [], 0
-    for part in re.split(r"(\\(?:begin|end)\{bmatrix\})", block):
-        if part.endswith("{bmatrix}"):
-            depth += 1 if part.startswith("\\begin") else -1
-        elif not depth:
-            outside.append(part)
-    return "M".join(outside).split("\\\\")
-
-
 @networks
 @everywhere
 def test_latex_is_one_align_block(name, batch):
@@ -547,7 +544,7 @@ def test_latex_of_matrices():
         r"\odot \begin{bmatrix} 1 \\ 0 \end{bmatrix} \\" + "\n"
         r"&= \begin{bmatrix} 2 \\ 0 \end{bmatrix} \tag{BP2}"
     ) in latex
-    assert r"& \textbf{layer 1, Dense(2 $\to$ 2, relu): forward}" in latex
+    assert r"& \textbf{layer 0, Dense(2 $\to$ 2, relu): forward}" in latex
 
 
 def test_latex_escapes_names():
@@ -574,7 +571,7 @@ def test_latex_of_a_large_network():
 def test_markdown_is_headings_and_mathematics(name, batch):
     network, x, y = problem(name, batch)
     markdown = network.trace(x, y).to_markdown()
-    assert markdown.count("\n### ") + 1 == 2 * len(network) + 1
+    assert markdown.count("\n### ") + 1 == 2 * len(network) + 2  # notation and cost
     blocks = re.findall(r"\$\$\n(.*?)\n\$\$", markdown, flags=re.S)
     assert len(blocks) >= 3
     for block in blocks:

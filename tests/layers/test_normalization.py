@@ -53,20 +53,20 @@ def twin(layer, x, nabla_a):
         m = len(indices)
         mu = sum(x[i] for i in indices) / m if centred else 0.0
         variance = sum((x[i] - mu) ** 2 for i in indices) / m
-        sigma = math.sqrt(variance + layer.epsilon)
+        deviation = math.sqrt(variance + layer.epsilon)
         by_variance = by_mu = 0.0
         for i in indices:
-            j, x_hat = feature(layer, i), (x[i] - mu) / sigma
+            j, x_hat = feature(layer, i), (x[i] - mu) / deviation
             a[i] = layer.g[j] * x_hat + (layer.b[j] if centred else 0)
             nabla_g[j] += nabla_a[i] * x_hat
             nabla_b[j] += nabla_a[i]
             u = nabla_a[i] * layer.g[j]
-            by_variance += u * (x[i] - mu) * -0.5 * sigma**-3
-            by_mu -= u / sigma
+            by_variance += u * (x[i] - mu) * -0.5 * deviation**-3
+            by_mu -= u / deviation
         by_mu -= by_variance * 2 * sum(x[i] - mu for i in indices) / m
         for i in indices:
             u = nabla_a[i] * layer.g[feature(layer, i)]
-            downstream[i] = u / sigma + by_variance * 2 * (x[i] - mu) / m + centred * by_mu / m
+            downstream[i] = u / deviation + by_variance * 2 * (x[i] - mu) / m + centred * by_mu / m
     found = {"a": a, "downstream": downstream, "g": nabla_g}
     return {**found, "b": nabla_b} if centred else found
 
@@ -118,7 +118,7 @@ def test_against_loops(shape, batch: int, seed: int):
         found = {"a": layer.forward(x, training=True), "downstream": layer.backward(nabla_a)}
         expected = twin(layer, x, nabla_a)
         for name, array in {**found, **layer.gradients}.items():
-            # A mean of equal numbers leaves rounding, which 1 / sigma magnifies.
+            # A mean of equal numbers leaves rounding, which 1 / deviation magnifies.
             np.testing.assert_allclose(array, expected[name], rtol=1e-10, atol=1e-11, err_msg=name)
 
 
@@ -140,10 +140,10 @@ def test_every_option_keeps_the_contract(layer, shape):
 def test_batch_norm_by_hand():
     layer = BatchNorm(2, momentum=0.5, epsilon=9, dtype="float64")
     layer.g, layer.b = [[1], [10]], [[0], [3]]
-    x = np.array([[0.0, 8.0], [1.0, 1.0]])  # mean 4 and 1, variance 16 and 0, sigma 5 and 3
+    x = np.array([[0.0, 8.0], [1.0, 1.0]])  # mean 4 and 1, variance 16 and 0, deviation 5 and 3
     np.testing.assert_allclose(layer.forward(x, training=True), [[-0.8, 0.8], [3, 3]], rtol=1e-15)
     np.testing.assert_array_equal(layer.mu, [[4], [1]])
-    np.testing.assert_array_equal(layer.sigma, [[5], [3]])
+    np.testing.assert_array_equal(layer.deviation, [[5], [3]])
     np.testing.assert_allclose(layer.x_hat, [[-0.8, 0.8], [0, 0]], rtol=1e-15)
     # unbiased: ((0 - 4)^2 + (8 - 4)^2) / 1 = 32
     np.testing.assert_array_equal(layer.running_mean, [[2], [0.5]])
@@ -200,7 +200,7 @@ def test_the_output_has_mean_0_and_variance_1(layer, shape):
         values = np.array([a[i] for i in indices], np.float64)
         if not isinstance(layer, RMSNorm):
             assert values.mean() == pytest.approx(0, abs=1e-6)
-        if len(indices) > 2:  # epsilon takes off epsilon / sigma^2
+        if len(indices) > 2:  # epsilon takes off epsilon / deviation^2
             assert (values**2).mean() == pytest.approx(1, abs=1e-3)
 
 
@@ -311,8 +311,8 @@ def test_inference_goes_by_the_running_statistics_and_leaves_them():
     assert list(running) == ["running_mean", "running_variance"]
     inference = layer.forward(x)
     assert np.abs(inference - training).max() > 0.1
-    sigma = np.sqrt(layer.running_variance + 0.1)
-    expected = layer.g * (x - layer.running_mean) / sigma + layer.b
+    deviation = np.sqrt(layer.running_variance + 0.1)
+    expected = layer.g * (x - layer.running_mean) / deviation + layer.b
     np.testing.assert_allclose(inference, expected, rtol=1e-13)
     for name, array in layer.buffers.items():
         np.testing.assert_array_equal(array, running[name])
@@ -479,7 +479,7 @@ def test_group_norm_of_large_images_keeps_its_digits():
     layer = GroupNorm(1, 1)
     layer.forward(x, training=True)
     exact = np.sqrt(x.astype("f8").reshape(-1, 8).var(axis=0) + 1e-5)
-    np.testing.assert_allclose(layer.sigma[0], exact, rtol=1e-6)
+    np.testing.assert_allclose(layer.deviation[0], exact, rtol=1e-6)
 
 
 @pytest.mark.parametrize("make", [LayerNorm, BatchNorm, RMSNorm])
@@ -503,6 +503,6 @@ def test_a_copy_in_another_dtype_has_seen_no_forward_pass():
     layer = BatchNorm(2)
     layer.forward(np.random.default_rng(0).standard_normal((2, 5)).astype("f4"), training=True)
     twin = layer.astype("float64")
-    assert twin.x_hat is twin.sigma is twin.a is None
+    assert twin.x_hat is twin.deviation is twin.a is None
     assert twin.running_mean.dtype == np.float64
     np.testing.assert_array_equal(twin.running_mean, layer.running_mean)

@@ -1,66 +1,112 @@
 r"""The equations of a network, filled in with the numbers of one forward and one backward pass.
 
-Each module says which equations its layers have: `KINDS` holds those of layers, `FRAMES` what the
-containers print around the layers inside them. A layer of which nothing is known, or that computes
-otherwise than the class that is, gets the general form.
+Each file says which equations the layers of the file of that name in `backprop.layers` have:
+`EQUATIONS` holds those of layers, `CONTAINER_EQUATIONS` what containers print around the layers
+inside them. A layer of which nothing is known, or that computes otherwise than the class that is,
+gets the general form.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from backprop.inspection.equations import convolution, feedforward, recurrence, sequences  # noqa: F401
-from backprop.inspection.equations.base import Items, Place, given, in_bp2, kind_of, known, partial
-from backprop.inspection.equations.containers import ANY, FRAMES, Frame, chain
+from backprop.inspection.equations import (  # noqa: F401
+    activations,
+    attention,
+    convolution,
+    dense,
+    dropout,
+    embedding,
+    normalization,
+    pooling,
+    positions,
+    reshape,
+    transposed_convolution,
+)
+from backprop.inspection.equations.base import (
+    Items,
+    LayerSymbols,
+    equations_of,
+    gradient_symbol,
+    input_and_parameters,
+    is_written_in_bp2,
+)
+from backprop.inspection.equations.containers import (  # noqa: F401
+    masked,
+    parallel,
+    residual,
+    sequential,
+    time_distributed,
+)
+from backprop.inspection.equations.containers.base import chain, container_equations_of
+from backprop.inspection.equations.recurrent import gru, lstm, rnn  # noqa: F401
+from backprop.inspection.record import LayerTrace
 from backprop.inspection.typeset import Section
 from backprop.layers.containers import Container
 
-if TYPE_CHECKING:
-    from backprop.inspection.trace import LayerTrace
+__all__ = [
+    "LayerSymbols",
+    "backward_sections",
+    "chain",
+    "forward_sections",
+    "gradient_symbol",
+    "notation",
+]
 
-__all__ = ["Place", "backward_sections", "chain", "forward_sections", "partial"]
+
+def notation(layers: Sequence[LayerTrace]) -> Section:
+    """Return how the layers and the superscripts are counted."""
+    words = (
+        "Layers are counted from 0 and superscripts from 1: network[0] is the book's layer l = 1, "
+        "and $a^{0}$ is the input x."
+    )
+    inner = next((child for traced in layers for child in traced.children), None)
+    if inner is not None:
+        words += (
+            f" Layer {inner.name}, inside another one, has the superscript {inner.superscript}."
+        )
+    return Section("notation", (words,))
 
 
-def forward_sections(t: LayerTrace, p: Place) -> list[Section]:
+def forward_sections(traced: LayerTrace, symbols: LayerSymbols) -> list[Section]:
     """Return what a layer, and the layers inside it, do going forward."""
-    if not t.children:
-        items = tuple(kind_of(t.layer).forward(t, p))
-        return [Section(_title(t, "forward"), items, tuple(given(t, p)))]
-    frame = _frame(t)
-    sections = [Section(_title(t, "forward"), tuple(frame.forward(t, p)))]
-    for child, place in zip(t.children, frame.places(t, p), strict=True):
-        sections += forward_sections(child, place)
-    return [*sections, *_last(t, "output", frame.output(t, p))]
+    title = _title(traced, "forward")
+    if not traced.children:
+        items = tuple(equations_of(traced.layer).forward(traced, symbols))
+        return [Section(title, items, tuple(input_and_parameters(traced, symbols)))]
+    equations = container_equations_of(traced.layer)
+    sections = [Section(title, tuple(equations.forward(traced, symbols)))]
+    inside = equations.inner_symbols(traced, symbols)
+    for child, child_symbols in zip(traced.children, inside, strict=True):
+        sections += forward_sections(child, child_symbols)
+    return [*sections, *_closing(traced, "output", equations.output(traced, symbols))]
 
 
-def backward_sections(t: LayerTrace, p: Place) -> list[Section]:
+def backward_sections(traced: LayerTrace, symbols: LayerSymbols) -> list[Section]:
     """Return what a layer, and the layers inside it, do going back."""
-    if not t.children:
-        kind = kind_of(t.layer)
-        items = [*kind.delta(t, p), *kind.gradients(t, p)]
-        if p.wanted and t.downstream is not None and not in_bp2(t, p.below):
-            items += kind.downstream(t, p)
-        return [
-            Section(_title(t, "backward"), tuple(items or ["nothing to learn, and nothing below"]))
-        ]
-    frame = _frame(t)
-    sections = [Section(_title(t, "backward"), tuple(frame.backward(t, p)))]
-    for child, place in reversed(list(zip(t.children, frame.places(t, p), strict=True))):
-        sections += backward_sections(child, place)
-    wanted = p.wanted and t.downstream is not None
-    return [*sections, *_last(t, "downstream", frame.downstream(t, p) if wanted else [])]
+    title = _title(traced, "backward")
+    downstream_wanted = symbols.downstream_wanted and traced.downstream is not None
+    if not traced.children:
+        layer = equations_of(traced.layer)
+        items = [*layer.delta(traced, symbols), *layer.gradients(traced, symbols)]
+        if downstream_wanted and not is_written_in_bp2(traced, symbols.below):
+            items += layer.downstream(traced, symbols)
+        return [Section(title, tuple(items or ["nothing to learn, and nothing below"]))]
+    container = container_equations_of(traced.layer)
+    sections = [Section(title, tuple(container.backward(traced, symbols)))]
+    inside = container.inner_symbols(traced, symbols)
+    for child, child_symbols in reversed(list(zip(traced.children, inside, strict=True))):
+        sections += backward_sections(child, child_symbols)
+    items = [*container.downstream(traced, symbols)] if downstream_wanted else []
+    return [*sections, *_closing(traced, "downstream", items)]
 
 
-def _frame(t: LayerTrace) -> Frame:
-    return known(t.layer, FRAMES) or ANY
-
-
-def _last(t: LayerTrace, what: str, items: Items) -> list[Section]:
+def _closing(traced: LayerTrace, what: str, items: Items) -> list[Section]:
     """Return the last section of a container, if there is something in it."""
     items = tuple(items)
-    return [Section(_title(t, what), items)] if items else []
+    return [Section(_title(traced, what), items)] if items else []
 
 
-def _title(t: LayerTrace, what: str) -> str:
-    layer = t.layer.title if isinstance(t.layer, Container) else t.layer
-    return f"layer {t.name}, {layer}: {what}"
+def _title(traced: LayerTrace, what: str) -> str:
+    layer = traced.layer.title if isinstance(traced.layer, Container) else traced.layer
+    return f"layer {traced.name}, {layer}: {what}"

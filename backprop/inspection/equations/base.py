@@ -1,40 +1,44 @@
-r"""What the equations of all layers share: symbols, the place of a layer, the general form."""
+r"""What the equations of all layers share: symbols, and what holds for a layer of any kind."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
+from backprop.inspection.record import LayerTrace
 from backprop.inspection.typeset import Equation, Part
-from backprop.layers import Dense, Layer, Softmax
-
-if TYPE_CHECKING:
-    from backprop.inspection.trace import LayerTrace
+from backprop.layers import Layer, Softmax
 
 T = TypeVar("T")
 Item = Equation | str
 Items = Iterable[Item]
+"""Equations and sentences, in the order in which they are printed."""
+
+
+# -- symbols ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Place:
-    r"""Where a layer stands: the symbols, in LaTeX, of what goes in and out of it.
+class LayerSymbols:
+    r"""The symbols of a layer, in LaTeX, and what the equations need to know of its neighbours.
+
+    ``symbols["w"]`` is the layer's own w, ``w^{2}``, and ``symbols.gradient("w")`` is dC/dw.
 
     Attributes
     ----------
-    name : str
-        "2", or "2.1" for the first layer inside layer 2; it stands above the layer's symbols.
+    superscript : str
+        The book's l, which counts from 1: "3" of network[2], "3.1" of the first layer inside it.
     a_prev, nabla_a, downstream : str
         Its input, dC/da and dC/da_prev.
-    first : bool
+    shows_input : bool
         Whether no other layer shows the input, so that this one has to.
-    wanted : bool
+    downstream_wanted : bool
         Whether something below asks for the downstream gradient.
-    top : bool
+    is_output : bool
         Whether its output is the network's.
     below, above : LayerTrace or None
         Its neighbours in the chain.
@@ -42,168 +46,201 @@ class Place:
         Of the delta of the network's last layer, where cost and activation are a canonical pair.
     """
 
-    name: str
+    superscript: str
     a_prev: str
     nabla_a: str
     downstream: str
-    first: bool = False
-    wanted: bool = True
-    top: bool = False
+    shows_input: bool = False
+    downstream_wanted: bool = True
+    is_output: bool = False
     below: LayerTrace | None = None
     above: LayerTrace | None = None
     bp1: tuple[tuple[str, ...], tuple[Part, ...]] | None = None
 
-    def __call__(self, name: str) -> str:
+    def __getitem__(self, name: str) -> str:
         """Return a name as a symbol of this layer."""
-        return symbol(name, self.name)
+        return symbol(name, self.superscript)
 
-    def nabla(self, name: str) -> str:
+    def gradient(self, name: str) -> str:
         """Return dC/d of a symbol of this layer."""
-        return partial(self(name))
+        return gradient_symbol(self[name])
 
 
-Lines = Callable[["LayerTrace", Place], Items]
-"""What prints a part of a pass: a function of the layer's trace and its place."""
-
-
-def symbol(name: str, above: str = "") -> str:
-    """Return a name as a symbol, ``above`` as its superscript: "w_h" has an index, "mask" none."""
-    parts = re.fullmatch(r"([A-Za-z]|\\delta)_(\w)", name)
-    if parts:
-        name = f"{parts[1]}_{{{parts[2]}}}"
+def symbol(name: str, superscript: str = "") -> str:
+    """Return a name as a symbol: that of "w_h" has an index, that of "mask" has none."""
+    indexed = re.fullmatch(r"([A-Za-z]|\\delta)_(\w)", name)
+    if indexed:
+        name = f"{indexed[1]}_{{{indexed[2]}}}"
     elif len(name) > 1 and not name.startswith("\\"):
         name = rf"\mathrm{{{name}}}".replace("_", r"\_")
-    return f"{name}^{{{above}}}" if above else name
+    return f"{name}^{{{superscript}}}" if superscript else name
 
 
-def partial(of: str) -> str:
+def gradient_symbol(variable: str) -> str:
     """Return dC/d of a symbol."""
-    return rf"\partial C / \partial {of}"
+    return rf"\partial C / \partial {variable}"
 
 
-def transposed(of: str) -> str:
+def transposed(matrix: str) -> str:
     """Return the transpose of a symbol."""
-    return f"({of})^{{T}}"
+    return f"({matrix})^{{T}}"
 
 
-def over_batch(t: LayerTrace, *others: str) -> tuple[str, ...]:
-    """Return the sum over the batch, if there is more than one example, and other indices."""
-    indices = [*others, *("x" * (t.a.shape[-1] > 1))]
+def sum_over_examples(traced: LayerTrace, *other_indices: str) -> tuple[str, ...]:
+    """Return the sign of a sum over the batch, if it has several examples, and other indices."""
+    indices = [*other_indices, *("x" * (traced.a.shape[-1] > 1))]
     return (rf"\sum_{{{','.join(indices)}}}",) if indices else ()
 
 
-# -- the parts of a pass ---------------------------------------------------------------------
+# -- equations of any layer ------------------------------------------------------------------
+
+EquationWriter = Callable[[LayerTrace, LayerSymbols], Items]
+"""What writes one part of a pass, from the layer's numbers and its symbols."""
 
 
-def given(t: LayerTrace, p: Place) -> list[Equation]:
-    """Return the parameters, and the input if no other layer shows it."""
-    x = [Equation(p.a_prev, t.a_prev)] if p.first else []
-    return [*x, *(Equation(p(name), array) for name, array in t.parameters.items())]
+def input_equation(traced: LayerTrace, symbols: LayerSymbols) -> list[Equation]:
+    """Return the input with its numbers, if no other layer shows it."""
+    return [Equation(symbols.a_prev, traced.a_prev)] if symbols.shows_input else []
 
 
-def general(t: LayerTrace, p: Place) -> Items:
+def input_and_parameters(traced: LayerTrace, symbols: LayerSymbols) -> list[Equation]:
+    """Return what the forward pass of the layer starts from, with its numbers."""
+    parameters = (Equation(symbols[name], array) for name, array in traced.parameters.items())
+    return [*input_equation(traced, symbols), *parameters]
+
+
+def class_name_formula(traced: LayerTrace, symbols: LayerSymbols) -> tuple[str, ...]:
+    """Return the formula of a function of which only the name is known: that of its class."""
+    return (f"{symbol(type(traced.layer).__name__)}({symbols.a_prev})",)
+
+
+def forward_by_name(traced: LayerTrace, symbols: LayerSymbols) -> Items:
     """Return the forward pass of a layer of which nothing is known."""
-    return [*given(t, p), Equation(p("a"), t.a, named(t, p))]
+    output = Equation(symbols["a"], traced.a, class_name_formula(traced, symbols))
+    return [*input_and_parameters(traced, symbols), output]
 
 
-def named(t: LayerTrace, p: Place) -> tuple[str, ...]:
-    """Return the formula of which only the name is known."""
-    return (f"{symbol(type(t.layer).__name__)}({p.a_prev})",)
+def gradients_without_formula(traced: LayerTrace, symbols: LayerSymbols) -> Items:
+    """Return the gradients of the parameters, numbers only."""
+    return [Equation(symbols.gradient(name), array) for name, array in traced.gradients.items()]
 
 
-def plain_gradients(t: LayerTrace, p: Place) -> Items:
-    """Return the gradients of the parameters without a formula."""
-    return [Equation(p.nabla(name), gradient) for name, gradient in t.gradients.items()]
+def downstream_without_formula(traced: LayerTrace, symbols: LayerSymbols) -> Items:
+    """Return the gradient of the input, numbers only."""
+    return [downstream_equation(traced, symbols)]
 
 
-def plain_downstream(t: LayerTrace, p: Place) -> Items:
-    """Return the gradient of the input without a formula."""
-    return downstream(t, p)
+def downstream_unchanged(traced: LayerTrace, symbols: LayerSymbols) -> Items:
+    """Return dC/da_prev = dC/da."""
+    return [downstream_equation(traced, symbols, (symbols.nabla_a,))]
 
 
-def downstream(
-    t: LayerTrace, p: Place, formula: tuple[str, ...] = (), numbers: tuple[Part, ...] = ()
-) -> list[Equation]:
-    """Return the gradient of the input."""
-    assert t.downstream is not None
-    return [Equation(p.downstream, t.downstream, formula, numbers)]
+def downstream_equation(
+    traced: LayerTrace,
+    symbols: LayerSymbols,
+    formula: tuple[str, ...] = (),
+    numbers: tuple[Part, ...] = (),
+) -> Equation:
+    """Return the equation of the gradient of the input."""
+    assert traced.downstream is not None
+    return Equation(symbols.downstream, traced.downstream, formula, numbers)
 
 
-def delta(t: LayerTrace, p: Place) -> Items:
+def output_of_weighted_input(traced: LayerTrace, symbols: LayerSymbols) -> Equation:
+    """Return a = sigma(z)."""
+    return Equation(symbols["a"], traced.a, (rf"\sigma({symbols['z']})",))
+
+
+def delta_equation(traced: LayerTrace, symbols: LayerSymbols) -> Items:
     """Return BP1 or BP2, and in words what has no sigma'; nothing of a layer without a delta."""
-    if t.delta is None:
+    if traced.delta is None:
         return []
-    tag = "BP1" if p.top else "BP2"
-    if p.bp1 is not None:
+    delta, tag = symbols[r"\delta"], "BP1" if symbols.is_output else "BP2"
+    if symbols.bp1 is not None:
         words = (
             "A canonical pair of cost and activation: the two factors of BP1, "
             r"$\nabla_{a}C$ and $\sigma'$, are one."
         )
-        return [words, Equation(p(r"\delta"), t.delta, *p.bp1, tag)]
-    activation = t.layer.output_activation
+        return [words, Equation(delta, traced.delta, *symbols.bp1, tag)]
+    activation = traced.layer.output_activation
     if activation is None:
-        return [Equation(p(r"\delta"), t.delta)]
-    arriving: tuple[str, ...] = (p.nabla_a,)
-    numbers: tuple[Part, ...] = (t.nabla_a,)
-    up = p.above
-    if up is not None and up.delta is not None and in_bp2(up, t):  # the book's BP2
-        arriving = ("(", transposed(symbol("w", up.name)), symbol(r"\delta", up.name), ")")
-        numbers = ("(", up.parameters["w"].T, up.delta, ")")
-    if t.sigma_prime is not None:
-        formula = (*arriving, r"\odot", rf"\sigma'({p('z')})")
-        return [Equation(p(r"\delta"), t.delta, formula, (*numbers, r"\odot", t.sigma_prime), tag)]
+        return [Equation(delta, traced.delta)]
+    arriving, numbers = _arriving_gradient(traced, symbols)
+    if traced.sigma_prime is not None:
+        formula = (*arriving, r"\odot", rf"\sigma'({symbols['z']})")
+        return [
+            Equation(delta, traced.delta, formula, (*numbers, r"\odot", traced.sigma_prime), tag)
+        ]
     words = (
         rf"{activation.name} is not elementwise: in the place of $\sigma'$ stands its Jacobian $J$"
     )
     if not isinstance(activation, Softmax):
-        return [words + ".", Equation(p(r"\delta"), t.delta, ("J^{T}", *arriving), (), tag)]
+        return [words + ".", Equation(delta, traced.delta, ("J^{T}", *arriving), (), tag)]
     words += ", $J_{jk}$ = $a_{j}$ (1[j = k] - $a_{k}$)."
     jacobian: tuple[Part, ...] = ()
-    if t.a.ndim == 2 and t.a.shape[1] == 1:
-        jacobian = (np.diag(t.a[:, 0]) - t.a @ t.a.T, *numbers)
-    return [words, Equation(p(r"\delta"), t.delta, ("J^{T}", *arriving), jacobian, tag)]
+    if traced.a.ndim == 2 and traced.a.shape[1] == 1:
+        jacobian = (np.diag(traced.a[:, 0]) - traced.a @ traced.a.T, *numbers)
+    return [words, Equation(delta, traced.delta, ("J^{T}", *arriving), jacobian, tag)]
 
 
-def in_bp2(above: LayerTrace, below: LayerTrace | None) -> bool:
-    """Say whether what `above` sends down stands in BP2 of the layer below, as w^T delta."""
-    if below is None or below.children or below.delta is None:
-        return False
-    return kind_of(below.layer).delta is delta and kind_of(above.layer) is KINDS[Dense]
+def _arriving_gradient(
+    traced: LayerTrace, symbols: LayerSymbols
+) -> tuple[tuple[str, ...], tuple[Part, ...]]:
+    """Return dC/da as BP1 and BP2 have it: by its name, or as (w^T delta) of the layer above."""
+    above = symbols.above
+    if above is None or above.delta is None or not is_written_in_bp2(above, traced):
+        return (symbols.nabla_a,), (traced.nabla_a,)
+    w, delta = symbol("w", above.superscript), symbol(r"\delta", above.superscript)
+    return ("(", transposed(w), delta, ")"), ("(", above.parameters["w"].T, above.delta, ")")
+
+
+# -- which equations a layer has -------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Kind:
+class LayerEquations:
     """The equations of one kind of layer.
 
     Attributes
     ----------
-    forward, gradients, downstream, delta : function of (trace, place)
+    forward, gradients, downstream, delta : function of (traced, symbols)
         In the backward pass delta comes first, then the gradients of the parameters, and what is
         sent down if there is somebody to read it.
+    sends_w_transposed_delta : bool
+        Whether what it sends down is w^T delta, and so a factor of BP2 in the layer below.
     """
 
-    forward: Lines = general
-    gradients: Lines = plain_gradients
-    downstream: Lines = plain_downstream
-    delta: Lines = delta
+    forward: EquationWriter = forward_by_name
+    gradients: EquationWriter = gradients_without_formula
+    downstream: EquationWriter = downstream_without_formula
+    delta: EquationWriter = delta_equation
+    sends_w_transposed_delta: bool = False
 
 
-GENERAL = Kind()
-KINDS: dict[type, Kind] = {}
+EQUATIONS: dict[type, LayerEquations] = {}
 """Which equations the layers of a class, and its subclasses that compute as it does, have."""
 
+_GENERAL_EQUATIONS = LayerEquations()
 _METHODS = ("_forward", "_backward", "_weighted_input", "_backward_delta", "_step", "_step_back")
 
 
-def known(layer: Layer, kinds: dict[type, T]) -> T | None:
-    """Return what `kinds` has for the layer's class, if it computes as that class does."""
+def equations_of(layer: Layer) -> LayerEquations:
+    """Return the equations of a layer, the general ones if it has no others."""
+    return entry_for(layer, EQUATIONS) or _GENERAL_EQUATIONS
+
+
+def entry_for(layer: Layer, entries: dict[type, T]) -> T | None:
+    """Return the entry of the layer's class or of its nearest base that computes as it does."""
     for cls in type(layer).__mro__:
-        if cls in kinds:
+        if cls in entries:
             same = (getattr(type(layer), m, 0) is getattr(cls, m, 0) for m in _METHODS)
-            return kinds[cls] if all(same) else None
+            return entries[cls] if all(same) else None
     return None
 
 
-def kind_of(layer: Layer) -> Kind:
-    """Return the kind of a layer, the general one if it has no other."""
-    return known(layer, KINDS) or GENERAL
+def is_written_in_bp2(above: LayerTrace, below: LayerTrace | None) -> bool:
+    """Say whether what a layer sends down stands in BP2 of the layer below, as w^T delta."""
+    if below is None or below.children or below.delta is None:
+        return False
+    in_bp2 = equations_of(below.layer).delta is delta_equation
+    return in_bp2 and equations_of(above.layer).sends_w_transposed_delta

@@ -1,0 +1,27 @@
+r"""The equations of an activation that is a layer of its own: z = a_prev."""
+
+from __future__ import annotations
+
+from backprop.inspection.equations.base import (
+    EQUATIONS,
+    Items,
+    LayerEquations,
+    LayerSymbols,
+    downstream_equation,
+    output_of_weighted_input,
+)
+from backprop.inspection.record import LayerTrace
+from backprop.inspection.typeset import Equation
+from backprop.layers.activations import Activation
+
+
+def _forward(traced: LayerTrace, symbols: LayerSymbols) -> Items:
+    z = Equation(symbols["z"], traced.a_prev, (symbols.a_prev,))
+    return [z, output_of_weighted_input(traced, symbols)]
+
+
+def _downstream(traced: LayerTrace, symbols: LayerSymbols) -> Items:
+    return [downstream_equation(traced, symbols, (symbols[r"\delta"],))]
+
+
+EQUATIONS[Activation] = LayerEquations(_forward, downstream=_downstream)

@@ -1,0 +1,45 @@
+r"""The equations of `Masked`: a chain, and in words which steps are real."""
+
+from __future__ import annotations
+
+from backprop.inspection.equations.base import (
+    Items,
+    LayerSymbols,
+    downstream_equation,
+    input_equation,
+)
+from backprop.inspection.equations.containers.base import (
+    CONTAINER_EQUATIONS,
+    ContainerEquations,
+    chain,
+    nothing,
+    with_inner_input,
+)
+from backprop.inspection.equations.containers.sequential import chain_backward, chain_forward
+from backprop.inspection.record import LayerTrace
+from backprop.inspection.typeset import Equation
+from backprop.layers import Masked
+
+
+def _inner_symbols(traced: LayerTrace, symbols: LayerSymbols) -> list[LayerSymbols]:
+    return chain(traced.children, with_inner_input(symbols))
+
+
+def _forward(traced: LayerTrace, symbols: LayerSymbols) -> Items:
+    if traced.layer.integer_input:
+        words = "Where the token is -1 a step is padding; the chain is given token 0 there."
+    else:
+        words = "The last row tells which steps are real; the chain is given the rows above."
+    given_to_chain = Equation(with_inner_input(symbols).a_prev, traced.children[0].a_prev)
+    starts = [*input_equation(traced, symbols), given_to_chain]
+    return [*chain_forward(traced, symbols), words, *starts]
+
+
+def _downstream(traced: LayerTrace, symbols: LayerSymbols) -> Items:
+    words = f"${with_inner_input(symbols).downstream}$, and 0 for the last row."
+    return [words, downstream_equation(traced, symbols)]
+
+
+CONTAINER_EQUATIONS[Masked] = ContainerEquations(
+    _inner_symbols, _forward, nothing, chain_backward, _downstream
+)

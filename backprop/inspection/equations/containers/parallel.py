@@ -1,0 +1,78 @@
+r"""The equations of `Parallel`: branches of one input, joined to a sum or one above the other."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from backprop.inspection.equations.base import Item, Items, LayerSymbols, downstream_equation
+from backprop.inspection.equations.containers.base import (
+    CONTAINER_EQUATIONS,
+    ContainerEquations,
+    gradient_by_way_of,
+    layers_inside,
+    output_gradient,
+    output_symbol,
+)
+from backprop.inspection.record import LayerTrace
+from backprop.inspection.typeset import Equation
+from backprop.layers import Parallel
+
+
+def _inner_symbols(traced: LayerTrace, symbols: LayerSymbols) -> list[LayerSymbols]:
+    return [
+        LayerSymbols(
+            child.superscript,
+            a_prev=symbols.a_prev,
+            nabla_a=symbols.nabla_a if traced.layer.join == "sum" else output_gradient(child),
+            downstream=gradient_by_way_of(child, symbols),
+            shows_input=symbols.shows_input and index == 0,
+            downstream_wanted=symbols.downstream_wanted,
+        )
+        for index, child in enumerate(traced.children)
+    ]
+
+
+def _forward(traced: LayerTrace, symbols: LayerSymbols) -> Items:
+    return [f"Branches, {layers_inside(traced)}, each of which is given ${symbols.a_prev}$."]
+
+
+def _output(traced: LayerTrace, symbols: LayerSymbols) -> Items:
+    outputs = [output_symbol(child) for child in traced.children]
+    if traced.layer.join == "concat":
+        words = f"One above the other, from the top: {', '.join(f'${a}$' for a in outputs)}."
+        return [words, Equation(symbols["a"], traced.a)]
+    numbers = _joined_by_plus([child.a for child in traced.children])
+    return [Equation(symbols["a"], traced.a, _joined_by_plus(outputs), numbers)]
+
+
+def _backward(traced: LayerTrace, symbols: LayerSymbols) -> Items:
+    if traced.layer.join == "sum":
+        return ["A sum hands its gradient to all of its terms."]
+    items: list[Item] = []
+    ends = [0, *itertools.accumulate(len(child.a) for child in traced.children)]
+    for child, (start, end) in zip(traced.children, itertools.pairwise(ends), strict=True):
+        rows = f"row {end}" if end == start + 1 else f"rows {start + 1} to {end}"
+        formula = (rf"\text{{{rows} of }}{symbols.nabla_a}",)
+        items.append(Equation(output_gradient(child), child.nabla_a, formula))
+    return items
+
+
+def _downstream(traced: LayerTrace, symbols: LayerSymbols) -> Items:
+    words = f"${symbols.a_prev}$ is read by every branch, so its gradients add up."
+    formula = _joined_by_plus([gradient_by_way_of(child, symbols) for child in traced.children])
+    gradients = [child.downstream for child in traced.children if child.downstream is not None]
+    numbers = _joined_by_plus(gradients)
+    return [words, downstream_equation(traced, symbols, formula, numbers)]
+
+
+def _joined_by_plus(terms: Sequence[str] | Sequence[np.ndarray]) -> tuple[Any, ...]:
+    return tuple(itertools.chain(*(("+", term) for term in terms)))[1:]
+
+
+CONTAINER_EQUATIONS[Parallel] = ContainerEquations(
+    _inner_symbols, _forward, _output, _backward, _downstream
+)

@@ -1,0 +1,1 @@
+"""The equations of the recurrent layers, step by step: backpropagation through time."""

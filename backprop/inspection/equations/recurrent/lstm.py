@@ -1,0 +1,79 @@
+r"""The equations of `LSTM`: its cell, its gates, and the gradients by both ways."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from backprop.inspection.equations.base import EQUATIONS
+from backprop.inspection.equations.recurrent.base import (
+    TIMES,
+    Formula,
+    GatedLayer,
+    Numbers,
+    Step,
+    recurrent_equations,
+)
+from backprop.inspection.typeset import Equation
+from backprop.layers.recurrent.lstm import LSTM
+
+
+class UnrolledLSTM(GatedLayer):
+    """The equations of an `LSTM` at each of its steps."""
+
+    names = "ifog"
+    forward_words = (
+        "$c$ is the cell. The rows of $z$ are those of the gates $i$, $f$ and $o$ and of the "
+        "candidate $g$, in this order; $s$ is the sigmoid.",
+    )
+    backward_words = (
+        r"$\nabla a_{t}$ and $\nabla c_{t}$ are the gradients of $a_{t}$ and $c_{t}$ by all ways. "
+        r"The rows of $\delta_{t}$ are:",
+        r"i: $\nabla c_{t}$ $\odot$ $g_{t}$ $\odot$ $i_{t}$ (1 - $i_{t}$)",
+        r"f: $\nabla c_{t}$ $\odot$ $c_{t-1}$ $\odot$ $f_{t}$ (1 - $f_{t}$)",
+        r"o: $\nabla a_{t}$ $\odot$ $\tanh(c_{t})$ $\odot$ $o_{t}$ (1 - $o_{t}$)",
+        r"g: $\nabla c_{t}$ $\odot$ $i_{t}$ $\odot$ (1 - $g_{t}$ $g_{t}$)",
+    )
+
+    def forward(self, step: Step) -> list[Equation]:
+        t, layer = step.t, self.layer
+        i, f, o, g = self.gates(t)
+        c, c_before = layer.c[:, step.index], layer._states[step.state_before, 1]
+        kept = (self.at(t, "f"), TIMES, self.at(step.before, "c"))
+        formula = (*kept, "+", self.at(t, "i"), TIMES, self.at(t, "g"))
+        output = (self.at(t, "o"), TIMES, rf"\tanh({self.at(t, 'c')})")
+        return [
+            self.weighted_input(step),
+            *self.gate_equations(step),
+            self.equation(step, "c", c, formula, (f, TIMES, c_before, "+", i, TIMES, g)),
+            self.output(step, output, (o, TIMES, layer.tanh_c[:, step.index])),
+        ]
+
+    def backward(self, step: Step) -> list[Equation]:
+        t, after = step.t, step.after
+        nabla_a, nabla_c = self.nabla_a[:, step.index], self.nabla_c[:, step.index]
+        tanh_prime = 1 - self.layer.tanh_c[:, step.index] ** 2
+        formula: Formula = (self.at(t, r"\nabla a"), TIMES, self.at(t, "o"), TIMES)
+        formula += (rf"\tanh'({self.at(t, 'c')})",)
+        numbers: Numbers = (nabla_a, TIMES, self.gates(t)[2], TIMES, tanh_prime)
+        if not step.is_cut:
+            formula += ("+", self.at(after, r"\nabla c"), TIMES, self.at(after, "f"))
+            numbers += ("+", self.nabla_c[:, after - 1], TIMES, self.gates(after)[1])
+        return [
+            self.equation(step, r"\nabla a", nabla_a, *self.gradient_of_output(step)),
+            self.equation(step, r"\nabla c", nabla_c, formula, numbers),
+            self.delta(step),
+        ]
+
+    def gradient_to_cell(self, step: Step, nabla_a: np.ndarray) -> Any:
+        return nabla_a * self.gates(step.t)[2] * (1 - self.layer.tanh_c[:, step.index] ** 2)
+
+    def gradients_of_state_before(
+        self, step: Step, nabla_a: np.ndarray, nabla_c: Any
+    ) -> tuple[Any, Any]:
+        through_w_h = self.layer.w_h.T @ self.layer.delta[:, step.index]
+        return through_w_h, nabla_c * self.gates(step.t)[1]
+
+
+EQUATIONS[LSTM] = recurrent_equations(UnrolledLSTM)

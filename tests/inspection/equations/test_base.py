@@ -1,0 +1,61 @@
+"""The equations of layers that nothing is known of."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from backprop import RNN, Sequential
+from tests.inspection.equations.support import (
+    Backwards,
+    Own,
+    check_network,
+    dense,
+    each_network,
+    normal,
+    recurrent,
+    trace_of,
+)
+
+NETWORKS = {
+    "own": (lambda: [Own(2), Sequential([Own(2), dense(2, 2)]), Backwards(2, 2)], (2,)),
+}
+
+
+@each_network(NETWORKS)
+def test_every_equation_and_number(make, shape, batch):
+    check_network(make(), normal(*shape, batch))
+
+
+def test_layers_of_ones_own_have_the_general_form():
+    trace = trace_of([Own(2), Sequential([Own(2), dense(2, 2)]), Backwards(2, 2)], normal(2, 1))
+    text = trace.to_text()
+    assert "a²·¹ = Own(a¹)" in text
+    assert "∂C/∂g²·¹ = " in text
+    assert "a³ = Backwards(a²)" in text  # a Dense, but it does not compute as one
+    assert "BP4  ∂C/∂w²·²" in text
+    assert "BP4  ∂C/∂w³" not in text
+    assert "BP2  δ²·² = ∂C/∂a² ⊙ σ′(z²·²)" in text
+
+
+def test_a_delta_of_ones_own_has_no_formula():
+    class Shifted(Own):
+        def _forward(self, a_prev, training):
+            self.z = a_prev + 1
+            return super()._forward(a_prev, training)
+
+        def _backward(self, nabla_a, input_gradient):
+            self.delta = self.g * nabla_a
+            return super()._backward(nabla_a, input_gradient)
+
+    class Clipped(RNN):
+        def _step_back(self, nabla, delta, *rest):
+            super()._step_back(nabla, delta, *rest)
+            np.clip(nabla, -1, 1, out=nabla)
+
+    trace = trace_of([dense(2, 2), Shifted(2)], normal(2, 1))
+    assert re.search(r"^     δ² = ⎡", trace.to_text(), re.M)
+    trace = trace_of([recurrent(Clipped, 1, 1)], normal(1, 2, 1))
+    assert "a¹ = Clipped(a⁰)" in trace.to_text()
+    assert re.search(r"^     δ¹ = \[", trace.to_text(), re.M)
