@@ -24,7 +24,8 @@ import numpy as np
 
 from backprop.core.checks import check_integer
 from backprop.core.config import from_config
-from backprop.gradients.check import another_input, check_gradients, rewinder
+from backprop.gradients.check import check_gradients
+from backprop.gradients.problems import another_input, rewinder
 from backprop.layers.base import Layer, Seed, Shape, ShapeError, check_array
 
 

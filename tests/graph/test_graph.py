@@ -14,12 +14,8 @@ import pytest
 from backprop.core.storage import FileError
 from backprop.costs import Quadratic
 from backprop.gradients import jacobian, jacobian_size
-from backprop.gradients.check import (
-    assert_gradients,
-    central_difference,
-    complex_step,
-    relative_error,
-)
+from backprop.gradients.check import assert_gradients
+from backprop.gradients.numeric import central_difference, complex_step, relative_error
 from backprop.graph import (
     Add,
     Exp,
