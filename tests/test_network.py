@@ -21,12 +21,8 @@ from backprop.costs import (
     SoftmaxCrossEntropy,
     SquaredError,
 )
-from backprop.gradients.check import (
-    central_difference,
-    check_gradients,
-    complex_step,
-    relative_error,
-)
+from backprop.gradients.check import check_gradients
+from backprop.gradients.numeric import central_difference, complex_step, relative_error
 from backprop.layers import (
     LSTM,
     Dense,

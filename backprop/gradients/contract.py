@@ -25,7 +25,8 @@ import numpy as np
 from backprop.core.checks import check_array, check_integer
 from backprop.core.config import from_config
 from backprop.core.shapes import Shape, ShapeError
-from backprop.gradients.check import another_input, check_gradients, rewinder
+from backprop.gradients.check import check_gradients
+from backprop.gradients.problems import another_input, rewinder
 from backprop.layers.base import Layer, Seed
 
 

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backprop.core.tables import columns
+
 LIMIT = 8
 """Rows and columns of the largest array that is written out; twice the rows if of matrices."""
 
@@ -167,13 +169,7 @@ def _subscript(found: re.Match[str]) -> str:
 
 def _text_table(equations: Sequence[Equation]) -> list[str]:
     rows = [("", "", "shape", "norm", "from", "to"), *map(_summary, equations)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        left = [cell.ljust(width) for cell, width in zip(row[:3], widths[:3], strict=True)]
-        right = [cell.rjust(width) for cell, width in zip(row[3:], widths[3:], strict=True)]
-        lines.append("  ".join([*left, *right]).rstrip())
-    return lines
+    return columns(rows, align="<<<>")
 
 
 def _text_equation(equation: Equation, digits: int) -> list[str]:

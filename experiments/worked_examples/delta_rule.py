@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from backprop import Dense, Network, Sigmoid
-from backprop.gradients.check import central_difference, relative_error
+from backprop.gradients import central_difference, relative_error
 
 X = np.array([[0.9], [-0.4], [0.3]])  # o_j
 T = np.array([[1.0], [0.0]])  # t_k

@@ -23,7 +23,7 @@ from __future__ import annotations
 import numpy as np
 
 from backprop import L2, Dense, Network
-from backprop.gradients.check import central_difference
+from backprop.gradients import central_difference
 
 X = np.array([[0.6], [-1.2], [0.5]])
 Y = np.array([[0.8]])

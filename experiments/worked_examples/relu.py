@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from backprop import ReLU
-from backprop.gradients.check import central_difference
+from backprop.gradients import central_difference
 
 Z = np.array([[-2.0, -1e-300, -0.0, 0.0, 1e-300, 3.0]])
 UPSTREAM = np.array([[0.7, -0.7, 0.7, -0.7, 0.7, -0.7]])

@@ -29,7 +29,8 @@ from backprop.costs import (
     SoftmaxCrossEntropy,
     SquaredError,
 )
-from backprop.gradients.check import Report, check_gradients
+from backprop.gradients.check import check_gradients
+from backprop.gradients.report import Report
 from backprop.layers import (
     LSTM,
     BatchNorm,

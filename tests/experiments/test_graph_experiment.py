@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backprop.gradients.check import central_difference
+from backprop.gradients.numeric import central_difference
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "worked_examples" / "composite_function.py"
 

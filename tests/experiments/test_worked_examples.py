@@ -12,7 +12,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from backprop.gradients.check import central_difference, relative_error
+from backprop.gradients.numeric import central_difference, relative_error
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "worked_examples"
 

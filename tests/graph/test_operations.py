@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from backprop.core.config import from_config
-from backprop.gradients.check import central_difference, complex_step, relative_error
+from backprop.gradients.numeric import central_difference, complex_step, relative_error
 from backprop.graph.operations import (
     Add,
     Cos,

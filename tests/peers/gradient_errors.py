@@ -11,7 +11,9 @@ import sys
 
 import numpy as np
 
-from backprop.gradients.check import Report, check_gradients, relative_error
+from backprop.gradients.check import check_gradients
+from backprop.gradients.numeric import relative_error
+from backprop.gradients.report import Report
 from tests.cases import CASES, COST_CASES, NETWORK_CASES
 from tests.peers import stored as peers
 

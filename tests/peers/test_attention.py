@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from backprop.gradients.check import relative_error
+from backprop.gradients.numeric import relative_error
 from backprop.layers import MultiHeadAttention, TransformerBlock
 
 torch = pytest.importorskip("torch")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backprop.gradients.check import relative_error
+from backprop.gradients.numeric import relative_error
 from backprop.layers import (
     AvgPool1d,
     AvgPool2d,

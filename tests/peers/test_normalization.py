@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backprop.gradients.check import relative_error
+from backprop.gradients.numeric import relative_error
 from backprop.layers import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from tests.cases.normalization import PEERS
 

@@ -7,7 +7,7 @@ import pytest
 
 from backprop import costs, layers
 from backprop.costs import Cost
-from backprop.gradients.check import relative_error
+from backprop.gradients.numeric import relative_error
 from backprop.layers import Activation, Layer
 from tests.cases import CASES, COST_CASES
 from tests.peers import stored as peers

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backprop.gradients.check import relative_error
+from backprop.gradients.numeric import relative_error
 from backprop.layers import GRU, LSTM, RNN, Embedding, Parallel
 from tests.layers.recurrent.test_recurrent import KINDS, draw, draw_mask, make, run
 

@@ -1,0 +1,344 @@
+"""What a gradient check differentiates: a number C and the arrays that it depends on.
+
+A layer, a cost, a network or a function becomes a `Problem`, which evaluates C in float64 and in
+complex numbers, on copies, and knows the hand-written gradient.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from backprop.costs import Cost
+from backprop.gradients.numeric import one_number
+from backprop.layers.base import Layer, Shape, ShapeError, check_array
+from backprop.model import Model
+from backprop.regularizers import Regularizer
+
+Value = Callable[[], np.ndarray]
+ComplexTwin = tuple[dict[str, np.ndarray], Value]  # arrays and value, in complex numbers
+
+
+@dataclass
+class Problem:
+    """The number sum(weights * value()), and its gradient by each of `arrays`.
+
+    `value` reads the arrays where they are, and returns a new one, so that elements which do not
+    change cancel exactly before they are summed. `in_complex` is the same twice in complex
+    numbers, arrays and value; or why that is not possible.
+
+    A cost forgets its arguments: C is 1e-20 where a - y was rounded at 1e-16. So the values may
+    include such arguments, of weight 0: how far rounding in them reaches is `inner`, per eps.
+    """
+
+    arrays: dict[str, np.ndarray]
+    analytic: dict[str, np.ndarray]
+    value: Value
+    weights: np.ndarray
+    in_complex: ComplexTwin | str
+    inner: Any = 0.0
+
+    @property
+    def largest(self) -> float:
+        """The largest element of all gradients."""
+        sizes = [np.abs(np.asarray(nabla)).max(initial=0) for nabla in self.analytic.values()]
+        return float(np.nan_to_num(max(sizes, default=0), nan=0, posinf=0))
+
+    def __post_init__(self) -> None:
+        for name, array in self.arrays.items():
+            shape = np.shape(self.analytic[name])
+            if shape != array.shape:
+                raise ShapeError(
+                    f"check_gradients: the gradient by {name} has shape {shape}, "
+                    f"expected {array.shape}",
+                    str(array.shape),
+                )
+
+
+def layer_problem(
+    layer: Layer, x: np.ndarray, nabla_a: np.ndarray | None, rng: np.random.Generator
+) -> Problem:
+    """Return sum(nabla_a * layer.forward(x)), by the input and every parameter."""
+    _check_finite(str(layer), layer)
+    _check_not_truncated([layer])
+    twin = layer.astype(np.float64)
+    value = _forward_of(twin, x)
+
+    def in_complex() -> ComplexTwin:
+        other = twin.astype(np.complex128)
+        z = x if layer.integer_input else x.astype(np.complex128)
+        return {"input": z, **other.parameters}, _forward_of(other, z)
+
+    complex_numbers = _complex_or_reason(in_complex)
+    twin.forward(another_input(x), training=True)  # what a layer keeps too long would show
+    a = value()
+    nabla_a = _drawn_upstream(nabla_a, a.shape, rng)
+    downstream = twin.backward(nabla_a)
+    analytic = {name: nabla.copy() for name, nabla in twin.gradients.items()}
+    arrays = twin.parameters
+    if not layer.integer_input:
+        arrays, analytic = {"input": x, **arrays}, {"input": np.array(downstream), **analytic}
+    return Problem(arrays, analytic, value, nabla_a, complex_numbers)
+
+
+def _forward_of(layer: Layer, x: np.ndarray) -> Value:
+    rewind = rewinder([layer])
+
+    def value() -> np.ndarray:
+        rewind()
+        return np.array(layer.forward(x, training=True))  # which may be a view of x
+
+    return value
+
+
+def cost_problems(cost: Cost, z: np.ndarray, y: Any, rng: np.random.Generator) -> list[Problem]:
+    """Return the cost by a, and by z if there is a canonical activation."""
+    y = _drawn_targets(y, z.shape, rng)
+    a = z if cost.canonical is None else cost.canonical().sigma(z)
+    cost.check(a, y)
+    unit = _target_size(y)
+    problems = [_mean_problem("a", a, cost.nabla_a(a, y), lambda a: cost._per_example(a, y), unit)]
+    if cost.canonical is not None:
+        f = lambda z: cost._per_example_from_z(z, y)  # noqa: E731
+        problems.append(_mean_problem("z", z, cost.delta(a, y), f, unit))
+    return problems
+
+
+def _target_size(y: np.ndarray) -> float:
+    """Return the size of what is subtracted in a - y."""
+    return max(1.0, float(np.abs(y).max(initial=0))) if y.dtype.kind == "f" else 1.0
+
+
+def _mean_problem(
+    name: str,
+    x: np.ndarray,
+    gradient: np.ndarray,
+    f: Callable[[np.ndarray], np.ndarray],
+    unit: float,
+) -> Problem:
+    """Return the problem of a mean over the examples, from the C_x of each."""
+
+    def in_complex() -> ComplexTwin:
+        there = x.astype(np.complex128)
+        return {name: there}, lambda: np.append(f(there), there)
+
+    batch = x.shape[-1]
+    weights, inner = _mean_weights(batch, x.size, unit)
+    value = lambda: np.append(f(x), x)  # noqa: E731
+    return Problem(
+        {name: x}, {name: gradient}, value, weights, _complex_or_reason(in_complex), inner
+    )
+
+
+def _mean_weights(batch: int, arguments: int, unit: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights, and `inner`, of C_x for each example and then the cost's arguments."""
+    weights, inner = np.zeros((2, batch + arguments))
+    weights[:batch] = 1 / batch
+    inner[batch:] = unit / batch
+    return weights, inner
+
+
+def model_problem(
+    model: Model,
+    x: np.ndarray,
+    y: Any,
+    nabla_a: np.ndarray | None,
+    regularizer: Regularizer | None,
+    rng: np.random.Generator,
+) -> Problem:
+    """Return the cost, or sum(nabla_a * output), plus the penalty, by the input and parameters."""
+    if regularizer is not None and not isinstance(regularizer, Regularizer):
+        raise TypeError(
+            "check_gradients: regularizer must be a Regularizer such as L2(0.1), "
+            f"got {regularizer!r}"
+        )
+    for number, layer in enumerate(model.layers):
+        _check_finite(f"layer {number}, {layer},", layer)
+    _check_not_truncated(model.layers)
+    shape = model.forward(x.astype(model.dtype) if x.dtype.kind == "f" else x).shape
+    if model.cost is None:
+        nabla_a = _drawn_upstream(nabla_a, shape, rng)
+        weights, inner = nabla_a.ravel(), np.zeros(nabla_a.size)
+    else:
+        y = _drawn_targets(y, shape, rng)
+        model.cost.check(np.zeros(shape), y)
+        weights, inner = _mean_weights(shape[-1], int(np.prod(shape)), _target_size(y))
+    twin, integers = model.astype(np.float64), model.layers[0].integer_input
+    value = _outputs_of(twin, x, y, regularizer)
+
+    def in_complex() -> ComplexTwin:
+        other = twin.astype(np.complex128)
+        z = x if integers else x.astype(np.complex128)
+        there = {"input": z, **_by_layer(other, "parameters")}
+        return there, _outputs_of(other, z, y, regularizer)
+
+    complex_numbers = _complex_or_reason(in_complex)
+    twin.forward(another_input(x), training=True)
+    value()
+    downstream = twin.backpropagate(nabla_a) if model.cost is None else twin.backward(y)
+    if regularizer is not None:
+        for part in twin.weight_slices():
+            regularizer.add_gradient(twin.theta[part], twin.nabla[part])
+    analytic = {name: nabla.copy() for name, nabla in _by_layer(twin, "gradients").items()}
+    arrays = _by_layer(twin, "parameters")
+    if not integers:
+        arrays, analytic = {"input": x, **arrays}, {"input": np.array(downstream), **analytic}
+    weights, inner = np.append(weights, 1.0), np.append(inner, 0.0)
+    return Problem(arrays, analytic, value, weights, complex_numbers, inner)
+
+
+def _outputs_of(model: Model, x: np.ndarray, y: Any, regularizer: Regularizer | None) -> Value:
+    """Return the function that gives the output, or C_x and what it is of; then the penalty."""
+    rewind, last = rewinder(model.layers), model._output_layer
+
+    def value() -> np.ndarray:
+        rewind()
+        a = model.forward(x, training=True)
+        penalty: Any = 0.0
+        if regularizer is not None:
+            penalty = sum(regularizer.value(model.theta[s]) for s in model.weight_slices())
+        if model.cost is not None:
+            a = np.append(model._cost_per_example(y), last.a if last.z is None else last.z)
+        return np.append(a, penalty)
+
+    return value
+
+
+def _by_layer(model: Model, kind: str) -> dict[str, np.ndarray]:
+    """Return the "parameters" or "gradients" of all layers, under the layers' names."""
+    return {
+        f"layer {number}, {layer}, {name}": array
+        for number, layer in enumerate(model.layers)
+        for name, array in getattr(layer, kind).items()
+    }
+
+
+def function_problem(f: Callable[[np.ndarray], Any], x: np.ndarray, gradient: Any) -> Problem:
+    """Return f(x) by x."""
+    analytic = np.asarray(gradient(x.copy()) if callable(gradient) else gradient)
+    if analytic.dtype.kind not in "fiu":
+        raise TypeError(f"check_gradients: the gradient must be real numbers, got {analytic.dtype}")
+
+    def in_complex() -> ComplexTwin:
+        z = x.astype(np.complex128)
+        return {"x": z}, lambda: np.array([one_number(f(z), "complex")])
+
+    return Problem(
+        {"x": x},
+        {"x": analytic},
+        lambda: np.array([one_number(f(x), "real")]),
+        np.ones(1),
+        _complex_or_reason(in_complex),
+    )
+
+
+# -- twice in the same state, and in complex numbers ---------------------------------------------
+
+
+def _complex_or_reason(in_complex: Callable[[], ComplexTwin]) -> ComplexTwin | str:
+    """Return what `in_complex` makes, if its value is complex; else why it is not."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("error", getattr(np, "exceptions", np).ComplexWarning)
+        try:
+            arrays, value = in_complex()
+            if value().dtype.kind != "c":
+                return "the imaginary part is lost on the way"
+        except Exception as error:  # whatever a function says that is not made for complex numbers
+            return " ".join(str(error).split()) or type(error).__name__
+    return arrays, value
+
+
+def another_input(x: np.ndarray) -> np.ndarray:
+    """Return an input unlike x that a layer takes if it takes x: no sign is changed."""
+    x = x[..., ::-1]
+    return x if x.dtype.kind in "iu" else 0.75 * x
+
+
+def rewinder(layers: Iterable[Layer]) -> Callable[[], None]:
+    """Return a function after which the layers draw the random numbers again that come next.
+
+    What else a training forward changes for the next one, their buffers, goes back too.
+    """
+    every = [layer for top in layers for _, layer in top.walk()]
+    states = [(layer.rng, layer.rng.bit_generator.state) for layer in every if layer.rng]
+    buffers = [(layer, copy.deepcopy(layer.buffers)) for layer in every if layer.buffers]
+
+    def rewind() -> None:
+        for rng, state in states:
+            rng.bit_generator.state = state
+        for layer, arrays in buffers:
+            layer.set_buffers(arrays)
+
+    return rewind
+
+
+# -- arguments, given or drawn ------------------------------------------------------------------
+
+
+def drawn_input(
+    x: Any,
+    shape: Shape | None,
+    batch: int,
+    rng: np.random.Generator,
+    integers: bool = False,
+) -> np.ndarray:
+    """Return a copy of x, in float64 unless the target takes integers, or draw it."""
+    if x is not None:
+        return np.array(x) if integers else _real_copy("input x", x)
+    if integers:
+        raise TypeError("check_gradients: the target takes integers: give x")
+    if shape is None or None in shape:
+        raise TypeError("check_gradients: give x, or the input_shape to draw it of")
+    return rng.standard_normal((*shape, batch))
+
+
+def _drawn_targets(y: Any, shape: Shape, rng: np.random.Generator) -> np.ndarray:
+    """Return y, in float64 if it is floating, or random columns in (0, 1) that add up to 1."""
+    if y is None:
+        y = rng.random(shape)
+        return y / y.sum(axis=0)  # type: ignore[no-any-return]
+    if isinstance(y, np.ndarray) and y.dtype.kind == "f":
+        return y.astype(np.float64)
+    return y  # type: ignore[no-any-return]  # labels, or what the cost will refuse
+
+
+def _drawn_upstream(nabla_a: Any, shape: Shape, rng: np.random.Generator) -> np.ndarray:
+    if nabla_a is None:
+        return rng.standard_normal(shape)
+    return _real_copy("upstream gradient nabla_a", nabla_a, shape)
+
+
+def _real_copy(name: str, array: Any, shape: Shape | None = None) -> np.ndarray:
+    """Return a copy of a real array in float64, or say what is the matter with it."""
+    check_array("check_gradients", name, array, None)
+    if array.dtype.kind == "c":
+        raise TypeError(f"check_gradients: the {name} must be real, got {array.dtype}")
+    if shape is not None and array.shape != shape:
+        raise ShapeError(
+            f"check_gradients: the {name} has shape {array.shape}, expected {shape}", str(shape)
+        )
+    if array.size == 0:
+        raise ValueError(f"check_gradients: the {name} is empty, its shape is {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"check_gradients: the {name} must be finite, got NaN or infinity")
+    return np.array(array, np.float64)
+
+
+def _check_finite(name: str, layer: Layer) -> None:
+    if not np.isfinite(layer.theta).all():
+        raise ValueError(f"check_gradients: the parameters of {name} are not finite")
+
+
+def _check_not_truncated(layers: Iterable[Layer]) -> None:
+    for top in layers:
+        for _, layer in top.walk():
+            if getattr(layer, "truncate", None) is not None:
+                raise ValueError(
+                    f"check_gradients: {layer} truncates its gradient, which so is by design not "
+                    "the derivative of its output: check it with truncate=None"
+                )

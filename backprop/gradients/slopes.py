@@ -1,0 +1,286 @@
+"""Numeric gradients with the step chosen for every element, their rounding, and kinks.
+
+The two methods are those of `backprop.gradients.numeric`. What is added is how far each slope may
+be off, whether an element straddles a kink, and which of the two methods is to be believed.
+
+The step of the central difference goes from 1e-3 max(1, abs(x)) down by tens, until rounding
+outweighs what the result still changes; the least uncertain slope is taken. The gap between the
+slopes to the left and to the right shrinks with the step where a function bends, and stays where
+it has a kink.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from backprop.gradients.numeric import imaginary_slope, relative_errors, values_beside
+from backprop.gradients.problems import Problem, Value
+
+EPS = float(np.finfo(np.float64).eps)
+EPS32 = float(np.finfo(np.float32).eps)
+COMPLEX_STEP = 1e-30
+
+Index = tuple[int, ...]
+
+
+class Slope(NamedTuple):
+    """The slope by one element, by central differences; or those by several, as arrays."""
+
+    value: Any
+    uncertainty: Any  # how far `value` may be off
+    step: Any  # the h that was chosen
+    left: Any  # the one-sided slopes at that step
+    right: Any
+    kink: Any = False  # whether the element straddles a kink
+    float32: Any = False  # whether the function returns numbers of float32
+
+
+@dataclass(frozen=True)
+class NumericGradient:
+    """The gradient of a problem by some elements of one array, by both methods.
+
+    Attributes
+    ----------
+    central : Slope of ndarray
+        NaN where the function is not finite.
+    exact, exact_uncertainty : ndarray or None
+        The gradient by the complex step, if there is one: NaN for an element that has none.
+    note : str
+        Why there is none, or not for every element.
+    """
+
+    central: Slope
+    exact: np.ndarray | None
+    exact_uncertainty: np.ndarray | None
+    note: str
+
+
+def differentiate(
+    problem: Problem,
+    name: str,
+    indices: list[Index],
+    analytic: np.ndarray,
+    tolerance: float,
+    exact_tolerance: float,
+) -> NumericGradient:
+    """Differentiate by elements of one array; those that disagree with `analytic` are seen twice.
+
+    Parameters
+    ----------
+    problem : Problem
+    name : str
+        The array's.
+    indices : list of tuple of int
+        The elements, n of them.
+    analytic : ndarray of shape (n,)
+        The hand-written gradient.
+    tolerance, exact_tolerance : float
+        The largest relative error that raises no doubt, by central differences and by the complex
+        step.
+    """
+    array = problem.arrays[name]
+    with np.errstate(all="ignore"):
+        base = problem.value()
+        slopes = [_central_slope(problem, array, index, base) for index in indices]
+        exact, rounding, note = _complex_slopes(problem, name, indices, base)
+        central = _together(slopes)
+        doubt = _contradicted(exact, analytic, central, tolerance)
+        close = relative_errors(exact, analytic) <= exact_tolerance
+        floor = central.uncertainty / tolerance
+        off = ~(relative_errors(central.value, analytic, floor) <= tolerance)
+        doubt |= off & ~close & ~central.kink
+        for i in np.flatnonzero(doubt & ~np.isnan(central.value)):
+            slopes[i] = _second_look(problem, array, indices[i], base, slopes[i])
+        central = _together(slopes)
+        contradicted = _contradicted(exact, analytic, central, tolerance)
+    if contradicted.any():
+        note = f"not analytic in {name}, the two methods differ"
+        exact[contradicted] = np.nan
+    none = np.isnan(exact)
+    if none.all():
+        return NumericGradient(central, None, None, note)
+    if note:
+        note += f" (in {none.sum()} of {len(indices)} elements)"
+    return NumericGradient(central, exact, rounding, note)
+
+
+def _together(slopes: list[Slope]) -> Slope:
+    """Return the slopes of single elements as one of arrays."""
+    table = np.array(slopes, np.float64).reshape(-1, len(Slope._fields)).T
+    together = Slope(*table)  # type: ignore[call-arg]  # a row for each field
+    return together._replace(kink=table[5] != 0, float32=table[6] != 0)
+
+
+def _contradicted(
+    exact: np.ndarray, analytic: np.ndarray, central: Slope, tolerance: float
+) -> np.ndarray:
+    """Return where central differences refute the complex step: the function is not analytic."""
+    off = np.abs(exact - central.value)
+    size = np.maximum(np.abs(exact), np.abs(central.value))
+    clear = off > np.maximum(1e-3 * size, 10 * central.uncertainty)
+    # Numbers of order 1 inside the function hide what is smaller than this.
+    agrees = relative_errors(central.value, analytic) <= tolerance
+    visible = (off > 10 * EPS / central.step) | agrees
+    return ~central.kink & clear & visible  # type: ignore[no-any-return]
+
+
+# -- central differences ---------------------------------------------------------------------
+
+
+def _central_slope(
+    problem: Problem,
+    array: np.ndarray,
+    index: Index,
+    base: np.ndarray,
+    h: float | None = None,
+    eps: float = EPS,
+) -> Slope:
+    """Return the slope of one element, beginning with the step h; `base` are the values at x."""
+    weights, here = problem.weights, array[index]
+    finite = np.isfinite(base[weights != 0])
+    found = best = last = None
+    straddles = 0  # steps in a row at which the two sides differ, by as much as before
+    h = 1e-3 * max(1.0, abs(here)) if h is None else h
+    usual, least = 0.5e-5 * h, 64 * np.spacing(abs(here)) if here else 1e-30
+    while h > least and finite.any():
+        # What straddles a kink down to the smallest of the usual steps is called one. Smaller
+        # steps are for places where no usual one will do: near a pole, or the end of a domain.
+        if h < usual and found is not None and (best is None or straddles >= 3):
+            break
+        up, down, above, below = values_beside(problem.value, array, index, h)
+        slope = _difference(weights, up, down) / (above - below)
+        right = _difference(weights, up, base) / (above - here)
+        left = _difference(weights, base, down) / (here - below)
+        still = slope == 0 and not finite.all()  # an infinite value hides what moves
+        if still or not np.isfinite([slope, right, left]).all():
+            last, h = None, h / 10
+            continue
+        size = (np.abs(weights) + problem.inner) * np.maximum(np.abs(up), np.abs(down))
+        if last is None:  # an output that stays the same at the largest step: it may still move
+            moved = up != down
+            seen = moved & (weights != 0)
+            eps = max(eps, _rounding_unit(np.append(up[seen], down[seen])))
+            unmoved = size[~moved & np.isfinite(size)].sum()
+        rounding = (4 * eps * size[moved].sum() + EPS * unmoved) / h
+        gap = abs(right - left)
+        if last is not None:
+            last_slope, last_gap = last
+            drift = abs(slope - last_slope) / 9  # the error of the smaller step, if of order h
+            found = Slope(slope, drift + rounding, h, left, right)
+            # Curvature makes the gap shrink with h, and rounding makes it grow.
+            kinked = bool(0.3 * last_gap < gap < 3 * last_gap and gap > 8 * rounding)
+            straddles = straddles + 1 if kinked else 0
+            if not kinked:
+                if best is None or found.uncertainty < best.uncertainty:
+                    best = found
+                if drift <= rounding:
+                    break
+            if h < usual and best is not None and rounding > best.uncertainty:
+                break  # and will be larger still
+        last = slope, gap
+        h /= 10
+    if found is None:
+        best = Slope(np.nan, np.nan, np.nan, np.nan, np.nan)
+    elif best is None or straddles >= 3:
+        best = found._replace(kink=straddles > 0)
+    assert best is not None
+    return best._replace(float32=eps > EPS)
+
+
+def _difference(weights: np.ndarray, up: np.ndarray, down: np.ndarray) -> Any:
+    """Return the weighted sum of up - down, in which what stays infinite has no part."""
+    return (weights * np.subtract(up, down, out=np.zeros(up.shape), where=up != down)).sum()
+
+
+def _rounding_unit(values: np.ndarray) -> float:
+    """Return the eps of numbers: float32's if all of them are numbers of float32.
+
+    Round ones, such as those where a neuron saturates, tell nothing.
+    """
+    with np.errstate(all="ignore"):
+        single = np.array_equal(values.astype(np.float32), values)
+    return EPS32 if single and np.any(1024 * values % 1 != 0) else EPS
+
+
+def _second_look(
+    problem: Problem, array: np.ndarray, index: Index, base: np.ndarray, first: Slope
+) -> Slope:
+    """Return the slope of an element in doubt, with the noise in it as it is measured.
+
+    It is replaced if the steps were too large for so small an element, or so small that a
+    function which computes in float32 inside stood still.
+    """
+    best, here = first, abs(array[index])
+    if 0 < here < 1:
+        other = _central_slope(problem, array, index, base, 1e-3 * here)
+        known = best.uncertainty if best.value else 0.0
+        if abs(other.value - best.value) > 10 * (other.uncertainty + known):
+            best = other
+    best = _with_scatter(problem, array, index, best)
+    if best.uncertainty >= 0.1 * abs(best.value):
+        other = _central_slope(problem, array, index, base, eps=EPS32)
+        if other.value != 0 and not np.isnan(other.value) and not other.kink:
+            other = _with_scatter(problem, array, index, other)
+            if best.value == 0 or other.uncertainty < best.uncertainty:
+                best = other
+    return best
+
+
+def _with_scatter(problem: Problem, array: np.ndarray, index: Index, slope: Slope) -> Slope:
+    """Return the slope, as uncertain at least as those of neighbouring steps scatter.
+
+    That is all rounding, wherever it happens. The steps are smaller ones, which reach no other
+    kink.
+    """
+    uncertainty = slope.uncertainty
+    for factor in np.linspace(0.4, 0.9, 6):
+        up, down, above, below = values_beside(problem.value, array, index, factor * slope.step)
+        other = _difference(problem.weights, up, down) / (above - below)
+        uncertainty = max(uncertainty, 2 * abs(other - slope.value))
+    return slope._replace(uncertainty=uncertainty)
+
+
+# -- the complex step ------------------------------------------------------------------------
+
+
+def _complex_slopes(
+    problem: Problem, name: str, indices: list[Index], base: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Return the slopes, how far rounding may put them off, and why some are NaN."""
+    if isinstance(problem.in_complex, str):
+        nothing = np.full(len(indices), np.nan)
+        return nothing, nothing.copy(), problem.in_complex
+    arrays, value = problem.in_complex
+    found = [_complex_slope(problem, value, arrays[name], index, base) for index in indices]
+    slopes, terms = np.array(found).reshape(-1, 2).T
+    slopes[~np.isfinite(slopes)] = np.nan
+    none = np.isnan(slopes)
+    # A gradient that is tiny beside others comes out of the same sums and differences:
+    # that of a bias below a batch normalisation is 0, and 1e-16 in backward.
+    rounding = 8 * EPS * (terms + np.abs(slopes[~none]).max(initial=0))
+    rounding += 64 * EPS * problem.largest
+    return slopes, rounding, f"not finite in {name}" if none.any() else ""
+
+
+def _complex_slope(
+    problem: Problem, value: Value, array: np.ndarray, index: Index, base: np.ndarray
+) -> tuple[float, float]:
+    """Return the slope of one element, and the size of what is added up in it.
+
+    NaN, if the function does not give one for this element.
+    """
+    here = array[index]
+    h = max(COMPLEX_STEP * min(1.0, abs(here.real) or 1.0), 1e-290)
+    try:
+        moved = imaginary_slope(value, array, index, h)
+    except Exception:  # whatever a function says that is not made for complex numbers
+        return np.nan, np.nan
+    terms = problem.weights * moved
+    reached = np.abs(problem.weights * base)[terms != 0].sum()
+    if not np.isfinite(reached):  # ln(0 + ih) is finite, but ln 0 is not
+        return np.nan, np.nan
+    inner = (problem.inner * np.abs(moved)).sum()
+    return terms.sum(), np.abs(terms).sum() + reached + inner
