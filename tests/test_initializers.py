@@ -188,7 +188,7 @@ def test_names():
     constant = Constant(2.0)
     assert as_initializer(constant) is constant
     assert repr(Normal(std=0.5)) == "Normal(std=0.5)"
-    with pytest.raises(ValueError, match="unknown initializer 'xavier': choose from Constant, "):
+    with pytest.raises(ValueError, match="unknown initializer 'xavier': choose from constant, "):
         as_initializer("xavier")
     with pytest.raises(TypeError, match=r"must be an Initializer or its name, got 0\.1"):
         as_initializer(0.1)
