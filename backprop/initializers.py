@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -252,32 +251,3 @@ def as_initializer(initializer: Initializer | str) -> Initializer:
     if not isinstance(initializer, Initializer):
         raise TypeError(f"initializer must be an Initializer or its name, got {initializer!r}")
     return initializer
-
-
-PAIRS: Final[dict[str, tuple[type[Initializer], type[Initializer]]]] = {
-    "default": (Nielsen, Normal),
-    "large": (Normal, Normal),
-    "glorot_normal": (GlorotNormal, Zeros),
-    "glorot_uniform": (GlorotUniform, Zeros),
-    "he_normal": (HeNormal, Zeros),
-    "he_uniform": (HeUniform, Zeros),
-    "lecun_normal": (LeCunNormal, Zeros),
-    "lecun_uniform": (LeCunUniform, Zeros),
-    "orthogonal": (Orthogonal, Zeros),
-    "zeros": (Zeros, Zeros),
-}
-"""The named ways to start a whole network: the initializer of its weights, that of its biases."""
-
-
-def weights_and_biases(name: str) -> tuple[Initializer, Initializer]:
-    """Return new ``(w_init, b_init)`` for a name of `PAIRS`.
-
-    Raises
-    ------
-    ValueError
-        If there is no such name; the message lists those there are.
-    """
-    if name not in PAIRS:
-        raise ValueError(f"unknown initialization {name!r}: choose from {', '.join(PAIRS)}")
-    w_init, b_init = PAIRS[name]
-    return w_init(), b_init()

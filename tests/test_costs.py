@@ -413,9 +413,11 @@ def test_by_name():
     assert isinstance(costs.as_cost("SoftmaxCrossEntropy"), SoftmaxCrossEntropy)
     cost = Quadratic()
     assert costs.as_cost(cost) is cost
-    with pytest.raises(ValueError, match=r"unknown cost 'quadratik': choose from .*Quadratic"):
+    with pytest.raises(ValueError, match=r"unknown cost 'quadratik': choose from .*quadratic"):
         by_name(Cost, "quadratik")
-    with pytest.raises(ValueError, match=r"unknown cost '_squared_cost': choose from [^_]*$"):
+    with pytest.raises(
+        ValueError, match=r"unknown cost '_squared_cost': choose from (?!.*squared_cost)"
+    ):
         by_name(Cost, "_squared_cost")
     with pytest.raises(TypeError, match="cost must be a Cost or its name, got None"):
         costs.as_cost(None)

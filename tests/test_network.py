@@ -607,7 +607,7 @@ def test_mixed_dtypes():
 
 def test_costs_are_checked():
     assert isinstance(Network([Dense(3, 2)], "quadratic").cost, Quadratic)
-    with pytest.raises(ValueError, match=r"^unknown cost 'square': choose from .*CrossEntropy"):
+    with pytest.raises(ValueError, match=r"^unknown cost 'square': choose from .*cross_entropy"):
         Network([Dense(3, 2)], "square")
     with pytest.raises(TypeError, match=r"^cost must be a Cost or its name, got 3$"):
         Network([Dense(3, 2)], 3)

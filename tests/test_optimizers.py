@@ -479,7 +479,7 @@ def test_names_and_descriptions():
     assert repr(optimizer) == "Adam(eta=0.5, beta2=0.9)"
     again = from_config(optimizer.config())
     assert (type(again), repr(again)) == (Adam, repr(optimizer))
-    with pytest.raises(ValueError, match="unknown optimizer 'adagrad': choose from Adam, AdamW, M"):
+    with pytest.raises(ValueError, match="unknown optimizer 'adagrad': choose from adam, adamw, m"):
         by_name(Optimizer, "adagrad")
 
 

@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from backprop import __version__
+from backprop.application.arguments import (
+    Parser,
+    integer_from_0,
+    number_from_0,
+    positive_integer,
+    positive_number,
+    sizes_of_layers,
+)
+from backprop.application.console import discard_stdout, tell_error
 from backprop.kernels import environment
 
-
-class _Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}\n")
+_DATA_HELP = "builtin, mnist, fashion-mnist, or a folder of IDX files"
+_MODEL_HELP = "a run's folder, or a saved network"
 
 
 def entry() -> NoReturn:
@@ -51,34 +55,32 @@ def main(argv: Sequence[str] | None = None) -> int:
             if sys.stdout is not None:  # None where it was closed
                 sys.stdout.flush()
         except DivergenceError as error:
-            return _fail(str(error), 1)
+            return _failed(str(error), 1)
         return status
     except BrokenPipeError:  # the reader of our output has gone, as in `backprop ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()
         return 0
     except (ValueError, OSError) as error:
-        return _fail(str(error), 2)
+        return _failed(str(error), 2)
     except MemoryError as error:
-        return _fail(f"not enough memory: {error}", 2)
+        return _failed(f"not enough memory: {error}", 2)
     except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+        return _failed("interrupted", 130)
 
 
-def _fail(message: str, status: int) -> int:
-    line = " ".join(message.split())
-    if sys.stderr is not None:  # None where it was closed, and print would take stdout
-        print(f"backprop: error: {line}", file=sys.stderr)
+def _failed(message: str, status: int) -> int:
+    tell_error(message)
     return status
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="backprop",
         description="Train and inspect networks whose backward pass is written by hand.",
     )
     parser.add_argument("--version", action="version", version=f"backprop {__version__}")
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="COMMAND", parser_class=_Parser
+        dest="command", required=True, metavar="COMMAND", parser_class=Parser
     )
     _add_train(commands)
     _add_evaluate(commands)
@@ -95,10 +97,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_train(commands: Any) -> None:
-    from backprop.application.runs import COSTS, OPTIMIZERS, RunConfig
-    from backprop.initializers import PAIRS
+    from backprop.application.run_config import DTYPES, NAMED, RunConfig
+    from backprop.core.config import known_names
 
     default = RunConfig()
+    names = {option: ", ".join(known_names(base)) for option, base in NAMED.items()}
     train = commands.add_parser(
         "train",
         help="train a fully connected network on images",
@@ -107,41 +110,49 @@ def _add_train(commands: Any) -> None:
         argument_default=argparse.SUPPRESS,
     )
     add = train.add_argument
+    # fmt: off
     add("--data", metavar="DATA", help=f"{_DATA_HELP} (default: {default.data})")
-    sizes = ",".join(map(str, default.sizes))
-    add("--sizes", type=_sizes, help=f"neurons from input to output (default: {sizes})")
-    add("--activation", help=f"of the hidden layers: sigmoid, tanh, relu, leaky_relu, elu, gelu, "
-        f"silu, softplus, identity (default: {default.activation})")  # fmt: skip
+    add("--sizes", type=sizes_of_layers,
+        help=f"neurons from input to output (default: {','.join(map(str, default.sizes))})")
+    add("--activation",
+        help=f"of the hidden layers: {names['activation']} (default: {default.activation})")
     add("--output-activation", help="of the output layer (default: the one that fits the cost)")
-    add("--cost", choices=tuple(COSTS), help=f"default: {default.cost}")
-    add("--init", choices=tuple(PAIRS),
-        help=f"default: {default.init}, the book's N(0, 1/n_in)")  # fmt: skip
-    add("--optimizer", choices=OPTIMIZERS, help=f"default: {default.optimizer}")
-    add("--eta", type=_positive, help="the learning rate (default: the optimizer's)")
-    add("--lmbda", type=_not_negative,
-        help="the book's lambda: adds lambda/(2n) sum of w^2 to the cost (default: 0)")  # fmt: skip
-    add("--batch-size", type=_count, help=f"default: {default.batch_size}")
-    add("--epochs", type=_count, help=f"default: {default.epochs}")
-    add("--seed", type=_count_or_zero, help=f"default: {default.seed}")
-    add("--train-size", type=_count, metavar="N", help="train on the first N examples only")
-    add("--validation-size", type=_count_or_zero, metavar="N",
-        help="validate on the last N training examples (default: one in six)")  # fmt: skip
-    add("--dtype", choices=("float32", "float64"), help=f"default: {default.dtype}")
-    add("--clip-norm", type=_positive, help="clip the gradient to this norm")
-    add("--patience", type=_count, metavar="N",
-        help="stop after N epochs without a better validation accuracy")  # fmt: skip
+    add("--cost", help=f"{names['cost']} (default: {default.cost})")
+    add("--w-init", metavar="INITIALIZER",
+        help=f"of the weights: {names['w_init']} (default: {default.w_init}, N(0, 1/n_in))")
+    add("--b-init", metavar="INITIALIZER",
+        help=f"of the biases (default: {default.b_init}, N(0, 1), as in the book; zeros is usual "
+        "with all but nielsen and normal weights)")
+    add("--optimizer", help=f"{names['optimizer']} (default: {default.optimizer})")
+    add("--eta", type=positive_number, help="the learning rate (default: the optimizer's)")
+    add("--lmbda", type=number_from_0,
+        help="the book's lambda: adds lambda/(2n) sum of w^2 to the cost (default: 0)")
+    add("--batch-size", type=positive_integer, help=f"default: {default.batch_size}")
+    add("--epochs", type=positive_integer, help=f"default: {default.epochs}")
+    add("--seed", type=integer_from_0, help=f"default: {default.seed}")
+    add("--train-size", type=positive_integer, metavar="N",
+        help="train on the first N examples only")
+    add("--validation-size", type=integer_from_0, metavar="N",
+        help="validate on the last N training examples (default: one in six)")
+    add("--dtype", choices=DTYPES, help=f"default: {default.dtype}")
+    add("--clip-norm", type=positive_number, help="clip the gradient to this norm")
+    add("--patience", type=positive_integer, metavar="N",
+        help="stop after N epochs without a better validation accuracy")
     add("--out", type=Path, default=None, metavar="FOLDER",
-        help="where everything goes (default: a new folder under runs/)")  # fmt: skip
+        help="where everything goes (default: a new folder under runs/)")
     add("--resume", type=Path, default=None, metavar="FOLDER",
-        help="go on with the run in FOLDER; of the options above only --epochs counts")  # fmt: skip
+        help="go on with the run in FOLDER; of the options above only --epochs counts")
     add("--no-plots", action="store_true", default=False, help="draw no pictures")
+    # fmt: on
     train.set_defaults(run=_train)
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from backprop.application import runs
+    from backprop.application.run import train
+    from backprop.application.run_config import RunConfig
+    from backprop.application.run_folder import read_config
 
-    names = {field.name for field in fields(runs.RunConfig)}
+    names = {field.name for field in fields(RunConfig)}
     options = {name: value for name, value in vars(arguments).items() if name in names}
     if arguments.resume is not None:
         if options.keys() - {"epochs"} or arguments.out is not None:
@@ -149,14 +160,14 @@ def _train(arguments: argparse.Namespace) -> int:
             raise ValueError(
                 f"--resume takes its options from the run; leave out {given or '--out'}"
             )
-        config = replace(runs.read_config(arguments.resume), **options)
-        return runs.train(config, arguments.resume, resume=True, plots=not arguments.no_plots)
+        config = replace(read_config(arguments.resume), **options)
+        return train(config, arguments.resume, resume=True, plots=not arguments.no_plots)
     if "data" in options:
-        options["data"] = _data(options["data"])
-    return runs.train(runs.RunConfig(**options), arguments.out, plots=not arguments.no_plots)
+        options["data"] = _absolute_data(options["data"])
+    return train(RunConfig(**options), arguments.out, plots=not arguments.no_plots)
 
 
-def _data(name: str) -> str:
+def _absolute_data(name: str) -> str:
     """Return a folder's name as it will be understood from any other folder."""
     from backprop import datasets
 
@@ -174,11 +185,11 @@ def _add_evaluate(commands: Any) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from backprop.application import runs
+    from backprop.application.run_data import inputs_and_targets, load_source
 
     network, config = _open_model(arguments)
-    source = runs.load_source(config)
-    x, y = runs.targets_for(network, source, source.x_test, source.labels_test)
+    source = load_source(config)
+    x, y = inputs_and_targets(network, source, source.x_test, source.labels_test)
     found = network.evaluate(x, y)
     if arguments.json:
         print(json.dumps({"data": source.source, "test_examples": x.shape[-1], **found}))
@@ -198,13 +209,13 @@ def _add_predict(commands: Any) -> None:
 
 def _predict(arguments: argparse.Namespace) -> int:
     from backprop import datasets, metrics
-    from backprop.application import runs
+    from backprop.application.run_data import inputs
 
     network, _ = _open_model(arguments)
     images = datasets.read_idx(arguments.images)
     if images.ndim < 2 or len(images) == 0:
         raise ValueError(f"{arguments.images} holds no images, its shape is {images.shape}")
-    a = network.predict(runs.columns_for(network, str(arguments.images), images))
+    a = network.predict(inputs(network, str(arguments.images), images))
     if arguments.outputs:
         for column in a.T:
             print(" ".join(f"{number:.6g}" for number in column))
@@ -221,14 +232,14 @@ def _add_plot(commands: Any) -> None:
 
 
 def _plot(arguments: argparse.Namespace) -> int:
-    from backprop.application import runs
+    from backprop.application.run_data import load_run_data
+    from backprop.application.run_folder import draw_pictures, folder_of, read_history
 
     network, config = _open_model(arguments)
-    folder = _run_folder(arguments.model)
-    history = runs.read_history(folder)
-    for path in runs.draw(
-        arguments.out or folder, network, history, runs.make_data(config, network)
-    ):
+    folder = folder_of(arguments.model)
+    history = read_history(folder)
+    data = load_run_data(config, network)
+    for path in draw_pictures(arguments.out or folder, network, history, data):
         print(path)
     return 0
 
@@ -241,25 +252,29 @@ def _add_gradcheck(commands: Any) -> None:
         "the complex step, and print a table. Exit status 1 if one is wrong.",
     )
     add = gradcheck.add_argument
+    # fmt: off
     add("model", type=Path, metavar="RUN", help=_MODEL_HELP)
     add("--data", help=f"{_DATA_HELP} (default: random numbers)")
-    add("--examples", type=_count, default=3, metavar="N", help="the minibatch (default: 3)")
-    add("--elements", type=_count, default=100, metavar="N",
-        help="check at most N elements of every array, drawn at random (default: 100)")  # fmt: skip
-    add("--seed", type=_count_or_zero, default=0, help="of what is drawn at random (default: 0)")
+    add("--examples", type=positive_integer, default=3, metavar="N",
+        help="the minibatch (default: 3)")
+    add("--elements", type=positive_integer, default=100, metavar="N",
+        help="check at most N elements of every array, drawn at random (default: 100)")
+    add("--seed", type=integer_from_0, default=0, help="of what is drawn at random (default: 0)")
+    # fmt: on
     gradcheck.set_defaults(run=_gradcheck)
 
 
 def _gradcheck(arguments: argparse.Namespace) -> int:
     from backprop import datasets
-    from backprop.application import runs
+    from backprop.application.run_data import inputs_and_targets
+    from backprop.application.run_folder import read_model
     from backprop.gradients.check import check_gradients
 
-    network = _load_model(arguments.model)
+    network = read_model(arguments.model)
     x = y = None
     if arguments.data is not None:
         source, n = datasets.load(arguments.data), arguments.examples
-        x, y = runs.targets_for(network, source, source.x_test[:n], source.labels_test[:n])
+        x, y = inputs_and_targets(network, source, source.x_test[:n], source.labels_test[:n])
         y = None if network.cost is None else y
     report = check_gradients(
         network, x, y, batch=arguments.examples, rng=arguments.seed, elements=arguments.elements
@@ -267,16 +282,6 @@ def _gradcheck(arguments: argparse.Namespace) -> int:
     print(f"data: {'random numbers' if arguments.data is None else source.source}")
     print(report)
     return 0 if report.passed else 1
-
-
-def _load_model(path: Path) -> Any:
-    """Return a saved network or graph."""
-    from backprop.model import Model
-
-    return Model.load(path / "model.npz" if path.is_dir() else path)
-
-
-_MODEL_HELP = "a run's folder, or a saved network"
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -288,24 +293,20 @@ def _open_model(arguments: argparse.Namespace) -> tuple[Any, Any]:
     """Return the network and its run's configuration, with the data that were asked for."""
     import numpy as np
 
-    from backprop.application import runs
+    from backprop.application.run_config import RunConfig
+    from backprop.application.run_folder import CONFIG, folder_of, read_config, read_model
 
     path = arguments.model
-    network = _load_model(path)
-    folder = _run_folder(path)
-    known = (folder / "config.json").exists()
-    config = runs.read_config(folder) if known else runs.RunConfig()
+    network = read_model(path)
+    folder = folder_of(path)
+    config = read_config(folder) if (folder / CONFIG).exists() else RunConfig()
     if arguments.data is not None:
-        config = replace(config, data=_data(arguments.data), data_sha256=None)
+        config = replace(config, data=_absolute_data(arguments.data), data_sha256=None)
     if network.cost is None:
         raise ValueError(f"{path} holds a network without a cost")
     if not np.isfinite(network.theta).all():
         raise ValueError(f"{path} holds a network whose parameters are not finite")
     return network, config
-
-
-def _run_folder(model: Path) -> Path:
-    return model if model.is_dir() else model.parent
 
 
 # -- data, doctor ----------------------------------------------------------------------------
@@ -314,7 +315,7 @@ def _run_folder(model: Path) -> Path:
 def _add_data(commands: Any) -> None:
     data = commands.add_parser("data", help="make, fetch or find the datasets")
     actions = data.add_subparsers(
-        dest="action", required=True, metavar="ACTION", parser_class=_Parser
+        dest="action", required=True, metavar="ACTION", parser_class=Parser
     )
     make = actions.add_parser("make", help="make the built-in digits")
     make.add_argument("--out", type=Path, metavar="FOLDER", help="where (default: the data folder)")
@@ -360,32 +361,3 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
     print(report())
     return 0
-
-
-# -- arguments -------------------------------------------------------------------------------
-
-_DATA_HELP = "builtin, mnist, fashion-mnist, or a folder of IDX files"
-
-
-def _number(kind: Callable[[str], Any], fits: Callable[[Any], bool], what: str) -> Any:
-    def parse(text: str) -> Any:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = None
-        if value is None or not fits(value):
-            raise argparse.ArgumentTypeError(f"expected {what}, got {text!r}")
-        return value
-
-    return parse
-
-
-_positive = _number(float, lambda v: 0 < v < math.inf, "a positive number")
-_not_negative = _number(float, lambda v: 0 <= v < math.inf, "a number from 0 up")
-_count = _number(int, lambda v: v > 0, "a positive whole number")
-_count_or_zero = _number(int, lambda v: v >= 0, "a whole number from 0 up")
-_sizes = _number(
-    lambda text: tuple(int(part) for part in text.split(",")),
-    lambda sizes: len(sizes) >= 2 and min(sizes) > 0,
-    "at least two positive whole numbers such as 784,30,10",
-)

@@ -136,15 +136,3 @@ def check_sequence(owner: str, name: str, value: Any) -> tuple[Any, ...]:
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise TypeError(f"{owner}: {name} must be a sequence of integers, got {value!r}")
     return tuple(value)
-
-
-def check_finite(name: str, array: np.ndarray) -> None:
-    """Raise a ValueError that names the first number that is not finite, and how many are not."""
-    finite = np.isfinite(array)
-    if not finite.all():
-        index = np.unravel_index(int(np.argmin(finite)), array.shape)
-        place = ", ".join(map(str, index))
-        raise ValueError(
-            f"{name}[{place}] is {array[index]}: {name} must be finite, and holds "
-            f"{int(array.size - finite.sum())} numbers that are not"
-        )

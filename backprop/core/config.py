@@ -8,7 +8,8 @@ class is scikit-learn's: every constructor argument is kept in an attribute of t
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+import re
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -69,31 +70,43 @@ def from_config(config: dict[str, Any]) -> Any:
 def by_name(base: type[Configurable], name: str) -> Any:
     """Return an instance, with its defaults, of the subclass of `base` called `name`.
 
-    Case and underscores do not count: "leaky_relu" finds `LeakyReLU`.
+    Case does not count, and neither do "_" and "-": "leaky_relu", "leaky-relu" and "LeakyReLU"
+    all find `LeakyReLU`.
 
     Raises
     ------
     ValueError
         If there is none; the message lists the names there are.
     """
-    public = (cls for cls in _subclasses(base) if not cls.__name__.startswith("_"))
-    known: dict[str, Any] = {_plain(cls.__name__): cls for cls in public}
-    try:
-        return known[_plain(name)]()
-    except KeyError:
-        names = ", ".join(sorted(cls.__name__ for cls in known.values()))
-        kind = base.__name__.lower()
-        raise ValueError(f"unknown {kind} {name!r}: choose from {names}") from None
+    # Of classes that share a name the last counts: a notebook's cell may have run twice.
+    known: dict[str, Any] = {_letters(cls.__name__): cls for cls in _public_subclasses(base)}
+    cls = known.get(_letters(name))
+    if cls is None:
+        names = ", ".join(known_names(base))
+        raise ValueError(f"unknown {name_of(base)} {name!r}: choose from {names}")
+    return cls()
 
 
-def _plain(name: str) -> str:
+def known_names(base: type[Configurable]) -> list[str]:
+    """Return what `by_name` knows: the names of the public subclasses of `base`, sorted."""
+    return sorted({name_of(cls) for cls in _public_subclasses(base)})
+
+
+def name_of(cls: type) -> str:
+    """Return the name of a class as users write it: "leaky_relu" for `LeakyReLU`."""
+    name = cls.__name__.replace("LeCun", "Lecun")  # one word, as in lecun_normal everywhere
+    return re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def _letters(name: str) -> str:
     return name.replace("_", "").replace("-", "").lower()
 
 
-def _subclasses(base: type[Configurable]) -> Iterable[type[Configurable]]:
+def _public_subclasses(base: type[Configurable]) -> Iterator[type[Configurable]]:
     for cls in base.__subclasses__():
-        yield cls
-        yield from _subclasses(cls)
+        if not cls.__name__.startswith("_"):
+            yield cls
+        yield from _public_subclasses(cls)
 
 
 def _registered_name(cls: type) -> str:

@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_integer
+from backprop.core.checks import check_integer, check_number
 from backprop.core.shapes import Shape, ShapeError
 from backprop.graph.operations import (
     Add,

@@ -16,7 +16,7 @@ def test_the_first_network_of_the_book_reaches_95_percent(tmp_path, seed):
     """The book's best of three runs is 95.42% (on the test data, chapter 1)."""
     status = cli.main(
         ["train", "--data", str(FOLDER), "--sizes", "784,30,10", "--activation", "sigmoid",
-         "--cost", "quadratic", "--init", "large", "--optimizer", "sgd", "--eta", "3.0",
+         "--cost", "quadratic", "--w-init", "normal", "--optimizer", "sgd", "--eta", "3.0",
          "--batch-size", "10", "--epochs", "30", "--train-size", "50000", "--seed", str(seed),
          "--no-plots", "--out", str(tmp_path / "run")]
     )  # fmt: skip

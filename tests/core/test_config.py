@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 
 import backprop
-from backprop.core.config import Configurable, by_name, from_config
-from backprop.layers import Dense, Dropout, Layer, LeakyReLU, Reshape
+from backprop.core.config import Configurable, by_name, from_config, known_names, name_of
+from backprop.costs import Cost
+from backprop.initializers import Initializer
+from backprop.layers import Activation, Dense, Dropout, Layer, LeakyReLU, Reshape
+from backprop.optimizers import Optimizer
+from backprop.regularizers import Regularizer
 
 
 class Part(Configurable):
@@ -142,7 +146,9 @@ class _Hidden(Kind):
     pass
 
 
-@pytest.mark.parametrize("name", ["SecondSort", "second_sort", "second-sort", "secondsort"])
+@pytest.mark.parametrize(
+    "name", ["SecondSort", "second_sort", "second-sort", "secondsort", "SECOND_SORT"]
+)
 def test_by_name(name: str):
     assert type(by_name(Kind, name)) is SecondSort
 
@@ -150,6 +156,39 @@ def test_by_name(name: str):
 @pytest.mark.parametrize("name", ["third", "", "Kind", "hidden", "_Hidden", "second sort"])
 def test_by_name_lists_the_names_there_are(name: str):
     with pytest.raises(
-        ValueError, match=rf"^unknown kind '{name}': choose from FirstSort, SecondSort$"
+        ValueError, match=rf"^unknown kind '{name}': choose from first_sort, second_sort$"
     ):
         by_name(Kind, name)
+
+
+@pytest.mark.parametrize(
+    ("base", "names"),
+    [
+        (Cost, "quadratic squared_error mean_squared_error cross_entropy softmax_cross_entropy"),
+        (Optimizer, "sgd momentum nesterov rmsprop adam adamw"),
+        (Activation, "identity sigmoid tanh relu leaky_relu elu gelu silu softplus softmax"),
+        (Initializer, "normal nielsen lecun_normal lecun_uniform glorot_normal glorot_uniform "
+            "he_normal he_uniform orthogonal zeros constant"),
+        (Regularizer, "l1 l2"),
+    ],
+)  # fmt: skip
+def test_the_names_of_the_package_are_those_of_the_literature(base: type, names: str):
+    ours = {cls for cls in Configurable._registry.values() if issubclass(cls, base)}
+    ours = {cls for cls in ours if cls.__module__.startswith("backprop.")} - {base}
+    public = {cls for cls in ours if not cls.__name__.startswith("_")}
+    assert {name_of(cls) for cls in public} == set(names.split()) <= set(known_names(base))
+    assert known_names(base) == sorted(known_names(base))
+    for cls in public - {backprop.L1, backprop.L2}:  # those two have no defaults
+        assert type(by_name(base, name_of(cls))) is cls
+
+
+class Cell(Configurable):
+    pass
+
+
+def test_of_two_classes_of_one_name_the_last_counts():
+    """As when a cell of a notebook is run again."""
+    first, second = (type("Again", (Cell,), {}) for _ in range(2))
+    assert Cell.__subclasses__() == [first, second]
+    assert type(by_name(Cell, "again")) is second
+    assert known_names(Cell) == ["again"]

@@ -1,0 +1,213 @@
+"""One training run: from its configuration to the folder that it leaves."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from backprop import __version__
+from backprop.application.console import tell
+from backprop.application.run_config import RunConfig
+from backprop.application.run_data import RunData, load_run_data, sha256_of
+from backprop.application.run_folder import (
+    CHECKPOINT,
+    CONFIG,
+    HISTORY,
+    MODEL,
+    RESULT,
+    claim_folder,
+    claim_new_folder,
+    draw_pictures,
+    refuse_used_folder,
+)
+from backprop.core.config import by_name
+from backprop.core.storage import write_text
+from backprop.network import Network
+from backprop.optimizers import Optimizer
+from backprop.regularizers import L2
+from backprop.training import checkpoint
+from backprop.training.callbacks import Callback, Checkpoint, EarlyStopping, describe_record
+from backprop.training.trainer import DivergenceError, Trainer
+
+
+def train(config: RunConfig, folder: Path | None, resume: bool = False, plots: bool = True) -> int:
+    """Train as `config` says, and leave everything in `folder`. Return the exit status.
+
+    Parameters
+    ----------
+    config : RunConfig
+    folder : Path or None
+        Where the run goes, or is; None makes a new folder under ``runs``.
+    resume : bool
+        Go on with the run that `folder` holds.
+    plots : bool
+        Draw the pictures.
+
+    Returns
+    -------
+    int
+        0, or 130 if Ctrl-C ended the run early.
+
+    Raises
+    ------
+    ValueError, OSError
+        For a configuration that does not fit its data, data that cannot be had or are not those
+        the run began with, or a folder that cannot be written or holds a run already.
+    DivergenceError
+        If training met NaN or infinity; history and last checkpoint are in the folder then.
+    """
+    if not resume and folder is not None:
+        refuse_used_folder(folder)
+    seeds = np.random.SeedSequence(config.seed).spawn(2)  # two independent streams
+    for_network, for_trainer = map(np.random.default_rng, seeds)
+    network = make_network(config, for_network)
+    data = load_run_data(config, network)
+    trainer = make_trainer(config, network, data, for_trainer)
+    config = replace(config, data_sha256=config.data_sha256 or sha256_of(data.source))
+    trainer.settings["run"] = config.settings()  # compared when the run is resumed
+    if resume:
+        assert folder is not None
+        checkpoint.restore(trainer, folder / CHECKPOINT)
+        epochs = _epochs_left(config, trainer)
+        write_text(folder / CONFIG, config.to_json())
+    else:
+        epochs = config.epochs
+        if folder is None:
+            folder = claim_new_folder(config)
+        else:
+            claim_folder(folder, config)
+        checkpoint.save(trainer, folder / CHECKPOINT)  # from here on it can be resumed
+    trainer.callbacks.append(Checkpoint(folder / CHECKPOINT))
+    tell(f"data: {data.source.source}")
+    n_training, n_validation, n_test = data.sizes()
+    tell(f"      {n_training} training, {n_validation} validation, {n_test} test examples")
+    tell(network.summary())
+    try:
+        trainer.fit(*data.training, epochs, data.validation)
+    except DivergenceError:
+        trainer.history.to_csv(folder / HISTORY)
+        raise
+    result = describe_result(config, data, trainer)
+    network.save(folder / MODEL)
+    trainer.history.to_csv(folder / HISTORY)
+    write_text(folder / RESULT, json.dumps(result, indent=1) + "\n")
+    if trainer.stopping:
+        tell(f"stopped: {trainer.stopping}")
+    if plots:
+        draw_pictures(folder, network, trainer.history, data)
+    tell(f"test accuracy {result['test_accuracy']:.2%}; everything is in {folder}")
+    if trainer.interrupted:
+        tell(f"interrupted; go on with: backprop train --resume {folder}")
+        return 130
+    return 0
+
+
+def _epochs_left(config: RunConfig, trainer: Trainer) -> int:
+    left = config.epochs - trainer.epoch
+    if left < 0:
+        raise ValueError(f"the run is at epoch {trainer.epoch} already, asked for {config.epochs}")
+    return left
+
+
+def make_network(config: RunConfig, rng: np.random.Generator) -> Network:
+    """Return the configured network."""
+    return Network.from_sizes(
+        config.sizes,
+        config.activation,
+        config.cost,
+        config.output_activation,
+        config.w_init,
+        config.b_init,
+        config.dtype,
+        rng,
+    )
+
+
+def make_trainer(
+    config: RunConfig, network: Network, data: RunData, rng: np.random.Generator
+) -> Trainer:
+    """Return the configured trainer, which prints every epoch.
+
+    Raises
+    ------
+    ValueError
+        If the run is to stop at the best validation accuracy, and there are no validation data.
+    """
+    optimizer = by_name(Optimizer, config.optimizer)
+    if config.eta is not None:
+        optimizer = type(optimizer)(eta=config.eta)
+    callbacks: list[Callback] = [PrintEpochs(config.epochs)]
+    if config.patience is not None:
+        if data.validation is None:
+            raise ValueError("--patience needs validation data")
+        callbacks.append(EarlyStopping(config.patience))
+    n_training = data.training[0].shape[-1]
+    return Trainer(
+        network,
+        optimizer,
+        config.batch_size,
+        regularizer=L2.book(config.lmbda, n_training) if config.lmbda else None,
+        clip_norm=config.clip_norm,
+        rng=rng,
+        callbacks=callbacks,
+    )
+
+
+class PrintEpochs(Callback):
+    """Print one line per epoch to stdout."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        seconds = trainer.history.records[-1]["seconds"]
+        text = f"epoch {trainer.epoch:>{len(str(self.epochs))}}/{self.epochs}"
+        tell(f"{text}  {describe_record(trainer.history)}  {seconds:.2f} s")
+
+
+def describe_result(config: RunConfig, data: RunData, trainer: Trainer) -> dict[str, Any]:
+    """Return the final figures, JSON-able: accuracies as fractions, times in seconds."""
+    history = trainer.history
+    test = trainer.network.evaluate(*data.test)
+    best = history.best("validation_accuracy") if "validation_accuracy" in history else {}
+    last = history.records[-1] if len(history) else {}
+    return {
+        "test_accuracy": test["accuracy"],
+        "test_cost": test["cost"],
+        "best_validation_accuracy": best.get("validation_accuracy"),
+        "best_epoch": best.get("epoch"),
+        "validation_accuracy": last.get("validation_accuracy"),
+        "training_accuracy": last.get("training_accuracy"),
+        "training_cost": last.get("training_cost"),
+        "epochs": trainer.epoch,
+        "interrupted": trainer.interrupted,
+        "stopped": trainer.stopping or None,
+        "seconds_per_epoch": median(history["seconds"]) if len(history) else None,
+        "training_seconds": sum(history["seconds"]) if len(history) else 0.0,
+        "parameters": trainer.network.n_parameters,
+        "data": data.source.name,
+        "data_source": data.source.source,
+        "data_sha256": config.data_sha256,
+        "seed": config.seed,
+        "dtype": config.dtype,
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of everything that has a part in the figures."""
+    import scipy
+
+    return {
+        "backprop": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "platform": platform.platform(),
+    }

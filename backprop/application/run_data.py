@@ -1,0 +1,138 @@
+"""The data of a training run, in the form in which its network takes them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from backprop import datasets
+from backprop.application.run_config import RunConfig
+from backprop.costs import SoftmaxCrossEntropy
+from backprop.network import Network
+
+
+@dataclass(frozen=True)
+class RunData:
+    """A dataset as a run uses it: pairs (x, y) of inputs, in columns, and the cost's targets."""
+
+    source: datasets.Dataset
+    training: tuple[np.ndarray, np.ndarray]
+    validation: tuple[np.ndarray, np.ndarray] | None
+    test: tuple[np.ndarray, np.ndarray]
+
+    def sizes(self) -> tuple[int, int, int]:
+        """Return the numbers of training, validation and test examples."""
+        validation = 0 if self.validation is None else self.validation[0].shape[-1]
+        return self.training[0].shape[-1], validation, self.test[0].shape[-1]
+
+
+def load_run_data(config: RunConfig, network: Network) -> RunData:
+    """Load the configured data, split them, and bring them into the form the network takes.
+
+    The validation examples are the last of the training file, as the book has them.
+
+    Raises
+    ------
+    ValueError, OSError
+        If there are no such data, they are not those that the run began with, they do not fit the
+        network, or there are too few for the split.
+    """
+    source = load_source(config)
+    x, y = inputs_and_targets(network, source, source.x_train, source.labels_train)
+    n = x.shape[-1]
+    n_validation = n // 6 if config.validation_size is None else config.validation_size
+    n_training = n - n_validation if config.train_size is None else config.train_size
+    if n_training < 1 or n_validation < 0 or n_training + n_validation > n:
+        raise ValueError(
+            f"{source.name} has {n} training examples: not enough for {n_training} to train on "
+            f"and {n_validation} for validation (--train-size, --validation-size)"
+        )
+    validation = (x[..., n - n_validation :], y[..., n - n_validation :]) if n_validation else None
+    training = (x[..., :n_training], y[..., :n_training])
+    test = inputs_and_targets(network, source, source.x_test, source.labels_test)
+    return RunData(source, training, validation, test)
+
+
+def load_source(config: RunConfig) -> datasets.Dataset:
+    """Return the configured data as they are in their files.
+
+    Raises
+    ------
+    ValueError
+        If the run began with other data than are there now.
+    """
+    source = datasets.load(config.data)
+    if config.data_sha256 is not None and config.data_sha256 != sha256_of(source):
+        raise ValueError(f"the data in {config.data} are not those that the run began with")
+    return source
+
+
+def sha256_of(source: datasets.Dataset) -> str:
+    """Return the SHA-256 of all images and labels with their shapes and types."""
+    sha = hashlib.sha256()
+    for array in (source.x_train, source.labels_train, source.x_test, source.labels_test):
+        sha.update(f"{array.dtype.str} {array.shape}".encode())
+        sha.update(np.ascontiguousarray(array).data)
+    return sha.hexdigest()
+
+
+def inputs_and_targets(
+    network: Network, source: datasets.Dataset, images: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return images as the network's inputs, and labels as its cost's targets.
+
+    The targets are the B labels themselves for softmax cross-entropy, and for every other cost an
+    array n_out x B that is 1 at the label and 0 elsewhere.
+
+    Raises
+    ------
+    ValueError
+        If the images do not have as many pixels as the network has inputs, or there are more
+        classes than outputs.
+    """
+    x = inputs(network, source.name, images)
+    n_out = network.output_shape[0]
+    if len(network.output_shape) != 1 or n_out < 2:
+        raise ValueError(
+            f"classes need one output each, two at least, but the network's output has the shape "
+            f"{network.output_shape}"
+        )
+    if labels.max() >= n_out:
+        raise ValueError(
+            f"the network has {n_out} outputs, but the labels of {source.name} go up to "
+            f"{labels.max()}"
+        )
+    if isinstance(network.cost, SoftmaxCrossEntropy):
+        return x, labels
+    return x, datasets.one_hot(labels, n_out, network.dtype)
+
+
+def inputs(network: Network, name: str, images: np.ndarray) -> np.ndarray:
+    """Return images, N x height x width, as the network's inputs, one a column.
+
+    Parameters
+    ----------
+    network : Network
+    name : str
+        Of the images, for the error.
+    images : numpy.ndarray
+        Example-major: the first axis counts the images.
+
+    Raises
+    ------
+    ValueError
+        If the network takes inputs of another shape, or none that are real.
+    """
+    n = math.prod(images.shape[1:])
+    if network.dtype.kind != "f":
+        raise ValueError(f"the network's numbers are {network.dtype}: they must be real")
+    if network.input_shape not in ((n,), images.shape[1:], (1, *images.shape[1:])):
+        raise ValueError(
+            f"the network takes examples of shape {network.input_shape}, but the images of {name} "
+            f"have {n} pixels, their shape is {images.shape[1:]}"
+        )
+    rows = datasets.to_columns(images, network.dtype).T
+    return np.moveaxis(rows.reshape(-1, *network.input_shape), 0, -1)

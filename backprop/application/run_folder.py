@@ -1,0 +1,176 @@
+"""The folder that a training run leaves: claimed by one run, written, and read again.
+
+It holds ``config.json`` (what was asked for), ``checkpoint.npz`` (the state to go on from),
+``model.npz`` (the network), ``history.csv``, ``result.json`` (the final figures) and the pictures.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backprop import metrics
+from backprop.application.run_config import RunConfig
+from backprop.application.run_data import RunData
+from backprop.core.storage import FileError
+from backprop.layers.dense import Dense
+from backprop.model import Model
+from backprop.network import Network
+from backprop.training.history import History
+
+CONFIG = "config.json"
+CHECKPOINT = "checkpoint.npz"
+MODEL = "model.npz"
+HISTORY = "history.csv"
+RESULT = "result.json"
+
+
+# -- that it is left once --------------------------------------------------------------------
+
+
+def refuse_used_folder(folder: Path) -> None:
+    """Raise ValueError if `folder` holds anything of a run."""
+    if any((folder / name).exists() for name in (CONFIG, CHECKPOINT, MODEL, HISTORY, RESULT)):
+        raise _used(folder)
+
+
+def claim_folder(folder: Path, config: RunConfig) -> None:
+    """Make `folder` that of this run, by writing its configuration there.
+
+    Two runs that start at the same moment do not share a folder: the second is refused.
+
+    Raises
+    ------
+    ValueError
+        If another run has claimed the folder.
+    OSError
+        If it cannot be written.
+    """
+    if not _write_config_if_first(folder, config):
+        raise _used(folder)
+
+
+def claim_new_folder(config: RunConfig) -> Path:
+    """Make a folder of its own for this run, and write its configuration there.
+
+    It lies under ``runs/`` and is named after the time, the data and the sizes; of runs that start
+    in the same second each gets a number.
+    """
+    data = Path(config.data).name or "data"
+    sizes = "-".join(map(str, config.sizes))
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{data}-{sizes}"
+    folder, number = Path("runs") / name, 1
+    while not _write_config_if_first(folder, config):
+        number += 1
+        folder = folder.with_name(f"{name}-{number}")
+    return folder
+
+
+def _write_config_if_first(folder: Path, config: RunConfig) -> bool:
+    """Write config.json into `folder`, and return True; or False if there is one already."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            file = open(folder / CONFIG, "x", encoding="utf-8")  # noqa: SIM115
+        except FileExistsError:
+            return False
+        with file:
+            file.write(config.to_json())
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OSError(error.errno, f"cannot write {folder}: {reason}") from error
+    return True
+
+
+def _used(folder: Path) -> ValueError:
+    return ValueError(
+        f"{folder} holds a run already: choose another --out, or go on with --resume {folder}"
+    )
+
+
+# -- reading ---------------------------------------------------------------------------------
+
+
+def folder_of(model: Path) -> Path:
+    """Return the run's folder, given that or the path of its network."""
+    return model if model.is_dir() else model.parent
+
+
+def read_model(path: Path) -> Any:
+    """Return the network of the run in the folder `path`, or that in the file `path`."""
+    return Model.load(path / MODEL if path.is_dir() else path)
+
+
+def read_config(folder: Path) -> RunConfig:
+    """Return the configuration of the run in `folder`.
+
+    Raises
+    ------
+    FileError
+        If there is none, or it is damaged.
+    """
+    path = folder / CONFIG
+    try:
+        return RunConfig.from_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileError(f"{folder} holds no run: there is no {path}") from None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise FileError(f"{path} is damaged: {error}") from None
+
+
+def read_history(folder: Path) -> History:
+    """Return the history of the run in `folder`, empty if it has none yet.
+
+    Raises
+    ------
+    FileError
+        If the file is damaged, or is not the history of a run.
+    """
+    path = folder / HISTORY
+    if not path.exists():
+        return History()
+    history = History.from_csv(path)
+    numbered = "epoch" in history and all(isinstance(epoch, int) for epoch in history["epoch"])
+    if len(history) and not numbered:
+        raise FileError(f"{path} is not the history of a run: its epochs are not numbered")
+    return history
+
+
+# -- pictures --------------------------------------------------------------------------------
+
+
+def draw_pictures(folder: Path, network: Network, history: History, data: RunData) -> list[Path]:
+    """Draw every picture of a run into `folder`; return their paths.
+
+    Training curves, first weights, misclassified examples, confusion matrix, and the histograms of
+    a and delta over the first 1000 training examples.
+    """
+    from backprop import plots
+
+    images, y = data.test
+    a = network.predict(images)
+    labels = y if y.ndim == 1 else y.argmax(axis=0)
+    pixels = data.source.x_test.shape[1:]
+    sample = slice(0, 1000)
+    network.forward(data.training[0][..., sample], training=True)
+    network.backward(data.training[1][..., sample], input_gradient=False)
+    axes = {}
+    if len(history):
+        axes["cost"] = plots.learning_curves(history, "cost")
+        axes["accuracy"] = plots.learning_curves(history, "accuracy")
+    if len(pixels) == 2:
+        if isinstance(network.layers[0], Dense):
+            axes["weights"] = plots.weights(network.layers[0], pixels)
+        pictures = np.moveaxis(data.source.x_test, 0, -1)
+        axes["misclassified"] = plots.misclassified(pictures, a, labels)
+    axes["confusion"] = plots.confusion(metrics.confusion_matrix(a, labels, len(a)))
+    axes["activations"] = plots.activation_histograms(network)
+    axes["deltas"] = plots.delta_histograms(network)
+    paths = []
+    for name, ax in axes.items():
+        paths.append(folder / f"{name}.png")
+        plots.save(ax, paths[-1])
+    return paths

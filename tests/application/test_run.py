@@ -1,0 +1,160 @@
+"""One training run: that it learns, ends as it should, and goes on to the bit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import backprop as bp
+from backprop.application import cli
+from backprop.datasets import read_idx
+from tests.application.support import fails, train
+
+
+def test_the_figures_are_those_of_the_saved_model(run, idx_folder):
+    network = bp.Network.load(run / "model.npz")
+    images = read_idx(idx_folder / "t10k-images-idx3-ubyte.gz")
+    labels = read_idx(idx_folder / "t10k-labels-idx1-ubyte.gz")
+    x = images.reshape(60, 42).T.astype(np.float32) / np.float32(255)
+    right = float((network.predict(x).argmax(axis=0) == labels).mean())
+    result = json.loads((run / "result.json").read_text())
+    assert result["test_accuracy"] == right
+    assert right > 0.5
+
+
+def test_the_same_seed_gives_the_same_model_and_another_does_not(tmp_path, idx_folder):
+    for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
+        assert train(tmp_path / name, idx_folder, "--seed", seed, "--no-plots") == 0
+    theta = {name: bp.Network.load(tmp_path / name / "model.npz").theta for name in "abc"}
+    np.testing.assert_array_equal(theta["a"], theta["b"])
+    assert (theta["a"] != theta["c"]).any()
+
+
+@pytest.mark.parametrize("cost", ["quadratic", "squared_error", "mean_squared_error",
+                                  "cross_entropy", "softmax_cross_entropy"])  # fmt: skip
+@pytest.mark.parametrize("activation", ["sigmoid", "relu", "tanh", "gelu"])
+def test_every_cost_trains_with_any_activation(tmp_path, idx_folder, cost, activation):
+    options = ("--cost", cost, "--activation", activation, "--eta", "0.05", "--no-plots",
+               "--lmbda", "0.1", "--w-init", "glorot_normal", "--b-init", "zeros")  # fmt: skip
+    assert train(tmp_path / "run", idx_folder, *options) == 0
+    history = bp.History.from_csv(tmp_path / "run" / "history.csv")
+    assert history["training_cost"][-1] < history["training_cost"][0]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"])
+def test_every_optimizer_and_dtype_trains(tmp_path, idx_folder, optimizer):
+    options = ("--optimizer", optimizer, "--eta", "0.01", "--dtype", "float64", "--no-plots")
+    assert train(tmp_path / "run", idx_folder, *options, "--clip-norm", "1") == 0
+    assert bp.Network.load(tmp_path / "run" / "model.npz").dtype == np.float64
+
+
+def test_lmbda_is_the_book_s(tmp_path, idx_folder):
+    assert train(tmp_path / "run", idx_folder, "--lmbda", "8", "--no-plots") == 0
+    network = bp.Network.load(tmp_path / "run" / "model.npz")
+    squares = sum(float(np.square(layer.w, dtype=np.float64).sum()) for layer in network.layers)
+    history = bp.History.from_csv(tmp_path / "run" / "history.csv")
+    assert history["penalty"][-1] == pytest.approx(8 / (2 * 200) * squares, rel=1e-5)
+
+
+def test_patience_ends_a_run_early(tmp_path, idx_folder, capsys):
+    options = ("--eta", "1e-20", "--epochs", "50", "--patience", "2", "--no-plots")
+    assert train(tmp_path / "run", idx_folder, *options) == 0
+    assert "stopped: validation_accuracy has not improved" in capsys.readouterr().out
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["epochs"] == 3
+
+
+def test_a_stopped_run_stays_stopped(tmp_path, idx_folder):
+    options = ("--eta", "1e-20", "--epochs", "50", "--patience", "2", "--no-plots")
+    assert train(tmp_path / "run", idx_folder, *options) == 0
+    assert cli.main(["train", "--resume", str(tmp_path / "run"), "--no-plots"]) == 0
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["epochs"] == 3
+
+
+def test_a_run_goes_on_to_the_bit(tmp_path, idx_folder):
+    assert train(tmp_path / "whole", idx_folder, "--epochs", "5", "--no-plots") == 0
+    assert train(tmp_path / "parts", idx_folder, "--epochs", "2", "--no-plots") == 0
+    resume = ["train", "--resume", str(tmp_path / "parts"), "--epochs", "5", "--no-plots"]
+    assert cli.main(resume) == 0
+    whole, parts = (bp.Network.load(tmp_path / n / "model.npz") for n in ("whole", "parts"))
+    np.testing.assert_array_equal(whole.theta, parts.theta)
+    assert bp.History.from_csv(tmp_path / "parts" / "history.csv")["epoch"] == [1, 2, 3, 4, 5]
+
+
+def test_resume_takes_no_other_options(run, capsys):
+    line = fails(capsys, "train", "--resume", run, "--eta", "3")
+    assert "takes its options from the run; leave out --eta" in line
+    assert "epoch 3 already, asked for 1" in fails(capsys, "train", "--resume", run, "--epochs", 1)
+
+
+def test_a_refused_resume_changes_nothing(run, capsys):
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    fails(capsys, "train", "--resume", run, "--epochs", 1)
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+def test_a_run_that_is_killed_at_once_can_be_resumed(tmp_path, idx_folder, monkeypatch):
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bp.Trainer, "fit", killed)
+    assert train(tmp_path / "run", idx_folder, "--no-plots") == 130
+    monkeypatch.undo()
+    assert cli.main(["train", "--resume", str(tmp_path / "run"), "--no-plots"]) == 0
+    assert train(tmp_path / "whole", idx_folder, "--no-plots") == 0
+    one, other = (bp.Network.load(tmp_path / n / "model.npz").theta for n in ("run", "whole"))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_ctrl_c_saves_and_the_run_goes_on_from_there(tmp_path, idx_folder):
+    folder = tmp_path / "run"
+    command = [sys.executable, "-m", "backprop", "train", "--data", str(idx_folder), "--sizes",
+               "42,8,4", "--epochs", "1000000", "--out", str(folder), "--no-plots"]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("epoch"):
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == ""
+    assert f"backprop train --resume {folder}" in out
+    result = json.loads((folder / "result.json").read_text())
+    assert result["interrupted"] is True
+    epochs = result["epochs"] + 2
+    assert cli.main(["train", "--resume", str(folder), "--epochs", str(epochs), "--no-plots"]) == 0
+    assert json.loads((folder / "result.json").read_text())["epochs"] == epochs
+
+
+def test_divergence_is_one_line_and_the_history_is_kept(tmp_path, idx_folder, capsys):
+    line = fails(capsys, "train", "--data", idx_folder, "--sizes", "42,8,4", "--activation", "relu",
+                 "--cost", "quadratic", "--eta", "1e30", "--out", tmp_path / "run",
+                 status=1)  # fmt: skip
+    assert "epoch 1, minibatch" in line
+    assert "layer" in line
+    assert (tmp_path / "run" / "history.csv").exists()
+
+
+def test_a_disk_that_fills_up_during_training_is_one_line(
+    tmp_path, idx_folder, capsys, monkeypatch
+):
+    folder = tmp_path / "run"
+    written = []
+
+    def fsync(handle, real=os.fsync):
+        written.append(handle)
+        if len(written) > 2:
+            raise OSError(28, "No space left on device")
+        real(handle)
+
+    monkeypatch.setattr("os.fsync", fsync)
+    line = fails(capsys, "train", "--data", idx_folder, "--sizes", "42,8,4", "--out", folder)
+    assert "checkpoint.npz: No space left on device" in line
+    monkeypatch.undo()
+    assert sorted(path.name for path in folder.iterdir()) == ["checkpoint.npz", "config.json"]
+    capsys.readouterr()
+    assert cli.main(["train", "--resume", str(folder), "--epochs", "3", "--no-plots"]) == 0
