@@ -12,52 +12,60 @@ of several panels ``layout="constrained"``.
 
 from __future__ import annotations
 
-import functools
-import io
 import math
-import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.patches import Circle, Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from backprop.core.checks import check_integer
-from backprop.core.storage import write_atomically
 from backprop.inspection.trace import LayerTrace, Trace
 from backprop.layers import Layer, Sequential
 from backprop.metrics import accuracy, predicted_labels, true_labels
 from backprop.model import Model
+from backprop.plots.style import (
+    BLUE,
+    GRID,
+    STYLE,
+    VERMILLION,
+    add_scale,
+    axes_or_new,
+    in_our_style,
+    name_axes,
+    new_figure,
+    save,
+    show_pixels,
+    size_in_points,
+    write_beside,
+)
 from backprop.training.health import GradientHealth, walk_order
 from backprop.training.history import History
 
-P = ParamSpec("P")
-T = TypeVar("T")
+__all__ = [
+    "BLUE",
+    "GRID",
+    "STYLE",
+    "VERMILLION",
+    "activation_histograms",
+    "confusion",
+    "delta_histograms",
+    "gradient_norms",
+    "learning_curves",
+    "misclassified",
+    "network_diagram",
+    "new_figure",
+    "save",
+    "unit_health",
+    "weights",
+]
 
-# Two hues that every kind of colour vision tells apart (Okabe and Ito, 2008).
-BLUE, VERMILLION = "#0072B2", "#D55E00"
 BINS = 80  # of a histogram
-GRID: Any = {"color": "0.9", "linewidth": 0.6}
-
-STYLE: Any = {
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.titlelocation": "left",
-    "axes.linewidth": 0.8,
-    "pdf.fonttype": 42,  # text stays text
-    "svg.hashsalt": "backprop",  # the same picture gives the same file
-}
-
 # From white, so that an error that never happens is no colour; what has no share in it is grey.
 ERRORS = LinearSegmentedColormap.from_list(
     "errors", ["white", "#fdd0a2", "#fd8d3c", "#d94801", "#7f2704"]
@@ -68,38 +76,10 @@ GRADIENTS = LinearSegmentedColormap.from_list("gradients", [BLUE, "0.85", VERMIL
 ACTIVATIONS = LinearSegmentedColormap.from_list("activations", ["#b694c9", "white", "#7cc28a"])
 RADIUS = 0.36  # of a neuron
 
-# The formats, and what matplotlib would write into a file of its own accord: its version, the time.
-METADATA: dict[str, dict[str, None]] = {
-    "png": {"Software": None},
-    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
-    "svg": {"Creator": None, "Date": None},
-}
-
-
-class _Figure(Figure):
-    """A figure outside pyplot, which a notebook shows all the same."""
-
-    def _repr_png_(self) -> bytes:
-        file = io.BytesIO()
-        self.savefig(file, format="png", bbox_inches="tight")
-        return file.getvalue()
-
-
-def _styled(draw: Callable[P, T]) -> Callable[P, T]:
-    """Let `draw` run under `STYLE`, and the global rcParams be afterwards what they were."""
-
-    @functools.wraps(draw)
-    def styled(*args: P.args, **kwargs: P.kwargs) -> T:
-        with matplotlib.rc_context(STYLE):
-            return draw(*args, **kwargs)
-
-    return styled
-
-
 # -- training --------------------------------------------------------------------------------
 
 
-@_styled
+@in_our_style
 def learning_curves(
     history: History, quantity: str = "cost", log: bool = False, ax: Axes | None = None
 ) -> Axes:
@@ -144,7 +124,7 @@ def learning_curves(
             f"the history has {len(history)} epochs of {', '.join(history.columns) or 'nothing'}"
         )
 
-    ax = _axes(ax, 6, 3.4)
+    ax = axes_or_new(ax, 6, 3.4)
     notes = []
     for data, colour, at, values in curves:
         marker = "." if len(at) <= 20 else ""
@@ -157,7 +137,7 @@ def learning_curves(
                 ax.plot(epoch, best, "o", color=colour, mfc="none", ms=8, label="best")
         notes.append((at[-1], values[-1], note, colour))
     label = "cost C" if name == "cost" else name.replace("_", " ") + " (%)" * percent
-    _name_axes(ax, "epoch", label)
+    name_axes(ax, "epoch", label)
     _epoch_axis(ax, epochs)
     if log:
         _log_axis(ax, np.concatenate([values for *_, values in curves]))
@@ -204,7 +184,7 @@ def _end_notes(ax: Axes, notes: list[tuple[float, float, str, str]]) -> None:
     ax.autoscale_view()
     ends = ax.transData.transform([note[:2] for note in notes])
     heights = ax.transAxes.inverted().transform(ends)[:, 1]  # as fractions of the axes
-    halves = [10 * (1 + text.count("\n")) / 2 / _points(ax)[1] for _, _, text, _ in notes]
+    halves = [10 * (1 + text.count("\n")) / 2 / size_in_points(ax)[1] for _, _, text, _ in notes]
     upwards = np.argsort(heights, kind="stable")
     floor, ceiling = 0.0, 1.0
     for i in upwards:
@@ -214,13 +194,13 @@ def _end_notes(ax: Axes, notes: list[tuple[float, float, str, str]]) -> None:
         heights[i] = min(heights[i], ceiling - halves[i])
         ceiling = heights[i] - halves[i]
     for (x, _, text, colour), height in zip(notes, heights, strict=True):
-        _note(ax, text, (x, height), xycoords=ax.get_xaxis_transform(), color=colour)
+        write_beside(ax, text, (x, height), xycoords=ax.get_xaxis_transform(), color=colour)
 
 
 # -- images ----------------------------------------------------------------------------------
 
 
-@_styled
+@in_our_style
 def weights(
     layer: Layer | np.ndarray,
     image_shape: tuple[int, int] | None = None,
@@ -264,15 +244,15 @@ def weights(
     gap = max(1, round(0.07 * max(shape)))
     mosaic = _mosaic(shown.reshape(-1, *shape), columns, gap, gap)[:-gap]
     width = min(5.6, 1.2 * columns)
-    ax = _axes(ax, width + 0.8, width * mosaic.shape[0] / mosaic.shape[1] + 0.3)
-    image = _imshow(ax, mosaic, "RdBu_r", -limit, limit)
-    _colorbar(ax, image, "weight w", extend="both")
+    ax = axes_or_new(ax, width + 0.8, width * mosaic.shape[0] / mosaic.shape[1] + 0.3)
+    image = show_pixels(ax, mosaic, "RdBu_r", -limit, limit)
+    add_scale(ax, image, "weight w", extend="both")
     if len(shown) < len(w):
         ax.set_title(f"the first {len(shown):,} of {len(w):,} neurons")
     return ax
 
 
-@_styled
+@in_our_style
 def misclassified(
     images: np.ndarray,
     a: np.ndarray,
@@ -319,7 +299,7 @@ def misclassified(
     check_integer("count", count)
     wrong = np.flatnonzero(predicted != true)
     if len(wrong) == 0:
-        ax = _axes(ax, 3.4, 0.7)
+        ax = axes_or_new(ax, 3.4, 0.7)
         ax.set_axis_off()
         text = f"nothing misclassified: all {len(true):,} right"
         ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes)
@@ -340,11 +320,11 @@ def misclassified(
     mosaic = _mosaic(tiles, columns, gap_y, gap_x)
     pixel = 6 / across / (shape[1] + gap_x)  # of a new figure, in inches
     if ax is None:
-        ax = _axes(ax, max(mosaic.shape[1] * pixel, 3), mosaic.shape[0] * pixel + 0.35)
+        ax = axes_or_new(ax, max(mosaic.shape[1] * pixel, 3), mosaic.shape[0] * pixel + 0.35)
     else:  # its layout, if it has one, is yet to come and may make it smaller
-        pixel = 0.75 / 72 * min(np.divide(_points(ax), mosaic.shape[::-1]))
+        pixel = 0.75 / 72 * min(np.divide(size_in_points(ax), mosaic.shape[::-1]))
     size = min(8, 72 * pixel * (shape[1] + gap_x) / (0.6 * max(map(len, lines))))
-    _imshow(ax, mosaic, "gray_r", np.nanmin(mosaic), np.nanmax(mosaic))
+    show_pixels(ax, mosaic, "gray_r", np.nanmin(mosaic), np.nanmax(mosaic))
     ax.set_anchor("W")
     for index, text in enumerate(texts):
         row, column = divmod(index, columns)
@@ -391,7 +371,7 @@ def _mosaic(tiles: np.ndarray, columns: int, gap_y: int, gap_x: int) -> np.ndarr
 # -- classes ---------------------------------------------------------------------------------
 
 
-@_styled
+@in_our_style
 def confusion(
     matrix: np.ndarray, class_names: Sequence[str] | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -429,11 +409,11 @@ def confusion(
 
     cell = min(max(4.2 / n, 0.36), 1)
     margin = 0.4 + 0.07 * max(map(len, names))
-    ax = _axes(ax, n * cell + margin + 0.8, n * cell + margin + 0.2)
+    ax = axes_or_new(ax, n * cell + margin + 0.8, n * cell + margin + 0.2)
     shown = np.where(np.eye(n, dtype=bool), np.nan, errors)
-    image = _imshow(ax, shown, ERRORS, 0, worst or 1.0)
-    _colorbar(ax, image, "errors, % of the true class")
-    point = min(_points(ax)) / n  # of a cell's side
+    image = show_pixels(ax, shown, ERRORS, 0, worst or 1.0)
+    add_scale(ax, image, "errors, % of the true class")
+    point = min(size_in_points(ax)) / n  # of a cell's side
     size = min(9, 0.5 * point, point / (0.75 * len(str(matrix.max()))))
     for (true, predicted), value in np.ndenumerate(matrix):
         colour = "white" if errors[true, predicted] > 0.6 * worst else "black"
@@ -445,7 +425,7 @@ def confusion(
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     ax.grid(False)
-    _name_axes(ax, "predicted class", "true class")
+    name_axes(ax, "predicted class", "true class")
     ax.set_title(f"{right:,} of {total:,} right ({right / total:.2%})")
     return ax
 
@@ -461,7 +441,7 @@ def _names(given: Sequence[str] | None, n: int) -> list[str]:
 # -- inside the network ----------------------------------------------------------------------
 
 
-@_styled
+@in_our_style
 def activation_histograms(network: Model, ax: Axes | None = None) -> Axes:
     """Draw how the activations a of the last training forward are distributed, layer by layer.
 
@@ -485,17 +465,17 @@ def activation_histograms(network: Model, ax: Axes | None = None) -> Axes:
         raise RuntimeError("no activations to draw: call network.forward(x, training=True) first")
     values = [_drawn(a) for _, _, a in rows]
     edges = np.histogram_bin_edges(np.concatenate(values), BINS)
-    ax = _axes(ax, 6.4, 0.6 * len(rows) + 0.6)
+    ax = axes_or_new(ax, 6.4, 0.6 * len(rows) + 0.6)
     for y, row in enumerate(values):
         counts = np.histogram(row, edges)[0]
         _ridge(ax, y, counts / max(1, counts.max()), edges, BLUE)
     ax.set_ylim(len(rows) - 0.9, -0.95)
-    _name_axes(ax, "activation a")
+    name_axes(ax, "activation a")
     _layer_axis(ax, rows)
     return ax
 
 
-@_styled
+@in_our_style
 def delta_histograms(network: Model, ax: Axes | None = None) -> Axes:
     """Draw how the δ = ∂C/∂z of the last backward pass are distributed, layer by layer.
 
@@ -527,7 +507,7 @@ def delta_histograms(network: Model, ax: Axes | None = None) -> Axes:
     smallest = min((np.quantile(row, 0.01) for row in sizes if row.size), default=-1)
     largest = max((row.max() for row in sizes if row.size), default=0)
     edges = np.histogram_bin_edges([], BINS, (smallest, largest))
-    ax = _axes(ax, 6.4, 0.8 * len(rows) + 0.8)
+    ax = axes_or_new(ax, 6.4, 0.8 * len(rows) + 0.8)
     for y, (row, size) in enumerate(zip(values, sizes, strict=True)):
         above, below = (np.histogram(size[side], edges)[0] for side in (row > 0, row < 0))
         top = 2 * max(1, above.max(), below.max())
@@ -535,7 +515,7 @@ def delta_histograms(network: Model, ax: Axes | None = None) -> Axes:
         _ridge(ax, y, -below / top, 10.0**edges, VERMILLION)
     ax.set_xscale("log")
     ax.set_ylim(len(rows) - 0.45, -0.55)
-    _name_axes(ax, "size of the error |δ|")
+    name_axes(ax, "size of the error |δ|")
     ax.set_title("above the line δ > 0, below it δ < 0")
     _layer_axis(ax, rows)
     return ax
@@ -563,7 +543,7 @@ def _layer_axis(ax: Axes, rows: list[tuple[str, Layer, np.ndarray]]) -> None:
         parts = {"zero": np.mean(values == 0), "not finite": np.mean(~np.isfinite(values))}
         shares = {name: f"{p:.0%}" if p > 0.005 else "<1%" for name, p in parts.items() if p}
         note = "\n".join(f"{share} {name}" for name, share in shares.items())
-        _note(ax, note, (1, y), xycoords=ax.get_yaxis_transform())
+        write_beside(ax, note, (1, y), xycoords=ax.get_yaxis_transform())
     ax.set_yticks(range(len(rows)), [f"{name}: {layer}" for name, layer, _ in rows])
     ax.tick_params(axis="y", length=0)
     ax.spines[["top", "left", "right"]].set_visible(False)
@@ -574,7 +554,7 @@ def _layer_axis(ax: Axes, rows: list[tuple[str, Layer, np.ndarray]]) -> None:
 # -- learning, layer by layer ----------------------------------------------------------------
 
 
-@_styled
+@in_our_style
 def gradient_norms(health: GradientHealth, quantity: str = "delta", ax: Axes | None = None) -> Axes:
     """Draw how large a layer's δ, ∂C/∂w or update is, against the step: a curve for each layer.
 
@@ -609,14 +589,14 @@ def gradient_norms(health: GradientHealth, quantity: str = "delta", ax: Axes | N
         raise ValueError(f"no {quantity} above 0 to draw, in {len(health.history)} records")
     smallest = everything[everything > 0].min()
 
-    ax = _axes(ax, 7, max(3.4, 0.16 * len(curves)))
+    ax = axes_or_new(ax, 7, max(3.4, 0.16 * len(curves)))
     notes = []
     for name, colour, steps, values in curves:
         at, end = _draw_curve(ax, steps, values, colour)
         notes.append((at, max(end, smallest), name, colour))
     if quantity == "update_ratio":
         ax.axhline(1e-3, color="0.3", linewidth=1, linestyle=":", zorder=1)
-    _name_axes(ax, "step", labels[quantity])
+    name_axes(ax, "step", labels[quantity])
     _epoch_axis(ax, health.history["step"])
     _log_axis(ax, everything)
     _end_notes(ax, notes)
@@ -625,7 +605,7 @@ def gradient_norms(health: GradientHealth, quantity: str = "delta", ax: Axes | N
     return ax
 
 
-@_styled
+@in_our_style
 def unit_health(health: GradientHealth, ax: Axes | None = None) -> Axes:
     """Draw which share of each layer's ReLUs is dead, and of its sigmoids and tanhs saturated.
 
@@ -647,7 +627,7 @@ def unit_health(health: GradientHealth, ax: Axes | None = None) -> Axes:
     if not any(kinds.values()):
         raise ValueError(f"no dead or saturated units known, in {len(health.history)} records")
     count = sum(map(len, kinds.values()))
-    ax = _axes(ax, 7, max(3.4, 0.3 * count))
+    ax = axes_or_new(ax, 7, max(3.4, 0.3 * count))
     notes, highest = [], 10.0  # a scale on which two per cent look like two per cent
     for kind, curves in kinds.items():
         for name, colour, steps, fractions in curves:
@@ -656,7 +636,7 @@ def unit_health(health: GradientHealth, ax: Axes | None = None) -> Axes:
             notes.append((*end, f"{name}\n{end[1]:.0f}% {kind}", colour))
             highest = max(highest, percent.max())
     labels = {"dead": "dead units (%)", "saturated": "saturated activations (%)"}
-    _name_axes(ax, "step", ", ".join(labels[kind] for kind in kinds if kinds[kind]))
+    name_axes(ax, "step", ", ".join(labels[kind] for kind in kinds if kinds[kind]))
     _epoch_axis(ax, health.history["step"])
     ax.set_ylim(-0.03 * highest, 1.03 * highest)
     _end_notes(ax, notes)
@@ -699,7 +679,7 @@ def _draw_curve(
     return steps[-1], values[-1]
 
 
-@_styled
+@in_our_style
 def network_diagram(trace: Trace, ax: Axes | None = None) -> Axes:
     """Draw a small network with all that one example does in it, forward and backward.
 
@@ -729,7 +709,7 @@ def network_diagram(trace: Trace, ax: Axes | None = None) -> Axes:
     layers = _chain(trace.layers)
     most = max(map(len, columns))
     across = 1.4 + 0.3 * min(most, 8)  # from column to column, where neurons stand 1 apart
-    ax = _axes(ax, 0.55 * (across * len(layers) + 2.6) + 1, 0.55 * (most + 1.4))
+    ax = axes_or_new(ax, 0.55 * (across * len(layers) + 2.6) + 1, 0.55 * (most + 1.4))
     ax.set_axis_off()
     ax.set_aspect("equal")
     ax.set(xlim=(-1.1, across * len(layers) + 1.5), ylim=(-most / 2 - 0.4, most / 2 + 0.9))
@@ -743,12 +723,12 @@ def network_diagram(trace: Trace, ax: Axes | None = None) -> Axes:
     lines.sort(key=lambda line: abs(line[1]))  # the largest on top
     values = np.array([value for _, value in lines])
     limit = float(np.abs(np.concatenate([values, *biases])).max()) or 1.0
-    point = min(_points(ax) / np.array([np.ptp(ax.get_xlim()), np.ptp(ax.get_ylim())])) / 40
+    point = min(size_in_points(ax) / np.array([np.ptp(ax.get_xlim()), np.ptp(ax.get_ylim())])) / 40
     widths = point * (0.7 + 4 * np.abs(values) / (np.abs(values).max() or 1.0))
     drawn = LineCollection([ends for ends, _ in lines], linewidths=widths, cmap=GRADIENTS, zorder=1)
     drawn.set(array=values, clim=(-limit, limit), capstyle="round")
     ax.add_collection(drawn)
-    _colorbar(ax, drawn, "∂C/∂w (lines)\n∂C/∂b (squares)")
+    add_scale(ax, drawn, "∂C/∂w (lines)\n∂C/∂b (squares)")
 
     largest = max(float(np.abs(a).max()) for a in columns) or 1.0
     style: Any = {"ha": "center", "va": "center", "fontsize": 8.5 * point}
@@ -830,82 +810,6 @@ def _name_ends(ax: Axes, trace: Trace, places: list, style: Any) -> None:
 def _short(value: float) -> str:
     """Write a number so that it fits in a circle."""
     return f"{value:.2f}" if abs(value) < 9.995 else f"{value:.3g}"
-
-
-# -- files -----------------------------------------------------------------------------------
-
-
-@_styled
-def save(ax: Axes, path: str | os.PathLike[str], dpi: float = 150) -> None:
-    """Write the figure of `ax`, whole or not at all; the same picture gives the same bytes.
-
-    Parameters
-    ----------
-    ax : matplotlib.axes.Axes
-    path : path
-        Its suffix tells the format: .png, .pdf or .svg.
-    dpi : float
-        Pixels per inch, in a PNG.
-
-    Raises
-    ------
-    ValueError
-        For another suffix.
-    OSError
-        If the file cannot be written; an earlier file of that name is then untouched.
-    """
-    suffix = Path(path).suffix.lower().removeprefix(".")
-    if suffix not in METADATA:
-        raise ValueError(f"a picture is a .png, .pdf or .svg file, got {os.fspath(path)!r}")
-    options: dict[str, Any] = {"format": suffix, "metadata": METADATA[suffix], "dpi": dpi}
-    figure = ax.figure.canvas.figure  # the whole, also where `ax` lies in a subfigure
-    write_atomically(path, lambda file: figure.savefig(file, bbox_inches="tight", **options))
-
-
-# -- drawing ---------------------------------------------------------------------------------
-
-
-def _axes(ax: Axes | None, width: float, height: float) -> Axes:
-    """Return `ax`, or that of a new figure of so many inches, made without pyplot."""
-    if ax is None:
-        figure = _Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasAgg(figure)
-        ax = figure.subplots()
-    return ax
-
-
-def _imshow(ax: Axes, pixels: np.ndarray, colours: Any, low: float, high: float) -> AxesImage:
-    """Show `pixels` sharp, NaN left out, without the frame and its ticks."""
-    ax.set_axis_off()
-    return ax.imshow(pixels, colours, vmin=low, vmax=high, interpolation="nearest")
-
-
-def _colorbar(ax: Axes, image: ScalarMappable, label: str, **style: Any) -> None:
-    """Stand a scale beside the axes, exactly as high as the image."""
-    point = 1 / _points(ax)[0]
-    inset = ax.inset_axes((1 + 10 * point, 0, 10 * point, 1))
-    bar = ax.figure.colorbar(image, cax=inset, **style)
-    bar.outline.set_visible(False)
-    _name_axes(inset, y=label)
-
-
-def _name_axes(ax: Axes, x: str = "", y: str = "") -> None:
-    """Name both axes, and let numbers be a little smaller than names."""
-    ax.set_xlabel(x, fontsize=9)
-    ax.set_ylabel(y, fontsize=9)
-    ax.tick_params(labelsize=8)
-
-
-def _note(ax: Axes, text: str, at: tuple[float, float], **style: Any) -> None:
-    """Write to the right of a point of the axes."""
-    style.update(va="center", fontsize=8, annotation_clip=False)
-    ax.annotate(text, at, (8, 0), textcoords="offset points", **style)
-
-
-def _points(ax: Axes) -> tuple[float, float]:
-    """Return width and height of the axes in points, the unit of font sizes."""
-    box = ax.get_window_extent()
-    return box.width * 72 / ax.figure.dpi, box.height * 72 / ax.figure.dpi
 
 
 def _check_real(name: str, array: Any) -> None:
