@@ -16,6 +16,7 @@ from backprop.costs import (
     Quadratic,
     SoftmaxCrossEntropy,
     SquaredError,
+    WeightedCosts,
 )
 from backprop.graph import Graph
 from backprop.layers import *  # noqa: F403 - every layer, as listed in layers.__all__
@@ -60,6 +61,7 @@ __all__ = [
     "SoftmaxCrossEntropy",
     "SquaredError",
     "Trainer",
+    "WeightedCosts",
     "accuracy",
     "confusion_matrix",
     "mean_squared_error",

@@ -19,6 +19,8 @@ from backprop.core.checks import check_array, check_number
 from backprop.core.config import Configurable
 from backprop.kernels import memory
 
+Part = slice | tuple[slice, float]  # of theta, and by what factor a rule applies to it
+
 
 class Optimizer(Configurable, ABC):
     """Base of the optimizers; a subclass defines `accumulator_names` and `_update`.
@@ -61,7 +63,11 @@ class Optimizer(Configurable, ABC):
         self._eta = self._check_number("eta", value, "[0, inf)")
 
     def step(
-        self, theta: np.ndarray, nabla: np.ndarray, weights: Sequence[slice] | None = None
+        self,
+        theta: np.ndarray,
+        nabla: np.ndarray,
+        weights: Sequence[Part] | None = None,
+        groups: Sequence[tuple[slice, float]] | None = None,
     ) -> None:
         """Change `theta` in place by one step; `nabla` is left as it is.
 
@@ -69,9 +75,12 @@ class Optimizer(Configurable, ABC):
         ----------
         theta, nabla : ndarray, shape (P,)
             Parameters and gradient, of one real floating-point dtype.
-        weights : sequence of slice, optional
+        weights : sequence of slice, or of (slice, float), optional
             The parts of `theta` that hold weights and not biases, for the rules that treat them
-            differently (`AdamW`); all of it, unless told.
+            differently (`AdamW`), each with the factor of its decay; all of it, unless told.
+        groups : sequence of (slice, float), optional
+            The parts of `theta` that learn, each with a factor for eta: what is in none of them
+            is left as it is, and so are its accumulators. All of it, unless told.
 
         Raises
         ------
@@ -90,7 +99,19 @@ class Optimizer(Configurable, ABC):
             self.accumulators = {name: np.zeros(n, theta.dtype) for name in names}
         self.t += 1
         vectors = (theta, nabla, *self.accumulators.values())
-        size = len(self._scratch)
+        if groups is None:
+            self._update_in_blocks(vectors)
+            return
+        eta = self._eta
+        try:
+            for part, factor in groups:
+                self._eta = eta * factor
+                self._update_in_blocks(tuple(vector[part] for vector in vectors))
+        finally:
+            self._eta = eta
+
+    def _update_in_blocks(self, vectors: tuple[np.ndarray, ...]) -> None:
+        n, size = len(vectors[0]), len(self._scratch)
         if n == size:
             self._update(self._scratch, *vectors)
             return
@@ -418,21 +439,27 @@ class AdamW(Adam):
         self.weight_decay = self._check_number("weight_decay", weight_decay, "[0, inf)")
 
     def step(
-        self, theta: np.ndarray, nabla: np.ndarray, weights: Sequence[slice] | None = None
+        self,
+        theta: np.ndarray,
+        nabla: np.ndarray,
+        weights: Sequence[Part] | None = None,
+        groups: Sequence[tuple[slice, float]] | None = None,
     ) -> None:
         """Change `theta` in place by one step, decaying the parts named by `weights` (or all).
 
         The parts must not overlap. Otherwise as `Optimizer.step`.
         """
         self._check(theta, nabla)
-        parts = [theta] if weights is None else [self._part(theta, part) for part in weights]
-        for part in parts:  # theta <- theta - eta weight_decay theta
-            np.multiply(part, 1 - self._eta * self.weight_decay, out=part)
-        super().step(theta, nabla)
+        named: Sequence[Part] = [slice(None)] if weights is None else weights
+        parts = [self._part(theta, part) for part in named]
+        for part, factor in parts:  # theta <- theta - eta weight_decay theta
+            np.multiply(part, 1 - self._eta * self.weight_decay * factor, out=part)
+        super().step(theta, nabla, weights, groups)
 
-    def _part(self, theta: np.ndarray, part: Any) -> np.ndarray:
-        """Return the view of theta that one of `weights` names."""
+    def _part(self, theta: np.ndarray, part: Any) -> tuple[np.ndarray, float]:
+        """Return the view of theta that one of `weights` names, and its factor."""
         owner = type(self).__name__
+        part, factor = part if isinstance(part, tuple) else (part, 1.0)
         if not isinstance(part, slice):
             raise TypeError(f"{owner}: weights must be slices of theta, got {part!r}")
         if part.stop is not None and part.stop > theta.size:
@@ -440,7 +467,7 @@ class AdamW(Adam):
                 f"{owner}: weights must be inside of theta, which has {theta.size} elements, "
                 f"got {part}"
             )
-        return theta[part]
+        return theta[part], factor
 
 
 def clip_by_norm(nabla: np.ndarray, max_norm: float) -> float:

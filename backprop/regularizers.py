@@ -22,6 +22,7 @@ techniques for regularization".
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
@@ -88,6 +89,14 @@ class Regularizer(Configurable, ABC):
             w_block, nabla_block = w[rows], nabla_w[rows]
             gradient = self._gradient(w_block, out=scratch[: len(w_block)])
             np.add(nabla_block, gradient, out=nabla_block)
+
+    def scaled(self, factor: float) -> Any:
+        """Return the same penalty, `factor` times as strong."""
+        if factor == 1:
+            return self
+        twin = copy.copy(self)
+        twin.lmbda = self.lmbda * factor
+        return twin
 
     @abstractmethod
     def _sum(self, w: np.ndarray) -> Any:

@@ -32,7 +32,7 @@ from backprop.network import Network
 from backprop.optimizers import Optimizer
 from backprop.regularizers import L2
 from backprop.training import checkpoint
-from backprop.training.callbacks import Callback, Checkpoint, EarlyStopping, describe_record
+from backprop.training.callbacks import Callback, Checkpoint, EarlyStopping
 from backprop.training.trainer import DivergenceError, Trainer
 
 
@@ -168,7 +168,7 @@ class PrintEpochs(Callback):
     def on_epoch_end(self, trainer: Trainer) -> None:
         seconds = trainer.history.records[-1]["seconds"]
         text = f"epoch {trainer.epoch:>{len(str(self.epochs))}}/{self.epochs}"
-        tell(f"{text}  {describe_record(trainer.history)}  {seconds:.2f} s")
+        tell(f"{text}  {trainer.history.describe()}  {seconds:.2f} s")
 
 
 def describe_result(config: RunConfig, data: RunData, trainer: Trainer) -> dict[str, Any]:

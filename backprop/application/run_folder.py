@@ -17,7 +17,6 @@ from backprop.application.run_config import RunConfig
 from backprop.application.run_data import RunData
 from backprop.core.storage import FileError
 from backprop.layers.dense import Dense
-from backprop.model import Model
 from backprop.network import Network
 from backprop.training.history import History
 
@@ -101,7 +100,7 @@ def folder_of(model: Path) -> Path:
 
 def read_model(path: Path) -> Any:
     """Return the network of the run in the folder `path`, or that in the file `path`."""
-    return Model.load(path / MODEL if path.is_dir() else path)
+    return Network.load(path / MODEL if path.is_dir() else path)
 
 
 def read_config(folder: Path) -> RunConfig:
@@ -155,7 +154,7 @@ def draw_pictures(folder: Path, network: Network, history: History, data: RunDat
     labels = y if y.ndim == 1 else y.argmax(axis=0)
     pixels = data.source.x_test.shape[1:]
     sample = slice(0, 1000)
-    network.forward(data.training[0][..., sample], training=True)
+    network.forward(data.training[0][..., sample], keep=True)
     network.backward(data.training[1][..., sample], input_gradient=False)
     axes = {}
     if len(history):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_integer, check_number
+from backprop.core.shapes import Shape, ShapeError
 from backprop.costs import Cost
 from backprop.gradients.problems import (
     Problem,
@@ -23,17 +24,17 @@ from backprop.gradients.problems import (
     drawn_input,
     function_problem,
     layer_problem,
-    model_problem,
+    network_problem,
 )
 from backprop.gradients.report import ArrayCheck, Report
 from backprop.gradients.slopes import differentiate
-from backprop.layers.base import Layer, Seed, Shape, ShapeError
-from backprop.model import Model
+from backprop.layers.base import Layer, Seed
+from backprop.network import Network
 from backprop.regularizers import Regularizer
 
 
 def check_gradients(
-    target: Layer | Cost | Model | Callable[[np.ndarray], Any],
+    target: Layer | Cost | Network | Callable[[np.ndarray], Any],
     x: np.ndarray | None = None,
     y: np.ndarray | None = None,
     *,
@@ -42,6 +43,7 @@ def check_gradients(
     nabla_a: np.ndarray | None = None,
     regularizer: Regularizer | None = None,
     gradient: Callable[[np.ndarray], Any] | np.ndarray | None = None,
+    training: bool = True,
     rng: Seed = 0,
     elements: int | None = None,
     tolerance: float = 1e-7,
@@ -58,7 +60,7 @@ def check_gradients(
                         gradient nabla_a random                         parameter
     Cost                value(a, y), and value_from_z(z, y) if there    a, and z
                         is a canonical activation
-    Model               its cost (without one, sum(nabla_a * output)),  the input and every
+    Network             its cost (without one, sum(nabla_a * output)),  the input and every
                         plus the regularizer's value for every weight   layer's parameters
     function            f(x)                                            x
     ==================  ==============================================  =======================
@@ -99,24 +101,27 @@ def check_gradients(
 
     Parameters
     ----------
-    target : Layer, Cost, Model or function of an array
+    target : Layer, Cost, Network or function of an array
     x : ndarray, input shape x B, optional
         The input; for a cost z, of which the canonical activation makes a, or a itself if there
         is none; for a function its argument, of any shape, needed. Default: drawn from N(0, 1).
     y : ndarray, optional
-        The targets, for a cost or a model. Default: random columns in (0, 1) that add up to 1,
+        The targets, for a cost or a network. Default: random columns in (0, 1) that add up to 1,
         which every cost takes.
     input_shape : tuple of int, optional
         For drawing x, without the batch; needed where `target` does not tell it.
     batch : int
         B, for drawing x.
     nabla_a : ndarray, output shape x B, optional
-        The upstream gradient of a layer, or of a model without a cost. Default: drawn from
+        The upstream gradient of a layer, or of a network without a cost. Default: drawn from
         N(0, 1).
     regularizer : Regularizer, optional
-        For a model.
+        For a network.
     gradient : function of an array, or ndarray
         The gradient of a function, needed there.
+    training : bool
+        Whether a layer or a network behaves as in training; False checks the gradients of what it
+        computes in inference: running statistics, no dropout.
     rng : numpy.random.Generator, int or None
         Where x, y and nabla_a, and the elements to check, are drawn from.
     elements : int, optional
@@ -160,19 +165,19 @@ def check_gradients(
         _refuse("a layer", given, "y", "regularizer", "gradient")
         shape = target.input_shape if input_shape is None else input_shape
         x = drawn_input(x, shape, batch, rng, target.integer_input)
-        problems = [layer_problem(target, x, nabla_a, rng)]
+        problems = [layer_problem(target, x, nabla_a, rng, training)]
     elif isinstance(target, Cost):
         _refuse("a cost", given, "nabla_a", "regularizer", "gradient")
         problems = cost_problems(target, drawn_input(x, input_shape, batch, rng), y, rng)
-    elif isinstance(target, Model):
+    elif isinstance(target, Network):
         if target.cost is None:
             _refuse("a network without a cost", given, "y", "gradient")
         else:
             _refuse("a network with a cost", given, "nabla_a", "gradient")
-        x = drawn_input(x, target.input_shape, batch, rng, target.layers[0].integer_input)
+        x = drawn_input(x, target.input_shape, batch, rng, target.root.integer_input)
         n = len(target.layers)
         title = f"{type(target).__name__} of {n} layer{'s' if n > 1 else ''}"
-        problems = [model_problem(target, x, y, nabla_a, regularizer, rng)]
+        problems = [network_problem(target, x, y, nabla_a, regularizer, rng, training)]
     elif callable(target):
         _refuse("a function", given, "y", "nabla_a", "regularizer")
         title = getattr(target, "__name__", title)
@@ -195,7 +200,7 @@ def check_gradients(
 
 
 def assert_gradients(
-    target: Layer | Cost | Model | Callable[[np.ndarray], Any],
+    target: Layer | Cost | Network | Callable[[np.ndarray], Any],
     input_shape: Shape | None = None,
     **options: Any,
 ) -> Report:

@@ -28,6 +28,7 @@ from backprop.core.shapes import Shape, ShapeError
 from backprop.gradients.check import check_gradients
 from backprop.gradients.problems import another_input, rewinder
 from backprop.layers.base import Layer, Seed
+from backprop.layers.mode import TRAINING
 
 
 class ConformanceError(AssertionError):
@@ -70,6 +71,9 @@ def check_layer(
     arguments              the input and the upstream gradient are only read
     state                  a training forward keeps a_prev and a, and z if there is one
     inference              keeps nothing, changes nothing, and computes the same
+    kept inference         ``forward(x, keep=True)`` computes what inference computes, changes no
+                           running statistic and no generator, and `backward` then gives its
+                           gradients, against central differences and the complex step
     latest forward         backward goes by the last training forward alone
     overwriting            backward overwrites the gradients, and never adds to them
     results kept           what was handed out is not overwritten by later calls
@@ -85,7 +89,7 @@ def check_layer(
     independent examples   the gradient of the batch is the sum over its examples
     permutation            the examples in another order give the same in that order
     save and load          after training forwards, too, it predicts the same bits when it is made
-                           again from `config`, `theta` and `buffers`
+                           again from `config` and `state`
     copies                 a deep copy and a pickle compute the same, and are independent
     =====================  ===================================================================
 
@@ -174,7 +178,7 @@ class _Trial:
                 )
             x = rng.standard_normal((*shape, check_integer("check_layer: batch", batch)))
         if layer.integer_input:
-            layer._check_input(x)
+            layer.check_input(x)
         else:
             _check_x(x)
             layer.output_shape(x.shape[:-1])
@@ -320,7 +324,9 @@ def _state(value: Any) -> Any:
     if isinstance(value, np.random.Generator):
         return repr(value.bit_generator.state)
     if isinstance(value, Layer):
-        return {name: _state(v) for name, v in vars(value).items() if name != "_owner"}
+        return {
+            name: _state(v) for name, v in vars(value).items() if name not in ("_owner", "_lost")
+        }
     if isinstance(value, dict):
         return {key: _state(v) for key, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -454,8 +460,9 @@ def _keeps_state(trial: _Trial) -> None:
         _need(layer.z is not None, "z is None")
         right = _close(sigma.sigma(layer.z), a, 0)
         if not trial.random and layer.independent_examples:  # else inference has another z
-            right = right and _close(layer._weighted_input(trial.x), layer.z, ROUNDING)
-        _need(right, "a is not sigma(z), or z is not _weighted_input(a_prev)", "a = sigma(z)")
+            z, _ = trial.fresh().z_and_a(trial.x, TRAINING)
+            right = right and _close(z, layer.z, ROUNDING)
+        _need(right, "a is not sigma(z), or z is not weighted_input(a_prev)", "a = sigma(z)")
 
 
 @_property("inference", "forward(x, training=False) keeps nothing, and")
@@ -474,6 +481,30 @@ def _inference(trial: _Trial) -> None:
         same = _close(a, layer.forward(trial.x, training=True), ROUNDING)
         what = "training computes something else (which rng or independent_examples has to tell)"
         _need(same, what, "a = f(a_prev)")
+
+
+@_property("kept inference", "forward(x, keep=True) is inference that can go back: that")
+def _kept_inference(trial: _Trial) -> None:
+    layer = trial.fresh()
+    for x in trial.others():  # what training has moved is what inference goes by
+        layer.forward(x, training=True)
+    before, expected = _moved(layer), layer.forward(trial.x)
+    a = layer.forward(trial.x, keep=True)
+    _need(_close(a, expected, 0), "it is another output" + _difference(a, expected))
+    _need(layer.a is not None, "it keeps no a")
+    _back(layer, trial.u)
+    _need(_moved(layer) == before, "it changes running statistics, or a generator")
+    report = check_gradients(
+        layer, trial.x, nabla_a=trial.u, training=False, rng=trial.rng, elements=trial.elements
+    )
+    for array in report.arrays:
+        _need(not array.wrong.any(), str(report), _equation(layer, array.name))
+
+
+def _moved(layer: Layer) -> Any:
+    """Return what training moves besides the parameters, and the states of all generators."""
+    state = {name: array for name, array in layer.state().items() if name != "theta"}
+    return _state([state, [part.rng for _, part in layer.walk()]])
 
 
 @_property("latest forward", "backward goes by the last training forward: that")
@@ -577,9 +608,9 @@ def _delta(trial: _Trial) -> bool:
 
     report = check_gradients(cost, layer.z, gradient=delta, elements=trial.elements)
     _need(report.passed, str(report))
-    downstream = layer._backward_delta(delta, True)
+    downstream = layer.backward_from(delta)
     found = {**expected, "input": downstream, **layer.gradients}
-    _same(layer, found, expected, "when it starts from delta, by _backward_delta")
+    _same(layer, found, expected, "when it starts from delta, by backward_from")
     return True
 
 
@@ -715,16 +746,14 @@ def _permutation(trial: _Trial) -> bool:
     return True
 
 
-@_property("save and load", "config, theta and buffers are the whole layer: that")
+@_property("save and load", "config and state are the whole layer: that")
 def _save_and_load(trial: _Trial) -> None:
     for layer, x, u in trial.both():
         for seen in (*trial.others(), trial.x):  # what training leaves must not be lost
             layer.forward(trial.cast(seen, x.dtype), training=True)
         layer.backward(u)
         twin = from_config(json.loads(json.dumps(layer.config())))
-        twin.theta[...] = layer.theta
-        for (_, part), (_, of_twin) in zip(layer.walk(), twin.walk(), strict=True):
-            of_twin.set_buffers(part.buffers)
+        twin.set_state(layer.state())
         a, expected = twin.forward(x), layer.forward(x)
         _need(_close(a, expected, 0), "it predicts something else" + _difference(a, expected))
 

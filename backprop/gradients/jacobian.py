@@ -11,10 +11,10 @@ import numpy as np
 
 from backprop.core.shapes import ShapeError
 from backprop.layers.base import Layer
-from backprop.model import Model
+from backprop.network import Network
 
 
-def jacobian(function: Layer | Model, at: Any) -> Any:
+def jacobian(function: Layer | Network, at: Any) -> Any:
     """Return the Jacobian by the input, explicitly, for one example.
 
     Exact to rounding: row after row by `backward` from a unit upstream gradient, m backward
@@ -33,7 +33,7 @@ def jacobian(function: Layer | Model, at: Any) -> Any:
 
     Parameters
     ----------
-    function : Layer, Network or Graph
+    function : Layer or Network
         In the state of training (a `Dropout` draws a mask); itself left as it is.
     at : ndarray, or tuple of ndarray and float
         One example, of the input's shape without a batch axis; several inputs as a tuple.
@@ -50,7 +50,7 @@ def jacobian(function: Layer | Model, at: Any) -> Any:
     """
     several = isinstance(at, tuple)
     inputs = at if several else (at,)
-    if not isinstance(function, (Layer, Model)):
+    if not isinstance(function, (Layer, Network)):
         raise TypeError(f"jacobian needs a layer, an operation or a network, got {function!r}")
     if not all(isinstance(u, (float if several else np.ndarray, np.ndarray)) for u in inputs):
         raise TypeError(f"{function}: jacobian needs arrays, one example without batch, got {at!r}")
@@ -58,7 +58,7 @@ def jacobian(function: Layer | Model, at: Any) -> Any:
     columns = tuple(u[..., np.newaxis] if isinstance(u, np.ndarray) else u for u in inputs)
     argument: Any = columns if several else columns[0]
     a = function.forward(argument, training=True)
-    back = function.backpropagate if isinstance(function, Model) else function.backward
+    back = function.backpropagate if isinstance(function, Network) else function.backward
     rows = []
     for k in range(a.size):
         unit = np.zeros_like(a, order="C")
@@ -73,7 +73,7 @@ def jacobian(function: Layer | Model, at: Any) -> Any:
     return jacobians if several else jacobians[0]
 
 
-def jacobian_size(function: Layer | Model, shape: Sequence[Any], itemsize: int = 8) -> str:
+def jacobian_size(function: Layer | Network, shape: Sequence[Any], itemsize: int = 8) -> str:
     """Return a line: the size of the Jacobian, against the product that replaces it.
 
     Backward computes upstream x Jacobian without the Jacobian, from arrays that are there
@@ -81,7 +81,7 @@ def jacobian_size(function: Layer | Model, shape: Sequence[Any], itemsize: int =
 
     Parameters
     ----------
-    function : Layer, Network or Graph
+    function : Layer or Network
     shape : tuple of int, or tuple of tuples
         Of one example, or of several inputs; the Jacobian is that by the last of them.
     itemsize : int
@@ -91,9 +91,9 @@ def jacobian_size(function: Layer | Model, shape: Sequence[Any], itemsize: int =
         raise TypeError(f"{function}: jacobian_size needs a shape such as (784,), got {shape!r}")
     shape = tuple(shape)
     inputs = shape if isinstance(shape[0], tuple) else (shape,)
-    if isinstance(function, Model) and shape != function.input_shape:
+    if isinstance(function, Network) and shape != function.input_shape:
         raise ShapeError(f"{function}: the input has shape {function.input_shape}, got {shape}")
-    out = function.output_shape if isinstance(function, Model) else function.output_shape(shape)
+    out = function.output_shape if isinstance(function, Network) else function.output_shape(shape)
     full = (*out, *inputs[-1])
     size = math.prod(full)
     touched = math.prod(out) + math.prod(inputs[-1]) + sum(map(math.prod, inputs))

@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_number
-from backprop.layers.base import ShapeError, check_array
+from backprop.core.checks import check_array, check_number
+from backprop.core.shapes import ShapeError
 
 
 def central_difference(

@@ -6,7 +6,6 @@ complex numbers, on copies, and knows the hand-written gradient.
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from backprop.core.checks import check_array
+from backprop.core.shapes import Shape, ShapeError
 from backprop.costs import Cost
 from backprop.gradients.numeric import one_number
-from backprop.layers.base import Layer, Shape, ShapeError, check_array
-from backprop.model import Model
+from backprop.layers.base import Layer
+from backprop.network import Network
 from backprop.regularizers import Regularizer
 
 Value = Callable[[], np.ndarray]
@@ -61,21 +62,26 @@ class Problem:
 
 
 def layer_problem(
-    layer: Layer, x: np.ndarray, nabla_a: np.ndarray | None, rng: np.random.Generator
+    layer: Layer,
+    x: np.ndarray,
+    nabla_a: np.ndarray | None,
+    rng: np.random.Generator,
+    training: bool = True,
 ) -> Problem:
     """Return sum(nabla_a * layer.forward(x)), by the input and every parameter."""
     _check_finite(str(layer), layer)
     _check_not_truncated([layer])
     twin = layer.astype(np.float64)
-    value = _forward_of(twin, x)
+    _ask_for_gradients([twin])
+    value = _forward_of(twin, x, training)
 
     def in_complex() -> ComplexTwin:
         other = twin.astype(np.complex128)
         z = x if layer.integer_input else x.astype(np.complex128)
-        return {"input": z, **other.parameters}, _forward_of(other, z)
+        return {"input": z, **other.parameters}, _forward_of(other, z, training)
 
     complex_numbers = _complex_or_reason(in_complex)
-    twin.forward(another_input(x), training=True)  # what a layer keeps too long would show
+    twin.forward(another_input(x), training, keep=True)  # what a layer keeps too long would show
     a = value()
     nabla_a = _drawn_upstream(nabla_a, a.shape, rng)
     downstream = twin.backward(nabla_a)
@@ -86,12 +92,20 @@ def layer_problem(
     return Problem(arrays, analytic, value, nabla_a, complex_numbers)
 
 
-def _forward_of(layer: Layer, x: np.ndarray) -> Value:
+def _ask_for_gradients(layers: Iterable[Layer]) -> None:
+    """Have frozen layers compute their gradients, too."""
+    for top in layers:
+        for _, layer in top.walk():
+            if not layer.trainable:
+                layer.watch()
+
+
+def _forward_of(layer: Layer, x: np.ndarray, training: bool) -> Value:
     rewind = rewinder([layer])
 
     def value() -> np.ndarray:
         rewind()
-        return np.array(layer.forward(x, training=True))  # which may be a view of x
+        return np.array(layer.forward(x, training, keep=True))  # which may be a view of x
 
     return value
 
@@ -143,13 +157,14 @@ def _mean_weights(batch: int, arguments: int, unit: float) -> tuple[np.ndarray, 
     return weights, inner
 
 
-def model_problem(
-    model: Model,
+def network_problem(
+    network: Network,
     x: np.ndarray,
     y: Any,
     nabla_a: np.ndarray | None,
     regularizer: Regularizer | None,
     rng: np.random.Generator,
+    training: bool = True,
 ) -> Problem:
     """Return the cost, or sum(nabla_a * output), plus the penalty, by the input and parameters."""
     if regularizer is not None and not isinstance(regularizer, Regularizer):
@@ -157,33 +172,34 @@ def model_problem(
             "check_gradients: regularizer must be a Regularizer such as L2(0.1), "
             f"got {regularizer!r}"
         )
-    for number, layer in enumerate(model.layers):
+    for number, layer in enumerate(network.layers):
         _check_finite(f"layer {number}, {layer},", layer)
-    _check_not_truncated(model.layers)
-    shape = model.forward(x.astype(model.dtype) if x.dtype.kind == "f" else x).shape
-    if model.cost is None:
+    _check_not_truncated(network.layers)
+    shape = network.forward(x.astype(network.dtype) if x.dtype.kind == "f" else x).shape
+    if network.cost is None:
         nabla_a = _drawn_upstream(nabla_a, shape, rng)
         weights, inner = nabla_a.ravel(), np.zeros(nabla_a.size)
     else:
         y = _drawn_targets(y, shape, rng)
-        model.cost.check(np.zeros(shape), y)
+        network.cost.check(np.zeros(shape), y)
         weights, inner = _mean_weights(shape[-1], int(np.prod(shape)), _target_size(y))
-    twin, integers = model.astype(np.float64), model.layers[0].integer_input
-    value = _outputs_of(twin, x, y, regularizer)
+    twin, integers = network.astype(np.float64), network.root.integer_input
+    _ask_for_gradients(twin.layers)
+    value = _outputs_of(twin, x, y, regularizer, training)
 
     def in_complex() -> ComplexTwin:
         other = twin.astype(np.complex128)
         z = x if integers else x.astype(np.complex128)
         there = {"input": z, **_by_layer(other, "parameters")}
-        return there, _outputs_of(other, z, y, regularizer)
+        return there, _outputs_of(other, z, y, regularizer, training)
 
     complex_numbers = _complex_or_reason(in_complex)
-    twin.forward(another_input(x), training=True)
+    twin.forward(another_input(x), training, keep=True)
     value()
-    downstream = twin.backpropagate(nabla_a) if model.cost is None else twin.backward(y)
+    downstream = twin.backpropagate(nabla_a) if network.cost is None else twin.backward(y)
     if regularizer is not None:
-        for part in twin.weight_slices():
-            regularizer.add_gradient(twin.theta[part], twin.nabla[part])
+        for part, factor in twin.root.weight_parts():
+            regularizer.scaled(factor).add_gradient(twin.theta[part], twin.nabla[part])
     analytic = {name: nabla.copy() for name, nabla in _by_layer(twin, "gradients").items()}
     arrays = _by_layer(twin, "parameters")
     if not integers:
@@ -192,28 +208,31 @@ def model_problem(
     return Problem(arrays, analytic, value, weights, complex_numbers, inner)
 
 
-def _outputs_of(model: Model, x: np.ndarray, y: Any, regularizer: Regularizer | None) -> Value:
+def _outputs_of(
+    network: Network, x: np.ndarray, y: Any, regularizer: Regularizer | None, training: bool
+) -> Value:
     """Return the function that gives the output, or C_x and what it is of; then the penalty."""
-    rewind, last = rewinder(model.layers), model._output_layer
+    rewind, root = rewinder(network.layers), network.root
 
     def value() -> np.ndarray:
         rewind()
-        a = model.forward(x, training=True)
+        a = network.forward(x, training, keep=True)
         penalty: Any = 0.0
         if regularizer is not None:
-            penalty = sum(regularizer.value(model.theta[s]) for s in model.weight_slices())
-        if model.cost is not None:
-            a = np.append(model._cost_per_example(y), last.a if last.z is None else last.z)
+            parts = network.root.weight_parts()
+            penalty = sum(regularizer.scaled(by).value(network.theta[s]) for s, by in parts)
+        if network.cost is not None:
+            a = np.append(network.cost_per_example(y), root.a if root.z is None else root.z)
         return np.append(a, penalty)
 
     return value
 
 
-def _by_layer(model: Model, kind: str) -> dict[str, np.ndarray]:
+def _by_layer(network: Network, kind: str) -> dict[str, np.ndarray]:
     """Return the "parameters" or "gradients" of all layers, under the layers' names."""
     return {
         f"layer {number}, {layer}, {name}": array
-        for number, layer in enumerate(model.layers)
+        for number, layer in enumerate(network.layers)
         for name, array in getattr(layer, kind).items()
     }
 
@@ -262,17 +281,19 @@ def another_input(x: np.ndarray) -> np.ndarray:
 def rewinder(layers: Iterable[Layer]) -> Callable[[], None]:
     """Return a function after which the layers draw the random numbers again that come next.
 
-    What else a training forward changes for the next one, their buffers, goes back too.
+    What else a training forward changes for the next one, such as running means, goes back too.
     """
     every = [layer for top in layers for _, layer in top.walk()]
     states = [(layer.rng, layer.rng.bit_generator.state) for layer in every if layer.rng]
-    buffers = [(layer, copy.deepcopy(layer.buffers)) for layer in every if layer.buffers]
+    moved = [
+        (layer, name, getattr(layer, name).copy()) for layer in every for name in layer.state_names
+    ]
 
     def rewind() -> None:
         for rng, state in states:
             rng.bit_generator.state = state
-        for layer, arrays in buffers:
-            layer.set_buffers(arrays)
+        for layer, name, array in moved:
+            layer.take_state(name, array.copy())
 
     return rewind
 

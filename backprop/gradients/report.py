@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backprop.core.shapes import Shape
 from backprop.core.tables import columns
 from backprop.gradients.numeric import relative_errors
-from backprop.layers.base import Shape
 
 _HEADER = ("gradient by", "shape", "checked", "central", "complex", "step", "kinks", "")
 _SHOWN = 5  # elements of an array, and kinks, that are written out

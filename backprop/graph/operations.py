@@ -189,7 +189,7 @@ class Elementwise(Operation):
         return f" {self.symbol} ".join(operands)
 
     def output_shape(self, input_shape: Any) -> Shape:
-        shapes = [shape for shape in self._operands(input_shape) if shape is not None]
+        shapes = [shape for shape in self.operands(input_shape) if shape is not None]
         if any(shape != shapes[0] for shape in shapes):
             got = " and ".join(map(str, shapes))
             raise ShapeError(f"{self}: expected inputs of one shape, got {got}", "one shape")

@@ -72,7 +72,7 @@ class GraphTrace:
         lines: list[tuple[str, ...]] = []
         for row in self._cells():  # a line for each entry of the cell that has most
             lines += itertools.zip_longest(*row, fillvalue="")
-        return columns(lines, rule=True)
+        return "\n".join(columns(lines, rule=True))
 
     def to_text(self) -> str:
         """Return what `print` shows."""

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,7 +20,8 @@ from backprop.inspection import equations, typeset
 from backprop.inspection.equations import LayerSymbols, gradient_symbol
 from backprop.inspection.record import LayerTrace
 from backprop.inspection.typeset import Equation, Part, Section
-from backprop.layers import RNN, Activation, Layer
+from backprop.layers.base import Layer
+from backprop.layers.hooks import Watch
 
 if TYPE_CHECKING:
     from backprop.network import Network
@@ -69,19 +69,19 @@ class Trace:
         network.check_data(x, y)
         twin = copy.deepcopy(network)
         self.x, self.y = x.copy(), y.copy()
-        self.canonical = twin._canonical
-        self._cost = twin._need_cost()
+        self.canonical = twin.canonical
+        self._cost = twin.need_cost()
         a = twin.forward(self.x, training=True)
-        self.cost_per_example = twin._cost_per_example(self.y)
+        self.cost_per_example = twin.cost_per_example(self.y)
         self.cost = float(costs.mean(self.cost_per_example))
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             self.nabla_a = self._cost._nabla_a(a, self.y)
 
-        seen = _Seen(twin)
-        twin._backward_from(twin._bp1(self.y) if self.canonical else self.nabla_a, True)
-        seen.end()
+        watches = {id(layer): layer.watch() for _, layer in twin.walk()}
+        twin.go_back(twin.bp1(self.y) if self.canonical else self.nabla_a, True)
         self.layers = tuple(
-            seen.trace(str(number), layer, self.nabla_a) for number, layer in enumerate(twin.layers)
+            _record(str(number), layer, watches, self.nabla_a)
+            for number, layer in enumerate(twin.layers)
         )
         self.nabla_x, self.nabla = self.layers[0].downstream, twin.nabla
 
@@ -248,67 +248,39 @@ def _with_a(formula: str, superscript: str) -> str:
     return re.sub(r"\ba(?=\b|_)", f"a^{{{superscript}}}", formula)
 
 
-class _Seen:
-    """What every layer of a network is given and sends down in a backward pass."""
+def _record(name: str, layer: Layer, watches: dict[int, Watch], around: np.ndarray) -> LayerTrace:
+    """Return the trace of a layer and of those inside it.
 
-    def __init__(self, network: Network) -> None:
-        self.layers = [layer for _, layer in network.walk()]
-        self.gradients: dict[int, tuple[Any, Any]] = {}
-        for layer in self.layers:
-            # Instance attributes that stand before the methods of the class, until `end`.
-            vars(layer)["_backward"] = self._noting(layer, layer._backward, True)
-            vars(layer)["_backward_delta"] = self._noting(layer, layer._backward_delta, False)
-
-    def _noting(self, layer: Layer, method: Callable[..., Any], is_nabla_a: bool) -> Any:
-        def noted(start: np.ndarray, input_gradient: bool) -> Any:
-            nabla_a_prev = method(start, input_gradient)
-            self.gradients[id(layer)] = (start if is_nabla_a else None), nabla_a_prev
-            return nabla_a_prev
-
-        return noted
-
-    def end(self) -> None:
-        """Let the layers be as they were."""
-        for layer in self.layers:
-            del vars(layer)["_backward"], vars(layer)["_backward_delta"]
-
-    def trace(self, name: str, layer: Layer, around: np.ndarray) -> LayerTrace:
-        """Return the trace of a layer and of those inside it.
-
-        One that was entered below its activation has the output of the container it is in, in
-        another shape at most, and so the same dC/da: `around`.
-        """
-        nabla_a, downstream = self.gradients[id(layer)]
-        if nabla_a is None:
-            nabla_a = around if around.shape == layer.a.shape else around.reshape(layer.a.shape)
-        children = tuple(
-            self.trace(f"{name}.{number}", child, nabla_a)
-            for number, child in enumerate(layer.children)
-            if id(child) in self.gradients
-        )
-        return LayerTrace(
-            name,
-            layer,
-            layer.a_prev,
-            layer.z,
-            layer.a,
-            _sigma_prime(layer),
-            nabla_a,
-            layer.delta,
-            downstream,
-            layer.parameters,
-            layer.gradients,
-            children,
-        )
+    One that was entered below its activation has the output of the container it is in, in another
+    shape at most, and so the same dC/da: `around`.
+    """
+    watch = watches[id(layer)]
+    nabla_a = watch.nabla_a
+    if nabla_a is None:
+        nabla_a = around if around.shape == layer.a.shape else around.reshape(layer.a.shape)
+    children = tuple(
+        _record(f"{name}.{number}", child, watches, nabla_a)
+        for number, child in enumerate(layer.children)
+        if watches[id(child)].passed
+    )
+    return LayerTrace(
+        name,
+        layer,
+        layer.a_prev,
+        layer.z,
+        layer.a,
+        _sigma_prime(layer),
+        nabla_a,
+        layer.delta,
+        watch.downstream,
+        layer.parameters,
+        layer.gradients,
+        children,
+    )
 
 
 def _sigma_prime(layer: Layer) -> np.ndarray | None:
-    activation = layer.activation if isinstance(layer, RNN) else layer.output_activation
-    if activation is None or layer.z is None:
+    activation = layer.own_activation
+    if activation is None or layer.z is None or not activation.elementwise:
         return None
-    try:
-        return activation.prime(layer.z, layer.a)
-    except (TypeError, NotImplementedError):
-        if type(activation).times_prime is Activation.times_prime:
-            raise
-        return None  # not elementwise, as softmax
+    return activation.prime(layer.z, layer.a)

@@ -12,13 +12,12 @@ and softmax; the others name their paper.
 from __future__ import annotations
 
 import math
-import re
 from abc import abstractmethod
 
 import numpy as np
 
 from backprop.core.checks import check_number
-from backprop.core.config import by_name
+from backprop.core.config import by_name, name_of
 from backprop.kernels.elementwise import at_least, normal_cdf, sigmoid, softplus
 from backprop.layers.neurons import Neurons
 
@@ -63,7 +62,7 @@ class Activation(Neurons):
     @property
     def name(self) -> str:
         """The name in lower case, as it stands in ``Dense(784 -> 30, sigmoid)``."""
-        return re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "_", type(self).__name__).lower()
+        return name_of(type(self))
 
     def weighted_input(self, a_prev: np.ndarray) -> np.ndarray:
         return a_prev  # z is the input

@@ -77,8 +77,8 @@ class Layer(Stateful, Configurable, ABC):
         dC/dz of the last `backward`, one column per example, until the next forward pass that
         keeps state; None for a layer without a z of its own, unless a "delta" hook asks for it.
     trainable : bool
-        False freezes the layer: BP3 and BP4 are left out (`nabla` is 0), and optimizers, weight
-        decay, regularizers and running statistics leave it as it is.
+        False freezes the layer: optimizers, weight decay, regularizers and running statistics
+        leave it as it is, and BP3 and BP4 are left out (`nabla` is 0) unless a hook asks for them.
     eta_factor, decay_factor : float
         By which the learning rate, and weight decay or penalty, are multiplied for this layer.
     independent_examples : bool
@@ -281,11 +281,15 @@ class Layer(Stateful, Configurable, ABC):
         """BP3 and BP4, then BP2's w^T delta if asked for; a layer for which they share work
         does all of it here, where neither has been replaced (see `follows`).
         """
-        if self._sizes and (self._learning is None or self._learning.trainable):
+        if self._sizes and self.wants_gradients():
             self.parameter_gradients(delta)
         return self.downstream(delta) if input_gradient else None
 
-    def follows(self, kind: type[Layer]) -> bool:
+    def wants_gradients(self) -> bool:
+        """Say whether BP3 and BP4 are asked for: unless frozen, or where something hangs on it."""
+        return self._learning is None or self._learning.trainable or self._hooks is not None
+
+    def follows(self, kind: Any) -> bool:
         """Say whether both equations of the way back are those that `kind` wrote."""
         mine = vars(self)
         return (

@@ -61,3 +61,8 @@ def how_shapes_came(layers: Sequence[Layer], input_shape: Shape, shapes: list[Sh
     for index, (layer, shape, rule) in enumerate(zip(layers, shapes, rules, strict=True)):
         lines.append(f"  layer {index}, {layer}: {shape_text(shape)}{', ' if rule else ''}{rule}")
     return "\n".join(lines)
+
+
+def walk_order(name: str) -> list[int]:
+    """Return what sorts "0", "2.0", "2.0.1", "2.1" and "10" as `Layer.walk` yields them."""
+    return [int(number) for number in name.split(".")]

@@ -111,7 +111,7 @@ class WindowedNeurons(Neurons):
 
     def descend(self, delta: np.ndarray, input_gradient: bool) -> np.ndarray | None:
         # BP2 and BP4 share the patches, or the threads: one pass for both.
-        if not (input_gradient and self.trainable and self.follows(WindowedNeurons)):
+        if not (input_gradient and self.wants_gradients() and self.follows(WindowedNeurons)):
             return super().descend(delta, input_gradient)
         self.bias_gradient(delta)
         return self.gradients_from(delta, weights=True, input_gradient=True)

@@ -259,7 +259,8 @@ class BatchNorm(Normalization):
 
     def descend(self, delta: np.ndarray, input_gradient: bool) -> np.ndarray | None:
         # BP3 and BP4 are the sums that the way through mu and deviation needs as well.
-        if not (input_gradient and self.trainable and self.by_batch and self.follows(BatchNorm)):
+        together = self.by_batch and self.wants_gradients() and self.follows(BatchNorm)
+        if not (input_gradient and together):
             return super().descend(delta, input_gradient)
         self.parameter_gradients(delta)
         return self.through_statistics(self.fold(delta), self.nabla_b, self.nabla_g)

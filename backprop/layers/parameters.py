@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 
 import numpy as np
 
@@ -81,7 +81,7 @@ class Tie:
 
     def add_gradient(self) -> None:
         """Add what this place gave to the gradient of the parameter, unless that is frozen."""
-        if self.layer.trainable:
+        if self.layer.wants_gradients():
             total: np.ndarray = getattr(self.layer, "nabla_" + self.name)
             total += self.nabla.T if self.transposed else self.nabla
 
@@ -93,8 +93,11 @@ class Tie:
 class Learning:
     """How a layer learns: frozen or not, and how much of eta and of the decay applies to it.
 
-    One object serves all places of a layer that stands in several.
+    One object serves all places of a layer that stands in several. `changes` counts how often
+    any layer's learning has been set, so that a trainer need look only when something has.
     """
+
+    changes: ClassVar[int] = 0
 
     def __init__(self) -> None:
         self.trainable, self.eta_factor, self.decay_factor = True, 1.0, 1.0

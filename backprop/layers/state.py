@@ -255,6 +255,7 @@ class Stateful:
     def set_learning(self, name: str, value: Any) -> None:
         """Set `trainable`, `eta_factor` or `decay_factor`, of all layers inside if there are."""
         Learning().set(self, name, value)  # raises before anything has changed
+        Learning.changes += 1
         for child in self.children:
             child.set_learning(name, value)
         if self.children:
@@ -267,25 +268,33 @@ class Stateful:
             for tie in self.ties.values():
                 tie.nabla[...] = 0
 
-    def groups(self) -> list[tuple[slice, float]]:
+    def learning_parts(self) -> list[tuple[slice, float]]:
         """Return the parts of `theta` that learn, each with its factor for the learning rate."""
         return list(_merged(self._parts(0, weights=False)))
 
-    def weight_groups(self) -> list[tuple[slice, float]]:
-        """Return where in `theta` the weights lie that learn, each with its factor for decay."""
-        return list(_merged(self._parts(0, weights=True)))
+    def weight_parts(self, times_eta: bool = False) -> list[tuple[slice, float]]:
+        """Return where in `theta` the weights lie that learn, each with its factor for decay.
+
+        With `times_eta` it is multiplied by that for the learning rate: what a decay needs that
+        is no part of the gradient.
+        """
+        return list(_merged(self._parts(0, weights=True, times_eta=times_eta)))
 
     def has_weights(self) -> bool:
         """Say whether the regularized parameters really are, which a class may leave open."""
         return True
 
-    def _parts(self, start: int, weights: bool) -> Iterator[tuple[slice, float]]:
+    def _parts(
+        self, start: int, weights: bool, times_eta: bool = False
+    ) -> Iterator[tuple[slice, float]]:
         for child in self.children:
-            yield from child._parts(start, weights)
+            yield from child._parts(start, weights, times_eta)
             start += child.n_parameters
         if self.children or not self.trainable:
             return
         factor = self.decay_factor if weights else self.eta_factor
+        if times_eta:
+            factor *= self.eta_factor
         for name, part in self._own_parts():
             if not weights or (getattr(type(self), name).regularized and self.has_weights()):
                 yield slice(start + part.start, start + part.stop), factor

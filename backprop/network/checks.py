@@ -63,7 +63,7 @@ def check_targets(x: Any, y: Any) -> None:
 def outputs_like(network: Network, x: Any) -> Any:
     """Return an array of zeros of the output's shape for x, which takes no memory."""
     n, zero = count_examples(x), network.dtype.type(0)
-    shape = network.root.output_shape(each_array(lambda one: one.shape[:-1], x))
+    shape: Any = network.root.output_shape(each_array(lambda one: one.shape[:-1], x))
     if shape and isinstance(shape[0], tuple):
         return tuple(np.broadcast_to(zero, (*one, n)) for one in shape)
     return np.broadcast_to(zero, (*shape, n))

@@ -77,10 +77,11 @@ def batches(x: Any, batch_size: int) -> list[Any]:
     """Cut an array, or each of several, into batches along the last axis."""
     batch_size = check_integer("network: batch_size", batch_size)
     starts = range(0, count_examples(x), batch_size)
-    return [
-        each_array(lambda one, start=start: one[..., start : start + batch_size], x)
-        for start in starts
-    ]
+    return [each_array(partial(_part, slice(start, start + batch_size)), x) for start in starts]
+
+
+def _part(examples: slice, array: np.ndarray) -> np.ndarray:
+    return array[..., examples]
 
 
 def _joined(pieces: tuple) -> Any:

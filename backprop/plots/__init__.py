@@ -27,8 +27,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from backprop.core.checks import check_integer
 from backprop.inspection.trace import LayerTrace, Trace
 from backprop.layers import Layer, Sequential
+from backprop.layers.chain import walk_order
 from backprop.metrics import accuracy, predicted_labels, true_labels
-from backprop.model import Model
+from backprop.network import Network
 from backprop.plots.style import (
     BLUE,
     GRID,
@@ -44,7 +45,7 @@ from backprop.plots.style import (
     size_in_points,
     write_beside,
 )
-from backprop.training.health import GradientHealth, walk_order
+from backprop.training.health import GradientHealth
 from backprop.training.history import History
 
 __all__ = [
@@ -442,7 +443,7 @@ def _names(given: Sequence[str] | None, n: int) -> list[str]:
 
 
 @in_our_style
-def activation_histograms(network: Model, ax: Axes | None = None) -> Axes:
+def activation_histograms(network: Network, ax: Axes | None = None) -> Axes:
     """Draw how the activations a of the last training forward are distributed, layer by layer.
 
     A row is a layer, the lowest on top, each on the scale of its largest bin; in the place of a
@@ -476,7 +477,7 @@ def activation_histograms(network: Model, ax: Axes | None = None) -> Axes:
 
 
 @in_our_style
-def delta_histograms(network: Model, ax: Axes | None = None) -> Axes:
+def delta_histograms(network: Network, ax: Axes | None = None) -> Axes:
     """Draw how the δ = ∂C/∂z of the last backward pass are distributed, layer by layer.
 
     The axis is the size |δ|, logarithmic, because δ shrinks or grows by factors from layer to
@@ -521,7 +522,7 @@ def delta_histograms(network: Model, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _innermost(network: Model) -> list[tuple[str, Layer]]:
+def _innermost(network: Network) -> list[tuple[str, Layer]]:
     """Return the layers and their names, "2.0" inside a container, which has no row of its own."""
     return [(name, layer) for name, layer in network.walk() if not layer.children]
 

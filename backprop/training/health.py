@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backprop.core.checks import check_integer, check_number
+from backprop.core.shapes import count_examples
+from backprop.graph.graph import Graph
 from backprop.layers.activations import ReLU, Sigmoid, Tanh
-from backprop.layers.base import Layer, parts_of
-from backprop.layers.recurrent.rnn import RNN
+from backprop.layers.base import Layer
+from backprop.layers.chain import walk_order
+from backprop.layers.flat import parts_of
 from backprop.training.callback import Callback
 from backprop.training.history import History
 
@@ -166,13 +169,13 @@ class GradientHealth(Callback):
         self.large_update = check_number("GradientHealth: large_update", large_update, "(0, inf]")
         self.small_update = check_number("GradientHealth: small_update", small_update, "[0, inf)")
         self.history = History()
-        self.layers: dict[int | str, str] = {}
+        self.layers: dict[str, str] = {}
         self.messages: list[str] = []
-        self._told: set[tuple[str, int | str]] = set()
+        self._told: set[tuple[str, str]] = set()
         self._network: Any = None
         # Of every layer its name, weights, and part of `_before`.
-        self._parts: list[tuple[int | str, Layer, list[slice], np.ndarray]] = []
-        self._silent: dict[int | str, np.ndarray] = {}  # for how many examples each ReLU has been
+        self._parts: list[tuple[str, Layer, list[slice], np.ndarray]] = []
+        self._silent: dict[str, np.ndarray] = {}  # for how many examples each ReLU has been
         self._seen = 0  # examples looked at
 
     # -- events ------------------------------------------------------------------------------
@@ -189,8 +192,8 @@ class GradientHealth(Callback):
             layers = [pair for pair in network.walk() if not pair[1].children]
             parts = parts_of([layer for _, layer in layers])
             for (name, layer), part in zip(layers, parts, strict=True):
-                index = name if "." in name else int(name)
-                self._parts.append((index, layer, layer._weight_slices(), self._before[part]))
+                weights = [where for where, _ in layer.weight_parts()]
+                self._parts.append((name, layer, weights, self._before[part]))
         self._prepare(trainer)
 
     def on_step_end(self, trainer: Trainer) -> None:
@@ -215,15 +218,13 @@ class GradientHealth(Callback):
     def _record(self, trainer: Trainer) -> None:
         network = trainer.network
         record: dict[str, Any] = {"step": trainer.optimizer.t}
-        output = network._output_layer
-        batch = output.a.shape[-1]
-        while output.children and output.output_activation is not None:
-            output = output.children[-1]  # whose activation the output is
+        batch = count_examples(network.root.a)
+        outputs = list(output_layers(network.root))
         self._seen += batch
-        for index, layer, weights, before in self._parts:
+        for name, layer, weights, before in self._parts:
             if layer.a is None:  # a container of the user's own may leave a layer out
                 continue
-            found = self._units(index, layer, batch, layer is output)
+            found = self._units(name, layer, batch, any(layer is output for output in outputs))
             if layer.delta is not None:
                 found["delta"] = math.sqrt(batch) * _norm(layer.delta)
             if weights:
@@ -232,17 +233,15 @@ class GradientHealth(Callback):
                 np.subtract(layer.theta, before, out=before)
                 if size:  # weights that start at 0 have no ratio
                     found["update_ratio"] = _norm(before, weights) / size
-            if found and index not in self.layers:
-                self.layers[index] = repr(layer)
+            if found and name not in self.layers:
+                self.layers[name] = repr(layer)
             for quantity, value in found.items():
-                record[f"{quantity}_{index}"] = value
+                record[f"{quantity}_{name}"] = value
         self.history.append(record)
 
-    def _units(
-        self, index: int | str, layer: Layer, batch: int, is_output: bool
-    ) -> dict[str, float]:
+    def _units(self, index: str, layer: Layer, batch: int, is_output: bool) -> dict[str, float]:
         """Return the fraction of units that are dead or saturated, where there may be some."""
-        sigma: Any = layer.activation if isinstance(layer, RNN) else layer.output_activation
+        sigma: Any = layer.own_activation
         a, kind = layer.a, type(sigma)
         if kind is ReLU:
             silent = self._silent.get(index, 0) + batch
@@ -271,7 +270,7 @@ class GradientHealth(Callback):
             self.messages.append(f"layer {index}, {self.layers[index]}, step {step}: {words}")
             warnings.warn(self.messages[-1], GradientHealthWarning, stacklevel=5)
 
-    def _faults(self, index: int | str, records: list[dict[str, Any]]) -> Iterator[tuple[str, Any]]:
+    def _faults(self, index: str, records: list[dict[str, Any]]) -> Iterator[tuple[str, Any]]:
         """Yield what is wrong with a layer: the kind, and the figure that shows it."""
 
         def values(quantity: str) -> list[float]:
@@ -298,7 +297,7 @@ class GradientHealth(Callback):
         elif at_start and updates and max(updates) < self.small_update:
             yield "small update", _median(updates)
 
-    def _shrunk(self, index: int | str, records: list[dict[str, Any]]) -> Iterator[float]:
+    def _shrunk(self, index: str, records: list[dict[str, Any]]) -> Iterator[float]:
         """Yield how many times smaller than that of the last layer the layer's delta was."""
         with_delta = (i for i in self.layers if f"delta_{i}" in records[-1])
         last = max(with_delta, key=walk_order, default=index)
@@ -308,9 +307,15 @@ class GradientHealth(Callback):
                 yield reference / delta if delta else math.inf
 
 
-def walk_order(index: int | str) -> list[int]:
-    """Return what sorts 0, "2.0", "2.0.1", "2.1" and 10 as `Model.walk` does."""
-    return [int(number) for number in str(index).split(".")]
+def output_layers(layer: Layer) -> Iterator[Layer]:
+    """Yield the layers whose activations the output is: of a chain that of its last one."""
+    if layer.output_activation is None or not layer.children:
+        yield layer
+    elif isinstance(layer, Graph):
+        for inner in layer.output_layers:
+            yield from output_layers(inner)
+    else:
+        yield from output_layers(layer.children[-1])
 
 
 def _norm(x: np.ndarray, parts: Sequence[slice] = (slice(None),)) -> float:

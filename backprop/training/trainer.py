@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import math
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from backprop.core.checks import check_integer, check_number
 from backprop.core.config import by_name
-from backprop.kernels import memory
+from backprop.core.shapes import count_examples, each_array
 from backprop.kernels.threads import own_threads
 from backprop.layers.base import Seed
-from backprop.model import Model, default_metrics
+from backprop.layers.mode import TRAINING
+from backprop.layers.parameters import Learning
+from backprop.metrics import default_metrics
+from backprop.network import Network
 from backprop.optimizers import Optimizer, clip_by_norm, clip_by_value
 from backprop.regularizers import Regularizer
 from backprop.schedules import Schedule
 from backprop.training.callback import Callback
 from backprop.training.callbacks import ProgressBar
+from backprop.training.divergence import DivergenceError, first_not_finite, is_finite
 from backprop.training.history import History
+from backprop.training.interrupts import interrupt_asks
+from backprop.training.minibatches import minibatches, rows_of
 
-Data = tuple[np.ndarray, np.ndarray]
-
-
-class DivergenceError(ArithmeticError):
-    """Training met NaN or infinity; the message says where it appeared first."""
+Data = tuple[Any, Any]
 
 
 class Trainer:
@@ -42,7 +41,7 @@ class Trainer:
 
     Parameters
     ----------
-    network : Network or Graph
+    network : Network
         With a cost.
     optimizer : Optimizer or str
     batch_size : int
@@ -82,7 +81,7 @@ class Trainer:
 
     def __init__(
         self,
-        network: Model,
+        network: Network,
         optimizer: Optimizer | str = "sgd",
         batch_size: int = 10,
         regularizer: Regularizer | None = None,
@@ -96,8 +95,8 @@ class Trainer:
         progress: bool = True,
         shuffle: bool = True,
     ) -> None:
-        if not isinstance(network, Model):
-            raise TypeError(f"Trainer: network must be a Network or Graph, got {network!r}")
+        if not isinstance(network, Network):
+            raise TypeError(f"Trainer: network must be a Network, got {network!r}")
         if network.cost is None:
             raise ValueError("the trainer needs a network with a cost")
         self.network = network
@@ -144,7 +143,7 @@ class Trainer:
         self.error: BaseException | None = None
         self.settings = self._describe()
         self._epoch_rng_state: Any = self.rng.bit_generator.state
-        self._weights = network.weight_slices()
+        self._find_groups()
 
     def fit(
         self,
@@ -157,7 +156,7 @@ class Trainer:
 
         Parameters
         ----------
-        x : ndarray, input shape x N
+        x : ndarray, input shape x N, or tuple of them
             In the network's dtype; best the transposed view of N rows in C order, which is what
             `datasets.to_columns` gives and costs no copy.
         y : ndarray
@@ -188,20 +187,21 @@ class Trainer:
                 )
             self.network.check_data(*validation)
         for index, layer in enumerate(self.network.layers):
-            if not _finite(layer.theta):
+            if not is_finite(layer.theta):
                 raise ValueError(
                     f"layer {index}, {layer}, begins with parameters that are not finite"
                 )
-        if self.step and self.n_examples != x.shape[-1]:
+        n_examples = count_examples(x)
+        if self.step and self.n_examples != n_examples:
             raise ValueError(
-                f"an epoch over {self.n_examples} examples is under way, got {x.shape[-1]}"
+                f"an epoch over {self.n_examples} examples is under way, got {n_examples}"
             )
-        self.n_examples = x.shape[-1]
+        self.n_examples = n_examples
         self.stopping, self.interrupted, self.error = "", False, None
         metrics = default_metrics(y) if self.metrics is None else self.metrics
-        rows_x, rows_y = _rows(x), _rows(y)
+        rows_x, rows_y = rows_of(x), rows_of(y)
         quiet = np.errstate(over="ignore", invalid="ignore")
-        with _interrupt_asks(self), quiet, own_threads(self.network.shares_work):
+        with interrupt_asks(self), quiet, own_threads(self.network.root.uses_threads):
             self._call("on_fit_start")
             try:
                 last = self.epoch + epochs
@@ -226,22 +226,22 @@ class Trainer:
         """Minibatches in an epoch over the data of the last `fit`."""
         return -(-(self.n_examples or 0) // self.batch_size)
 
-    def _train_epoch(self, rows_x: np.ndarray, rows_y: np.ndarray) -> None:
+    def _train_epoch(self, rows_x: Any, rows_y: Any) -> None:
         """Go through the examples, from where the epoch stands, in this epoch's order."""
         if self.step == 0:
             self._epoch_rng_state = self.rng.bit_generator.state
-            order = self._draw_order(len(rows_x))
+            order = self._draw_order()
             for layer in self._carriers:
                 layer.reset_state()
         else:  # the order that the interrupted epoch was in
             after = self.rng.bit_generator.state
             self.rng.bit_generator.state = self._epoch_rng_state
-            order = self._draw_order(len(rows_x))
+            order = self._draw_order()
             self.rng.bit_generator.state = after
         steps = self.steps_per_epoch
         each_step = [c for c in self.callbacks if c.wants_steps]
         started = time.perf_counter()
-        for x, y in self._minibatches(rows_x, rows_y, order):
+        for x, y in minibatches(rows_x, rows_y, order, self.step, self.batch_size):
             if self.schedule is not None:
                 self.optimizer.eta = self.schedule(self.epoch + self.step / steps)
             self._descend(x, y)
@@ -255,48 +255,55 @@ class Trainer:
             self.step = 0
             self.epoch += 1
 
-    def _minibatches(
-        self, rows_x: np.ndarray, rows_y: np.ndarray, order: np.ndarray
-    ) -> Iterator[Data]:
-        """Yield the minibatches from where the epoch stands, gathered some at a time."""
-        size = self.batch_size
-        ahead = size * max(
-            1, memory.GATHER_BYTES // (size * (rows_x[:1].nbytes + rows_y[:1].nbytes))
-        )
-        for first in range(self.step * size, len(order), ahead):
-            chosen = order[first : first + ahead]
-            x, y = rows_x.take(chosen, 0), rows_y.take(chosen, 0)
-            for start in range(0, len(chosen), size):
-                part = slice(start, start + size)
-                yield _columns(x[part]), _columns(y[part])
-
-    def _draw_order(self, n: int) -> np.ndarray:
+    def _draw_order(self) -> np.ndarray:
+        n = self.n_examples or 0
         return self.rng.permutation(n) if self.shuffle else np.arange(n)
 
-    def _descend(self, x: np.ndarray, y: np.ndarray) -> None:
+    def _descend(self, x: Any, y: Any) -> None:
         """Take one step on one minibatch: forward, BP1 to BP4, regularisation, update."""
         network, self._y = self.network, y
-        network._forward(x, True)
-        start = network._bp1(y)
-        if not math.isfinite(start.sum()):
-            raise DivergenceError(self._diagnose())
-        network._backward_from(start, input_gradient=False)
+        network.root.run(x, TRAINING)
+        start = network.bp1(y)  # BP1
+        if not _is_finite_sum(start):
+            raise DivergenceError(self._diagnosis())
+        network.go_back(start, input_gradient=False)  # BP2 to BP4, from the last layer down
+        if Learning.changes != self._seen_changes:  # a layer was frozen meanwhile, say
+            self._find_groups()
         theta, nabla = network.theta, network.nabla
-        if self.regularizer is not None:
-            for part in self._weights:
-                self.regularizer.add_gradient(theta[part], nabla[part])
+        for part in self._frozen:  # of which a hook may have asked for the gradient
+            nabla[part] = 0
+        for part, penalty in self._penalties:
+            penalty.add_gradient(theta[part], nabla[part])
         if self.clip_value is not None:
             clip_by_value(nabla, self.clip_value)
         if self.clip_norm is not None:
             clip_by_norm(nabla, self.clip_norm)
-        self.optimizer.step(theta, nabla, self._weights)
+        self.optimizer.step(theta, nabla, self._weights, self._groups)
+
+    def _find_groups(self) -> None:
+        """Find the parts of theta that learn, at what rates, and which of them are weights."""
+        root = self.network.root
+        self._seen_changes = Learning.changes
+        groups = root.learning_parts()
+        whole = groups == [(slice(0, root.n_parameters), 1.0)]
+        self._groups = None if whole else groups
+        ends = [0, *(end for part, _ in groups for end in (part.start, part.stop))]
+        gaps = zip(ends[::2], [*ends[1::2], root.n_parameters], strict=True)
+        self._frozen = [slice(start, stop) for start, stop in gaps if start < stop]
+        self._weights = root.weight_parts(times_eta=True)
+        penalty = self.regularizer
+        parts = root.weight_parts() if penalty is not None else ()
+        self._penalties: list[tuple[slice, Any]] = [
+            (part, penalty.scaled(factor))  # type: ignore[union-attr]
+            for part, factor in parts
+        ]
 
     def minibatch_cost(self) -> float:
         """Return C of the minibatch that was last trained on, before its update."""
-        return float(self.network._cost_per_example(self._y).mean())
+        return float(self.network.cost_per_example(self._y).mean())
 
     def _record(
-        self, x: np.ndarray, y: np.ndarray, validation: Data | None, metrics: dict[str, Callable]
+        self, x: Any, y: Any, validation: Data | None, metrics: dict[str, Callable]
     ) -> dict[str, Any]:
         network = self.network
         record: dict[str, Any] = {
@@ -305,22 +312,33 @@ class Trainer:
             "eta": float(self.optimizer.eta),
         }
         self.seconds = 0.0
-        n = min(x.shape[-1], self.monitor_training)
+        n = min(count_examples(x), self.monitor_training)
         if n:
-            found = network._evaluate(x[..., :n], y[..., :n], 1000, metrics)
+            x, y = (each_array(lambda one: one[..., :n], data) for data in (x, y))
+            found = network.measure(x, y, 1000, metrics)
             record.update({f"training_{name}": value for name, value in found.items()})
         if self.regularizer is not None:
-            parts = (network.theta[part] for part in self._weights)
-            record["penalty"] = float(sum(self.regularizer.value(w) for w in parts))
+            self._find_groups()
+            values = (penalty.value(network.theta[part]) for part, penalty in self._penalties)
+            record["penalty"] = float(sum(values))
         if validation is not None:
-            found = network._evaluate(*validation, 1000, metrics)
+            found = network.measure(*validation, 1000, metrics)
             record.update({f"validation_{name}": value for name, value in found.items()})
         if not math.isfinite(record.get("training_cost", 0.0)):
             raise DivergenceError(
                 f"the training cost became {record['training_cost']} in epoch {self.epoch}: "
-                f"{self._where()}; try a smaller eta"
+                f"{first_not_finite(network)}; try a smaller eta"
             )
         return record
+
+    def _diagnosis(self) -> str:
+        with np.errstate(all="ignore"):
+            cost = self.minibatch_cost()
+        return (
+            f"the cost became {cost} in epoch {self.epoch + 1}, minibatch {self.step + 1} of "
+            f"{self.steps_per_epoch}: {first_not_finite(self.network)}; try a smaller eta or "
+            "clip_norm"
+        )
 
     def _must_end(self) -> bool:
         return self.interrupted or bool(self.stopping)
@@ -329,41 +347,67 @@ class Trainer:
         for callback in self.callbacks:
             getattr(callback, event)(self)
 
-    # -- divergence --------------------------------------------------------------------------
+    # -- state, for checkpoints --------------------------------------------------------------
 
-    def _diagnose(self) -> str:
-        with np.errstate(all="ignore"):
-            cost = self.minibatch_cost()
-        return (
-            f"the cost became {cost} in epoch {self.epoch + 1}, minibatch {self.step + 1} of "
-            f"{self.steps_per_epoch}: {self._where()}; try a smaller eta or clip_norm"
-        )
+    def state(self) -> dict[str, Any]:
+        """Return all that a training goes on from, to the bit; see `backprop.training.checkpoint`.
 
-    def _where(self) -> str:
-        """Name the layer where NaN or infinity appeared first, in the order of computation.
-
-        The gradients are still those of the step before: if the parameters are bad already, the
-        backward pass of that step, which ran from the last layer down, is where to look.
+        ``"network"`` and ``"optimizer"`` are dicts of arrays, all else is plain data.
         """
-        layers = list(enumerate(self.network.layers))
-        if not _finite(self.network.theta):
-            for index, layer in reversed(layers):
-                if not _finite(layer.nabla):
-                    return f"first in the gradient of layer {index}, {layer}, one step before"
-            for index, layer in layers:
-                if not _finite(layer.theta):
-                    return f"first in the update of layer {index}, {layer}, one step before"
-        for index, layer in layers:
-            # What is inside a container is computed before what the container makes of it.
-            parts = sorted(layer.walk(str(index)), key=lambda part: bool(part[1].children))
-            for place, part in parts:
-                for name in ("z", "a"):
-                    array = getattr(part, name)
-                    if array is not None and not _finite(array):
-                        return f"first in {name} of layer {place}, {part}"
-        return "first in the cost itself, every layer's activation is finite"
+        return {
+            "network": self.network.state(),
+            "optimizer": self.optimizer.state(),
+            "eta": float(self.optimizer.eta),
+            "epoch": self.epoch,
+            "step": self.step,
+            "seconds": self.seconds,
+            "n_examples": self.n_examples,
+            "rng": self.rng.bit_generator.state,
+            "epoch_rng": self._epoch_rng_state,
+            "layer_rngs": [
+                None if layer.rng is None else layer.rng.bit_generator.state
+                for _, layer in self.network.walk()
+            ],
+            "history": self.history.records,
+        }
 
-    # -- description, for checkpoints --------------------------------------------------------
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned: the next `fit` goes on from there.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If it is not the state of such a trainer; nothing has changed then.
+        """
+        eta = check_number("eta", state["eta"], "[0, inf)")
+        seconds = check_number("seconds", state["seconds"], "[0, inf)")
+        epoch = check_integer("epoch", state["epoch"], 0)
+        step = check_integer("step", state["step"], 0)
+        if state["n_examples"] is not None:
+            check_integer("n_examples", state["n_examples"])
+        history = History(state["history"])
+        if len(history) != epoch or any(r.get("epoch") != e for e, r in enumerate(history, 1)):
+            raise ValueError(f"its history does not lead to epoch {epoch}")
+        generators = [layer.rng for _, layer in self.network.walk()]
+        states = [state["rng"], *(s for s in state["layer_rngs"] if s is not None)]
+        targets = [self.rng, *(g for g in generators if g is not None)]
+        for of_generator, target in zip(states, targets, strict=True):
+            type(target.bit_generator)().state = of_generator  # raises unless it fits
+        type(self.rng.bit_generator)().state = state["epoch_rng"]
+        before, theta = self.optimizer.state(), self.network.theta
+        self.optimizer.set_state(state["optimizer"], theta)
+        try:
+            self.network.set_state(state["network"])
+        except (KeyError, TypeError, ValueError):
+            self.optimizer.set_state(before, theta)
+            raise
+        for of_generator, target in zip(states, targets, strict=True):
+            target.bit_generator.state = of_generator
+        self.optimizer.eta = eta
+        self.epoch, self.step = epoch, step
+        self.seconds, self.n_examples = seconds, state["n_examples"]
+        self._epoch_rng_state = state["epoch_rng"]
+        self.history = history
 
     def _describe(self) -> dict[str, Any]:
         parts = {"optimizer": self.optimizer, "regularizer": self.regularizer}
@@ -374,48 +418,11 @@ class Trainer:
         return described
 
 
-@contextmanager
-def _interrupt_asks(trainer: Trainer) -> Iterator[None]:
-    """Let the first Ctrl-C ask the trainer to end, and the second interrupt as usual.
-
-    An exception raised anywhere could leave theta half updated. Only the main thread may handle
-    signals; elsewhere nothing changes.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGINT)
-    if not callable(before):  # ignored on purpose, as under nohup, or not set from Python
-        yield
-        return
-
-    def ask(signum: int, frame: Any) -> None:
-        if trainer.interrupted:
-            before(signum, frame)
-        trainer.interrupted = True
-
-    signal.signal(signal.SIGINT, ask)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _rows(x: np.ndarray) -> np.ndarray:
-    """Return x example-major, N x ..., in C order; a view where x is the transpose of that."""
-    return np.ascontiguousarray(np.moveaxis(x, -1, 0))
-
-
-def _columns(rows: np.ndarray) -> np.ndarray:
-    """Return the minibatch with the batch on the last axis: a view, or images as a copy.
-
-    A matrix product takes rows as well as columns; a convolution would copy images in each pass.
-    """
-    return rows.T if rows.ndim <= 2 else np.ascontiguousarray(np.moveaxis(rows, 0, -1))
-
-
-def _finite(x: np.ndarray) -> bool:
-    return bool(np.isfinite(x).all())
+def _is_finite_sum(start: Any) -> bool:
+    """Say whether the sum is finite, which that of NaN and infinity is not."""
+    if isinstance(start, tuple):
+        return all(map(_is_finite_sum, start))
+    return math.isfinite(start.sum())
 
 
 def _positive_or_none(name: str, value: float | None) -> float | None:

@@ -42,7 +42,7 @@ from backprop.inspection.equations.containers.base import chain, container_equat
 from backprop.inspection.equations.recurrent import gru, lstm, rnn  # noqa: F401
 from backprop.inspection.record import LayerTrace
 from backprop.inspection.typeset import Section
-from backprop.layers.containers import Container
+from backprop.layers.containers.base import Container
 
 __all__ = [
     "LayerSymbols",

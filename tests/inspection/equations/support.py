@@ -17,7 +17,7 @@ from backprop import Dense, Network, TimeDistributed
 from backprop.inspection import typeset
 from backprop.inspection.typeset import Equation
 from backprop.layers import Conv2d
-from backprop.layers.containers import Container
+from backprop.layers.containers.base import Container
 from tests.cases import Scale
 
 # -- layers ----------------------------------------------------------------------------------

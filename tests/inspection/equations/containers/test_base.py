@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backprop import Network, Residual, Sequential, Tanh
-from backprop.layers.base import ShapeError
+from backprop.core.shapes import ShapeError
 from tests.cases import CASES
 from tests.inspection.equations.support import (
     Own,

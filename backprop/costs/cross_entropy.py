@@ -1,191 +1,17 @@
-"""Costs: the number C, and BP1, the gradient that the backward pass starts from, side by side.
-
-Everywhere a is the network's output, n x B (or n x ... x B), y the target, and C the mean over the
-B examples of C_x, which is summed over everything but the batch. The 1/B is in `nabla_a` and
-`delta`, so BP2 to BP4 need no further division; ``B * delta[:, j]`` is the book's delta of
-example j.
-
-Some costs have a canonical activation, with which the two factors of BP1 shrink to
-delta = (a - y) / B. The network then starts from `delta` and reports the value computed from z:
-neither meets the log 0 or 0/0 of a saturated neuron. With any other activation the network
-multiplies `nabla_a` by sigma'(z), as BP1 says.
-"""
+"""Cross-entropies: of independent probabilities, and of classes."""
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import numpy as np
 
-from backprop.core.checks import check_array, check_number, is_plain
-from backprop.core.config import Configurable, by_name
+from backprop.core.checks import check_number, is_plain
 from backprop.core.shapes import ShapeError
-from backprop.layers.activations import (
-    Activation,
-    Identity,
-    Sigmoid,
-    Softmax,
-    log_softmax,
-    softplus,
-)
+from backprop.costs.base import Cost, sum_features
+from backprop.kernels.elementwise import log_softmax, softplus
+from backprop.layers.activations import Activation, Sigmoid, Softmax
 
 
-class Cost(Configurable):
-    """Base of the costs.
-
-    A cost is written as `_per_example` and `_nabla_a`; one with a canonical activation adds
-    `_per_example_from_z` and `_delta`. The methods without underscore check a and y first.
-
-    Attributes
-    ----------
-    canonical : type of Activation, or None
-        The activation with which delta = dC/dz is `delta`.
-    """
-
-    canonical: type[Activation] | None = None
-
-    def value(self, a: np.ndarray, y: np.ndarray) -> Any:
-        """Return C, the mean over the batch, as a Python number.
-
-        Parameters
-        ----------
-        a : ndarray, n x B
-            The network's output.
-        y : ndarray
-            The targets, of a's shape and dtype, or what else the cost says it takes.
-
-        Raises
-        ------
-        TypeError, ShapeError, ValueError
-            If y is of the wrong type, not of a's shape (nothing is broadcast), or not a target
-            that this cost takes.
-        """
-        return mean(self.per_example(a, y))
-
-    def value_from_z(self, z: np.ndarray, y: np.ndarray) -> Any:
-        """Return C for a = canonical(z), from z: finite and accurate for any finite z."""
-        self._need_canonical()
-        self.check(z, y)
-        return mean(self._per_example_from_z(z, y))
-
-    def per_example(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return C_x for every example, shape (B,); `value` is their mean."""
-        self.check(a, y)
-        return self._per_example(a, y)
-
-    def nabla_a(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return dC/da, of a's shape: the first factor of BP1, with the 1/B of the mean."""
-        self.check(a, y)
-        return self._nabla_a(a, y)
-
-    def delta(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return dC/dz for a = canonical(z), of a's shape: all of BP1, with the 1/B."""
-        self._need_canonical()
-        self.check(a, y)
-        return self._delta(a, y)
-
-    def check(self, a: np.ndarray, y: np.ndarray) -> None:
-        """Raise unless y is a target for outputs like a. Costs a pass over y."""
-        self._check_output(a)
-        self._check_same_shape(a, y)
-
-    def is_canonical(self, activation: Activation | None) -> bool:
-        """Say whether `activation` is this cost's canonical one."""
-        return self.canonical is not None and type(activation) is self.canonical
-
-    def check_activation(self, activation: Activation | None) -> None:
-        """Raise ValueError if the outputs of `activation` cannot be outputs for this cost."""
-
-    def _check_output(self, a: np.ndarray) -> None:
-        check_array(self, "output", a, None)
-        if a.ndim < 2 or a.size == 0:
-            raise ShapeError(f"{self}: the output must be n x B and not empty, got {a.shape}")
-
-    def _check_same_shape(self, a: np.ndarray, y: np.ndarray) -> None:
-        if is_plain(y) and y.dtype.kind in "iu" and y.ndim == a.ndim - 1:
-            raise TypeError(
-                f"{self} takes targets of the output's shape {a.shape}, got labels of shape "
-                f"{y.shape}: use one_hot(labels, {a.shape[0]})"
-            )
-        check_array(self, "target y", y, np.dtype(np.float64) if a.dtype.kind == "c" else a.dtype)
-        if y.shape != a.shape:
-            raise ShapeError(f"{self}: y must have the output's shape {a.shape}, got {y.shape}")
-
-    def _need_canonical(self) -> None:
-        if self.canonical is None:
-            raise TypeError(f"{self} has no canonical activation")
-
-    def _per_example(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
-
-    def _nabla_a(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
-
-    def _per_example_from_z(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
-
-    def _delta(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
-
-
-class _SquaredCost(Cost):
-    """C_x = factor ||a - y||^2; what the three squared costs share."""
-
-    canonical = Identity
-
-    def _factor(self, a: np.ndarray) -> float:
-        raise NotImplementedError
-
-    def _per_example(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return self._factor(a) * sum_features(np.square(a - y))
-
-    def _nabla_a(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
-        nabla_a = a - y
-        nabla_a *= 2 * self._factor(a) / a.shape[-1]
-        return nabla_a
-
-    # The canonical activation is the identity: z is a, and sigma' is 1.
-
-    def _per_example_from_z(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return self._per_example(z, y)
-
-    def _delta(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return self._nabla_a(a, y)
-
-
-class Quadratic(_SquaredCost):
-    """C_x = 1/2 ||a - y||^2, so dC/da = (a - y) / B.
-
-    Canonical with `Identity`. With `Sigmoid` it goes through sigma' and shows the learning
-    slowdown of a saturated neuron. Source: the book, chapter 1, equation (6).
-    """
-
-    def _factor(self, a: np.ndarray) -> float:
-        return 0.5
-
-
-class SquaredError(_SquaredCost):
-    """C_x = ||a - y||^2, so dC/da = 2 (a - y) / B: the plain square, without the half.
-
-    Canonical with `Identity`, where delta is 2 (a - y) / B.
-    """
-
-    def _factor(self, a: np.ndarray) -> float:
-        return 1.0
-
-
-class MeanSquaredError(_SquaredCost):
-    """C_x = 1/n ||a - y||^2 over the n outputs, so dC/da = 2 (a - y) / (n B).
-
-    What PyTorch's ``MSELoss`` and Keras call mean squared error. Canonical with `Identity`.
-    """
-
-    def _factor(self, a: np.ndarray) -> float:
-        return 1 / math.prod(a.shape[:-1])
-
-
-class _ProbabilityCost(Cost):
+class ProbabilityCost(Cost):
     """A cost of outputs in [0, 1]: what the two cross-entropies share."""
 
     def check_activation(self, activation: Activation | None) -> None:
@@ -206,7 +32,7 @@ class _ProbabilityCost(Cost):
         return self._per_example(a, y)
 
 
-class CrossEntropy(_ProbabilityCost):
+class CrossEntropy(ProbabilityCost):
     """C_x = -sum_j [y_j ln a_j + (1 - y_j) ln(1 - a_j)], for targets y in [0, 1].
 
     dC/da = (a - y) / (a (1 - a)) / B; with `Sigmoid`, its canonical activation,
@@ -246,7 +72,7 @@ class CrossEntropy(_ProbabilityCost):
         return delta
 
 
-class SoftmaxCrossEntropy(_ProbabilityCost):
+class SoftmaxCrossEntropy(ProbabilityCost):
     """C_x = -sum_j y_j ln a_j: the log-likelihood of a softmax layer, over the first axis.
 
     The outputs a are the probabilities, not their logarithms or z: the last layer's activation is
@@ -338,15 +164,6 @@ class SoftmaxCrossEntropy(_ProbabilityCost):
         return y
 
 
-def as_cost(cost: Cost | str) -> Cost:
-    """Return the cost itself, or the one of that name."""
-    if isinstance(cost, str):
-        return by_name(Cost, cost)  # type: ignore[no-any-return]
-    if not isinstance(cost, Cost):
-        raise TypeError(f"cost must be a Cost or its name, got {cost!r}")
-    return cost
-
-
 def _one_hot_index(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (row, column) of every label's class in an n x (all examples) array; of -1 none."""
     if labels.ndim == 1:
@@ -358,17 +175,6 @@ def _one_hot_index(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _has_padding(y: np.ndarray, a: np.ndarray) -> bool:
     """Say whether y may hold labels of -1: those of sequences may."""
     return 1 < y.ndim < a.ndim
-
-
-def sum_features(c: np.ndarray) -> np.ndarray:
-    """Sum over every axis but the last, the batch."""
-    return c.reshape(-1, c.shape[-1]).sum(axis=0)
-
-
-def mean(c: np.ndarray) -> Any:
-    """Return the mean over the batch as a Python number, added up in double precision."""
-    total = c.sum(dtype=np.complex128 if c.dtype.kind == "c" else np.float64)
-    return total.item() / c.shape[-1]
 
 
 def _minus_y_log_a(y: np.ndarray, a: np.ndarray) -> np.ndarray:

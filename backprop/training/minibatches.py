@@ -1,0 +1,61 @@
+"""Minibatches, gathered from examples that lie one after another in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from backprop.core.shapes import each_array
+from backprop.kernels import memory
+
+
+def rows_of(x: Any) -> Any:
+    """Return x example-major, N x ..., in C order; a view where x is the transpose of that."""
+    return each_array(lambda one: np.ascontiguousarray(np.moveaxis(one, -1, 0)), x)
+
+
+def minibatches(
+    rows_x: Any, rows_y: Any, order: np.ndarray, first: int, size: int
+) -> Iterator[tuple[Any, Any]]:
+    """Yield the minibatches in this order, from the one of number `first` on.
+
+    Parameters
+    ----------
+    rows_x, rows_y : ndarray, N x ..., or tuple of them
+        What `rows_of` made of the examples and the targets.
+    order : ndarray of int, (N,)
+    first, size : int
+        Where to begin, in minibatches, and how many examples there are in one; the last has what
+        is left.
+    """
+    bytes_each = sum(rows[:1].nbytes for data in (rows_x, rows_y) for rows in _as_tuple(data))
+    ahead = size * max(1, memory.GATHER_BYTES // max(1, size * bytes_each))
+    for begin in range(first * size, len(order), ahead):
+        chosen = order[begin : begin + ahead]
+        x, y = (each_array(partial(_take, chosen), rows) for rows in (rows_x, rows_y))
+        for start in range(0, len(chosen), size):
+            part = slice(start, start + size)
+            yield _columns(x, part), _columns(y, part)
+
+
+def _take(chosen: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    return rows.take(chosen, 0)
+
+
+def _columns(rows: Any, part: slice) -> Any:
+    """Return a minibatch with the batch on the last axis: a view, or images as a copy.
+
+    A matrix product takes rows as well as columns; a convolution would copy images in each pass.
+    """
+    if isinstance(rows, tuple):
+        return tuple(_columns(one, part) for one in rows)
+    if rows.ndim <= 2:
+        return rows[part].T
+    return np.ascontiguousarray(np.moveaxis(rows[part], 0, -1))
+
+
+def _as_tuple(data: Any) -> tuple[np.ndarray, ...]:
+    return data if isinstance(data, tuple) else (data,)
