@@ -320,7 +320,8 @@ class Stateful:
             If it belongs to another architecture; nothing has changed then.
         """
         theta = arrays.get("theta")
-        if theta is None or theta.shape != self.theta.shape or theta.dtype != self.theta.dtype:
+        fits = theta is not None and theta.shape == self.theta.shape
+        if theta is None or not fits or (theta.size and theta.dtype != self.theta.dtype):
             got = "none" if theta is None else f"{theta.size:,} numbers of {theta.dtype}"
             raise ValueError(
                 f"theta has {self.n_parameters:,} numbers of {self.theta.dtype}, the state has "
