@@ -1,12 +1,15 @@
-"""The equations of layers that nothing is known of."""
+"""The equations of layers that nothing is known of; those of all others are found by file name."""
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
 import re
 
 import numpy as np
+import pytest
 
-from backprop import RNN, Sequential
+from backprop import RNN, Layer, Sequential, layers
 from tests.inspection.equations.support import (
     Backwards,
     Own,
@@ -59,3 +62,17 @@ def test_a_delta_of_ones_own_has_no_formula():
     trace = trace_of([recurrent(Clipped, 1, 1)], normal(1, 2, 1))
     assert "a¹ = Clipped(a⁰)" in trace.to_text()
     assert re.search(r"^     δ¹ = \[", trace.to_text(), re.M)
+
+
+LAYERS = [cls for name in layers.__all__ if issubclass(cls := getattr(layers, name), Layer)]
+FILES = {cls.__module__ for cls in LAYERS if not inspect.isabstract(cls)}
+
+
+@pytest.mark.parametrize("module", sorted(FILES))
+def test_equations_and_their_tests_stand_in_files_of_the_layer_s_name(module):
+    name = module.removeprefix("backprop.layers.")
+    assert importlib.util.find_spec(f"backprop.inspection.equations.{name}")
+    room, _, file = name.rpartition(".")
+    tests = ["tests.inspection.equations", *([room] if room else []), f"test_{file}"]
+    package = f"tests.inspection.equations.{name}"  # a room of several files
+    assert importlib.util.find_spec(".".join(tests)) or importlib.util.find_spec(package)
