@@ -10,11 +10,7 @@ import pytest
 
 from backprop import L2, Network, Quadratic
 from backprop.gradients.check import assert_gradients, check_gradients
-from backprop.layers import (
-    Dense,
-    ReLU,
-    ShapeError,
-)
+from backprop.layers import Dense, ReLU, ShapeError
 from tests.gradients.known import X, f
 
 # -- planted faults ----------------------------------------------------------------------------

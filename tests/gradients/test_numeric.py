@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 
 from backprop.gradients.numeric import central_difference, complex_step, relative_error
-from backprop.layers import (
-    ShapeError,
-)
+from backprop.layers import ShapeError
 from tests.gradients.known import X, f, gradient
 
 

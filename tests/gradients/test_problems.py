@@ -12,11 +12,7 @@ import pytest
 from backprop import L1, L2, Graph, Network
 from backprop.gradients.check import assert_gradients, check_gradients
 from backprop.graph import graph
-from backprop.layers import (
-    Dense,
-    Dropout,
-    ShapeError,
-)
+from backprop.layers import Dense, Dropout, ShapeError
 from tests.cases import CASES, COST_CASES, NETWORK_CASES, layer_report
 from tests.gradients.known import X, f, gradient
 

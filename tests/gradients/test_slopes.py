@@ -11,17 +11,7 @@ import pytest
 from backprop import CrossEntropy, Network
 from backprop.costs import SoftmaxCrossEntropy
 from backprop.gradients.check import check_gradients
-from backprop.layers import (
-    ELU,
-    GELU,
-    BatchNorm,
-    Dense,
-    LeakyReLU,
-    ReLU,
-    Sigmoid,
-    Softplus,
-    Tanh,
-)
+from backprop.layers import ELU, GELU, BatchNorm, Dense, LeakyReLU, ReLU, Sigmoid, Softplus, Tanh
 from tests.cases.feedforward import activations
 
 
