@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from backprop.layers import Layer
-from backprop.model import Model
+from backprop.network import Network
 from backprop.plots.style import (
     BLUE,
     GRID,
@@ -21,7 +21,7 @@ BINS = 80  # of a histogram
 
 
 @in_our_style
-def activation_histograms(network: Model, ax: Axes | None = None) -> Axes:
+def activation_histograms(network: Network, ax: Axes | None = None) -> Axes:
     """Draw how the activations a of the last training forward are distributed, layer by layer.
 
     A row is a layer, the lowest on top, each on the scale of its largest bin; in the place of a
@@ -56,7 +56,7 @@ def activation_histograms(network: Model, ax: Axes | None = None) -> Axes:
 
 
 @in_our_style
-def delta_histograms(network: Model, ax: Axes | None = None) -> Axes:
+def delta_histograms(network: Network, ax: Axes | None = None) -> Axes:
     """Draw how delta = dC/dz of the last backward pass is distributed, layer by layer.
 
     The axis is the size |delta|, logarithmic, because delta shrinks or grows by factors from layer
@@ -101,7 +101,7 @@ def delta_histograms(network: Model, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _layers_without_children(network: Model) -> list[tuple[str, Layer]]:
+def _layers_without_children(network: Network) -> list[tuple[str, Layer]]:
     """Return the layers that have a row, and their names: "2.0" inside a container."""
     return [(name, layer) for name, layer in network.walk() if not layer.children]
 
