@@ -1,0 +1,95 @@
+"""Which classes a network takes for which: the confusion matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+
+from backprop.plots.style import (
+    add_scale,
+    axes_or_new,
+    in_our_style,
+    name_axes,
+    show_pixels,
+    size_in_points,
+)
+
+# From white, so that an error that never happens is no colour; what has no share in it is grey.
+ERRORS = LinearSegmentedColormap.from_list(
+    "errors", ["white", "#fdd0a2", "#fd8d3c", "#d94801", "#7f2704"]
+).with_extremes(bad="0.9")
+
+
+@in_our_style
+def confusion(
+    matrix: np.ndarray, class_names: Sequence[str] | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draw a confusion matrix: the counts, and in colour which share of a class goes wrong where.
+
+    The colour of an error is its share of the true class, of its row. The diagonal is grey and
+    has no part in the scale, or the errors would drown.
+
+    Parameters
+    ----------
+    matrix : ndarray of int, K x K
+        A row per true and a column per predicted class, as `metrics.confusion_matrix` has it.
+    class_names : sequence of str, optional
+        Names of the classes; their numbers unless told.
+    ax : matplotlib.axes.Axes, optional
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the matrix is not square, holds anything but counts, or has not as many classes as
+        there are names.
+    """
+    _check_confusion_matrix(matrix)
+    n, total, right = len(matrix), int(matrix.sum()), int(matrix.trace())
+    names = names_of_classes("confusion", class_names, n)
+    errors = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    np.fill_diagonal(errors, 0)
+    worst = float(errors.max())
+
+    cell = min(max(4.2 / n, 0.36), 1)
+    margin = 0.4 + 0.07 * max(map(len, names))
+    ax = axes_or_new(ax, n * cell + margin + 0.8, n * cell + margin + 0.2)
+    shown = np.where(np.eye(n, dtype=bool), np.nan, errors)
+    image = show_pixels(ax, shown, ERRORS, 0, worst or 1.0)
+    add_scale(ax, image, "errors, % of the true class")
+    point = min(size_in_points(ax)) / n  # of a cell's side
+    size = min(9, 0.5 * point, point / (0.75 * len(str(matrix.max()))))
+    for (true, predicted), value in np.ndenumerate(matrix):
+        colour = "white" if errors[true, predicted] > 0.6 * worst else "black"
+        style: Any = {"ha": "center", "va": "center", "fontsize": size}
+        ax.text(predicted, true, f"{value}", color=colour if value else "0.65", **style)
+    ax.set_axis_on()
+    ax.set_xticks(range(n), names, rotation=90 if max(map(len, names)) > 3 else 0)
+    ax.set_yticks(range(n), names)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.grid(False)
+    name_axes(ax, "predicted class", "true class")
+    ax.set_title(f"{right:,} of {total:,} right ({right / total:.2%})")
+    return ax
+
+
+def _check_confusion_matrix(matrix: Any) -> None:
+    if not isinstance(matrix, np.ndarray) or matrix.dtype.kind not in "iu":
+        got = matrix.dtype if isinstance(matrix, np.ndarray) else type(matrix).__name__
+        raise TypeError(f"a confusion matrix is an array of integers, got {got}")
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"a confusion matrix is square, got the shape {matrix.shape}")
+    if not matrix.any() or matrix.min() < 0:
+        raise ValueError("a confusion matrix holds counts, got negative numbers or only zeros")
+
+
+def names_of_classes(owner: str, given: Sequence[str] | None, n: int) -> list[str]:
+    """Return the names of n classes, their numbers unless given."""
+    names = [str(name) for name in (range(n) if given is None else given)]
+    if len(names) != n:
+        raise ValueError(f"{owner}: class_names must hold {n} names, got {len(names)}")
+    return names

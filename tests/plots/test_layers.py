@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from backprop import Dense, Network, Residual, Sequential, plots
+from tests.plots.examples import texts, tick_labels, trained_network
+
+
+def test_each_layer_has_a_row_of_its_activations() -> None:
+    network = trained_network()
+    ax = plots.activation_histograms(network)
+    assert tick_labels(ax, "y") == [
+        "0: Dense(6 -> 8, relu)",
+        "1: Dropout(0.25)",
+        "2: Dense(8 -> 3, softmax)",
+    ]
+    assert ax.get_xlabel() == "activation a"
+    assert ax.yaxis_inverted()
+    for y, (layer, ridge) in enumerate(zip(network.layers, ax.patches, strict=True)):
+        values, edges, baseline = ridge.get_data()
+        counts = np.histogram(layer.a[layer.a != 0], edges)[0]
+        assert baseline == y
+        np.testing.assert_allclose(y - values, 0.85 * counts / counts.max())
+    everything = np.concatenate([layer.a.ravel() for layer in network.layers])
+    assert edges[0] == everything[everything != 0].min()
+    assert edges[-1] == everything.max()
+
+
+def test_the_share_of_zeros_and_of_the_infinite_stands_at_the_end_of_the_row() -> None:
+    network = trained_network()
+    hidden = network[0].a
+    hidden[...] = 1
+    hidden.flat[:100] = 0
+    network[1].a.flat[0] = np.nan
+    network[1].a.flat[1:] = np.inf
+    network[2].a[...] = 1
+    assert texts(plots.activation_histograms(network)) == ["25% zero", "100% not finite", ""]
+    hidden[...] = 1
+    hidden.flat[0] = 0
+    assert texts(plots.activation_histograms(network))[0] == "<1% zero"
+
+
+def test_each_layer_with_delta_has_a_row_split_by_sign() -> None:
+    network = trained_network()
+    ax = plots.delta_histograms(network)
+    assert tick_labels(ax, "y") == ["0: Dense(6 -> 8, relu)", "2: Dense(8 -> 3, softmax)"]
+    assert (ax.get_xscale(), ax.get_xlabel()) == ("log", "size of the error |δ|")
+    assert ax.get_title(loc="left") == "above the line δ > 0, below it δ < 0"
+    deltas = [network[0].delta.astype(float), network[2].delta.astype(float)]
+    ridges = iter(ax.patches)
+    for y, delta in enumerate(deltas):
+        (up, edges, _), (down, _, _) = next(ridges).get_data(), next(ridges).get_data()
+        counts = [
+            np.histogram(np.log10(side), np.log10(edges))[0]
+            for side in (delta[delta > 0], -delta[delta < 0])
+        ]
+        top = max(map(np.max, counts))
+        np.testing.assert_allclose(y - up, 0.425 * counts[0] / top, atol=0.425 / top + 1e-9)
+        np.testing.assert_allclose(down - y, 0.425 * counts[1] / top, atol=0.425 / top + 1e-9)
+        assert (y - up).max() > 0
+        assert (down - y).max() > 0
+    assert edges[-1] == pytest.approx(max(np.abs(delta).max() for delta in deltas))
+    sizes = [np.abs(delta[delta != 0]) for delta in deltas]
+    smallest = min(10 ** np.quantile(np.log10(size), 0.01) for size in sizes)
+    assert edges[0] == pytest.approx(smallest)
+
+
+def test_layers_that_are_all_zero_have_empty_rows() -> None:
+    network = Network.from_sizes([4, 3, 2], activation="relu")
+    network.theta[:] = 0
+    network.forward(np.ones((4, 5), np.float32), training=True)
+    network.backward(np.zeros((2, 5), np.float32))
+    for draw in (plots.activation_histograms, plots.delta_histograms):
+        ax = draw(network)
+        assert texts(ax) == ["100% zero", "100% zero"]
+        ax.figure.canvas.draw()
+
+
+@pytest.mark.parametrize("n_layers", [1, 3, 8])
+def test_a_row_has_the_same_height_whatever_their_number(n_layers: int) -> None:
+    network = Network.from_sizes([5] * (n_layers + 1), rng=0)
+    network.forward(np.ones((5, 4), np.float32), training=True)
+    network.backward(np.zeros((5, 4), np.float32))
+    for draw in (plots.activation_histograms, plots.delta_histograms):
+        ax = draw(network)
+        ax.figure.canvas.draw()
+        low, high = sorted(ax.get_ylim())
+        inches = ax.get_window_extent().height / ax.figure.dpi / (high - low)
+        assert 0.4 < inches < 0.9
+        assert len(ax.get_yticks()) == n_layers
+
+
+def test_histograms_need_the_two_passes() -> None:
+    network = Network.from_sizes([4, 3, 2], rng=0)
+    with pytest.raises(RuntimeError, match=r"no activations to draw: call network.forward\(x, tr"):
+        plots.activation_histograms(network)
+    with pytest.raises(RuntimeError, match=r"no δ to draw: call network.forward\(x, training=True"):
+        plots.delta_histograms(network)
+    network.forward(np.ones((4, 5), np.float32), training=True)
+    plots.activation_histograms(network)
+    with pytest.raises(RuntimeError, match=r"and network.backward\(y\) first"):
+        plots.delta_histograms(network)
+
+
+def test_the_rows_are_those_of_the_layers_inside() -> None:
+    inner = Sequential([Dense(4, 3, "tanh", rng=0), Dense(3, 4, "tanh", rng=1)])
+    network = Network([Residual([inner]), Dense(4, 2, rng=2)], "quadratic")
+    network.forward(np.ones((4, 5), np.float32), training=True)
+    network.backward(np.ones((2, 5), np.float32))
+    for ax in (plots.activation_histograms(network), plots.delta_histograms(network)):
+        names = [label.get_text() for label in ax.get_yticklabels()]
+        assert names == [
+            "0.0.0: Dense(4 -> 3, tanh)",
+            "0.0.1: Dense(3 -> 4, tanh)",
+            "1: Dense(4 -> 2, sigmoid)",
+        ]
