@@ -553,3 +553,8 @@ def test_clip_errors(clip, name):
     ):
         clip(nabla[:, np.newaxis], 1.0)
     np.testing.assert_array_equal(nabla, 1.0)
+
+
+def test_the_base_is_abstract():
+    with pytest.raises(TypeError, match=r"abstract class Optimizer .*_update"):
+        Optimizer(0.1)

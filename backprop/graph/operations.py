@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from backprop.core.checks import check_integer
+from backprop.core.checks import check_integer, check_sequence
 from backprop.core.shapes import Shape, ShapeError, with_batch
 from backprop.initializers import Initializer, as_initializer
 from backprop.layers.base import Gradient, Layer, Parameter, Seed, check_input
@@ -135,7 +135,8 @@ class Variable(Operation):
         dtype: Any = "float32",
         rng: Seed = None,
     ) -> None:
-        self.shape = tuple(check_integer("Variable: shape", n) for n in shape)
+        sizes = check_sequence("Variable", "shape", shape)
+        self.shape = tuple(check_integer("Variable: shape", n) for n in sizes)
         if not self.shape:
             raise ValueError("Variable: shape must not be empty; a single number has shape (1,)")
         self.init = as_initializer(init)
@@ -412,10 +413,10 @@ class Slice(Operation):
     """
 
     def __init__(self, start: int, stop: int) -> None:
-        self.start = start
+        self.start = check_integer("Slice: start", start, 0)
         self.stop = check_integer("Slice: stop", stop)
-        if isinstance(start, bool) or not isinstance(start, int) or not 0 <= start < stop:
-            raise ValueError(f"Slice: expected 0 <= start < stop, got {start!r} and {stop}")
+        if self.start >= self.stop:
+            raise ValueError(f"Slice: expected 0 <= start < stop, got {start} and {stop}")
 
     def expression(self, *operands: str) -> str:
         return f"{operands[0]}[{self.start}:{self.stop}]"
