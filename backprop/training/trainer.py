@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from backprop.clipping import clip_by_norm, clip_by_value
 from backprop.core.checks import check_integer, check_number
 from backprop.core.config import by_name
 from backprop.kernels import memory
 from backprop.kernels.threads import own_threads
 from backprop.layers.base import Seed
 from backprop.model import Model, default_metrics
-from backprop.optimizers import Optimizer, clip_by_norm, clip_by_value
+from backprop.optimizers import Optimizer
 from backprop.regularizers import Regularizer
 from backprop.schedules import Schedule
 from backprop.training.callback import Callback
