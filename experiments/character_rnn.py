@@ -35,9 +35,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from backprop import LSTM, Adam, Dense, Embedding, Network, TimeDistributed, plots
+from backprop.clipping import clip_by_norm
 from backprop.core.storage import write_text
 from backprop.datasets.sequences import pad
-from backprop.optimizers import clip_by_norm
 from backprop.schedules import CosineDecay
 
 STREAMS, CHUNK = 16, 96

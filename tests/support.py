@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+
+def refusal_of(size: Any, least: int = 1) -> tuple[type[Exception], str]:
+    """Return the error that a size, which is none, is refused with, and how its message ends."""
+    if isinstance(size, int) and not isinstance(size, bool):
+        return ValueError, f"must be at least {least}, got {size}$"
+    return TypeError, f"must be an integer, got {re.escape(repr(size))}$"
 
 
 def name_of(value: Any) -> str:

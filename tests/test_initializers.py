@@ -259,3 +259,8 @@ def test_bad_calls(shape, rng, dtype, error, message):
 def test_bad_arguments(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_the_base_is_abstract():
+    with pytest.raises(TypeError, match=r"abstract class Initializer .*_draw"):
+        Initializer()

@@ -3,7 +3,7 @@ import pytest
 
 from backprop.core.config import from_config
 from backprop.kernels import memory
-from backprop.regularizers import L1, L2
+from backprop.regularizers import L1, L2, Regularizer
 
 W = np.array([[1.0, -2.0, 0.0], [0.5, 3.0, -4.0]])
 SHAPES = [(7,), (1, 1), (5, 3), (3, 5), (8, 2), (9, 4), (1, 40), (40, 1), (4, 3, 2, 2)]
@@ -149,3 +149,8 @@ def test_bad_arrays_change_nothing(regularizer, w, nabla_w, error, message):
     with pytest.raises(error, match=f"^{type(regularizer).__name__}: .*{message}"):
         regularizer.add_gradient(w, nabla_w)
     np.testing.assert_array_equal(nabla_w, before)
+
+
+def test_the_base_is_abstract():
+    with pytest.raises(TypeError, match=r"abstract class Regularizer .*_gradient.* _sum"):
+        Regularizer(0.1)

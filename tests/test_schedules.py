@@ -3,7 +3,14 @@ import math
 import pytest
 
 from backprop.core.config import from_config
-from backprop.schedules import ConstantRate, CosineDecay, ExponentialDecay, StepDecay, Warmup
+from backprop.schedules import (
+    ConstantRate,
+    CosineDecay,
+    ExponentialDecay,
+    Schedule,
+    StepDecay,
+    Warmup,
+)
 from tests.support import name_of
 
 
@@ -113,3 +120,8 @@ def test_repr():
 def test_errors(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_the_base_is_abstract():
+    with pytest.raises(TypeError, match=r"abstract class Schedule .*_eta"):
+        Schedule()

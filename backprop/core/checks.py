@@ -97,6 +97,19 @@ def check_array(
     raise TypeError(message)
 
 
+def check_vector(owner: object, what: str, array: Any) -> None:
+    """Check that `array` is a vector, (P,), of real floating-point numbers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is anything else; if it has another number of axes.
+    """
+    check_array(owner, what, array, None, "real floating")
+    if array.ndim != 1:
+        raise ValueError(f"{owner}: the {what} must have one axis, got the shape {array.shape}")
+
+
 def is_finite(array: np.ndarray) -> bool:
     """Return whether no element is NaN or infinite."""
     return bool(np.isfinite(array).all())

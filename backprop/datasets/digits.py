@@ -213,10 +213,8 @@ def make_digits(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     ValueError
         If either is negative.
     """
-    n, seed = (
-        check_integer("make_digits: n", n, least=0),
-        check_integer("make_digits: seed", seed, least=0),
-    )
+    n = check_integer("make_digits: n", n, least=0)
+    seed = check_integer("make_digits: seed", seed, least=0)
     images = np.empty((n, SIDE, SIDE), dtype=np.uint8)
     labels = np.empty(n, dtype=np.uint8)
     for start in range(0, n, _BLOCK):

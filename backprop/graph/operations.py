@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from backprop.core.checks import check_integer
+from backprop.core.checks import check_integer, check_sequence
 from backprop.core.shapes import Shape, ShapeError, with_batch
 from backprop.initializers import Initializer, as_initializer
 from backprop.layers.base import Layer, Seed, check_input
@@ -136,7 +136,8 @@ class Variable(Operation):
         dtype: Any = "float32",
         rng: Seed = None,
     ) -> None:
-        self.shape = tuple(check_integer("Variable: shape", n) for n in shape)
+        sizes = check_sequence("Variable", "shape", shape)
+        self.shape = tuple(check_integer("Variable: shape", n) for n in sizes)
         if not self.shape:
             raise ValueError("Variable: shape must not be empty; a single number has shape (1,)")
         self.init = as_initializer(init)

@@ -21,7 +21,8 @@ from backprop.plots.style import (
     size_in_points,
     write_beside,
 )
-from backprop.training.health import GradientHealth, walk_order
+from backprop.layers.chain import walk_order
+from backprop.training.health import GradientHealth
 from backprop.training.history import History
 
 FEW = 20  # points, up to which each is marked

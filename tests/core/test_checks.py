@@ -11,6 +11,7 @@ from backprop.core.checks import (
     check_integer,
     check_number,
     check_sequence,
+    check_vector,
     is_finite,
     is_plain,
 )
@@ -106,6 +107,19 @@ def test_arrays_for_which_products_mean_something_else(tmp_path):
     mapped = np.memmap(tmp_path / "x", np.float64, "w+", shape=(2,))
     assert is_plain(mapped)
     check_array("f", "x", mapped, np.dtype(np.float64))
+
+
+def test_check_vector():
+    for dtype in (np.float32, np.float64):
+        check_vector("SGD", "vector theta", np.zeros(3, dtype))
+    for shape in ((), (1, 3), (3, 1)):
+        match = (
+            rf"^SGD: the vector theta must have one axis, got the shape {re.escape(str(shape))}$"
+        )
+        with pytest.raises(ValueError, match=match):
+            check_vector("SGD", "vector theta", np.zeros(shape))
+    with pytest.raises(TypeError, match=r"^SGD: the vector theta must be real floating, got int64"):
+        check_vector("SGD", "vector theta", np.zeros(3, int))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

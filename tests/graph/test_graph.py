@@ -242,7 +242,7 @@ W = apply(Variable((2, 3))).named("w")
         (lambda: exp(X).named(3), TypeError, r"^the name of a node is a string, got 3"),
         (lambda: Input("x", ()), ValueError, r"^input x: shape must be a tuple of sizes, got \(\)"),
         (lambda: Input("x", 3), ValueError, r"^input x: shape must be a tuple of sizes, got 3"),
-        (lambda: Input("x", (0,)), ValueError, r"^input x: shape must be a positive integer"),
+        (lambda: Input("x", (0,)), ValueError, r"^input x: shape must be at least 1, got 0"),
         (lambda: Graph("x"), TypeError, r"^the output of a graph is a node, got 'x'"),
         (lambda: Graph(X), ValueError, r"needs at least one layer"),
         (lambda: Graph(exp(W)), ValueError, r"^a graph has one input, got none"),

@@ -224,10 +224,10 @@ def test_variable():
     ("make", "message"),
     [
         (lambda: Variable(()), r"^Variable: shape must not be empty"),
-        (lambda: Variable((2, 0)), r"^Variable: shape must be a positive integer, got 0"),
+        (lambda: Variable((2, 0)), r"^Variable: shape must be at least 1, got 0"),
         (lambda: Slice(2, 2), r"^Slice: expected 0 <= start < stop, got 2 and 2"),
-        (lambda: Slice(-1, 2), r"^Slice: expected 0 <= start < stop, got -1 and 2"),
-        (lambda: Slice(0, 0), r"^Slice: stop must be a positive integer, got 0"),
+        (lambda: Slice(-1, 2), r"^Slice: start must be at least 0, got -1"),
+        (lambda: Slice(0, 0), r"^Slice: stop must be at least 1, got 0"),
     ],
 )
 def test_bad_arguments(make, message):

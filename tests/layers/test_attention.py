@@ -340,9 +340,9 @@ def test_weights_are_regularized_and_biases_are_not():
 def test_bad_arguments():
     with pytest.raises(ValueError, match=r"^MultiHeadAttention: heads must divide d = 6, got 4$"):
         MultiHeadAttention(6, 4)
-    with pytest.raises(ValueError, match=r"^MultiHeadAttention: d must be a positive integer, got"):
+    with pytest.raises(ValueError, match=r"^MultiHeadAttention: d must be at least 1, got 0"):
         MultiHeadAttention(0, 1)
-    with pytest.raises(ValueError, match=r"^MultiHeadAttention: heads must be a positive integer"):
+    with pytest.raises(TypeError, match=r"^MultiHeadAttention: heads must be an integer, got 2\.0"):
         MultiHeadAttention(4, 2.0)
     with pytest.raises(ValueError, match="unknown initializer 'glorot'"):
         MultiHeadAttention(4, 2, w_init="glorot")

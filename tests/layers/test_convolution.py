@@ -515,8 +515,8 @@ def test_single_precision_stays():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"channels_in": 0}, ValueError, "channels_in must be a positive integer, got 0"),
-        ({"channels_out": 1.5}, ValueError, "channels_out must be a positive integer, got 1.5"),
+        ({"channels_in": 0}, ValueError, "channels_in must be at least 1, got 0"),
+        ({"channels_out": 1.5}, TypeError, "channels_out must be an integer, got 1.5"),
         ({"kernel": 0}, ValueError, "kernel must be at least 1, got 0"),
         ({"kernel": "3"}, TypeError, "kernel must be an integer, got '3'"),
         ({"kernel": (1, 2, 3)}, ValueError, r"kernel must be an integer.*, got \(1, 2, 3\)"),
@@ -526,7 +526,7 @@ def test_single_precision_stays():
         ({"padding": -1}, ValueError, "padding must be at least 0, got -1"),
         ({"padding": 0.5}, TypeError, "padding must be an integer, got 0.5"),
         ({"groups": 3}, ValueError, "groups must divide channels_in and channels_out, got 3 for 2"),
-        ({"groups": 0}, ValueError, "groups must be a positive integer, got 0"),
+        ({"groups": 0}, ValueError, "groups must be at least 1, got 0"),
         ({"activation": "rely"}, ValueError, "rely"),
     ],
 )

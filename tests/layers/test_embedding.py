@@ -119,9 +119,9 @@ def test_what_is_no_token():
 
 
 def test_construction():
-    with pytest.raises(ValueError, match=r"^Embedding: n must be a positive integer, got 0"):
+    with pytest.raises(ValueError, match=r"^Embedding: n must be at least 1, got 0"):
         Embedding(0, 3)
-    with pytest.raises(ValueError, match=r"^Embedding: d must be a positive integer, got 2.5"):
+    with pytest.raises(TypeError, match=r"^Embedding: d must be an integer, got 2.5"):
         Embedding(3, 2.5)
     layer = Embedding(300, 200, rng=0)
     assert repr(layer) == "Embedding(300 -> 200)"

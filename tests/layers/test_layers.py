@@ -30,6 +30,7 @@ from backprop.layers import (
 from tests.cases import CASES, Case, Scale, assert_gradients, assert_unchanged, snapshot
 from tests.cases.base import draw_input
 from tests.cases.feedforward import activations
+from tests.support import refusal_of
 
 # Layers that take integers have no downstream gradient; what is left is in the conformance suite.
 REAL = [case for case in CASES if not case.make(np.float64).integer_input]
@@ -382,12 +383,14 @@ def test_a_single_example_is_a_column():
 
 @pytest.mark.parametrize("size", [0, -1, 2.0, "3", None, True])
 def test_sizes_must_be_positive_integers(size):
-    with pytest.raises(ValueError, match=rf"^Dense: n_in must be a positive integer, got {size!r}"):
+    error, message = refusal_of(size)
+    with pytest.raises(error, match=f"^Dense: n_in {message}"):
         Dense(size, 3)
-    with pytest.raises(ValueError, match=r"^Dense: n_out must be a positive integer, got"):
+    with pytest.raises(error, match=f"^Dense: n_out {message}"):
         Dense(3, size)
-    with pytest.raises(ValueError, match=r"^Reshape: shape must be a positive integer, got"):
-        Reshape((2, size if size != -1 else 0))
+    size = 0 if size == -1 else size  # which leaves it open
+    with pytest.raises(error, match=f"^Reshape: shape {refusal_of(size)[1]}"):
+        Reshape((2, size))
 
 
 def test_numpy_sizes_are_sizes():

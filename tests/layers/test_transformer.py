@@ -155,7 +155,9 @@ def test_bad_arguments():
     for index, name in enumerate(("d", "heads", "d_hidden")):
         sizes = [4, 2, 8]
         sizes[index] = 0
-        with pytest.raises(ValueError, match=rf"^TransformerBlock: {name} must be a positive int"):
+        with pytest.raises(
+            ValueError, match=rf"^TransformerBlock: {name} must be at least 1, got 0"
+        ):
             TransformerBlock(*sizes)
     with pytest.raises(ValueError, match=r"heads must divide d = 4, got 3$"):
         TransformerBlock(4, 3, 8)

@@ -71,6 +71,19 @@ def test_best():
         history.best("top_5")
 
 
+def test_describe():
+    history = History()
+    assert history.describe() == ""
+    history.append({"epoch": 1, "training_cost": 0.5, "training_accuracy": 0.25})
+    assert history.describe() == "training: cost 0.5000, accuracy 25.00%"
+    history.append({"epoch": 2, "training_cost": 1 / 3, "validation_cost": 0.12346, "eta": 1.0})
+    assert history.describe() == "training: cost 0.3333; validation: cost 0.1235"
+    history.append({"epoch": 3, "validation_accuracy": 0.97555})
+    assert history.describe() == "validation: accuracy 97.56%"
+    history.append({"epoch": 4, "seconds": 1.0})
+    assert history.describe() == ""
+
+
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_nan_is_never_best(place: int):
     records = [dict(record) for record in RECORDS]
@@ -95,8 +108,13 @@ def test_files_keep_every_digit(kind: str, tmp_path):
     history.append({"epoch": 4, "extra": -5e-324, "training_cost": math.inf})
     getattr(history, f"to_{kind}")(path)
     assert getattr(History, f"from_{kind}")(path) == history
-    History().records  # noqa: B018 - an empty one is a file as well
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_an_empty_history_is_a_file_as_well(kind: str, tmp_path):
+    path = tmp_path / f"history.{kind}"
     getattr(History(), f"to_{kind}")(path)
+    assert path.exists()
     assert getattr(History, f"from_{kind}")(path) == History()
 
 

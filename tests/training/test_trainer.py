@@ -10,6 +10,7 @@ import backprop as bp
 from backprop.layers import Dense, Dropout, Identity, Layer
 from backprop.schedules import ConstantRate, StepDecay
 from backprop.training import callbacks, checkpoint
+from tests.support import refusal_of
 
 N, N_IN, N_OUT = 53, 6, 3  # 53 examples: the last minibatch of 10 holds 3
 
@@ -338,14 +339,18 @@ def test_labels_out_of_range_are_refused():
 @pytest.mark.parametrize(
     ("options", "error", "match"),
     [
-        ({"batch_size": 0}, ValueError, "batch_size must be a positive integer, got 0"),
-        ({"batch_size": 2.5}, ValueError, "batch_size must be a positive integer, got 2.5"),
+        ({"batch_size": 0}, ValueError, "^Trainer: batch_size must be at least 1, got 0"),
+        ({"batch_size": 2.5}, TypeError, "^Trainer: batch_size must be an integer, got 2.5"),
         ({"optimizer": 3}, TypeError, "optimizer must be a Optimizer, got 3"),
         ({"optimizer": "sdg"}, ValueError, "unknown optimizer 'sdg'"),
         ({"regularizer": 0.1}, TypeError, "regularizer must be a Regularizer, got 0.1"),
         ({"schedule": 0.1}, TypeError, "schedule must be a Schedule, got 0.1"),
         ({"clip_norm": 0.0}, ValueError, r"clip_norm must be in \(0, inf\), got 0.0"),
-        ({"monitor_training": -1}, ValueError, "monitor_training must be a whole number"),
+        (
+            {"monitor_training": -1},
+            ValueError,
+            "^Trainer: monitor_training must be at least 0, got -1",
+        ),
     ],
 )
 def test_bad_settings_are_refused(options, error, match):
@@ -394,7 +399,8 @@ def test_callbacks_check_their_arguments(make):
 
 @pytest.mark.parametrize("epochs", [-1, 1.5, "3"])
 def test_bad_epochs_are_refused(epochs):
-    with pytest.raises(ValueError, match="epochs must be a whole number"):
+    error, message = refusal_of(epochs, least=0)
+    with pytest.raises(error, match=f"^fit: epochs {message}"):
         make_trainer().fit(*make_data(), epochs)
 
 

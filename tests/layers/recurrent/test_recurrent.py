@@ -679,9 +679,9 @@ def test_how_parameters_start(kind):
 @every_kind
 def test_arguments_that_are_refused(kind):
     name = kind.__name__
-    with pytest.raises(ValueError, match=rf"^{name}: n_in must be a positive integer, got 0"):
+    with pytest.raises(ValueError, match=rf"^{name}: n_in must be at least 1, got 0"):
         kind(0, 2)
-    with pytest.raises(ValueError, match=rf"^{name}: n must be a positive integer, got 1.5"):
+    with pytest.raises(TypeError, match=rf"^{name}: n must be an integer, got 1.5"):
         kind(2, 1.5)
     with pytest.raises(ValueError, match=rf"^{name}: truncate must be at least 1, got 0"):
         kind(2, 2, truncate=0)
