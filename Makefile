@@ -8,12 +8,14 @@ BIN := $(VENV)/bin
 DATA ?= builtin
 ARGS ?=
 
-# All scripts but the benchmarks, which are one program: `make bench`.
-EXPERIMENTS := $(sort $(filter-out experiments/benchmarks/%,\
-  $(wildcard experiments/*.py experiments/*/*.py)))
+# All modules that are run, as experiments.<folder>.<name>; the benchmarks are one program of their
+# own, `make bench`.
+EXPERIMENTS := $(sort $(shell grep -l '^if __name__ == "__main__":' experiments/*/*.py))
+EXPERIMENTS := $(subst /,.,$(basename $(filter-out experiments/benchmarks/%,$(EXPERIMENTS))))
 # One of them needs the real MNIST: it is left out where that is not at hand.
+MNIST_CONVNET := experiments.images.mnist_convnet
 ifeq ($(BACKPROP_MNIST)$(wildcard $(or $(BACKPROP_DATA),data)/mnist ../shared/data/mnist),)
-EXPERIMENTS := $(filter-out experiments/mnist_convnet.py,$(EXPERIMENTS))
+EXPERIMENTS := $(filter-out $(MNIST_CONVNET),$(EXPERIMENTS))
 endif
 
 .DEFAULT_GOAL := help
@@ -38,10 +40,10 @@ gradcheck: $(VENV)/.test  ## print the worst errors of all gradients, as a table
 	@$(BIN)/python -m tests.peers.gradient_errors
 
 experiments: $(VENV)/.experiments  ## run every experiment; figures land under runs/experiments
-	@set -e; fast=$$($(BIN)/python -m backprop.kernels.environment); for script in $(EXPERIMENTS); do \
-	  echo "== $$script"; env $$fast $(BIN)/python $$script; done
-	@$(if $(filter %/mnist_convnet.py,$(EXPERIMENTS)),,echo \
-	  "left out: experiments/mnist_convnet.py needs MNIST; $(BIN)/backprop data fetch mnist")
+	@set -e; fast=$$($(BIN)/python -m backprop.kernels.environment); for module in $(EXPERIMENTS); do \
+	  echo "== $$module"; env $$fast $(BIN)/python -m $$module; done
+	@$(if $(filter $(MNIST_CONVNET),$(EXPERIMENTS)),,echo \
+	  "left out: $(MNIST_CONVNET) needs MNIST; $(BIN)/backprop data fetch mnist")
 
 bench: $(VENV)/.package  ## measure time and memory, ours and of what peers are installed
 	$(BIN)/python -m experiments.benchmarks --data "$(DATA)" $(ARGS)

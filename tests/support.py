@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+EXPERIMENTS = ROOT / "experiments"
 
 
 def refusal_of(size: Any, least: int = 1) -> tuple[type[Exception], str]:
@@ -17,3 +26,37 @@ def name_of(value: Any) -> str:
     """Return an id for a parametrised value that is the same in every process."""
     name = getattr(value, "__name__", None)
     return name if isinstance(name, str) else repr(value)
+
+
+def rounded(values: Any, digits: int) -> Any:
+    """Return numbers rounded to so many decimals, none of them a negative zero."""
+    return np.round(np.asarray(values), digits) + 0.0
+
+
+def is_png(path: Path) -> bool:
+    """Say whether the file is a picture in the PNG format."""
+    return path.read_bytes().startswith(b"\x89PNG")
+
+
+def experiment_names() -> list[str]:
+    """Return all that `run_experiment` takes: "book.hidden_layer", ..., and "benchmarks"."""
+    modules = [
+        path.relative_to(EXPERIMENTS).with_suffix("")
+        for path in EXPERIMENTS.rglob("*.py")
+        if "benchmarks" not in path.parts  # one program, made of many modules
+        and '\nif __name__ == "__main__":\n' in path.read_text(encoding="utf-8")
+    ]
+    return sorted(["benchmarks", *(".".join(module.parts) for module in modules)])
+
+
+def run_experiment(
+    name: str, *options: Any, **environment: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m experiments.NAME``, its warnings errors, and return what it printed."""
+    # One thread: beside other tests a second one would mostly wait, and BLAS waits by spinning.
+    variables = {**os.environ, "OPENBLAS_NUM_THREADS": "1", **environment}
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", f"experiments.{name}", *map(str, options)],
+        cwd=ROOT, env={name: str(value) for name, value in variables.items()},
+        capture_output=True, encoding="utf-8", check=False,
+    )  # fmt: skip

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from experiments.benchmarks import figure, report, sweep
-from experiments.benchmarks.frameworks import FRAMEWORKS, OURS
-from experiments.benchmarks.run import ROOT, Bench, keep_to_cores
+from experiments.benchmarks.frameworks.registry import FRAMEWORKS, OURS
+from experiments.benchmarks.measure import ROOT, Bench, keep_to_cores
 from experiments.benchmarks.workloads import WORKLOADS, read_json, write_json
 
 PEERS = [name for name in FRAMEWORKS if name != OURS]

@@ -6,15 +6,12 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from backprop import plots
 from experiments.benchmarks import report
-from experiments.benchmarks.frameworks import OURS
+from experiments.benchmarks.frameworks.registry import OURS
+from experiments.common import figure, tidy
 
 # Told apart by every kind of colour vision (Okabe and Ito, 2008), and by shape.
 STYLES = {
@@ -31,15 +28,12 @@ def draw(results: dict[str, Any], path: Path) -> None:
     rows = report.rows(results)
     if not rows:
         raise ValueError("there is nothing to draw: no workload was measured")
-    with matplotlib.rc_context(plots.STYLE):
-        figure = Figure(figsize=(10, 1.3 + 0.34 * len(rows)), layout="constrained")
-        FigureCanvasAgg(figure)
-        left, right = figure.subplots(1, 2, sharey=True, width_ratios=(5, 1))
+    with figure(path, 10, 1.3 + 0.34 * len(rows)) as drawn:
+        left, right = drawn.subplots(1, 2, sharey=True, width_ratios=(5, 1))
         _ratios(left, results, rows)
         _products(right, results, rows)
-        figure.legend(*left.get_legend_handles_labels(), loc="outside upper right", ncols=4,
-                      frameon=False)  # fmt: skip
-        plots.save(left, path)
+        drawn.legend(*left.get_legend_handles_labels(), loc="outside upper right", ncols=4,
+                     frameon=False)  # fmt: skip
 
 
 def _ratios(ax: Axes, results: dict[str, Any], rows: list[report.Row]) -> None:
@@ -64,8 +58,7 @@ def _ratios(ax: Axes, results: dict[str, Any], rows: list[report.Row]) -> None:
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.set_xlabel("peer / ours: right of 1 the library is ahead")
     ax.set_title("Time (M: memory) against the library's")
-    ax.grid(axis="x", **plots.GRID)
-    ax.spines[["top", "right"]].set_visible(False)
+    tidy(ax, grid="x")
 
 
 def _products(ax: Axes, results: dict[str, Any], rows: list[report.Row]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from backprop.core.storage import write_text
-from experiments.benchmarks.frameworks import OURS
+from experiments.benchmarks.frameworks.registry import OURS
 from experiments.benchmarks.workloads import PREDICTED, PREDICTED_BATCHES, WORKLOADS
 
 START, END = "<!-- make bench -->", "<!-- end -->"

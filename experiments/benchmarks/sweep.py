@@ -13,18 +13,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-from backprop import plots
 from experiments.benchmarks.figure import STYLES
-from experiments.benchmarks.frameworks import OURS
-from experiments.benchmarks.run import Bench
+from experiments.benchmarks.frameworks.registry import OURS
+from experiments.benchmarks.measure import Bench
 from experiments.benchmarks.workloads import SEED, Files, Workload, chain
+from experiments.common import figure, tidy
 
 STEPS = 20  # minibatches in an epoch, where width or depth is swept
 EXAMPLES = 8192  # examples in an epoch, where the minibatch is
@@ -110,7 +107,7 @@ def measure(bench: Bench, rounds: int) -> Iterator[None]:
 
 def _files(bench: Bench, p: Point) -> Files:
     """Write random examples for a point, and its first parameters; return where they are."""
-    from experiments.benchmarks.library import first_parameters
+    from experiments.benchmarks.frameworks.ours import first_parameters
 
     n = p.work.examples
     files = Files(*(str(bench.folder / f"sweep-{name}") for name in ("x", "labels", "w.npz")))
@@ -128,10 +125,8 @@ def draw(results: dict[str, Any], path: Path) -> None:
     """Draw time per example and peak memory against every axis, log-log."""
     points = [Point(**{**fields, "sizes": tuple(fields["sizes"])}) for fields in results["sweep"]]
     axes = list(dict.fromkeys(p.axis for p in points))
-    with matplotlib.rc_context(plots.STYLE):
-        figure = Figure(figsize=(2.8 * len(axes), 5.6), layout="constrained")
-        FigureCanvasAgg(figure)
-        panels = figure.subplots(2, len(axes), squeeze=False, sharey="row")
+    with figure(path, 2.8 * len(axes), 5.6) as drawn:
+        panels = drawn.subplots(2, len(axes), squeeze=False, sharey="row")
         for column, axis in enumerate(axes):
             chosen = [p for p in points if p.axis == axis]
             top, bottom = panels[:, column]
@@ -141,9 +136,8 @@ def draw(results: dict[str, Any], path: Path) -> None:
             bottom.set_xlabel(axis)
         panels[0, 0].set_ylabel("time per example (us)")
         panels[1, 0].set_ylabel("peak memory (MiB)")
-        figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center",
-                      ncols=7, frameon=False)  # fmt: skip
-        plots.save(panels[0, 0], path)
+        drawn.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center",
+                     ncols=7, frameon=False)  # fmt: skip
 
 
 TITLES = {
@@ -174,8 +168,7 @@ def _curves(ax: Axes, results: dict[str, Any], points: list[Point], quantity: st
     ax.minorticks_off()
     ax.yaxis.set_major_locator(LogLocator(10, (1, 3)))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.grid(**plots.GRID)
-    ax.spines[["top", "right"]].set_visible(False)
+    tidy(ax, grid="both")
 
 
 def _write_slopes(ax: Axes, sizes: list[int], measured: list[float], counted: list[float]) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.frameworks import FRAMEWORKS, OURS, CannotExpressError, Model
+from experiments.benchmarks.frameworks.base import CannotExpressError, Implementation
+from experiments.benchmarks.frameworks.registry import FRAMEWORKS, OURS
 from experiments.benchmarks.workloads import (
     CHECKED_STEPS,
     IMAGES,
@@ -44,7 +45,7 @@ def main() -> int:
     return 0
 
 
-def _make(task: dict[str, Any], work: Workload) -> Model:
+def _make(task: dict[str, Any], work: Workload) -> Implementation:
     files = Files(**task["files"])
     x, labels = files.examples(work, work.examples)
     return FRAMEWORKS[task["framework"]].make(work, x, labels, files.parameters())
@@ -53,32 +54,33 @@ def _make(task: dict[str, Any], work: Workload) -> Model:
 def check(task: dict[str, Any]) -> dict[str, Any]:
     """Return the costs of the first minibatches, from epochs of no more than these."""
     work = Workload.from_json(task["work"])
-    model = _make(task, work.of_size(CHECKED_STEPS * work.batch))
-    seconds = _warm_up(model)
+    implementation = _make(task, work.of_size(CHECKED_STEPS * work.batch))
+    seconds = _warm_up(implementation)
     costs: list[float] = []
     while len(costs) < CHECKED_STEPS:
-        costs += model.costs()
+        costs += implementation.costs()
     return {"costs": costs[:CHECKED_STEPS], "compile": seconds}
 
 
-def _warm_up(model: Model) -> float:
+def _warm_up(implementation: Implementation) -> float:
     started = time.perf_counter()
-    model.warm_up()
+    implementation.warm_up()
     return time.perf_counter() - started
 
 
 def train(task: dict[str, Any]) -> dict[str, Any]:
-    """Return the seconds of several epochs, of compiling, and the peak memory; ours: the limit.
+    """Return the seconds of several epochs and of compiling, and the peak memory.
 
-    The first epoch warms up, and does not count, unless it is so long that it is the only one.
+    Of ours also the seconds that the matrix products of an epoch take alone. The first epoch warms
+    up, and does not count, unless it is so long that it is the only one.
     """
     work = Workload.from_json(task["work"])
-    model = _make(task, work)
+    implementation = _make(task, work)
     before = memory()
-    seconds = _warm_up(model)
-    epochs = [model.train()]
+    seconds = _warm_up(implementation)
+    epochs = [implementation.train()]
     while epochs[0] < LONG_EPOCH and (len(epochs) < 2 or sum(epochs[1:]) < task["seconds"]):
-        epochs.append(model.train())
+        epochs.append(implementation.train())
     counted = epochs[1:] or epochs
     found = {
         "epochs": epochs,
@@ -88,15 +90,16 @@ def train(task: dict[str, Any]) -> dict[str, Any]:
         "memory before training": before,
     }
     if task["framework"] == OURS:
-        found["products"] = work.steps * _limit(model, work.batch)
+        found["products"] = work.steps * _matrix_products(implementation, work.batch)
         found["blas"] = _blas()
     return found
 
 
-def _limit(model: Any, batch: int) -> float:
-    from experiments.benchmarks import limit
+def _matrix_products(implementation: Any, batch: int) -> float:
+    """Return the seconds of the matrix products of one step of ours."""
+    from experiments.benchmarks.matrix_products import products, seconds
 
-    return limit.seconds(limit.products(model.network, batch))
+    return seconds(products(implementation.network, batch))
 
 
 def _blas() -> list[str]:
@@ -112,14 +115,14 @@ def _blas() -> list[str]:
 def predict(task: dict[str, Any]) -> dict[str, Any]:
     """Return the seconds that it takes to predict all images, by how many at a time."""
     work = Workload.from_json(task["work"])
-    model = _make(task, work.of_size(1))
+    implementation = _make(task, work.of_size(1))
     x, _ = Files(**task["files"]).examples(work, min(IMAGES, task["images"]))
     found: dict[str, Any] = {"images": len(x)}
     for size in PREDICTED_BATCHES:
-        model.predict(x[: min(size, 20)], size)  # compiles
-        model.predict(x[:size], size)
+        implementation.predict(x[: min(size, 20)], size)  # compiles
+        implementation.predict(x[:size], size)
         started = time.perf_counter()
-        answers = model.predict(x, size)
+        answers = implementation.predict(x, size)
         found[f"predict {size}"] = time.perf_counter() - started
         found[f"outputs {size}"] = np.concatenate(answers)[:100].astype(float).tolist()
     return found
@@ -127,9 +130,9 @@ def predict(task: dict[str, Any]) -> dict[str, Any]:
 
 def one_epoch(task: dict[str, Any]) -> dict[str, Any]:
     """Train for one epoch; the runner takes the time of the whole process."""
-    model = _make(task, Workload.from_json(task["work"]))
-    model.warm_up()
-    model.train()
+    implementation = _make(task, Workload.from_json(task["work"]))
+    implementation.warm_up()
+    implementation.train()
     return {}
 
 

@@ -7,32 +7,27 @@ the trace of the graph, central differences, the complex step and, where sympy i
 (pip install sympy), symbolic differentiation. Writes composite_function.json, and draws accuracy
 and cost of each to composite_function.png.
 
-    python experiments/worked_examples/composite_function.py [--x 0.5] [--out FOLDER]
+    python -m experiments.worked_examples.composite_function [--x 0.5] [--out FOLDER]
 
 Source: Griewank and Walther, *Evaluating Derivatives*, 2nd edition, chapters 2 and 3.
 """
 
 from __future__ import annotations
 
-import argparse
 import cmath
-import json
 import math
 import timeit
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from backprop import Dense, plots
-from backprop.core.storage import write_text
 from backprop.gradients import jacobian, jacobian_size
 from backprop.graph import Graph, GraphTrace, Input, MatMul, Sum, cos, exp, sqrt
 from backprop.layers import Sigmoid
+from experiments.common import figure, option_parser, read_result, tidy, write_and_draw
 
 NO_SYMPY = "sympy is not installed, so symbolic differentiation is missing: pip install sympy"
 POINTS = np.linspace(0.05, 1.5, 59)
@@ -237,14 +232,12 @@ def show_jacobians() -> None:
 
 def draw(path: Path) -> None:
     """Draw composite_function.png beside the JSON file that `run` filled."""
-    result = json.loads(path.read_text(encoding="utf-8"))
+    result = read_result(path)
     names = sorted(result["cost"], key=result["cost"].get, reverse=True)
     rows = np.arange(len(names))
-    with matplotlib.rc_context(plots.STYLE):
-        figure = Figure(figsize=(7.2, 3.6), layout="constrained")
-        FigureCanvasAgg(figure)
-        figure.suptitle("f(x) = √(x² + exp x²) + cos(x² + exp x²)", fontsize=10)
-        left, right = figure.subplots(1, 2, sharey=True)
+    with figure(path, 7.2, 3.6) as drawn:
+        drawn.suptitle("f(x) = √(x² + exp x²) + cos(x² + exp x²)", fontsize=10)
+        left, right = drawn.subplots(1, 2, sharey=True)
         floor = 1e-18  # stands for an error of 0
         for key, marker, colour in (
             ("median", "o", plots.BLUE),
@@ -266,25 +259,19 @@ def draw(path: Path) -> None:
         right.set(xscale="log", xlabel="time, in evaluations of f in plain Python",
                   title="cost of one f′(x)", xlim=(min(costs) / 4, max(costs) * 6))  # fmt: skip
         for ax in (left, right):
-            ax.spines[["top", "right"]].set_visible(False)
-            ax.grid(axis="y", **plots.GRID)
+            tidy(ax)
             ax.tick_params(axis="y", length=0)
             ax.margins(y=0.08)
-        plots.save(left, path.with_suffix(".png"))
 
 
 def main() -> None:
     """Run and draw."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = option_parser(__doc__)
     parser.add_argument("--x", type=float, default=0.5, help="where both accumulations are shown")
-    parser.add_argument("--out", type=Path, default=Path("runs/experiments"))
     arguments = parser.parse_args()
     result = run(arguments.x)
     show_jacobians()
-    path = arguments.out / "composite_function.json"
-    write_text(path, json.dumps(result, indent=1) + "\n")
-    draw(path)
-    print(f"drawn in {path.with_suffix('.png')}")
+    write_and_draw(arguments.out / "composite_function.json", result, draw)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ By the chain rule dL/dW_i needs the product J_(i+1)^T ... J_K^T dL/dx_K, of K - 
 computed on its own, that is K (K - 1) / 2 products of a matrix and a vector in all. But the product
 for W_i is J_(i+1)^T times the one for W_(i+1): going down and keeping it, there are K - 1.
 
-    python experiments/worked_examples/deep_composition.py
+    python -m experiments.worked_examples.deep_composition
 """
 
 from __future__ import annotations

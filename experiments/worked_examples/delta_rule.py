@@ -9,7 +9,7 @@ o_k (1 - o_k) every row of the gradient, all weights into one neuron, is too lar
 factor, so that its direction is right; training goes on, and nothing looks wrong. (What descends
 then is the cross-entropy.) Only the gradient check notices.
 
-    python experiments/worked_examples/delta_rule.py
+    python -m experiments.worked_examples.delta_rule
 """
 
 from __future__ import annotations

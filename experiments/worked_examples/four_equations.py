@@ -4,7 +4,7 @@ The network has 2 inputs, 2 hidden neurons and 1 output, sigmoids throughout, an
 cost, as in Nielsen's *Neural Networks and Deep Learning*, chapter 2. Every sum is written out, for
 one example and for a batch of two.
 
-    python experiments/worked_examples/four_equations.py
+    python -m experiments.worked_examples.four_equations
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 ReLU, ReLU and a sigmoid, the mean squared error, the target 1. The parameters are those of one
 initialisation, written out to six decimals.
 
-    python experiments/worked_examples/four_five_two_one.py [--out diagram.png]
+    python -m experiments.worked_examples.four_five_two_one [--out diagram.png]
 """
 
 from __future__ import annotations

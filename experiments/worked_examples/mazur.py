@@ -14,7 +14,7 @@ algorithm, and both are found here:
 
 Source: Mazur, "A Step by Step Backpropagation Example", 2015.
 
-    python experiments/worked_examples/mazur.py
+    python -m experiments.worked_examples.mazur
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ The library has the same in `SquaredError` and `L2`, with the biases at zero.
 Source: Goodfellow, Bengio and Courville, *Deep Learning*, 2016, algorithms 6.3 and 6.4, for the
 order of the steps.
 
-    python experiments/worked_examples/penalised_regression.py
+    python -m experiments.worked_examples.penalised_regression
 """
 
 from __future__ import annotations

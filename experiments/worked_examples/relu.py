@@ -3,7 +3,7 @@
 At 0 the ReLU has no derivative: the slope is 0 on the left and 1 on the right, and every number
 between them is a subgradient. The convention, here and nearly everywhere, is 0.
 
-    python experiments/worked_examples/relu.py
+    python -m experiments.worked_examples.relu
 """
 
 from __future__ import annotations

@@ -1,29 +1,36 @@
-"""Every experiment runs, on little data, and draws."""
+"""Every experiment runs, on little data, and draws; and is found by its command."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
+import importlib
 
-ROOT = Path(__file__).parents[2]
+import pytest
 
-
-def test_hidden_layer(tmp_path, idx_folder):
-    script = ROOT / "experiments" / "hidden_layer.py"
-    options = ["--data", str(idx_folder), "--epochs", "2", "--out", str(tmp_path)]
-    found = subprocess.run(
-        [sys.executable, str(script), *options], capture_output=True, text=True, check=False
-    )
-    assert found.stderr == ""
-    assert "30 hidden neurons gain" in found.stdout
-    result = json.loads((tmp_path / "hidden_layer.json").read_text())
-    assert [len(values) for values in result["test_accuracy"].values()] == [2, 2, 2]
-    assert (tmp_path / "hidden_layer.png").read_bytes().startswith(b"\x89PNG")
+from tests.experiments.small_runs import OPTIONS, expected_files
+from tests.support import EXPERIMENTS, experiment_names, is_png
 
 
-def test_the_committed_figures_keep_what_is_promised_of_the_built_in_digits():
-    """A softmax regression stays at least 4 points below a net with one hidden layer."""
-    figures = ROOT / "experiments" / "figures"
-    result = json.loads((figures / "hidden_layer.json").read_text())
-    accuracy = result["test_accuracy"]
-    assert max(accuracy["no hidden layer"]) <= accuracy["30 hidden"][-1] - 0.04
+def test_every_experiment_is_run():
+    assert list(OPTIONS) == experiment_names()
+    assert len(OPTIONS) == 18
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_it_runs_and_draws(name, small_run):
+    run = small_run(name)
+    assert run.stdout
+    files = list(run.folder.iterdir())
+    assert {path.name for path in files} == expected_files(name)
+    assert all(is_png(path) for path in files if path.suffix == ".png")
+
+
+@pytest.mark.parametrize("name", [name for name in OPTIONS if name != "benchmarks"])
+def test_its_docstring_names_its_command(name):
+    module = importlib.import_module(f"experiments.{name}")
+    commands = [line.split() for line in module.__doc__.splitlines() if "python -m" in line]
+    assert [words[:3] for words in commands] == [["python", "-m", f"experiments.{name}"]]
+
+
+def test_the_readme_lists_every_experiment():
+    text = (EXPERIMENTS / "README.md").read_text(encoding="utf-8")
+    for name in experiment_names():
+        path = "benchmarks/README.md" if name == "benchmarks" else f"{name.replace('.', '/')}.py"
+        assert f"]({path})" in text

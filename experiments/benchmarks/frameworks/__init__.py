@@ -1,0 +1,1 @@
+"""The same work in the library and in its peers, a module each."""

@@ -1,0 +1,1 @@
+"""What Nielsen's *Neural Networks and Deep Learning* shows, on our data and from many seeds."""

@@ -1,0 +1,1 @@
+"""Convolutions and ways past layers, on images of digits."""

@@ -1,0 +1,1 @@
+"""What recurrent and attention layers remember of a sequence."""

@@ -1,0 +1,1 @@
+"""Calculations of the literature, number by number, beside the library's."""
