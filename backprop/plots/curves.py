@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
+from backprop.layers.chain import walk_order
 from backprop.plots.style import (
     BLUE,
     GRID,
@@ -21,7 +22,6 @@ from backprop.plots.style import (
     size_in_points,
     write_beside,
 )
-from backprop.layers.chain import walk_order
 from backprop.training.health import GradientHealth
 from backprop.training.history import History
 

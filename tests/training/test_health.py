@@ -13,8 +13,8 @@ from backprop import GradientHealth, GradientHealthWarning
 from backprop.graph import Graph, Input, apply
 from backprop.initializers import Normal
 from backprop.layers import Dense, Dropout, ReLU, Sigmoid, Tanh
-from backprop.schedules import StepDecay
 from backprop.layers.chain import walk_order
+from backprop.schedules import StepDecay
 from backprop.training.health import _norm
 
 N_IN, N_OUT, N = 20, 4, 600
