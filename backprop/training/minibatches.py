@@ -45,14 +45,6 @@ def _take(chosen: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return rows.take(chosen, 0)
 
 
-def _take(chosen: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    return rows.take(chosen, 0)
-
-
-def _take(chosen: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    return rows.take(chosen, 0)
-
-
 def _columns(rows: Any, part: slice) -> Any:
     """Return a minibatch with the batch on the last axis: a view, or images as a copy.
 

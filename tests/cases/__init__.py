@@ -180,26 +180,25 @@ class Scale(Layer):
 
     def __init__(self, n, dtype="float32"):
         self.n = n
-        self._allocate(dtype, g=(n, 1))
+        self.allocate(dtype, g=(n, 1))
         self.initialize()
 
     def initialize(self, rng=None):
-        self.g = np.ones((self.n, 1))
+        self.g[...] = 1
 
     def output_shape(self, input_shape):
         if input_shape != (self.n,):
-            raise self._shape_error((self.n,), input_shape)
+            raise self.shape_error((self.n,), input_shape)
         return input_shape
 
-    def _forward(self, a_prev, training):
-        a = self.g * a_prev
-        if training:
-            self.a_prev, self.a = a_prev, a
-        return a
+    def output(self, a_prev, mode):
+        return self.g * a_prev
 
-    def _backward(self, nabla_a, input_gradient):
-        np.sum(nabla_a * self.a_prev, axis=1, keepdims=True, out=self.nabla_g)
-        return self.g * nabla_a if input_gradient else None
+    def parameter_gradients(self, delta):
+        np.sum(delta * self.a_prev, axis=1, keepdims=True, out=self.nabla_g)
+
+    def downstream(self, delta):
+        return self.g * delta
 
 
 def layer_report(layer: Layer, x: np.ndarray, nabla_a: np.ndarray) -> Report:

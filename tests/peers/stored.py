@@ -119,7 +119,7 @@ def network_results(network: Network, x: np.ndarray, y: np.ndarray) -> Numbers:
     network.forward(x, training=True)
     downstream = network.backward(y)
     assert downstream is not None
-    cost = network._cost_per_example(y).mean()  # of the training forward: inference may differ
+    cost = network.cost_per_example(y).mean()  # of the training forward: inference may differ
     return {"value": np.array(cost), "input": downstream, "nabla": network.nabla.copy()}
 
 
@@ -133,7 +133,7 @@ def torch_network_results(torch: Any, network: Network, inputs: Numbers) -> Numb
         for name, array in layer.parameters.items():
             parameters[name] = theta[start : start + array.size].reshape(array.shape)
             start += array.size
-        if layer is last and network._canonical:  # PyTorch's costs begin at z
+        if layer is last and network.canonical:  # PyTorch's costs begin at z
             linear = torch.nn.functional.linear
             a = linear(a.T, parameters["w"], parameters["b"][:, 0]).T
         else:
