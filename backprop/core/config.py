@@ -88,7 +88,7 @@ def by_name(base: type[Configurable], name: str) -> Any:
 
 
 def known_names(base: type[Configurable]) -> list[str]:
-    """Return what `by_name` knows: the names of the public subclasses of `base`, sorted."""
+    """Return what `by_name` knows: the public subclasses of `base` that need no arguments."""
     return sorted({name_of(cls) for cls in _public_subclasses(base)})
 
 
@@ -104,7 +104,8 @@ def _letters(name: str) -> str:
 
 def _public_subclasses(base: type[Configurable]) -> Iterator[type[Configurable]]:
     for cls in base.__subclasses__():
-        if not cls.__name__.startswith("_"):
+        needed = (default is inspect.Parameter.empty for default in _arguments(cls).values())
+        if not (cls.__name__.startswith("_") or inspect.isabstract(cls) or any(needed)):
             yield cls
         yield from _public_subclasses(cls)
 

@@ -21,6 +21,7 @@ from backprop.layers import (
     Flatten,
     Gradient,
     Layer,
+    Neurons,
     Parameter,
     ReLU,
     Reshape,
@@ -52,7 +53,7 @@ sizes = st.integers(1, 5)
 def test_every_layer_has_a_case():
     exported = {getattr(layers, name) for name in layers.__all__}
     classes = {c for c in exported if isinstance(c, type) and issubclass(c, Layer)}
-    assert classes - {Layer, Activation} == {type(case.make(np.float64)) for case in CASES}
+    assert classes - {Layer, Neurons, Activation} == {type(case.make(np.float64)) for case in CASES}
     inside = {type(c.make(np.float64).activation) for c in CASES if c.name.startswith("dense")}
     assert inside == {c for c in classes if issubclass(c, Activation)} - {Activation}
 

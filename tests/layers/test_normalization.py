@@ -36,7 +36,7 @@ def together(layer, shape):
 
 def feature(layer, index):
     """Return where the g and b of an element stand."""
-    if isinstance(layer, LayerNorm):
+    if isinstance(layer, (LayerNorm, RMSNorm)):
         return (*index[: len(layer.shape)], 0)
     return index[0], 0
 
@@ -169,7 +169,7 @@ def test_rms_norm_by_hand():
     np.testing.assert_array_equal(layer.nabla_g, [[0], [1]])
     assert list(layer.parameters) == ["g"]
     assert layer.mu is None
-    assert layer.b is None
+    assert not hasattr(layer, "b")
 
 
 def test_group_norm_joins_the_others():
@@ -308,14 +308,14 @@ def test_inference_goes_by_the_running_statistics_and_leaves_them():
     before = layer.forward(x)
     np.testing.assert_allclose(before, layer.g * x / math.sqrt(1.1) + layer.b, rtol=1e-14)
     training = layer.forward(x, training=True)
-    running = {name: array.copy() for name, array in layer.buffers.items()}
-    assert list(running) == ["running_mean", "running_variance"]
+    running = layer.state()
+    assert list(running)[1:] == ["running_mean", "running_variance"]
     inference = layer.forward(x)
     assert np.abs(inference - training).max() > 0.1
     deviation = np.sqrt(layer.running_variance + 0.1)
     expected = layer.g * (x - layer.running_mean) / deviation + layer.b
     np.testing.assert_allclose(inference, expected, rtol=1e-13)
-    for name, array in layer.buffers.items():
+    for name, array in layer.state().items():
         np.testing.assert_array_equal(array, running[name])
     for j in range(6):  # example by example, which training is not
         alone = layer.forward(x[:, j : j + 1])
@@ -337,7 +337,7 @@ def test_the_complex_step_leaves_the_running_statistics_real():
     layer = BatchNorm(2, dtype="float64")
     x = np.array([[1, 3], [5, 5]]) + 1e-20j
     layer.forward(x, training=True)
-    for array in layer.buffers.values():
+    for array in layer.state().values():
         assert array.dtype == np.float64
     np.testing.assert_allclose(layer.running_mean, [[0.2], [0.5]])
 
@@ -491,14 +491,14 @@ def test_an_epsilon_that_is_0_in_float32(make):
     make(3, epsilon=1e-50, dtype="float64")
 
 
-def test_buffers_are_taken_over_whole_or_not_at_all():
+def test_running_statistics_are_taken_over_whole_or_not_at_all():
     layer = BatchNorm(2)
     wrong = {"running_mean": np.ones((2, 1)), "running_variance": np.ones((3, 1))}
     with pytest.raises(ShapeError, match=r"running_variance has shape \(2, 1\), got \(3, 1\)"):
-        layer.set_buffers(wrong)
+        layer.set_state({"theta": layer.theta, **wrong})
     assert (layer.running_mean == 0).all()
-    with pytest.raises(ValueError, match="there is no buffer 'mean'"):
-        layer.set_buffers({"mean": np.ones((2, 1))})
+    with pytest.raises(ValueError, match="do not both have mean, running_mean, running_variance"):
+        layer.set_state({"theta": layer.theta, "mean": np.ones((2, 1))})
 
 
 def test_a_copy_in_another_dtype_has_seen_no_forward_pass():

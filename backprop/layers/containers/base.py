@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from backprop.core.shapes import Shape, ShapeError, shape_text
 from backprop.layers.base import Layer, Seed
-from backprop.layers.flat import adopt, bind, common_dtype, gather, ties_across
+from backprop.layers.flat import adopt, bind, check_layers, common_dtype, gather, ties_across
 from backprop.layers.mode import Mode
 from backprop.layers.parameters import Tie
 
@@ -34,9 +34,10 @@ class Container(Layer):
     def hold(self, children: Sequence[Layer]) -> None:
         """Take `children` in, if they are of one dtype."""
         name = type(self).__name__
-        children = tuple(children) if isinstance(children, (list, tuple)) else children
-        if all(isinstance(child, Layer) for child in children):
-            common_dtype(children, name)  # raises before anything is anybody's
+        if not isinstance(children, Layer) and isinstance(children, Iterable):
+            children = tuple(children)
+        check_layers(children, name)
+        common_dtype(children, name)  # raises before anything is anybody's
         self.children = adopt(self, children, name)
         self.gather()
 

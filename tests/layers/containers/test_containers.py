@@ -61,7 +61,7 @@ def test_a_chain_in_a_network_is_the_network_of_its_layers():
     np.testing.assert_array_equal(nested.theta, flat.theta)
     np.testing.assert_array_equal(nested.nabla, flat.nabla)
     assert nested.evaluate(x, y) == flat.evaluate(x, y)
-    assert nested.weight_slices() == flat.weight_slices()
+    assert nested.root.weight_parts() == flat.root.weight_parts()
     last = nested[1].children[-1]
     np.testing.assert_array_equal(last.delta, flat[2].delta)
     np.testing.assert_array_equal(nested[1].delta, flat[2].delta)
@@ -157,7 +157,7 @@ def test_the_mask_reaches_what_the_cost_is_evaluated_from(kind):
     x, y = tokens_of_three_lengths()
     y = y[1] if kind == "last step" else y
     network.forward(x, training=True)
-    trained = network._cost_per_example(y).mean()
+    trained = network.cost_per_example(y).mean()
     assert network.evaluate(x, y)["cost"] == pytest.approx(trained, rel=1e-12)
 
 
@@ -256,7 +256,8 @@ def test_all_parameters_are_one_vector_of_the_network():
     inner.w = np.zeros((2, 3))
     assert network.theta[-8:].tolist() == [0] * 6 + [7] * 2
     assert [name for name, _ in network.walk()] == ["0", "1", "1.0", "1.0.0", "1.1"]
-    assert network.weight_slices() == [slice(0, 12), slice(15, 24), slice(27, 33)]
+    weights = [slice(0, 12), slice(15, 24), slice(27, 33)]
+    assert network.root.weight_parts() == [(part, 1.0) for part in weights]
 
 
 def test_a_network_seed_initialises_the_children():
@@ -277,17 +278,20 @@ def test_copies_are_independent_and_whole():
         Network([twin])  # it belongs to nobody
 
 
-def test_a_layer_belongs_to_one_container():
+def test_what_took_a_layer_last_has_it_and_the_other_says_so():
     shared = dense()
+    x = np.ones((3, 2))
     container = Sequential([shared])
     for make in (lambda: Residual([shared]), lambda: Network([shared])):
-        with pytest.raises(ValueError, match=r"layer 0, .* belongs to a container"):
-            make()
-    with pytest.raises(ValueError, match=r"layer 1, .* is the same object as layer 0"):
-        Parallel([dense()] * 2)
+        taken = make()
+        assert taken.forward(x).shape == (3, 2)
+        with pytest.raises(RuntimeError, match=r"Dense\(3 -> 3, tanh\) has been built into somet"):
+            container.forward(x)
     network = Network([container])
-    with pytest.raises(ValueError, match="belongs to another network"):
-        Sequential([*network.layers])
+    assert network.forward(x).shape == (3, 2)  # and has them back
+    Sequential([*network.layers])
+    with pytest.raises(RuntimeError, match=r"^network: its layer .* copies, copy.deepcopy\(lay"):
+        network.forward(x)
 
 
 def test_a_refused_layer_stays_free():

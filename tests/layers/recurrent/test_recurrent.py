@@ -530,11 +530,11 @@ def test_what_cannot_be_a_carried_state(kind):
     before = layer.carried.copy()
     for wrong in (before[:, :1], before[0], before[0, 0, 0], before[None]):
         with pytest.raises(ShapeError, match=r"carry\): carried has shape \("):
-            layer.set_buffers({"carried": wrong})
+            layer.set_state({"theta": layer.theta, "carried": wrong})
     with pytest.raises(TypeError, match="carried is float64, got complex128"):
-        layer.set_buffers({"carried": before + 1j})
+        layer.set_state({"theta": layer.theta, "carried": before + 1j})
     np.testing.assert_array_equal(layer.carried, before)
-    layer.set_buffers({"carried": 2 * before[..., :1]})
+    layer.set_state({"theta": layer.theta, "carried": 2 * before[..., :1]})
     np.testing.assert_array_equal(layer.carried, 2 * before[..., :1])
 
 
