@@ -100,7 +100,10 @@ class Optimizer(Configurable, ABC):
         self.t += 1
         vectors = (theta, nabla, *self.accumulators.values())
         if groups is None:
-            self._update_in_blocks(vectors)
+            if n == len(self._scratch):
+                self._update(self._scratch, *vectors)
+            else:
+                self._update_in_blocks(vectors)
             return
         eta = self._eta
         try:
@@ -112,9 +115,6 @@ class Optimizer(Configurable, ABC):
 
     def _update_in_blocks(self, vectors: tuple[np.ndarray, ...]) -> None:
         n, size = len(vectors[0]), len(self._scratch)
-        if n == size:
-            self._update(self._scratch, *vectors)
-            return
         for start in range(0, n, size):
             block = slice(start, start + size)
             self._update(self._scratch[: n - start], *[vector[block] for vector in vectors])

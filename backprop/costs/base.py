@@ -91,9 +91,14 @@ class Cost(Configurable, ABC):
             return self._per_example_from_z(z, y)
         return self._per_example(a, y)
 
-    def bp1(self, z: Any, a: Any, activation: Any, y: Any) -> Any:
-        """Return where the way back starts: delta where `activation` is canonical, else dC/da."""
-        return self._delta(a, y) if self.is_canonical(activation) else self._nabla_a(a, y)
+    def bp1(self, z: Any, a: Any, activation: Any, y: Any) -> tuple[Any, bool]:
+        """Return where the way back starts, and whether that is below the activation.
+
+        delta where `activation` is canonical, and True; else dC/da, and False.
+        """
+        if self.is_canonical(activation):
+            return self._delta(a, y), True
+        return self._nabla_a(a, y), False
 
     def is_canonical(self, activation: Activation | None) -> bool:
         """Say whether `activation` is this cost's canonical one."""

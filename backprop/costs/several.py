@@ -68,14 +68,14 @@ class WeightedCosts(Cost):
             total = total + weight * cost.of_each(*of_output)
         return total  # type: ignore[return-value]
 
-    def bp1(self, z: Any, a: Any, activation: Any, y: Any) -> Any:
+    def bp1(self, z: Any, a: Any, activation: Any, y: Any) -> tuple[Any, bool]:
         starts = []
         for cost, weight, z_k, a_k, sigma, y_k in self._outputs(z, a, activation, y):
-            start = cost.bp1(z_k, a_k, sigma, y_k)
-            if sigma is not None and not cost.is_canonical(sigma):
+            start, below = cost.bp1(z_k, a_k, sigma, y_k)
+            if sigma is not None and not below:
                 start = sigma.times_prime(start, z_k, a_k)
             starts.append(weight * start)
-        return tuple(starts)
+        return tuple(starts), True
 
     def _outputs(self, z: Any, a: Any, activation: Any, y: Any) -> Any:
         return zip(self.costs, self.weights, z, a, activation, y, strict=True)

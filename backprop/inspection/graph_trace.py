@@ -130,7 +130,7 @@ def trace_graph(network: Network, x: Any, y: Any = None) -> GraphTrace:
         starts = tuple(np.ones_like(one) for one in (a if isinstance(a, tuple) else (a,)))
         found = graph.go_back(starts if isinstance(a, tuple) else starts[0], True)
     else:
-        found = twin.go_back(twin.bp1(y), True)
+        found = twin.go_back(*twin.bp1(y))
     values = x if isinstance(x, tuple) else (x,)
     gradients = found if isinstance(found, tuple) else (found,)
     rows = [

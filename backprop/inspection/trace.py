@@ -78,7 +78,8 @@ class Trace:
             self.nabla_a = self._cost._nabla_a(a, self.y)
 
         watches = {id(layer): layer.watch() for _, layer in twin.walk()}
-        twin.go_back(twin.bp1(self.y) if self.canonical else self.nabla_a, True)
+        start = twin.bp1(self.y) if self.canonical else (self.nabla_a, False)
+        twin.go_back(*start)
         self.layers = tuple(
             _record(str(number), layer, watches, self.nabla_a)
             for number, layer in enumerate(twin.layers)

@@ -44,7 +44,7 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
 
     Below the smallest normal number of the dtype it stays there, so that nothing overflows.
     """
-    s = at_least(_log_tiny(z.dtype), z)
+    s = at_least(-87.0 if z.dtype.itemsize == 4 else -708.0, z)  # ln of the smallest, towards 0
     np.negative(s, out=s)
     np.exp(s, out=s)
     s += 1
@@ -98,8 +98,3 @@ def normal_cdf(z: np.ndarray) -> np.ndarray:
     from scipy.special import erfc  # scipy is slow to import, and only this needs it
 
     return 0.5 * erfc(z * -math.sqrt(0.5))  # type: ignore[no-any-return]
-
-
-def _log_tiny(dtype: np.dtype) -> float:
-    """Return the logarithm of the smallest normal number, rounded towards zero."""
-    return -87.0 if dtype.itemsize == 4 else -708.0

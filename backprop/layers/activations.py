@@ -96,8 +96,7 @@ class Sigmoid(Activation):
 
     range = (0.0, 1.0)
 
-    def sigma(self, z: np.ndarray) -> np.ndarray:
-        return sigmoid(z)
+    sigma = staticmethod(sigmoid)  # type: ignore[assignment]
 
     def prime(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
         prime = np.subtract(1, a)

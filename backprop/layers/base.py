@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from backprop.core.config import Configurable
 from backprop.core.shapes import Shape, ShapeError, shape_text, with_batch
 from backprop.layers.hooks import Hook, Hooks, Watch
 from backprop.layers.mode import INFERENCE, KEEPING, TRAINING, Mode
+from backprop.layers.parameters import Tie
 from backprop.layers.state import Stateful
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class Layer(Stateful, Configurable, ABC):
     z: Any = None
     a: Any = None
     delta: Any = None
+    ties_across: Sequence[Tie] = ()  # between the layers inside a container
     _hooks: Hooks | None = None
 
     # -- the two passes, checked -------------------------------------------------------------
@@ -258,30 +260,31 @@ class Layer(Stateful, Configurable, ABC):
         return None, self.output(a_prev, mode)
 
     def go_back(self, nabla_a: Any, input_gradient: bool = True) -> Any:
-        """Go back from dC/da: BP1 or BP2, and the rest."""
-        if self._hooks is not None and self._hooks.watch is not None:
-            self._hooks.watch.nabla_a = nabla_a
+        """Go back from dC/da: delta by BP1 or BP2, and the rest."""
+        if self._hooks is not None:
+            self._hooks.note_upstream(nabla_a)
         return self.go_back_from(self.delta_of(nabla_a), input_gradient)
 
     def go_back_from(self, delta: Any, input_gradient: bool = True) -> Any:
         """Go back from dC/dz."""
         if self.z is not None:
             self.delta = delta
-        hooks = self._hooks
-        if hooks is None:
+        if self._hooks is None and not self.ties_across:
             return self.descend(delta, input_gradient)
-        delta = hooks.at_delta(self, delta)
+        if self._hooks is not None:
+            delta = self._hooks.at_delta(self, delta)
         nabla_a_prev = self.descend(delta, input_gradient)
-        if hooks.watch is not None:
-            hooks.watch.downstream, hooks.watch.passed = nabla_a_prev, True
-        hooks.call("backward", self)
+        for tie in self.ties_across:
+            tie.add_gradient()
+        if self._hooks is not None:
+            self._hooks.after_gradients(self, nabla_a_prev)
         return nabla_a_prev
 
     def descend(self, delta: Any, input_gradient: bool) -> Any:
         """BP3 and BP4, then BP2's w^T delta if asked for; a layer for which they share work
         does all of it here, where neither has been replaced (see `follows`).
         """
-        if self._sizes and self.wants_gradients():
+        if self._sizes and (self._learning is None or self.wants_gradients()):
             self.parameter_gradients(delta)
         return self.downstream(delta) if input_gradient else None
 

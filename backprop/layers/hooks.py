@@ -101,6 +101,17 @@ class Hooks:
             return layer.delta  # type: ignore[no-any-return]
         return delta
 
+    def note_upstream(self, nabla_a: Any) -> None:
+        """Note what the layer was given."""
+        if self.watch is not None:
+            self.watch.nabla_a = nabla_a
+
+    def after_gradients(self, layer: Layer, nabla_a_prev: Any) -> None:
+        """Note what was sent down, and call the functions that wait for the gradients."""
+        if self.watch is not None:
+            self.watch.downstream, self.watch.passed = nabla_a_prev, True
+        self.call("backward", layer)
+
     def settle(self, layer: Layer) -> None:
         """Let the layer be one without hooks again when nothing hangs on it."""
         if not self.by_name and self.watch is None:

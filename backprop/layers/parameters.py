@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
-from typing import Any, ClassVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from backprop.core.checks import check_number
 from backprop.core.shapes import ShapeError, copy_into
 
 
-class Parameter:
+class Parameter(property):
     """A named array of a layer that lives in the layer's flat vector `theta`.
 
     Reading gives the array itself, a view of `theta`, to be changed in place as one likes.
@@ -26,23 +27,26 @@ class Parameter:
     """
 
     def __init__(self, regularized: bool = False) -> None:
+        super().__init__()
         self.regularized = regularized
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
-        self.key = "_view_" + name
+        key = "_view_" + name  # a property whose getter is no Python function: a third of the time
 
-    @overload
-    def __get__(self, layer: None, owner: type) -> Parameter: ...
-    @overload
-    def __get__(self, layer: object, owner: type) -> np.ndarray: ...
-    def __get__(self, layer: object | None, owner: type) -> Parameter | np.ndarray:
-        if layer is None:
-            return self
-        return layer.__dict__[self.key]  # type: ignore[no-any-return]
+        def assign(layer: Any, value: Any) -> None:
+            copy_into(layer.__dict__[key], value, name, layer)
 
-    def __set__(self, layer: object, value: Any) -> None:
-        copy_into(layer.__dict__[self.key], value, self.name, layer)
+        super().__init__(operator.attrgetter(key), assign)
+
+    if TYPE_CHECKING:
+
+        @overload  # type: ignore[override]
+        def __get__(self, layer: None, owner: type) -> Parameter: ...
+        @overload
+        def __get__(self, layer: object, owner: type) -> np.ndarray: ...
+        def __get__(self, layer: object | None, owner: type) -> Parameter | np.ndarray: ...
+        def __set__(self, layer: object, value: Any) -> None: ...
 
 
 class Gradient(Parameter):

@@ -12,6 +12,7 @@ from backprop.core.checks import check_finite, check_integer
 from backprop.core.shapes import ShapeError, count_examples, each_array, shape_text, with_batch
 from backprop.graph.graph import Graph
 from backprop.layers.base import Layer, check_input
+from backprop.layers.containers.sequential import Sequential
 from backprop.layers.flat import check_layers
 from backprop.network.evaluation import count_targets
 
@@ -24,12 +25,14 @@ def check_x(network: Network, x: Any) -> None:
     root = network.root
     if isinstance(x, tuple) or isinstance(root, Graph):
         root.check_input(x)
-    else:
-        if not root.integer_input:
-            check_input("network", x, network.dtype)
-        network.layers[0].check_input(x)
-        _check_input_shape(network, x)
-    each_array(partial(check_finite, "x"), x)
+        each_array(partial(check_finite, "x"), x)
+        return
+    if not root.integer_input:
+        check_input("network", x, network.dtype)
+    first = root.children[0] if isinstance(root, Sequential) else root
+    first.check_input(x)
+    _check_input_shape(network, x)
+    check_finite("x", x)
 
 
 def _check_input_shape(network: Network, x: np.ndarray) -> None:

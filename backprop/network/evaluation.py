@@ -27,7 +27,9 @@ def in_batches(
     if threads:
         batch_size = min(batch_size, SHARED_BATCH)
     if count_examples(arrays[0]) <= batch_size:
-        with own_threads(threads):
+        if not threads:
+            return list(compute(*arrays))
+        with own_threads():
             return list(compute(*arrays))
     parts = list(zip(*(batches(array, batch_size) for array in arrays), strict=True))
     found: list[Any] = [None] * len(parts)
@@ -90,7 +92,9 @@ def _joined(pieces: tuple) -> Any:
     return np.concatenate(pieces, axis=-1)
 
 
-def not_view_of(x: Any, a: np.ndarray) -> np.ndarray:
-    """Return a, or a copy if it shares memory with the input."""
+def not_view_of(x: Any, a: Any) -> Any:
+    """Return the outputs, or copies of those that share memory with the input."""
+    if isinstance(a, tuple):
+        return tuple(not_view_of(x, one) for one in a)
     inputs = x if isinstance(x, tuple) else (x,)
     return a.copy() if any(np.may_share_memory(a, one) for one in inputs) else a

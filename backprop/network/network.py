@@ -6,7 +6,6 @@ import copy
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -207,7 +206,7 @@ class Network:
         self._need_forward()
         cost.check(self.root.a, y)
         each_array(check_finite_targets, y)
-        return self.go_back(self.bp1(y), input_gradient)
+        return self.go_back(*self.bp1(y), input_gradient)
 
     def backpropagate(self, nabla_a: Any, input_gradient: bool = True) -> Any:
         """Backpropagate from any upstream gradient dC/da^L, output shape x B; needs no cost."""
@@ -220,14 +219,14 @@ class Network:
         """Whether the pass back starts below the last sigma, from the cost's own delta."""
         return self.cost is not None and self.cost.is_canonical(self.root.output_activation)
 
-    def bp1(self, y: Any) -> Any:
-        """Return where the way back starts: delta^L of a canonical pair, else dC/da^L."""
-        root = self.root
-        return self.need_cost().bp1(root.z, root.a, root.output_activation, y)
+    def bp1(self, y: Any) -> tuple[Any, bool]:
+        """Return delta^L of a canonical pair, and True; else dC/da^L, and False."""
+        root, cost = self.root, self.cost or self.need_cost()
+        return cost.bp1(root.z, root.a, root.output_activation, y)
 
-    def go_back(self, start: Any, input_gradient: bool = True) -> Any:
+    def go_back(self, start: Any, below_sigma: bool, input_gradient: bool = True) -> Any:
         """Go back from what `bp1` returned: below the last sigma, or through it."""
-        enter = self.root.go_back_from if self.canonical else self.root.go_back
+        enter = self.root.go_back_from if below_sigma else self.root.go_back
         return enter(start, input_gradient)
 
     def cost_per_example(self, y: Any) -> np.ndarray:
@@ -248,11 +247,8 @@ class Network:
             As `forward`.
         """
         self.check_x(x)
-        root = self.root
-        (a,) = in_batches(
-            lambda part: (root.run(part, INFERENCE),), (x,), batch_size, root.uses_threads
-        )
-        return each_array(partial(not_view_of, x), a)  # a reshaped x is the caller's
+        (a,) = in_batches(self._outputs, (x,), batch_size, self.root.uses_threads)
+        return not_view_of(x, a)  # a reshaped x is the caller's
 
     def evaluate(
         self, x: Any, y: Any, batch_size: int = 1000, metrics: Metrics | None = None
@@ -279,6 +275,9 @@ class Network:
         """Do what `evaluate` does, with data that are checked already."""
         threads = self.root.uses_threads
         return measure(self._output_and_cost, x, y, batch_size, metrics, threads)
+
+    def _outputs(self, x: Any) -> tuple[Any]:
+        return (self.root.run(x, INFERENCE),)
 
     def _output_and_cost(self, x: Any, y: Any) -> tuple[Any, np.ndarray]:
         """Return a^L and C_x of every example, keeping no state; from z of a canonical pair."""

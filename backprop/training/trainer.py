@@ -263,16 +263,20 @@ class Trainer:
     def _descend(self, x: Any, y: Any) -> None:
         """Take one step on one minibatch: forward, BP1 to BP4, regularisation, update."""
         network, self._y = self.network, y
-        network.root.run(x, TRAINING)
-        start = network.bp1(y)  # BP1
-        if not _is_finite_sum(start):
+        root = network.root
+        root.run(x, TRAINING)
+        start, below_sigma = network.bp1(y)  # BP1
+        total = sum(map(np.sum, start)) if type(start) is tuple else start.sum()
+        if not math.isfinite(total):
             raise DivergenceError(self._diagnosis())
-        network.go_back(start, input_gradient=False)  # BP2 to BP4, from the last layer down
+        # BP2 to BP4, from the last layer down
+        network.go_back(start, below_sigma, input_gradient=False)
         if Learning.changes != self._seen_changes:  # a layer was frozen meanwhile, say
             self._find_groups()
-        theta, nabla = network.theta, network.nabla
-        for part in self._frozen:  # of which a hook may have asked for the gradient
-            nabla[part] = 0
+        theta, nabla = root.theta, root.nabla
+        if self._frozen:
+            for part in self._frozen:  # of which a hook may have asked for the gradient
+                nabla[part] = 0
         for part, penalty in self._penalties:
             penalty.add_gradient(theta[part], nabla[part])
         if self.clip_value is not None:
@@ -417,13 +421,6 @@ class Trainer:
         described["batch_size"], described["shuffle"] = self.batch_size, self.shuffle
         described["clip_norm"], described["clip_value"] = self.clip_norm, self.clip_value
         return described
-
-
-def _is_finite_sum(start: Any) -> bool:
-    """Say whether the sum is finite, which that of NaN and infinity is not."""
-    if isinstance(start, tuple):
-        return all(map(_is_finite_sum, start))
-    return math.isfinite(start.sum())
 
 
 def _positive_or_none(name: str, value: float | None) -> float | None:

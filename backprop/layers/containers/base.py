@@ -13,7 +13,6 @@ from backprop.core.shapes import Shape, ShapeError, shape_text
 from backprop.layers.base import Layer, Seed
 from backprop.layers.flat import adopt, bind, check_layers, common_dtype, gather, ties_across
 from backprop.layers.mode import Mode
-from backprop.layers.parameters import Tie
 
 
 class Container(Layer):
@@ -27,9 +26,11 @@ class Container(Layer):
     children : tuple of Layer
         They belong to the container, and to nothing else. An object that is given twice stands in
         two places, which share its parameters; the second place is an object of its own.
+    ends_in_sigma : bool
+        Whether a cost may enter below the activation of a child.
     """
 
-    _ties_across: Sequence[Tie] = ()
+    ends_in_sigma: bool = False
 
     def hold(self, children: Sequence[Layer]) -> None:
         """Take `children` in, if they are of one dtype."""
@@ -50,11 +51,12 @@ class Container(Layer):
         name, children = type(self).__name__, self.children
         self.dtype = common_dtype(children, name)
         self.theta, self.nabla = gather(children, self.dtype or np.float32)
-        self._ties_across = ties_across(children)
+        self.ties_across = ties_across(children)
         self.independent_examples = all(child.independent_examples for child in children)
         self.takes_mask = any(child.takes_mask for child in children)
         self.uses_threads = any(child.uses_threads for child in children)
         self.integer_input = children[0].integer_input
+        self.ends_in_sigma = self.output_activation is not None
 
     def bind(self, theta: np.ndarray, nabla: np.ndarray) -> None:
         self.theta, self.nabla = theta, nabla
@@ -90,12 +92,6 @@ class Container(Layer):
 
     # -- the way back ------------------------------------------------------------------------
 
-    def go_back_from(self, delta: Any, input_gradient: bool = True) -> Any:
-        nabla_a_prev = super().go_back_from(delta, input_gradient)
-        for tie in self._ties_across:
-            tie.add_gradient()
-        return nabla_a_prev
-
     def downstream(self, delta: Any) -> Any:
         """Go back through the children, which fills their gradients, too."""
         return self.descend(delta, True)
@@ -130,7 +126,7 @@ class Container(Layer):
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
-        for name in ("theta", "nabla", "_ties_across"):  # the children bring their parts
+        for name in ("theta", "nabla", "ties_across"):  # the children bring their parts
             state.pop(name, None)
         return state
 

@@ -95,8 +95,8 @@ class Masked(Chain):
     def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
         inner, mask = self._split(a_prev)
         a = up(self.children, inner, mode.masked(mask))
-        if mode.keep:
-            self.z = self.children[-1].z if self.output_activation is not None else None
+        if mode.keep and self.ends_in_sigma:
+            self.z = self.children[-1].z
         return a  # type: ignore[no-any-return]
 
     def z_and_a(self, a_prev: np.ndarray, mode: Mode) -> tuple[Any, Any]:
@@ -105,11 +105,11 @@ class Masked(Chain):
         return last.z_and_a(up(below, inner, mode.masked(mask)), mode.masked(mask))
 
     def delta_of(self, nabla_a: np.ndarray) -> np.ndarray:
-        return self.children[-1].delta_of(nabla_a) if self.z is not None else nabla_a
+        return self.children[-1].delta_of(nabla_a) if self.ends_in_sigma else nabla_a
 
     def descend(self, delta: np.ndarray, input_gradient: bool) -> np.ndarray | None:
         *below, last = self.children
-        enter = last.go_back_from if self.z is not None else last.go_back
+        enter = last.go_back_from if self.ends_in_sigma else last.go_back
         nabla_a = enter(delta, input_gradient or bool(below))
         inner = down(below, nabla_a, input_gradient)
         if inner is None:

@@ -9,7 +9,7 @@ from backprop.core.shapes import Shape
 from backprop.layers.activations import Activation
 from backprop.layers.base import Layer
 from backprop.layers.chain import chain_shapes
-from backprop.layers.containers.base import Container, down, up
+from backprop.layers.containers.base import Container, up
 from backprop.layers.mode import Mode
 
 
@@ -58,9 +58,11 @@ class Sequential(Chain):
         self.hold(layers)
 
     def output(self, a_prev: Any, mode: Mode) -> Any:
-        a = up(self.children, a_prev, mode)
-        if mode.keep:
-            self.z = self.children[-1].z if self.output_activation is not None else None
+        a = a_prev
+        for layer in self.children:
+            a = layer.run(a, mode)
+        if mode.keep and self.ends_in_sigma:
+            self.z = self.children[-1].z
         return a
 
     def z_and_a(self, a_prev: Any, mode: Mode) -> tuple[Any, Any]:
@@ -68,13 +70,17 @@ class Sequential(Chain):
         return last.z_and_a(up(below, a_prev, mode), mode)
 
     def delta_of(self, nabla_a: Any) -> Any:
-        return self.children[-1].delta_of(nabla_a) if self.z is not None else nabla_a
+        return self.children[-1].delta_of(nabla_a) if self.ends_in_sigma else nabla_a
 
     def descend(self, delta: Any, input_gradient: bool) -> Any:
-        *below, last = self.children
-        enter = last.go_back_from if self.z is not None else last.go_back
-        nabla_a = enter(delta, input_gradient or bool(below))
-        return down(below, nabla_a, input_gradient)
+        layers = self.children
+        index = len(layers) - 1
+        enter = layers[-1].go_back_from if self.ends_in_sigma else layers[-1].go_back
+        nabla_a = enter(delta, input_gradient or index > 0)
+        while index:
+            index -= 1
+            nabla_a = layers[index].go_back(nabla_a, input_gradient or index > 0)
+        return nabla_a
 
     @property
     def output_activation(self) -> Activation | None:
