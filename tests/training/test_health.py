@@ -337,7 +337,9 @@ def test_of_feature_maps_each_is_a_unit():
 def test_saturated_is_where_the_slope_is_below_a_hundredth_of_the_largest(activation, edge):
     z = edge * np.array([[0, 0.999, 1.001, 0.5], [-1.001, -0.999, 5, -5]])
     hidden = Sigmoid() if activation == "sigmoid" else Tanh()
-    network = bp.Network([hidden, Dense(2, 1, activation, dtype="float64")], "quadratic", (2,))
+    network = bp.Network(
+        [hidden, Dense(2, 1, activation, dtype="float64")], "quadratic", (2,), rng=0
+    )
     health = GradientHealth(saturated=0.5)
     bp.Trainer(network, batch_size=4, callbacks=[health], progress=False).fit(z, np.ones((1, 4)))
     assert health.history["saturated_0"] == [4 / 8]
