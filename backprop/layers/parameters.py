@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
@@ -75,7 +75,7 @@ class Tie:
     layer: Any
     name: str
     transposed: bool
-    nabla: np.ndarray
+    nabla: np.ndarray = field(repr=False)
 
     @property
     def array(self) -> np.ndarray:

@@ -165,10 +165,7 @@ class Stateful:
         A layer that occurs twice in a network gets one: its z, a and delta are those of its
         place, its gradients add up over the places, and to freeze one place freezes all.
         """
-        twin = copy.copy(self)
-        for name in list(vars(twin)):
-            if name.startswith(NOT_COPIED):
-                del twin.__dict__[name]
+        twin = copy.copy(self)  # without owner and hooks
         twin.forget()
         if self.children:
             twin.replace_children(tuple(child.placed_again() for child in self.children))
