@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from backprop.clipping import clip_by_norm, clip_by_value
 from backprop.kernels import memory
+from backprop.optimizers.clipping import clip_by_norm, clip_by_value
 
 BLOCK = 8
 

@@ -20,7 +20,7 @@ NOT_NEEDED += ["backprop.application", "backprop.datasets", "backprop.gradients"
 FLOORS = [  # a room imports only from rooms on floors below its own, and from its own room
     {"core"},
     {"kernels", "datasets"},
-    {"initializers", "optimizers", "clipping", "regularizers", "schedules", "metrics"},
+    {"initializers", "optimizers", "regularizers", "schedules", "metrics"},
     {"layers"},
     {"costs", "graph"},
     {"network"},

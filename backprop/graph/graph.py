@@ -19,7 +19,8 @@ from backprop.core.checks import check_array
 from backprop.core.config import from_config
 from backprop.core.shapes import ShapeError, shape_text, with_batch
 from backprop.graph.nodes import Input, Node, names_of, one_or_all, topological_order
-from backprop.layers.base import Layer, Seed, check_input
+from backprop.layers.base import Layer, Seed
+from backprop.layers.checks import check_input
 from backprop.layers.containers.base import Container
 from backprop.layers.mode import INFERENCE, Mode
 
@@ -93,12 +94,14 @@ class Graph(Container):
         self.outputs = tuple(number[node] for node in ends)
         if len(set(self.outputs)) < len(ends) or min(self.outputs) < self.n_inputs:
             raise ValueError("every output of a graph is another node, and none is an input")
-        self.hold([node.layer for node in order[self.n_inputs :] if node.layer is not None])
+        self.adopt_children(
+            [node.layer for node in order[self.n_inputs :] if node.layer is not None]
+        )
         if rng is not None:
             self.initialize(rng)
 
-    def gather(self) -> None:
-        super().gather()
+    def flatten_parameters(self) -> None:
+        super().flatten_parameters()
         self.integer_input = False
         learns = [False] * self.n_inputs  # does the value depend on a parameter?
         for layer, operands in zip(self.children, self.operands, strict=True):

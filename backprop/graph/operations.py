@@ -27,7 +27,8 @@ import numpy as np
 from backprop.core.checks import check_integer, check_sequence
 from backprop.core.shapes import Shape, ShapeError, with_batch
 from backprop.initializers import Initializer, as_initializer
-from backprop.layers.base import Layer, Seed, check_input
+from backprop.layers.base import Layer, Seed
+from backprop.layers.checks import check_input
 from backprop.layers.mode import Mode
 from backprop.layers.parameters import Gradient, Parameter
 

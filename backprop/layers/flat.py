@@ -55,7 +55,7 @@ def _take(owner: Any, layer: Layer, seen: set[int]) -> Layer:
     return layer
 
 
-def gather(layers: Sequence[Layer], dtype: Any) -> tuple[np.ndarray, np.ndarray]:
+def flatten_parameters(layers: Sequence[Layer], dtype: Any) -> tuple[np.ndarray, np.ndarray]:
     """Move the parameters of all layers into one vector, the gradients into another.
 
     Returns

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from backprop.layers.base import Layer
+Layer = Any  # the contract of a layer knows hooks, not they it
 
 MOMENTS = ("forward", "delta", "backward")
 

@@ -65,5 +65,5 @@ def restore_places(root: Layer, config: dict[str, Any]) -> Layer:
         for key, value in learning.items():
             layers[name].set_learning(key, value)
     for _, layer in reversed(list(root.walk())):  # the inner ones first
-        layer.gather()
+        layer.flatten_parameters()
     return root

@@ -191,7 +191,7 @@ class Stateful:
         for name in self.state_names:  # changed in place, so it is one for all places
             self.__dict__[name] = getattr(layer, name)
 
-    def gather(self) -> None:
+    def flatten_parameters(self) -> None:
         """Let what lies inside be views of one vector; of a single layer it is so."""
 
     @contextmanager

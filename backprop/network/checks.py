@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from backprop.core.checks import check_finite, check_integer
 from backprop.core.shapes import ShapeError, count_examples, each_array, shape_text, with_batch
 from backprop.graph.graph import Graph
-from backprop.layers.base import Layer, check_input
+from backprop.layers.base import Layer
+from backprop.layers.checks import check_input
 from backprop.layers.containers.sequential import Sequential
 from backprop.layers.flat import check_layers
 from backprop.network.evaluation import count_targets
 
-if TYPE_CHECKING:
-    from backprop.network.network import Network
 
-
-def check_x(network: Network, x: Any) -> None:
+def check_x(network: Any, x: Any) -> None:
     """Raise unless x is input for the network: type, shape, finite numbers."""
     root = network.root
     if isinstance(x, tuple) or isinstance(root, Graph):
@@ -35,7 +33,7 @@ def check_x(network: Network, x: Any) -> None:
     check_finite("x", x)
 
 
-def _check_input_shape(network: Network, x: np.ndarray) -> None:
+def _check_input_shape(network: Any, x: np.ndarray) -> None:
     if not _fits(x.shape[:-1], network.input_shape):
         expected = with_batch(shape_text(network.input_shape))
         hint = "; the batch is the last axis"
@@ -63,7 +61,7 @@ def check_targets(x: Any, y: Any) -> None:
         raise ValueError("all labels are -1, which do not count: there is nothing to learn")
 
 
-def outputs_like(network: Network, x: Any) -> Any:
+def outputs_like(network: Any, x: Any) -> Any:
     """Return an array of zeros of the output's shape for x, which takes no memory."""
     n, zero = count_examples(x), network.dtype.type(0)
     shape: Any = network.root.output_shape(each_array(lambda one: one.shape[:-1], x))

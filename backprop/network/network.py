@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from backprop.core.config import from_config
 from backprop.core.shapes import (
     copy_into,
     each_array,
 )
-from backprop.core.storage import FileError, read_archive, write_archive
 from backprop.core.upstairs import upstairs
 from backprop.costs import Cost, as_cost
 from backprop.graph.graph import Graph
@@ -27,10 +24,8 @@ from backprop.layers.containers.sequential import Sequential
 from backprop.layers.dense import Dense
 from backprop.layers.flat import adopt
 from backprop.layers.mode import INFERENCE, KEEPING, TRAINING
-from backprop.layers.places import described_places, restore_places
 from backprop.metrics import default_metrics
 from backprop.network.checks import (
-    as_lists,
     check_finite_targets,
     check_targets,
     check_x,
@@ -38,11 +33,12 @@ from backprop.network.checks import (
     outputs_like,
 )
 from backprop.network.evaluation import in_batches, measure, not_view_of
+from backprop.network.files import Saved
 
 Metrics = dict[str, Callable[[Any, Any], float]]
 
 
-class Network:
+class Network(Saved):
     """A root layer, and the cost C of its output; most often a chain, a^l = layer_l(a^(l-1)).
 
     Building the network checks that the shapes fit, and gathers the parameters of all layers in
@@ -90,7 +86,6 @@ class Network:
     Source: Nielsen, *Neural Networks and Deep Learning*, chapters 1 and 2.
     """
 
-    format = "backprop network 2"
     _lost: str | None = None
 
     def __init__(
@@ -332,73 +327,7 @@ class Network:
     def __len__(self) -> int:
         return len(self.layers)
 
-    # -- files and copies --------------------------------------------------------------------
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write architecture and parameters to one file, whole or not at all; never a pickle.
-
-        Raises
-        ------
-        OSError
-            If the file cannot be written; an earlier file of that name is then untouched.
-        """
-        write_archive(path, self.state(), {"format": self.format, "network": self.config()})
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Network:
-        """Return the network that `save` wrote; it predicts the same bits.
-
-        Raises
-        ------
-        FileError
-            If the file is damaged or not such a file, or names classes that are not known.
-        OSError
-            If it cannot be opened.
-        """
-        arrays, meta = read_archive(path)
-        if meta.get("format") != cls.format:
-            raise FileError(f"{path} is not a saved network, but {meta.get('format')!r}")
-        try:
-            network = cls.from_config(meta["network"])
-            network.set_state(arrays)
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise FileError(f"{path} does not describe a network: {error}") from error
-        return network
-
-    def state(self) -> dict[str, np.ndarray]:
-        """Return copies of all numbers that make up the network: theta, and what training moves.
-
-        The running mean of layer 2 is called ``2.running_mean``.
-        """
-        return self.root.state()
-
-    def set_state(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take over what `state` returned.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If it belongs to another architecture; nothing has changed then.
-        """
-        self.root.set_state(arrays)
-
-    def config(self) -> dict[str, Any]:
-        """Return a JSON-able description of layers, cost and shapes, without the numbers."""
-        return {
-            "root": self.root.config(),
-            "cost": None if self.cost is None else self.cost.config(),
-            "input_shape": as_lists(self.input_shape),
-            "dtype": self.dtype.name,
-            **described_places(self.root),
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Network:
-        """Make a network from `config`, its parameters freshly drawn."""
-        root = restore_places(from_config(config["root"]), config)
-        cost = None if config["cost"] is None else from_config(config["cost"])
-        network = cls(root, cost, config["input_shape"])
-        return network if network.dtype == config["dtype"] else network.astype(config["dtype"])
+    # -- copies -----------------------------------------------------------------------------
 
     def astype(self, dtype: Any) -> Network:
         """Return a copy of the network in another dtype."""

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from backprop.clipping import clip_by_norm, clip_by_value
 from backprop.core.checks import check_integer, check_number
 from backprop.core.config import by_name
 from backprop.core.shapes import count_examples, each_array
@@ -20,7 +19,7 @@ from backprop.layers.mode import TRAINING
 from backprop.layers.parameters import Learning
 from backprop.metrics import default_metrics
 from backprop.network import Network
-from backprop.optimizers import Optimizer
+from backprop.optimizers import Optimizer, clip_by_norm, clip_by_value
 from backprop.regularizers import Regularizer
 from backprop.schedules import Schedule
 from backprop.training.callback import Callback

@@ -11,7 +11,14 @@ import numpy as np
 
 from backprop.core.shapes import Shape, ShapeError, shape_text
 from backprop.layers.base import Layer, Seed
-from backprop.layers.flat import adopt, bind, check_layers, common_dtype, gather, ties_across
+from backprop.layers.flat import (
+    adopt,
+    bind,
+    check_layers,
+    common_dtype,
+    flatten_parameters,
+    ties_across,
+)
 from backprop.layers.mode import Mode
 
 
@@ -32,7 +39,7 @@ class Container(Layer):
 
     ends_in_sigma: bool = False
 
-    def hold(self, children: Sequence[Layer]) -> None:
+    def adopt_children(self, children: Sequence[Layer]) -> None:
         """Take `children` in, if they are of one dtype."""
         name = type(self).__name__
         if not isinstance(children, Layer) and isinstance(children, Iterable):
@@ -40,17 +47,17 @@ class Container(Layer):
         check_layers(children, name)
         common_dtype(children, name)  # raises before anything is anybody's
         self.children = adopt(self, children, name)
-        self.gather()
+        self.flatten_parameters()
 
     def replace_children(self, children: tuple[Layer, ...]) -> None:
         self.children = adopt(self, children, type(self).__name__)
-        self.gather()
+        self.flatten_parameters()
 
-    def gather(self) -> None:
+    def flatten_parameters(self) -> None:
         """Move the children's parameters into one vector, and know what is tied to what."""
         name, children = type(self).__name__, self.children
         self.dtype = common_dtype(children, name)
-        self.theta, self.nabla = gather(children, self.dtype or np.float32)
+        self.theta, self.nabla = flatten_parameters(children, self.dtype or np.float32)
         self.ties_across = ties_across(children)
         self.independent_examples = all(child.independent_examples for child in children)
         self.takes_mask = any(child.takes_mask for child in children)
@@ -133,7 +140,7 @@ class Container(Layer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.children = adopt(self, self.children, type(self).__name__)
-        self.gather()
+        self.flatten_parameters()
 
     def __copy__(self) -> Any:
         return copy.deepcopy(self)  # a child belongs to one container

@@ -48,10 +48,10 @@ class Masked(Chain):
             layers = tuple(layers)
             if layers and not any(getattr(layer, "takes_mask", True) for layer in layers):
                 raise ValueError("Masked: no layer takes a mask; use Sequential")
-        self.hold(layers)
+        self.adopt_children(layers)
 
-    def gather(self) -> None:
-        super().gather()
+    def flatten_parameters(self) -> None:
+        super().flatten_parameters()
         self.takes_mask = False  # it brings its own
 
     @property

@@ -49,7 +49,7 @@ class Parallel(Container):
         branches = tuple(branches)
         if len({getattr(branch, "integer_input", False) for branch in branches}) > 1:
             raise ValueError("Parallel: either all branches take integers, or none")
-        self.hold(branches)
+        self.adopt_children(branches)
 
     def readers(self) -> Sequence[Layer]:
         return self.children

@@ -37,7 +37,7 @@ class Residual(Chain):
     """
 
     def __init__(self, layers: Sequence[Layer]) -> None:
-        self.hold(layers)
+        self.adopt_children(layers)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         found = super().output_shape(input_shape)

@@ -55,7 +55,7 @@ class Sequential(Chain):
     """
 
     def __init__(self, layers: Sequence[Layer]) -> None:
-        self.hold(layers)
+        self.adopt_children(layers)
 
     def output(self, a_prev: Any, mode: Mode) -> Any:
         a = a_prev

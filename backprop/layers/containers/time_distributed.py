@@ -35,10 +35,10 @@ class TimeDistributed(Container):
     def __init__(self, layer: Layer) -> None:
         if not isinstance(layer, Layer):
             raise TypeError(f"TimeDistributed: expected a layer, got {layer!r}")
-        self.hold((layer,))
+        self.adopt_children((layer,))
 
-    def gather(self) -> None:
-        super().gather()
+    def flatten_parameters(self) -> None:
+        super().flatten_parameters()
         self.takes_mask = False  # every step stands alone
 
     @property

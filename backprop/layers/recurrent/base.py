@@ -21,7 +21,8 @@ from backprop.core.checks import check_integer
 from backprop.core.shapes import Shape, ShapeError, copy_into
 from backprop.initializers import Initializer, as_initializer
 from backprop.kernels.sums import sum_over_batch
-from backprop.layers.base import Layer, Seed, check_input
+from backprop.layers.base import Layer, Seed
+from backprop.layers.checks import check_input
 from backprop.layers.mode import Mode
 from backprop.layers.parameters import Gradient, Parameter
 

@@ -1,0 +1,37 @@
+"""Checks of what goes into a pass: inputs, and gradients from above."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from backprop.core.checks import check_array
+from backprop.core.shapes import ShapeError
+
+
+def check_like(owner: object, name: str, nabla: Any, array: Any) -> None:
+    """Raise unless `nabla` has the dtype and the shape of `array`, or each of several has."""
+    if isinstance(array, tuple):
+        if not isinstance(nabla, tuple) or len(nabla) != len(array):
+            raise TypeError(f"{owner}: {name} must be a tuple of {len(array)} arrays")
+        for k, (one, other) in enumerate(zip(nabla, array, strict=True)):
+            check_like(owner, f"{name}[{k}]", one, other)
+        return
+    check_array(owner, f"upstream gradient {name}", nabla, array.dtype)
+    if nabla.shape != array.shape:
+        raise ShapeError(
+            f"{owner}: {name} must have the shape of the activation, {array.shape}, "
+            f"got {nabla.shape}",
+            str(array.shape),
+        )
+
+
+def check_input(owner: object, array: Any, dtype: np.dtype | None) -> None:
+    """Check an input by `check_array`, but let complex128 through to float64.
+
+    That is how the complex step differentiates by the input, the parameters staying real.
+    """
+    if dtype == np.float64 and getattr(array, "dtype", None) == np.complex128:
+        dtype = np.dtype(np.complex128)
+    check_array(owner, "input", array, dtype)

@@ -1,0 +1,92 @@
+"""Networks in files: the architecture as JSON, the numbers as arrays, never a pickle."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, ClassVar
+
+import numpy as np
+
+from backprop.core.config import from_config
+from backprop.core.storage import FileError, read_archive, write_archive
+from backprop.costs import Cost
+from backprop.layers.base import Layer
+from backprop.layers.places import described_places, restore_places
+from backprop.network.checks import as_lists
+
+
+class Saved:
+    """The part of a network that writes it down and makes it again; see `Network`."""
+
+    format: ClassVar[str] = "backprop network 2"
+    root: Layer
+    cost: Cost | None
+    input_shape: Any
+    dtype: np.dtype
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write architecture and parameters to one file, whole or not at all; never a pickle.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; an earlier file of that name is then untouched.
+        """
+        write_archive(path, self.state(), {"format": self.format, "network": self.config()})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Any:
+        """Return the network that `save` wrote; it predicts the same bits.
+
+        Raises
+        ------
+        FileError
+            If the file is damaged or not such a file, or names classes that are not known.
+        OSError
+            If it cannot be opened.
+        """
+        arrays, meta = read_archive(path)
+        if meta.get("format") != cls.format:
+            raise FileError(f"{path} is not a saved network, but {meta.get('format')!r}")
+        try:
+            network = cls.from_config(meta["network"])
+            network.set_state(arrays)
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise FileError(f"{path} does not describe a network: {error}") from error
+        return network
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return copies of all numbers that make up the network: theta, and what training moves.
+
+        The running mean of layer 2 is called ``2.running_mean``.
+        """
+        return self.root.state()
+
+    def set_state(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take over what `state` returned.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If it belongs to another architecture; nothing has changed then.
+        """
+        self.root.set_state(arrays)
+
+    def config(self) -> dict[str, Any]:
+        """Return a JSON-able description of layers, cost and shapes, without the numbers."""
+        return {
+            "root": self.root.config(),
+            "cost": None if self.cost is None else self.cost.config(),
+            "input_shape": as_lists(self.input_shape),
+            "dtype": self.dtype.name,
+            **described_places(self.root),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Make a network from `config`, its parameters freshly drawn."""
+        root = restore_places(from_config(config["root"]), config)
+        cost = None if config["cost"] is None else from_config(config["cost"])
+        make: Any = cls
+        network = make(root, cost, config["input_shape"])
+        return network if network.dtype == config["dtype"] else network.astype(config["dtype"])

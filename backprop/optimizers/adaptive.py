@@ -1,0 +1,176 @@
+"""Steps divided by a running root mean square of the gradient."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from backprop.optimizers.base import Optimizer, Part
+
+
+class RMSProp(Optimizer):
+    """Gradient descent, each step divided by a running root mean square of the gradient.
+
+    ::
+
+        v     <- rho v + (1 - rho) nabla^2
+        theta <- theta - eta nabla / (sqrt(v) + eps)
+
+    eps is outside the root, as in torch.optim.RMSprop. The array ``accumulators["v"]`` holds
+    v / (1 - rho), the plain sum of rho^k nabla^2 over the steps k = 0, 1, ... backwards, which
+    saves a pass; the constant is in the last line's scalars.
+
+    Source: Hinton, Neural networks for machine learning, 2012, lecture 6e (rho = 0.9 there).
+
+    Parameters
+    ----------
+    eta : float
+        The learning rate, at least 0.
+    rho : float
+        The decay rate, in [0, 1).
+    eps : float
+        Greater than 0.
+    """
+
+    accumulator_names = ("v",)
+
+    def __init__(self, eta: float = 0.01, rho: float = 0.99, eps: float = 1e-8) -> None:
+        super().__init__(eta)
+        self.rho = self._check_number("rho", rho, "[0, 1)")
+        self.eps = self._check_number("eps", eps, "(0, inf)")
+
+    def _update(
+        self, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *accumulators: np.ndarray
+    ) -> None:
+        (v,) = accumulators
+        c = 1 / math.sqrt(1 - self.rho)
+        np.multiply(v, self.rho, out=v)
+        np.multiply(nabla, nabla, out=s)
+        np.add(v, s, out=v)  # c^2 v <- rho c^2 v + nabla^2
+        np.sqrt(v, out=s)
+        np.add(s, self.eps * c, out=s)  # s = c (sqrt(v) + eps)
+        np.divide(nabla, s, out=s)
+        np.multiply(s, self._eta * c, out=s)
+        np.subtract(theta, s, out=theta)  # theta <- theta - eta nabla / (sqrt(v) + eps)
+
+
+class Adam(Optimizer):
+    """Momentum divided by a running root mean square, both freed of their bias towards zero.
+
+    ::
+
+        m     <- beta1 m + (1 - beta1) nabla          m_hat = m / (1 - beta1^t)
+        v     <- beta2 v + (1 - beta2) nabla^2        v_hat = v / (1 - beta2^t)
+        theta <- theta - eta m_hat / (sqrt(v_hat) + eps)
+
+    m_hat and v_hat are weighted means. With M = sum of beta1^k nabla and S = sum of beta1^k, over
+    the t steps k = 0, 1, ... backwards, m = (1 - beta1) M and 1 - beta1^t = (1 - beta1) S, so that
+    m_hat = M / S. The arrays ``accumulators["m"]`` and ``accumulators["v"]`` hold these plain
+    sums, m / (1 - beta1) and v / (1 - beta2), which saves two passes.
+
+    Source: Kingma and Ba, Adam: a method for stochastic optimization, 2015, algorithm 1.
+
+    Parameters
+    ----------
+    eta : float
+        The learning rate, at least 0.
+    beta1, beta2 : float
+        The decay rates of the two means, in [0, 1).
+    eps : float
+        Greater than 0.
+    """
+
+    accumulator_names = ("m", "v")
+
+    def __init__(
+        self, eta: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8
+    ) -> None:
+        super().__init__(eta)
+        self.beta1 = self._check_number("beta1", beta1, "[0, 1)")
+        self.beta2 = self._check_number("beta2", beta2, "[0, 1)")
+        self.eps = self._check_number("eps", eps, "(0, inf)")
+
+    def _update(
+        self, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *accumulators: np.ndarray
+    ) -> None:
+        m, v = accumulators
+        sum1 = (1 - self.beta1**self.t) / (1 - self.beta1)  # m_hat = m / sum1
+        root2 = math.sqrt((1 - self.beta2**self.t) / (1 - self.beta2))
+        np.multiply(m, self.beta1, out=m)
+        np.add(m, nabla, out=m)  # m <- beta1 m + nabla
+        np.multiply(v, self.beta2, out=v)
+        np.multiply(nabla, nabla, out=s)
+        np.add(v, s, out=v)  # v <- beta2 v + nabla^2
+        np.sqrt(v, out=s)  # sqrt(v_hat) = sqrt(v) / root2
+        np.add(s, self.eps * root2, out=s)  # s = root2 (sqrt(v_hat) + eps)
+        np.divide(m, s, out=s)
+        np.multiply(s, self._eta * root2 / sum1, out=s)
+        np.subtract(theta, s, out=theta)  # theta <- theta - eta m_hat / (sqrt(v_hat) + eps)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay.
+
+    ::
+
+        theta <- theta - eta weight_decay theta, weights only
+        theta <- theta - eta m_hat / (sqrt(v_hat) + eps), m_hat and v_hat of nabla as in Adam
+
+    The gradient of an L2 penalty would be divided by sqrt(v_hat) like the rest of nabla, so that
+    the weights with the largest gradients would decay the least; here all decay alike. As in
+    torch.optim.AdamW, the decay is multiplied by eta.
+
+    Source: Loshchilov and Hutter, Decoupled weight decay regularization, 2019, algorithm 2.
+
+    Parameters
+    ----------
+    eta, beta1, beta2, eps : float
+        As in `Adam`.
+    weight_decay : float
+        The strength of the decay, at least 0.
+    """
+
+    def __init__(
+        self,
+        eta: float = 1e-3,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(eta, beta1, beta2, eps)
+        self.weight_decay = self._check_number("weight_decay", weight_decay, "[0, inf)")
+
+    def step(
+        self,
+        theta: np.ndarray,
+        nabla: np.ndarray,
+        weights: Sequence[Part] | None = None,
+        groups: Sequence[tuple[slice, float]] | None = None,
+    ) -> None:
+        """Change `theta` in place by one step, decaying the parts named by `weights` (or all).
+
+        The parts must not overlap. Otherwise as `Optimizer.step`.
+        """
+        self._check(theta, nabla)
+        named: Sequence[Part] = [slice(None)] if weights is None else weights
+        parts = [self._part(theta, part) for part in named]
+        for part, factor in parts:  # theta <- theta - eta weight_decay theta
+            np.multiply(part, 1 - self._eta * self.weight_decay * factor, out=part)
+        super().step(theta, nabla, weights, groups)
+
+    def _part(self, theta: np.ndarray, part: Any) -> tuple[np.ndarray, float]:
+        """Return the view of theta that one of `weights` names, and its factor."""
+        owner = type(self).__name__
+        part, factor = part if isinstance(part, tuple) else (part, 1.0)
+        if not isinstance(part, slice):
+            raise TypeError(f"{owner}: weights must be slices of theta, got {part!r}")
+        if part.stop is not None and part.stop > theta.size:
+            raise ValueError(
+                f"{owner}: weights must be inside of theta, which has {theta.size} elements, "
+                f"got {part}"
+            )
+        return theta[part], factor
