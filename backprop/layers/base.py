@@ -370,8 +370,12 @@ class Layer(Stateful, Configurable, ABC):
                 setattr(layer, name, getattr(layer, name).astype(dtype))
             for name, tie in layer.ties.items():
                 layer.ties[name] = tie.astype(dtype)
+        inside = [layer for _, layer in twin.walk()]
+        for home in {tie.layer for layer in inside for tie in layer.ties.values()}:
+            if all(home is not layer for layer in inside):  # tied to something elsewhere
+                home.bind(home.theta.astype(dtype), home.nabla.astype(dtype))
         twin.bind(self.theta.astype(dtype), self.nabla.astype(dtype))
-        for _, layer in twin.walk():
+        for layer in inside:
             layer.bind_ties()
         return twin
 
