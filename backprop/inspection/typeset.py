@@ -150,7 +150,7 @@ def to_text(sections: Sequence[Section], digits: int) -> str:
 
 
 def plain(latex: str) -> str:
-    r"""Return a symbol in Unicode: ``\partial C / \partial w^{2}`` becomes ∂C/∂w²."""
+    r"""Return a symbol in Unicode, as it is printed: ``w^{2}`` with a raised 2."""
     text = re.sub(r"\\(?:mathrm|text)\{(.*?)\}", r"\1", latex)
     text = re.sub(r"\\frac\{(\w+)\}\{(\w+)\}", r"\1/\2", text)
     text = re.sub(r"\^\{([\w.]+)\}", lambda found: found[1].translate(_SUPERSCRIPTS), text)
