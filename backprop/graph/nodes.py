@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_integer, check_number
-from backprop.core.shapes import Shape, ShapeError
+from backprop.core.shapes import Shape, ShapeError, is_several
 from backprop.graph.elementwise import (
     Add,
     Cos,
@@ -78,6 +78,11 @@ class Node:
             if isinstance(value, float):
                 self._check_constant(position, value)
         self.shape = self.find_shape()
+        if is_several(self.shape):
+            raise TypeError(
+                f"node {self}: a node has one output, and {layer} has {len(self.shape)}: "
+                "concatenate them inside it, and take them apart with slices"
+            )
 
     def named(self, name: str) -> Node:
         """Give the node its name, and return it."""

@@ -272,6 +272,7 @@ class Layer(Stateful, Configurable, ABC):
             return self.descend(delta, input_gradient)
         delta = hooks.at_delta(self, delta)
         nabla_a_prev = self.descend(delta, input_gradient)
+        self.add_tied_gradients()
         if hooks.watch is not None:
             hooks.watch.downstream, hooks.watch.passed = nabla_a_prev, True
         hooks.call("backward", self)
@@ -285,9 +286,14 @@ class Layer(Stateful, Configurable, ABC):
             self.parameter_gradients(delta)
         return self.downstream(delta) if input_gradient else None
 
+    def add_tied_gradients(self) -> None:
+        """Add to a parameter's gradient what its other places inside this layer have given."""
+
     def wants_gradients(self) -> bool:
         """Say whether BP3 and BP4 are asked for: unless frozen, or where something hangs on it."""
-        return self._learning is None or self._learning.trainable or self._hooks is not None
+        if self._learning is None or self._learning.trainable or self._hooks is not None:
+            return True
+        return self.place_of is not None and self.place_of.wants_gradients()
 
     def follows(self, kind: Any) -> bool:
         """Say whether both equations of the way back are those that `kind` wrote."""
@@ -361,14 +367,19 @@ class Layer(Stateful, Configurable, ABC):
         """
         dtype = self.check_dtype(dtype)
         twin = copy.deepcopy(self)
-        for _, layer in twin.walk():
+        layers = [layer for _, layer in twin.walk()]
+        outside = twin.shared_outside()
+        moved: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # places share what training moves
+        for layer in (*layers, *outside):
             layer.forget()
             for name in layer.state_names:
-                setattr(layer, name, getattr(layer, name).astype(dtype))
-            for name, tie in layer.ties.items():
-                layer.ties[name] = tie.astype(dtype)
-        twin.bind(self.theta.astype(dtype), self.nabla.astype(dtype))
-        for _, layer in twin.walk():
+                array = getattr(layer, name)
+                moved.setdefault(id(array), (array, array.astype(dtype)))
+                setattr(layer, name, moved[id(array)][1])
+            layer.ties = {name: tie.astype(dtype) for name, tie in layer.ties.items()}
+        for layer in (*outside, twin):
+            layer.bind(layer.theta.astype(dtype), layer.nabla.astype(dtype))
+        for layer in (*outside, *layers):
             layer.bind_ties()
         return twin
 

@@ -39,7 +39,11 @@ class Parameter:
     def __get__(self, layer: object | None, owner: type) -> Parameter | np.ndarray:
         if layer is None:
             return self
-        return layer.__dict__[self.key]  # type: ignore[no-any-return]
+        try:
+            return layer.__dict__[self.key]  # type: ignore[no-any-return]
+        except KeyError:  # of two copies that are tied to each other one was there first
+            layer.bind_ties()  # type: ignore[attr-defined]
+            return layer.__dict__[self.key]  # type: ignore[no-any-return]
 
     def __set__(self, layer: object, value: Any) -> None:
         copy_into(layer.__dict__[self.key], value, self.name, layer)
@@ -72,6 +76,11 @@ class Tie:
     name: str
     transposed: bool
     nabla: np.ndarray
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the other layer has its numbers: one that is being copied has none yet."""
+        return "_view_" + self.name in vars(self.layer)
 
     @property
     def array(self) -> np.ndarray:

@@ -76,8 +76,9 @@ class Stateful:
     def bind_ties(self) -> None:
         """Let the tied arrays be views of where the numbers are now."""
         for name, tie in self.ties.items():
-            self.__dict__["_view_" + name] = tie.array
-            self.__dict__["_view_nabla_" + name] = tie.nabla
+            if tie.is_ready:
+                self.__dict__["_view_" + name] = tie.array
+                self.__dict__["_view_nabla_" + name] = tie.nabla
 
     def _own_parts(self) -> Iterator[tuple[str, slice]]:
         """Yield the parameters that are the layer's own, and where in `theta` they lie."""
@@ -211,6 +212,18 @@ class Stateful:
     def replace_children(self, children: tuple[Any, ...]) -> None:
         """Let a container be made of other layers, of the same kinds and sizes."""
         raise NotImplementedError
+
+    def shared_outside(self) -> list[Any]:
+        """Return the layers outside this one that something inside shares arrays with."""
+        inside = [layer for _, layer in self.walk()]
+        known = {id(layer) for layer in inside}
+        found: list[Any] = []
+        for layer in inside:
+            for other in (layer.place_of, *(tie.layer for tie in layer.ties.values())):
+                if other is not None and id(other) not in known:
+                    known.add(id(other))
+                    found.append(other)
+        return found
 
     # -- how it learns -----------------------------------------------------------------------
 

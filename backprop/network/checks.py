@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backprop.core.checks import check_finite, check_integer
-from backprop.core.shapes import ShapeError, count_examples, each_array, shape_text, with_batch
+from backprop.core.shapes import (
+    ShapeError,
+    count_examples,
+    each_array,
+    is_several,
+    shape_text,
+    with_batch,
+)
 from backprop.graph.graph import Graph
 from backprop.layers.base import Layer, check_input
 from backprop.layers.flat import check_layers
@@ -24,6 +31,7 @@ def check_x(network: Network, x: Any) -> None:
     root = network.root
     if isinstance(x, tuple) or isinstance(root, Graph):
         root.check_input(x)
+        each_array(lambda one: check_input("network", one, network.dtype), x)
     else:
         if not root.integer_input:
             check_input("network", x, network.dtype)
@@ -64,7 +72,7 @@ def outputs_like(network: Network, x: Any) -> Any:
     """Return an array of zeros of the output's shape for x, which takes no memory."""
     n, zero = count_examples(x), network.dtype.type(0)
     shape: Any = network.root.output_shape(each_array(lambda one: one.shape[:-1], x))
-    if shape and isinstance(shape[0], tuple):
+    if is_several(shape):
         return tuple(np.broadcast_to(zero, (*one, n)) for one in shape)
     return np.broadcast_to(zero, (*shape, n))
 
