@@ -60,7 +60,8 @@ class Graph(Container):
     Raises
     ------
     ValueError
-        If there is no input, a name occurs twice, or `inputs` are not those of the outputs.
+        If there is no input, a name occurs twice, `inputs` are not those of the outputs, or one of
+        several outputs depends on no input.
     TypeError
         If the layers' dtypes differ.
     """
@@ -93,9 +94,19 @@ class Graph(Container):
         self.outputs = tuple(number[node] for node in ends)
         if len(set(self.outputs)) < len(ends) or min(self.outputs) < self.n_inputs:
             raise ValueError("every output of a graph is another node, and none is an input")
+        self._check_outputs_depend()
         self.hold([node.layer for node in order[self.n_inputs :] if node.layer is not None])
         if rng is not None:
             self.initialize(rng)
+
+    def _check_outputs_depend(self) -> None:
+        """Raise unless every output has a value for each example, as what an input reaches has."""
+        reached = [True] * self.n_inputs
+        for operands in self.operands:
+            reached.append(any(reached[i] for i in nodes_in(operands)))
+        for i in self.outputs:
+            if not reached[i]:
+                raise ValueError(f"the output {self.names[i]} depends on no input")
 
     def gather(self) -> None:
         super().gather()
