@@ -379,8 +379,9 @@ class Layer(Stateful, Configurable, ABC):
             layer.ties = {name: tie.astype(dtype) for name, tie in layer.ties.items()}
         for layer in (*outside, twin):
             layer.bind(layer.theta.astype(dtype), layer.nabla.astype(dtype))
-        for layer in (*outside, *layers):
+        for layer in (*outside, *reversed(layers)):  # the inner ones first
             layer.bind_ties()
+            layer.gather()
         return twin
 
     # -- checks ------------------------------------------------------------------------------
