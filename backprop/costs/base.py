@@ -104,8 +104,14 @@ class Cost(Configurable, ABC):
         """Say whether `activation` is this cost's canonical one."""
         return self.canonical is not None and type(activation) is self.canonical
 
-    def check_activation(self, activation: Activation | None) -> None:
-        """Raise ValueError if the outputs of `activation` cannot be outputs for this cost."""
+    def check_activation(self, activation: Any) -> None:
+        """Raise ValueError if the outputs of `activation` cannot be outputs for this cost.
+
+        `activation` is an Activation, None, or of several outputs a tuple of them.
+        """
+        if isinstance(activation, tuple):
+            n = len(activation)
+            raise ValueError(f"{self} is for one output, and there are {n}: give a cost for each")
 
     def _check_output(self, a: np.ndarray) -> None:
         check_array(self, "output", a, None)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from backprop.core.checks import check_number, is_plain
 from backprop.core.shapes import ShapeError
 from backprop.costs.base import Cost, sum_features
 from backprop.kernels.elementwise import log_softmax, softplus
-from backprop.layers.activations import Activation, Sigmoid, Softmax
+from backprop.layers.activations import Sigmoid, Softmax
 
 
 class ProbabilityCost(Cost):
     """A cost of outputs in [0, 1]: what the two cross-entropies share."""
 
-    def check_activation(self, activation: Activation | None) -> None:
+    def check_activation(self, activation: Any) -> None:
+        super().check_activation(activation)
         low, high = (0.0, 1.0) if activation is None else activation.range
         if (low < 0 or high > 1) and self.canonical is not None:
             raise ValueError(

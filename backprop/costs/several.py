@@ -52,9 +52,11 @@ class WeightedCosts(Cost):
             cost.check(outputs, targets)
 
     def check_activation(self, activation: Any) -> None:
-        if not isinstance(activation, tuple) or len(activation) != len(self.costs):
-            n = len(activation) if isinstance(activation, tuple) else 1
-            raise ValueError(f"{self} is for {len(self.costs)} outputs, and there are {n}")
+        if not isinstance(activation, tuple):
+            raise ValueError(f"{self} is for several outputs, and there is one: give one cost")
+        if len(activation) != len(self.costs):
+            n, there = len(self.costs), len(activation)
+            raise ValueError(f"{self} is for {n} outputs, and there are {there}")
         for cost, one in zip(self.costs, activation, strict=True):
             cost.check_activation(one)
 
@@ -100,7 +102,7 @@ def as_cost(cost: Cost | str | Sequence[Cost | str]) -> Cost:
     if isinstance(cost, str):
         return by_name(Cost, cost)  # type: ignore[no-any-return]
     if isinstance(cost, (list, tuple)):
-        return WeightedCosts(cost)
+        return WeightedCosts(cost) if len(cost) != 1 else as_cost(cost[0])
     if not isinstance(cost, Cost):
         raise TypeError(f"cost must be a Cost or its name, got {cost!r}")
     return cost

@@ -3,6 +3,18 @@
 >>> from backprop.graph import Graph, Input, apply, exp, sqrt
 """
 
+from backprop.graph.elementwise import (
+    Add,
+    Cos,
+    Divide,
+    Exp,
+    Log,
+    Multiply,
+    Power,
+    Sin,
+    Sqrt,
+    Subtract,
+)
 from backprop.graph.graph import Graph
 from backprop.graph.nodes import (
     Input,
@@ -16,24 +28,7 @@ from backprop.graph.nodes import (
     sqrt,
     topological_order,
 )
-from backprop.graph.operations import (
-    Add,
-    Concatenate,
-    Cos,
-    Divide,
-    Exp,
-    Log,
-    MatMul,
-    Multiply,
-    Operation,
-    Power,
-    Sin,
-    Slice,
-    Sqrt,
-    Subtract,
-    Sum,
-    Variable,
-)
+from backprop.graph.operations import Concatenate, MatMul, Operation, Slice, Sum, Variable
 
 __all__ = [
     "Add",

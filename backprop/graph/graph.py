@@ -37,7 +37,7 @@ class Graph(Container):
     ----------
     outputs : Node, or sequence of Node
         Everything they depend on is the graph.
-    inputs : sequence of Input, optional
+    inputs : Input, or sequence of Input, optional
         The inputs in the order in which their arrays are given; in the order in which the outputs
         depend on them unless told.
     rng : numpy.random.Generator, int or None
@@ -61,7 +61,8 @@ class Graph(Container):
     Raises
     ------
     ValueError
-        If there is no input, a name occurs twice, or `inputs` are not those of the outputs.
+        If there is no input, a name occurs twice, `inputs` are not those of the outputs, or one of
+        several outputs depends on no input.
     TypeError
         If the layers' dtypes differ.
     """
@@ -69,7 +70,7 @@ class Graph(Container):
     def __init__(
         self,
         outputs: Node | Sequence[Node],
-        inputs: Sequence[Input] | None = None,
+        inputs: Input | Sequence[Input] | None = None,
         rng: Seed = None,
     ) -> None:
         ends = [outputs] if isinstance(outputs, Node) else list(outputs)
@@ -79,9 +80,9 @@ class Graph(Container):
         found = [node for node in order if node.layer is None]
         if not found:
             raise ValueError("a graph has at least one input, got none")
-        if inputs is not None and (len(inputs) != len(found) or set(inputs) != set(found)):
-            got = " and ".join(str(node.name) for node in found)
-            raise ValueError(f"the inputs of the graph are {got}, got {inputs!r}")
+        inputs = [inputs] if isinstance(inputs, Input) else inputs
+        if inputs is not None:
+            _check_inputs(inputs, found)
         order = [*(found if inputs is None else inputs), *(n for n in order if n.layer is not None)]
         self.names = names_of(order)
         self.shapes = tuple(node.shape for node in order)
@@ -94,11 +95,20 @@ class Graph(Container):
         self.outputs = tuple(number[node] for node in ends)
         if len(set(self.outputs)) < len(ends) or min(self.outputs) < self.n_inputs:
             raise ValueError("every output of a graph is another node, and none is an input")
-        self.adopt_children(
-            [node.layer for node in order[self.n_inputs :] if node.layer is not None]
-        )
+        self._check_outputs_depend()
+        layers = [node.layer for node in order[self.n_inputs :] if node.layer is not None]
+        self.adopt_children(layers)
         if rng is not None:
             self.initialize(rng)
+
+    def _check_outputs_depend(self) -> None:
+        """Raise unless every output has a value for each example, as what an input reaches has."""
+        reached = [True] * self.n_inputs
+        for operands in self.operands:
+            reached.append(any(reached[i] for i in nodes_in(operands)))
+        for i in self.outputs:
+            if not reached[i]:
+                raise ValueError(f"the output {self.names[i]} depends on no input")
 
     def flatten_parameters(self) -> None:
         super().flatten_parameters()
@@ -106,7 +116,7 @@ class Graph(Container):
         learns = [False] * self.n_inputs  # does the value depend on a parameter?
         for layer, operands in zip(self.children, self.operands, strict=True):
             learns.append(
-                bool(layer._sizes or layer.n_parameters)
+                any(inner._sizes for _, inner in layer.walk())
                 or any(learns[i] for i in nodes_in(operands))
             )
         self._learns = learns
@@ -187,7 +197,7 @@ class Graph(Container):
     def output_activation(self) -> Any:
         return one_or_all([layer.output_activation for layer in self.output_layers])
 
-    def tangents(self, x: np.ndarray, direction: np.ndarray) -> dict[str, np.ndarray]:
+    def tangents(self, x: Any, direction: Any) -> dict[str, np.ndarray]:
         """Return the derivative of every node in a direction of x: forward accumulation.
 
         One forward pass carries the tangents along with the values, as imaginary parts: the
@@ -197,7 +207,8 @@ class Graph(Container):
 
         Parameters
         ----------
-        x, direction : ndarray of float64, input shape x B
+        x, direction : ndarray of float64, input shape x B, or tuple of them
+            One array for each input.
 
         Raises
         ------
@@ -205,14 +216,20 @@ class Graph(Container):
             If they are not, or the graph is not float64.
         """
         self.check_input(x)
-        for what, array in (("input", x), ("direction", direction)):
-            check_array("graph: tangents", what, array, np.dtype(np.float64))
-        if direction.shape != x.shape:
-            raise ShapeError(
-                f"graph: the direction must have x's shape {x.shape}, got {direction.shape}"
-            )
+        xs = x if self.n_inputs > 1 else (x,)
+        directions = direction if self.n_inputs > 1 else (direction,)
+        if not isinstance(directions, tuple) or len(directions) != self.n_inputs:
+            raise TypeError(f"graph: tangents: expected a tuple of {self.n_inputs} directions")
+        for at, along in zip(xs, directions, strict=True):
+            for what, array in (("input", at), ("direction", along)):
+                check_array("graph: tangents", what, array, np.dtype(np.float64))
+            if along.shape != at.shape:
+                raise ShapeError(
+                    f"graph: the direction must have x's shape {at.shape}, got {along.shape}"
+                )
         step = 1e-20
-        values = self.values(x + 1j * step * direction, INFERENCE)
+        moved = [at + 1j * step * along for at, along in zip(xs, directions, strict=True)]
+        values = self.values(one_or_all(moved), INFERENCE)
         return {name: v.imag / step for name, v in zip(self.names, values, strict=True)}
 
     # -- shapes and checks -------------------------------------------------------------------
@@ -245,7 +262,7 @@ class Graph(Container):
         if not isinstance(arrays, tuple) or len(arrays) != self.n_inputs:
             raise TypeError(f"graph: expected a tuple of {self.n_inputs} arrays, got {a_prev!r}")
         for name, shape, x in zip(self.names, self.shapes, arrays, strict=False):
-            check_input("graph", x, self.dtype)
+            check_input("graph", x, self.dtype or getattr(arrays[0], "dtype", None))
             if x.shape[:-1] != shape or x.size == 0:
                 expected = with_batch(shape_text(shape))
                 raise ShapeError(
@@ -345,6 +362,14 @@ class Graph(Container):
                 nodes[name] = Node(from_config(entry["layer"]), inputs, name)
         given = [nodes[name] for name, entry in entries.items() if "input" in entry]
         return cls([nodes[name] for name in outputs], given)  # type: ignore[arg-type]
+
+
+def _check_inputs(given: Any, found: list[Node]) -> None:
+    """Raise unless the inputs that were given are those that the outputs depend on."""
+    nodes = given if isinstance(given, (list, tuple)) else [given]
+    if len(nodes) != len(found) or set(map(id, nodes)) != set(map(id, found)):
+        wanted, got = (" and ".join(str(node) for node in some) for some in (found, nodes))
+        raise ValueError(f"the inputs of the graph are {wanted}, got {got}")
 
 
 def _order_of(outputs: list[Node]) -> list[Node]:

@@ -11,13 +11,6 @@
 
 A layer is applied to a node by `apply`: ``h = apply(Dense(784, 30), x)``. A `Variable` is a node
 whose numbers are learnt: ``w = apply(Variable((30, 784))).named("w")``, ``w @ x``.
-
-Where a value fans out, v -> w -> (x, y) -> z, the upstream gradients of all its consumers meet:
-dz/dw = dy/dw dz/dy + dx/dw dz/dx. Every node's backward runs once, after those of all its
-consumers, so a value that many paths cross is differentiated once and not once a path.
-
-Source: Goodfellow, Bengio and Courville, *Deep Learning*, section 6.5; Nielsen, *Neural Networks
-and Deep Learning*, chapter 2, for the layers.
 """
 
 from __future__ import annotations
@@ -31,25 +24,20 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_integer, check_number
-from backprop.core.shapes import Shape, ShapeError
-from backprop.graph.operations import (
+from backprop.core.shapes import Shape, ShapeError, is_several
+from backprop.graph.elementwise import (
     Add,
-    Concatenate,
     Cos,
     Divide,
     Exp,
     Log,
-    MatMul,
     Multiply,
-    Operation,
     Power,
     Sin,
-    Slice,
     Sqrt,
     Subtract,
-    Sum,
-    Variable,
 )
+from backprop.graph.operations import Concatenate, MatMul, Operation, Slice, Sum, Variable
 from backprop.layers.activations import Activation
 from backprop.layers.base import Layer
 
@@ -90,6 +78,11 @@ class Node:
             if isinstance(value, float):
                 self._check_constant(position, value)
         self.shape = self.find_shape()
+        if is_several(self.shape):
+            raise TypeError(
+                f"node {self}: a node has one output, and {layer} has {len(self.shape)}: "
+                "concatenate them inside it, and take them apart with slices"
+            )
 
     def named(self, name: str) -> Node:
         """Give the node its name, and return it."""

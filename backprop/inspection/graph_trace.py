@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backprop.core.tables import columns
+from backprop.graph.elementwise import Elementwise
 from backprop.graph.graph import Graph
 from backprop.graph.nodes import expression_of, number_text
-from backprop.graph.operations import Elementwise, Operation
+from backprop.graph.operations import Operation
 from backprop.layers.base import Layer
 
 if TYPE_CHECKING:

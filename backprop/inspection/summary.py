@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from backprop.core.shapes import Shape
+from backprop.core.shapes import Shape, is_several
 from backprop.core.tables import columns
 from backprop.graph.graph import Graph, nodes_in
 from backprop.graph.nodes import expression_of
@@ -80,5 +80,7 @@ def _notes(layer: Layer) -> str:
     return f" ({', '.join(notes)})" if notes else ""
 
 
-def _shape_with_batch(shape: Sequence[int | None], batch: str = "B") -> str:
+def _shape_with_batch(shape: Sequence[Any], batch: str = "B") -> str:
+    if is_several(shape):
+        return " and ".join(map(_shape_with_batch, shape))
     return " x ".join("any" if n is None else str(n) for n in (*shape, batch))

@@ -290,7 +290,9 @@ class Layer(Stateful, Configurable, ABC):
 
     def wants_gradients(self) -> bool:
         """Say whether BP3 and BP4 are asked for: unless frozen, or where something hangs on it."""
-        return self._learning is None or self._learning.trainable or self._hooks is not None
+        if self._learning is None or self._learning.trainable or self._hooks is not None:
+            return True
+        return self.place_of is not None and self.place_of.wants_gradients()
 
     def follows(self, kind: Any) -> bool:
         """Say whether both equations of the way back are those that `kind` wrote."""
@@ -364,19 +366,21 @@ class Layer(Stateful, Configurable, ABC):
         """
         dtype = self.check_dtype(dtype)
         twin = copy.deepcopy(self)
-        for _, layer in twin.walk():
+        layers = [layer for _, layer in twin.walk()]
+        outside = twin.shared_outside()
+        moved: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # places share what training moves
+        for layer in (*layers, *outside):
             layer.forget()
             for name in layer.state_names:
-                setattr(layer, name, getattr(layer, name).astype(dtype))
-            for name, tie in layer.ties.items():
-                layer.ties[name] = tie.astype(dtype)
-        inside = [layer for _, layer in twin.walk()]
-        for home in {tie.layer for layer in inside for tie in layer.ties.values()}:
-            if all(home is not layer for layer in inside):  # tied to something elsewhere
-                home.bind(home.theta.astype(dtype), home.nabla.astype(dtype))
-        twin.bind(self.theta.astype(dtype), self.nabla.astype(dtype))
-        for layer in inside:
+                array = getattr(layer, name)
+                moved.setdefault(id(array), (array, array.astype(dtype)))
+                setattr(layer, name, moved[id(array)][1])
+            layer.ties = {name: tie.astype(dtype) for name, tie in layer.ties.items()}
+        for layer in (*outside, twin):
+            layer.bind(layer.theta.astype(dtype), layer.nabla.astype(dtype))
+        for layer in (*outside, *reversed(layers)):  # the inner ones first
             layer.bind_ties()
+            layer.flatten_parameters()
         return twin
 
     # -- checks ------------------------------------------------------------------------------

@@ -78,6 +78,11 @@ class Tie:
     nabla: np.ndarray = field(repr=False)
 
     @property
+    def is_ready(self) -> bool:
+        """Whether the other layer has its numbers: one that is being copied has none yet."""
+        return "_view_" + self.name in vars(self.layer)
+
+    @property
     def array(self) -> np.ndarray:
         """The numbers: a view of the other layer's parameter."""
         array: np.ndarray = getattr(self.layer, self.name)

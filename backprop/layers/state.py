@@ -73,11 +73,20 @@ class Stateful:
             self.__dict__["_view_nabla_" + name] = nabla[part].reshape(shape)
         self.bind_ties()
 
+    def __getattr__(self, name: str) -> Any:
+        # Of two copies that are tied to each other one is there first, without the other's array.
+        if name.removeprefix("nabla_") in self.__dict__.get("ties", ()):
+            self.bind_ties()
+            if "_view_" + name in self.__dict__:
+                return self.__dict__["_view_" + name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
     def bind_ties(self) -> None:
         """Let the tied arrays be views of where the numbers are now."""
         for name, tie in self.ties.items():
-            self.__dict__["_view_" + name] = tie.array
-            self.__dict__["_view_nabla_" + name] = tie.nabla
+            if tie.is_ready:
+                self.__dict__["_view_" + name] = tie.array
+                self.__dict__["_view_nabla_" + name] = tie.nabla
 
     def _own_parts(self) -> Iterator[tuple[str, slice]]:
         """Yield the parameters that are the layer's own, and where in `theta` they lie."""
@@ -151,7 +160,8 @@ class Stateful:
         return self
 
     def _tie(self, ties: dict[str, Tie]) -> None:
-        kept = {name: array.copy() for name, array in self.parameters.items() if name not in ties}
+        own = (name for name, _ in self._own_parts() if name not in ties)
+        kept = {name: getattr(self, name).copy() for name in own}
         dtype = self.theta.dtype
         self.ties = {**self.ties, **ties}
         size = sum(array.size for array in kept.values())
@@ -207,6 +217,18 @@ class Stateful:
     def replace_children(self, children: tuple[Any, ...]) -> None:
         """Let a container be made of other layers, of the same kinds and sizes."""
         raise NotImplementedError
+
+    def shared_outside(self) -> list[Any]:
+        """Return the layers outside this one that something inside shares arrays with."""
+        inside = [layer for _, layer in self.walk()]
+        known = {id(layer) for layer in inside}
+        found: list[Any] = []
+        for layer in inside:
+            for other in (layer.place_of, *(tie.layer for tie in layer.ties.values())):
+                if other is not None and id(other) not in known:
+                    known.add(id(other))
+                    found.append(other)
+        return found
 
     # -- how it learns -----------------------------------------------------------------------
 

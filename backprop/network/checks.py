@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from backprop.core.checks import check_finite, check_integer
-from backprop.core.shapes import ShapeError, count_examples, each_array, shape_text, with_batch
+from backprop.core.shapes import (
+    ShapeError,
+    count_examples,
+    each_array,
+    is_several,
+    shape_text,
+    with_batch,
+)
 from backprop.graph.graph import Graph
 from backprop.layers.base import Layer
 from backprop.layers.checks import check_input
@@ -23,7 +29,9 @@ def check_x(network: Any, x: Any) -> None:
     root = network.root
     if isinstance(x, tuple) or isinstance(root, Graph):
         root.check_input(x)
-        each_array(partial(check_finite, "x"), x)
+        for one in x if isinstance(x, tuple) else (x,):
+            check_input("network", one, network.dtype)
+            check_finite("x", one)
         return
     if not root.integer_input:
         check_input("network", x, network.dtype)
@@ -65,7 +73,7 @@ def outputs_like(network: Any, x: Any) -> Any:
     """Return an array of zeros of the output's shape for x, which takes no memory."""
     n, zero = count_examples(x), network.dtype.type(0)
     shape: Any = network.root.output_shape(each_array(lambda one: one.shape[:-1], x))
-    if shape and isinstance(shape[0], tuple):
+    if is_several(shape):
         return tuple(np.broadcast_to(zero, (*one, n)) for one in shape)
     return np.broadcast_to(zero, (*shape, n))
 

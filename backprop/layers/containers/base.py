@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.shapes import Shape, ShapeError, shape_text
+from backprop.core.shapes import Shape, ShapeError, each_array, is_several, shape_text
 from backprop.layers.base import Layer, Seed
 from backprop.layers.flat import (
     adopt,
@@ -113,21 +113,24 @@ class Container(Layer):
         pairs = zip(self.children, self.inner_shapes(input_shape), strict=True)
         return "; ".join(filter(None, (child.shape_rule(shape) for child, (shape, _) in pairs)))
 
-    def check_input(self, a_prev: np.ndarray) -> None:
-        if not self.integer_input:
+    def check_input(self, a_prev: Any) -> None:
+        if not self.integer_input and not isinstance(a_prev, tuple):
             super().check_input(a_prev)
             return
         for child in self.readers():
             child.check_input(a_prev)
-        self.output_shape(a_prev.shape[:-1])
+        self.output_shape(each_array(lambda one: one.shape[:-1], a_prev))
 
     def readers(self) -> Sequence[Layer]:
         """Return the children that are given the input itself."""
         return self.children[:1]
 
-    def check_mask(self, a_prev: np.ndarray, mask: np.ndarray) -> None:
-        super().check_mask(a_prev, mask)
-        check_steps(self, a_prev.shape[:-1], mask.shape[0])
+    def check_mask(self, a_prev: Any, mask: np.ndarray) -> None:
+        arrays = a_prev if isinstance(a_prev, tuple) else (a_prev,)
+        wanted = getattr(mask, "shape", None)
+        sequences = next((one for one in arrays if one.shape[-2:] == wanted), arrays[0])
+        super().check_mask(sequences, mask)
+        check_steps(self, each_array(lambda one: one.shape[:-1], a_prev), mask.shape[0])
 
     # -- copies and description --------------------------------------------------------------
 
@@ -168,11 +171,19 @@ def down(layers: Sequence[Layer], nabla_a: Any, input_gradient: bool) -> Any:
     return nabla_a
 
 
+def check_one_array(layer: Layer, *shapes: Any) -> None:
+    """Raise a ShapeError if one of the shapes is that of several arrays."""
+    for shape in shapes:
+        if is_several(shape):
+            text = " and ".join(map(shape_text, shape))
+            raise ShapeError(f"{layer}: takes and gives one array, got several, {text}")
+
+
 def check_steps(layer: Layer, input_shape: Shape, steps: int) -> None:
     """Raise unless whatever takes a mask of so many steps is given sequences of as many."""
     if not layer.takes_mask:
         return
-    if input_shape[-1] != steps:
+    if input_shape[-1] != steps and not is_several(input_shape):
         raise ShapeError(
             f"{layer}: the mask has {steps} steps, the sequences {shape_text(input_shape)}: "
             "layers below one that takes the mask must keep the number of steps"

@@ -10,7 +10,7 @@ import numpy as np
 from backprop.core.shapes import Shape, ShapeError, shape_text
 from backprop.layers.activations import Activation
 from backprop.layers.base import Layer
-from backprop.layers.containers.base import check_steps, down, up
+from backprop.layers.containers.base import check_one_array, check_steps, down, up
 from backprop.layers.containers.sequential import Chain
 from backprop.layers.mode import Mode
 
@@ -68,6 +68,7 @@ class Masked(Chain):
         return found
 
     def _shapes_below_the_mask(self, input_shape: Shape) -> list[tuple[Shape, Shape]]:
+        check_one_array(self, input_shape)
         if len(input_shape) < 2 or input_shape[0] < 2:
             raise self.shape_error("(d + 1, T)", input_shape)
         inner = (input_shape[0] - 1, *input_shape[1:])

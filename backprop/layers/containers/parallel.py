@@ -10,7 +10,7 @@ import numpy as np
 
 from backprop.core.shapes import Shape, ShapeError, shape_text
 from backprop.layers.base import Layer
-from backprop.layers.containers.base import Container
+from backprop.layers.containers.base import Container, check_one_array
 from backprop.layers.mode import Mode
 
 
@@ -74,6 +74,7 @@ class Parallel(Container):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         shapes = [shape for _, shape in self.inner_shapes(input_shape)]
+        check_one_array(self, input_shape, *shapes)
         start = 0 if self.join == "sum" else 1
         if len({shape[start:] for shape in shapes}) > 1:
             rules = [branch.shape_rule(input_shape) for branch in self.children]

@@ -7,7 +7,7 @@ from typing import Any
 
 from backprop.core.shapes import Shape, ShapeError, shape_text
 from backprop.layers.base import Layer
-from backprop.layers.containers.base import down, up
+from backprop.layers.containers.base import check_one_array, down, up
 from backprop.layers.containers.sequential import Chain
 from backprop.layers.mode import Mode
 
@@ -41,6 +41,7 @@ class Residual(Chain):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         found = super().output_shape(input_shape)
+        check_one_array(self, input_shape, found)
         if found != input_shape:
             rule = self.shape_rule(input_shape)
             raise ShapeError(

@@ -9,7 +9,7 @@ import numpy as np
 from backprop.core.shapes import Shape, ShapeError, with_batch
 from backprop.layers.activations import Activation
 from backprop.layers.base import Layer
-from backprop.layers.containers.base import Container
+from backprop.layers.containers.base import Container, check_one_array
 from backprop.layers.mode import Mode
 
 
@@ -51,15 +51,18 @@ class TimeDistributed(Container):
         return [(step, self.layer.output_shape(step))]
 
     def output_shape(self, input_shape: Shape) -> Shape:
+        check_one_array(self, input_shape)
         if len(input_shape) < 2 and not self.integer_input:
             raise self.shape_error("(..., T)", input_shape)
         try:
-            return (*self.layer.output_shape(input_shape[:-1]), input_shape[-1])
+            of_step = self.layer.output_shape(input_shape[:-1])
         except ShapeError as error:
             if not error.expected:
                 raise
             expected = with_batch(error.expected).replace(", B)", ", T)")
             raise self.shape_error(expected, input_shape) from None
+        check_one_array(self, of_step)
+        return (*of_step, input_shape[-1])
 
     def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
         a = self._steps(self.layer.run(examples(a_prev), mode), a_prev)
