@@ -9,9 +9,9 @@ import re
 import numpy as np
 import pytest
 
-from backprop import L1, L2, Graph, Network
+from backprop import L1, L2, Network
 from backprop.gradients.check import assert_gradients, check_gradients
-from backprop.graph import graph
+from backprop.graph import Graph, Input, apply, sin
 from backprop.layers import Dense, Dropout, ShapeError
 from tests.cases import CASES, COST_CASES, NETWORK_CASES, layer_report
 from tests.gradients.known import X, f, gradient
@@ -68,10 +68,11 @@ def test_a_network_with_dropout_in_float32_is_left_as_it_is():
 def test_a_network_without_a_cost_and_a_graph():
     network = Network([Dense(3, 4, "tanh", rng=0), Dense(4, 2, "elu", rng=1)])
     assert check_gradients(network, nabla_a=np.ones((2, 3))).passed
-    x = graph.Input("x", (3,))
-    node = graph.apply(Dense(3, 3, "tanh", rng=0), x) * graph.sin(x) + x
+    x = Input("x", (3,))
+    graph = Graph(apply(Dense(3, 3, "tanh", rng=0), x) * sin(x) + x)
+    assert assert_gradients(graph).exact_error <= 1e-12
     for cost in (None, "quadratic"):
-        report = assert_gradients(Graph(node, cost), regularizer=L2(0.1))
+        report = assert_gradients(Network(graph, cost), regularizer=L2(0.1))
         assert report.exact_error <= 1e-12
 
 
