@@ -35,12 +35,12 @@ from backprop.regularizers import Regularizer
 
 def check_gradients(
     target: Layer | Cost | Network | Callable[[np.ndarray], Any],
-    x: np.ndarray | None = None,
-    y: np.ndarray | None = None,
+    x: Any = None,
+    y: Any = None,
     *,
     input_shape: Shape | None = None,
     batch: int = 3,
-    nabla_a: np.ndarray | None = None,
+    nabla_a: Any = None,
     regularizer: Regularizer | None = None,
     gradient: Callable[[np.ndarray], Any] | np.ndarray | None = None,
     training: bool = True,
@@ -114,7 +114,7 @@ def check_gradients(
         B, for drawing x.
     nabla_a : ndarray, output shape x B, optional
         The upstream gradient of a layer, or of a network without a cost. Default: drawn from
-        N(0, 1).
+        N(0, 1). (x, y and nabla_a of a network of several inputs or outputs are tuples.)
     regularizer : Regularizer, optional
         For a network.
     gradient : function of an array, or ndarray
@@ -165,6 +165,11 @@ def check_gradients(
         _refuse("a layer", given, "y", "regularizer", "gradient")
         shape = target.input_shape if input_shape is None else input_shape
         x = drawn_input(x, shape, batch, rng, target.integer_input)
+        if isinstance(x, tuple) or isinstance(target.output_activation, tuple):
+            raise TypeError(
+                f"check_gradients: {target} has several inputs or outputs: check it in a network, "
+                "Network(graph)"
+            )
         problems = [layer_problem(target, x, nabla_a, rng, training)]
     elif isinstance(target, Cost):
         _refuse("a cost", given, "nabla_a", "regularizer", "gradient")

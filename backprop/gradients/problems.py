@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_array
-from backprop.core.shapes import Shape, ShapeError
+from backprop.core.shapes import Shape, ShapeError, count_examples, each_array
 from backprop.costs import Cost
 from backprop.gradients.numeric import one_number
 from backprop.layers.base import Layer
 from backprop.network import Network
+from backprop.network.checks import outputs_like
 from backprop.regularizers import Regularizer
 
 Value = Callable[[], np.ndarray]
@@ -123,8 +124,10 @@ def cost_problems(cost: Cost, z: np.ndarray, y: Any, rng: np.random.Generator) -
     return problems
 
 
-def _target_size(y: np.ndarray) -> float:
-    """Return the size of what is subtracted in a - y."""
+def _target_size(y: Any) -> float:
+    """Return the size of what is subtracted in a - y, of several targets the largest."""
+    if isinstance(y, tuple):
+        return max(map(_target_size, y))
     return max(1.0, float(np.abs(y).max(initial=0))) if y.dtype.kind == "f" else 1.0
 
 
@@ -159,9 +162,9 @@ def _mean_weights(batch: int, arguments: int, unit: float) -> tuple[np.ndarray, 
 
 def network_problem(
     network: Network,
-    x: np.ndarray,
+    x: Any,
     y: Any,
-    nabla_a: np.ndarray | None,
+    nabla_a: Any,
     regularizer: Regularizer | None,
     rng: np.random.Generator,
     training: bool = True,
@@ -175,26 +178,29 @@ def network_problem(
     for number, layer in enumerate(network.layers):
         _check_finite(f"layer {number}, {layer},", layer)
     _check_not_truncated(network.layers)
-    shape = network.forward(x.astype(network.dtype) if x.dtype.kind == "f" else x).shape
-    if network.cost is None:
-        nabla_a = _drawn_upstream(nabla_a, shape, rng)
-        weights, inner = nabla_a.ravel(), np.zeros(nabla_a.size)
-    else:
-        y = _drawn_targets(y, shape, rng)
-        network.cost.check(np.zeros(shape), y)
-        weights, inner = _mean_weights(shape[-1], int(np.prod(shape)), _target_size(y))
     twin, integers = network.astype(np.float64), network.root.integer_input
+    twin.check_x(x)
+    outputs = outputs_like(twin, x)
+    if network.cost is None:
+        nabla_a = _of_each(outputs, nabla_a, lambda a, u: _drawn_upstream(u, a.shape, rng))
+        weights = _flat(nabla_a)
+        inner = np.zeros(weights.size)
+    else:
+        y = _of_each(outputs, y, lambda a, target: _drawn_targets(target, a.shape, rng))
+        network.cost.check(outputs, y)
+        batch, arguments = count_examples(outputs), _flat(outputs).size
+        weights, inner = _mean_weights(batch, arguments, _target_size(y))
     _ask_for_gradients(twin.layers)
     value = _outputs_of(twin, x, y, regularizer, training)
 
     def in_complex() -> ComplexTwin:
         other = twin.astype(np.complex128)
-        z = x if integers else x.astype(np.complex128)
-        there = {"input": z, **_by_layer(other, "parameters")}
+        z = x if integers else each_array(lambda part: part.astype(np.complex128), x)
+        there = {**_by_input(network, z), **_by_layer(other, "parameters")}
         return there, _outputs_of(other, z, y, regularizer, training)
 
     complex_numbers = _complex_or_reason(in_complex)
-    twin.forward(another_input(x), training, keep=True)
+    twin.forward(each_array(another_input, x), training, keep=True)
     value()
     downstream = twin.backpropagate(nabla_a) if network.cost is None else twin.backward(y)
     if regularizer is not None:
@@ -203,29 +209,58 @@ def network_problem(
     analytic = {name: nabla.copy() for name, nabla in _by_layer(twin, "gradients").items()}
     arrays = _by_layer(twin, "parameters")
     if not integers:
-        arrays, analytic = {"input": x, **arrays}, {"input": np.array(downstream), **analytic}
+        arrays = {**_by_input(network, x), **arrays}
+        analytic = {**_by_input(network, each_array(np.array, downstream)), **analytic}
     weights, inner = np.append(weights, 1.0), np.append(inner, 0.0)
     return Problem(arrays, analytic, value, weights, complex_numbers, inner)
 
 
 def _outputs_of(
-    network: Network, x: np.ndarray, y: Any, regularizer: Regularizer | None, training: bool
+    network: Network, x: Any, y: Any, regularizer: Regularizer | None, training: bool
 ) -> Value:
     """Return the function that gives the output, or C_x and what it is of; then the penalty."""
     rewind, root = rewinder(network.layers), network.root
 
     def value() -> np.ndarray:
         rewind()
-        a = network.forward(x, training, keep=True)
+        a = _flat(network.forward(x, training, keep=True))
         penalty: Any = 0.0
         if regularizer is not None:
             parts = network.root.weight_parts()
             penalty = sum(regularizer.scaled(by).value(network.theta[s]) for s, by in parts)
         if network.cost is not None:
-            a = np.append(network.cost_per_example(y), root.a if root.z is None else root.z)
+            of_what = _flat(root.a if root.z is None else root.z)
+            a = np.append(network.cost_per_example(y), of_what)
         return np.append(a, penalty)
 
     return value
+
+
+def _flat(arrays: Any) -> np.ndarray:
+    """Return one array, or those of several outputs, as one vector."""
+    parts = arrays if isinstance(arrays, tuple) else (arrays,)
+    return np.concatenate([part.ravel() for part in parts])
+
+
+def _of_each(outputs: Any, given: Any, function: Callable[[np.ndarray, Any], Any]) -> Any:
+    """Return ``function(output, given)``, of several outputs a tuple; None is given for each."""
+    if not isinstance(outputs, tuple):
+        return function(outputs, given)
+    given = (None,) * len(outputs) if given is None else given
+    if not isinstance(given, tuple) or len(given) != len(outputs):
+        raise TypeError(
+            f"check_gradients: the network has {len(outputs)} outputs: give a tuple of as many "
+            f"arrays, got {given!r}"
+        )
+    return tuple(map(function, outputs, given))
+
+
+def _by_input(network: Network, arrays: Any) -> dict[str, np.ndarray]:
+    """Return the input under its name, or those of a graph of several under theirs."""
+    if not isinstance(arrays, tuple):
+        return {"input": arrays}
+    names = network.root.input_names  # type: ignore[attr-defined]
+    return {f"input {name}": array for name, array in zip(names, arrays, strict=True)}
 
 
 def _by_layer(network: Network, kind: str) -> dict[str, np.ndarray]:
@@ -303,18 +338,22 @@ def rewinder(layers: Iterable[Layer]) -> Callable[[], None]:
 
 def drawn_input(
     x: Any,
-    shape: Shape | None,
+    shape: Any,
     batch: int,
     rng: np.random.Generator,
     integers: bool = False,
-) -> np.ndarray:
+) -> Any:
     """Return a copy of x, in float64 unless the target takes integers, or draw it."""
+    if isinstance(x, tuple):  # of a graph of several inputs
+        return tuple(_real_copy("input x", part) for part in x)
     if x is not None:
         return np.array(x) if integers else _real_copy("input x", x)
     if integers:
         raise TypeError("check_gradients: the target takes integers: give x")
     if shape is None or None in shape:
         raise TypeError("check_gradients: give x, or the input_shape to draw it of")
+    if shape and isinstance(shape[0], tuple):
+        return tuple(rng.standard_normal((*one, batch)) for one in shape)
     return rng.standard_normal((*shape, batch))
 
 
