@@ -53,6 +53,11 @@ def each_array(function: Callable[[Any], Any], arrays: Any) -> Any:
     return tuple(map(function, arrays)) if isinstance(arrays, tuple) else function(arrays)
 
 
+def is_several(shape: Any) -> bool:
+    """Say whether a shape, without the batch, is a tuple of shapes: that of several arrays."""
+    return bool(shape) and isinstance(shape[0], tuple)
+
+
 def count_examples(arrays: Any) -> int:
     """Return B, the length of the last axis, of an array or of the first of several."""
     first = arrays[0] if isinstance(arrays, tuple) else arrays

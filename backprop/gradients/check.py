@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_integer, check_number
-from backprop.core.shapes import Shape, ShapeError
+from backprop.core.shapes import ShapeError, each_array
 from backprop.costs import Cost
 from backprop.gradients.problems import (
     Problem,
@@ -38,7 +38,7 @@ def check_gradients(
     x: Any = None,
     y: Any = None,
     *,
-    input_shape: Shape | None = None,
+    input_shape: Any = None,
     batch: int = 3,
     nabla_a: Any = None,
     regularizer: Regularizer | None = None,
@@ -105,6 +105,8 @@ def check_gradients(
     x : ndarray, input shape x B, optional
         The input; for a cost z, of which the canonical activation makes a, or a itself if there
         is none; for a function its argument, of any shape, needed. Default: drawn from N(0, 1).
+        For a layer or network of several inputs a tuple; what is checked is then called "input u"
+        for each input u of the graph. The same holds for y and nabla_a of several outputs.
     y : ndarray, optional
         The targets, for a cost or a network. Default: random columns in (0, 1) that add up to 1,
         which every cost takes.
@@ -114,7 +116,7 @@ def check_gradients(
         B, for drawing x.
     nabla_a : ndarray, output shape x B, optional
         The upstream gradient of a layer, or of a network without a cost. Default: drawn from
-        N(0, 1). (x, y and nabla_a of a network of several inputs or outputs are tuples.)
+        N(0, 1).
     regularizer : Regularizer, optional
         For a network.
     gradient : function of an array, or ndarray
@@ -153,23 +155,22 @@ def check_gradients(
         raise TypeError(f"check_gradients: got the class {name}, expected an object: {name}(...)")
     if input_shape is not None:
         input_shape = _check_shape(input_shape)
-        if x is not None and np.shape(x)[:-1] != input_shape:
+        of_example = each_array(lambda one: np.shape(one)[:-1], x)
+        if x is not None and of_example != input_shape:
+            shape = each_array(np.shape, x)
             raise ShapeError(
-                f"check_gradients: x has shape {np.shape(x)}, but input_shape is {input_shape}: "
+                f"check_gradients: x has shape {shape}, but input_shape is {input_shape}: "
                 "give one of them",
                 str(input_shape),
             )
+    if isinstance(x, tuple) and not isinstance(target, (Layer, Network)):
+        raise TypeError("check_gradients: only layers and networks take several inputs x")
     title = repr(target)
     given = {"y": y, "nabla_a": nabla_a, "regularizer": regularizer, "gradient": gradient}
     if isinstance(target, Layer):
         _refuse("a layer", given, "y", "regularizer", "gradient")
         shape = target.input_shape if input_shape is None else input_shape
         x = drawn_input(x, shape, batch, rng, target.integer_input)
-        if isinstance(x, tuple) or isinstance(target.output_activation, tuple):
-            raise TypeError(
-                f"check_gradients: {target} has several inputs or outputs: check it in a network, "
-                "Network(graph)"
-            )
         problems = [layer_problem(target, x, nabla_a, rng, training)]
     elif isinstance(target, Cost):
         _refuse("a cost", given, "nabla_a", "regularizer", "gradient")
@@ -206,7 +207,7 @@ def check_gradients(
 
 def assert_gradients(
     target: Layer | Cost | Network | Callable[[np.ndarray], Any],
-    input_shape: Shape | None = None,
+    input_shape: Any = None,
     **options: Any,
 ) -> Report:
     """Raise AssertionError, with the report, unless the gradients of `target` are right.
@@ -263,10 +264,12 @@ def _refuse(kind: str, given: dict[str, Any], *names: str) -> None:
             raise TypeError(f"check_gradients: {kind} takes no {name}")
 
 
-def _check_shape(shape: Any) -> Shape:
+def _check_shape(shape: Any) -> Any:
     if not isinstance(shape, (tuple, list)):
         raise TypeError(
             f"check_gradients: input_shape must be a tuple of integers, got {shape!r}: "
             "the shape of one example, such as (3,)"
         )
+    if shape and all(isinstance(one, (tuple, list)) for one in shape):  # of several inputs
+        return tuple(map(_check_shape, shape))
     return tuple(check_integer("check_gradients: input_shape", n) for n in shape)

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_array
-from backprop.core.shapes import Shape, ShapeError, count_examples, each_array
+from backprop.core.shapes import Shape, ShapeError, count_examples, each_array, is_several
 from backprop.costs import Cost
 from backprop.gradients.numeric import one_number
 from backprop.layers.base import Layer
 from backprop.network import Network
-from backprop.network.checks import outputs_like
 from backprop.regularizers import Regularizer
 
 Value = Callable[[], np.ndarray]
@@ -64,8 +63,8 @@ class Problem:
 
 def layer_problem(
     layer: Layer,
-    x: np.ndarray,
-    nabla_a: np.ndarray | None,
+    x: Any,
+    nabla_a: Any,
     rng: np.random.Generator,
     training: bool = True,
 ) -> Problem:
@@ -78,19 +77,41 @@ def layer_problem(
 
     def in_complex() -> ComplexTwin:
         other = twin.astype(np.complex128)
-        z = x if layer.integer_input else x.astype(np.complex128)
-        return {"input": z, **other.parameters}, _forward_of(other, z, training)
+        z = x if layer.integer_input else each_array(_in_complex, x)
+        return {**inputs_by_name(layer, z), **other.parameters}, _forward_of(other, z, training)
 
     complex_numbers = _complex_or_reason(in_complex)
     twin.forward(another_input(x), training, keep=True)  # what a layer keeps too long would show
-    a = value()
-    nabla_a = _drawn_upstream(nabla_a, a.shape, rng)
+    value()
+    nabla_a = _drawn_upstream(nabla_a, each_array(np.shape, twin.a), rng)
     downstream = twin.backward(nabla_a)
     analytic = {name: nabla.copy() for name, nabla in twin.gradients.items()}
     arrays = twin.parameters
     if not layer.integer_input:
-        arrays, analytic = {"input": x, **arrays}, {"input": np.array(downstream), **analytic}
-    return Problem(arrays, analytic, value, nabla_a, complex_numbers)
+        arrays = {**inputs_by_name(layer, x), **arrays}
+        analytic = {**inputs_by_name(layer, each_array(np.array, downstream)), **analytic}
+    return Problem(arrays, analytic, value, _as_one(nabla_a), complex_numbers)
+
+
+def inputs_by_name(layer: Layer, x: Any) -> dict[str, np.ndarray]:
+    """Return the array as "input", several as "input x" for each input x of a graph."""
+    if not isinstance(x, tuple):
+        return {"input": x}
+    while layer.children and not hasattr(layer, "input_names"):
+        layer = layer.children[0]
+    names = getattr(layer, "input_names", range(len(x)))
+    return {f"input {name}": array for name, array in zip(names, x, strict=True)}
+
+
+def _in_complex(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.complex128)
+
+
+def _as_one(arrays: Any) -> np.ndarray:
+    """Return a copy of an array, or the numbers of several one after another."""
+    if isinstance(arrays, tuple):
+        return np.concatenate([array.ravel() for array in arrays])
+    return np.array(arrays)
 
 
 def _ask_for_gradients(layers: Iterable[Layer]) -> None:
@@ -101,12 +122,12 @@ def _ask_for_gradients(layers: Iterable[Layer]) -> None:
                 layer.watch()
 
 
-def _forward_of(layer: Layer, x: np.ndarray, training: bool) -> Value:
+def _forward_of(layer: Layer, x: Any, training: bool) -> Value:
     rewind = rewinder([layer])
 
     def value() -> np.ndarray:
         rewind()
-        return np.array(layer.forward(x, training, keep=True))  # which may be a view of x
+        return _as_one(layer.forward(x, training, keep=True))  # which may be a view of x
 
     return value
 
@@ -125,7 +146,7 @@ def cost_problems(cost: Cost, z: np.ndarray, y: Any, rng: np.random.Generator) -
 
 
 def _target_size(y: Any) -> float:
-    """Return the size of what is subtracted in a - y, of several targets the largest."""
+    """Return the size of what is subtracted in a - y."""
     if isinstance(y, tuple):
         return max(map(_target_size, y))
     return max(1.0, float(np.abs(y).max(initial=0))) if y.dtype.kind == "f" else 1.0
@@ -178,29 +199,30 @@ def network_problem(
     for number, layer in enumerate(network.layers):
         _check_finite(f"layer {number}, {layer},", layer)
     _check_not_truncated(network.layers)
-    twin, integers = network.astype(np.float64), network.root.integer_input
-    twin.check_x(x)
-    outputs = outputs_like(twin, x)
+    integers = network.root.integer_input
+    a = network.forward(x if integers else each_array(lambda one: one.astype(network.dtype), x))
+    shape = each_array(np.shape, a)
     if network.cost is None:
-        nabla_a = _of_each(outputs, nabla_a, lambda a, u: _drawn_upstream(u, a.shape, rng))
-        weights = _flat(nabla_a)
+        nabla_a = _drawn_upstream(nabla_a, shape, rng)
+        weights = _as_one(nabla_a).ravel()
         inner = np.zeros(weights.size)
     else:
-        y = _of_each(outputs, y, lambda a, target: _drawn_targets(target, a.shape, rng))
-        network.cost.check(outputs, y)
-        batch, arguments = count_examples(outputs), _flat(outputs).size
-        weights, inner = _mean_weights(batch, arguments, _target_size(y))
+        y = _drawn_targets(y, shape, rng)
+        network.cost.check(each_array(lambda one: np.zeros(one.shape), a), y)
+        size = _target_size(y) * max(1.0, *getattr(network.cost, "weights", (1.0,)))
+        weights, inner = _mean_weights(count_examples(a), _as_one(a).size, size)
+    twin = network.astype(np.float64)
     _ask_for_gradients(twin.layers)
     value = _outputs_of(twin, x, y, regularizer, training)
 
     def in_complex() -> ComplexTwin:
         other = twin.astype(np.complex128)
-        z = x if integers else each_array(lambda part: part.astype(np.complex128), x)
-        there = {**_by_input(network, z), **_by_layer(other, "parameters")}
+        z = x if integers else each_array(_in_complex, x)
+        there = {**inputs_by_name(network.root, z), **_by_layer(other, "parameters")}
         return there, _outputs_of(other, z, y, regularizer, training)
 
     complex_numbers = _complex_or_reason(in_complex)
-    twin.forward(each_array(another_input, x), training, keep=True)
+    twin.forward(another_input(x), training, keep=True)
     value()
     downstream = twin.backpropagate(nabla_a) if network.cost is None else twin.backward(y)
     if regularizer is not None:
@@ -209,8 +231,8 @@ def network_problem(
     analytic = {name: nabla.copy() for name, nabla in _by_layer(twin, "gradients").items()}
     arrays = _by_layer(twin, "parameters")
     if not integers:
-        arrays = {**_by_input(network, x), **arrays}
-        analytic = {**_by_input(network, each_array(np.array, downstream)), **analytic}
+        arrays = {**inputs_by_name(network.root, x), **arrays}
+        analytic = {**inputs_by_name(network.root, each_array(np.array, downstream)), **analytic}
     weights, inner = np.append(weights, 1.0), np.append(inner, 0.0)
     return Problem(arrays, analytic, value, weights, complex_numbers, inner)
 
@@ -223,44 +245,17 @@ def _outputs_of(
 
     def value() -> np.ndarray:
         rewind()
-        a = _flat(network.forward(x, training, keep=True))
+        a = _as_one(network.forward(x, training, keep=True))
         penalty: Any = 0.0
         if regularizer is not None:
             parts = network.root.weight_parts()
             penalty = sum(regularizer.scaled(by).value(network.theta[s]) for s, by in parts)
         if network.cost is not None:
-            of_what = _flat(root.a if root.z is None else root.z)
-            a = np.append(network.cost_per_example(y), of_what)
+            arguments = _as_one(root.a if root.z is None else root.z)
+            a = np.append(network.cost_per_example(y), arguments)
         return np.append(a, penalty)
 
     return value
-
-
-def _flat(arrays: Any) -> np.ndarray:
-    """Return one array, or those of several outputs, as one vector."""
-    parts = arrays if isinstance(arrays, tuple) else (arrays,)
-    return np.concatenate([part.ravel() for part in parts])
-
-
-def _of_each(outputs: Any, given: Any, function: Callable[[np.ndarray, Any], Any]) -> Any:
-    """Return ``function(output, given)``, of several outputs a tuple; None is given for each."""
-    if not isinstance(outputs, tuple):
-        return function(outputs, given)
-    given = (None,) * len(outputs) if given is None else given
-    if not isinstance(given, tuple) or len(given) != len(outputs):
-        raise TypeError(
-            f"check_gradients: the network has {len(outputs)} outputs: give a tuple of as many "
-            f"arrays, got {given!r}"
-        )
-    return tuple(map(function, outputs, given))
-
-
-def _by_input(network: Network, arrays: Any) -> dict[str, np.ndarray]:
-    """Return the input under its name, or those of a graph of several under theirs."""
-    if not isinstance(arrays, tuple):
-        return {"input": arrays}
-    names = network.root.input_names  # type: ignore[attr-defined]
-    return {f"input {name}": array for name, array in zip(names, arrays, strict=True)}
 
 
 def _by_layer(network: Network, kind: str) -> dict[str, np.ndarray]:
@@ -307,8 +302,10 @@ def _complex_or_reason(in_complex: Callable[[], ComplexTwin]) -> ComplexTwin | s
     return arrays, value
 
 
-def another_input(x: np.ndarray) -> np.ndarray:
+def another_input(x: Any) -> Any:
     """Return an input unlike x that a layer takes if it takes x: no sign is changed."""
+    if isinstance(x, tuple):
+        return tuple(map(another_input, x))
     x = x[..., ::-1]
     return x if x.dtype.kind in "iu" else 0.75 * x
 
@@ -343,22 +340,29 @@ def drawn_input(
     rng: np.random.Generator,
     integers: bool = False,
 ) -> Any:
-    """Return a copy of x, in float64 unless the target takes integers, or draw it."""
-    if isinstance(x, tuple):  # of a graph of several inputs
-        return tuple(_real_copy("input x", part) for part in x)
+    """Return a copy of x, in float64 unless the target takes integers, or draw it.
+
+    Of several inputs x is a tuple, and so is the shape.
+    """
+    if isinstance(x, tuple):
+        return tuple(_real_copy(f"input x[{k}]", one) for k, one in enumerate(x))
     if x is not None:
         return np.array(x) if integers else _real_copy("input x", x)
     if integers:
         raise TypeError("check_gradients: the target takes integers: give x")
+    if is_several(shape):
+        return tuple(drawn_input(None, one, batch, rng) for one in shape)
     if shape is None or None in shape:
         raise TypeError("check_gradients: give x, or the input_shape to draw it of")
-    if shape and isinstance(shape[0], tuple):
-        return tuple(rng.standard_normal((*one, batch)) for one in shape)
     return rng.standard_normal((*shape, batch))
 
 
-def _drawn_targets(y: Any, shape: Shape, rng: np.random.Generator) -> np.ndarray:
+def _drawn_targets(y: Any, shape: Any, rng: np.random.Generator) -> Any:
     """Return y, in float64 if it is floating, or random columns in (0, 1) that add up to 1."""
+    if isinstance(y, tuple):
+        return tuple(_drawn_targets(one, None, rng) for one in y)
+    if y is None and is_several(shape):
+        return tuple(_drawn_targets(None, one, rng) for one in shape)
     if y is None:
         y = rng.random(shape)
         return y / y.sum(axis=0)  # type: ignore[no-any-return]
@@ -367,7 +371,16 @@ def _drawn_targets(y: Any, shape: Shape, rng: np.random.Generator) -> np.ndarray
     return y  # type: ignore[no-any-return]  # labels, or what the cost will refuse
 
 
-def _drawn_upstream(nabla_a: Any, shape: Shape, rng: np.random.Generator) -> np.ndarray:
+def _drawn_upstream(nabla_a: Any, shape: Any, rng: np.random.Generator) -> Any:
+    if is_several(shape):
+        several = (None,) * len(shape) if nabla_a is None else nabla_a
+        if not isinstance(several, tuple) or len(several) != len(shape):
+            raise TypeError(
+                f"check_gradients: the upstream gradient nabla_a must be a tuple of {len(shape)} "
+                f"arrays, got {nabla_a!r}"
+            )
+        pairs = zip(several, shape, strict=True)
+        return tuple(_drawn_upstream(one, of_one, rng) for one, of_one in pairs)
     if nabla_a is None:
         return rng.standard_normal(shape)
     return _real_copy("upstream gradient nabla_a", nabla_a, shape)
