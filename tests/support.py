@@ -11,8 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from backprop.layers import Activation, Dense
+
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = ROOT / "experiments"
+
+
+def dense(
+    n_in: int = 3, n_out: int = 3, sigma: Activation | str = "tanh", rng: Any = 0
+) -> Dense:
+    """Return a layer in float64, the same every time."""
+    return Dense(n_in, n_out, sigma, dtype="float64", rng=rng)
 
 
 def refusal_of(size: Any, least: int = 1) -> tuple[type[Exception], str]:

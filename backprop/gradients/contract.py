@@ -71,9 +71,6 @@ def check_layer(
     arguments              the input and the upstream gradient are only read
     state                  a training forward keeps a_prev and a, and z if there is one
     inference              keeps nothing, changes nothing, and computes the same
-    kept inference         ``forward(x, keep=True)`` computes what inference computes, changes no
-                           running statistic and no generator, and `backward` then gives its
-                           gradients, against central differences and the complex step
     latest forward         backward goes by the last training forward alone
     overwriting            backward overwrites the gradients, and never adds to them
     results kept           what was handed out is not overwritten by later calls
@@ -81,9 +78,16 @@ def check_layer(
     shapes                 an upstream gradient of another shape is refused, never broadcast
     linearity              backward is linear in the upstream gradient
     delta                  delta = nabla_a * sigma'(z): BP1 and BP2, down to z
+    from delta             `backward_from`, entered below sigma, gives what `backward` gave
+    delta hook             what a "delta" hook makes of delta is what BP2, BP3 and BP4 go by
     gradients              w^T delta, the sum of delta, delta a^T: BP2, BP3, BP4, against central
                            differences and the complex step
     adjointness            <J u, v> = <u, J^T v>, for all elements at once, unless at a kink
+    kept inference         ``forward(x, keep=True)`` computes what inference computes, moves no
+                           running statistic, draws nothing, and `backward` then gives its
+                           gradients, against central differences and the complex step
+    frozen                 with ``trainable = False`` there is no dC/db and dC/dw, and the same
+                           downstream gradient
     precision              float32 gives what float64 gives, to 1e-4
     memory layout          an input in Fortran order, or a strided view, gives the same
     independent examples   the gradient of the batch is the sum over its examples
@@ -96,7 +100,7 @@ def check_layer(
     "inference" compares with training only, and "permutation" is tried at all only, where no
     random numbers are drawn; where they are, "precision" tries inference alone. "independent
     examples" is tried only where the class says so (`Layer.independent_examples`, True unless it
-    says otherwise). "delta" needs an `output_activation`.
+    says otherwise). "delta" needs an `output_activation`, "frozen" parameters.
 
     Parameters
     ----------
@@ -256,7 +260,15 @@ def _run(layer: Layer, x: np.ndarray, u: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _back(layer: Layer, u: np.ndarray) -> dict[str, np.ndarray]:
-    downstream, gradients = layer.backward(u), copy.deepcopy(layer.gradients)
+    return _gradients_of(layer, layer.backward(u))
+
+
+def _back_from(layer: Layer, delta: np.ndarray) -> dict[str, np.ndarray]:
+    return _gradients_of(layer, layer.backward_from(delta))
+
+
+def _gradients_of(layer: Layer, downstream: np.ndarray | None) -> dict[str, np.ndarray]:
+    gradients = copy.deepcopy(layer.gradients)
     if layer.integer_input:
         _need(downstream is None, "there is a gradient by integers", "BP2, dC/da_prev,")
         return gradients
@@ -485,30 +497,6 @@ def _inference(trial: _Trial) -> None:
         _need(same, what, "a = f(a_prev)")
 
 
-@_property("kept inference", "forward(x, keep=True) is inference that can go back: that")
-def _kept_inference(trial: _Trial) -> None:
-    layer = trial.fresh()
-    for x in trial.others():  # what training has moved is what inference goes by
-        layer.forward(x, training=True)
-    before, expected = _moved(layer), layer.forward(trial.x)
-    a = layer.forward(trial.x, keep=True)
-    _need(_close(a, expected, 0), "it is another output" + _difference(a, expected))
-    _need(layer.a is not None, "it keeps no a")
-    _back(layer, trial.u)
-    _need(_moved(layer) == before, "it changes running statistics, or a generator")
-    report = check_gradients(
-        layer, trial.x, nabla_a=trial.u, training=False, rng=trial.rng, elements=trial.elements
-    )
-    for array in report.arrays:
-        _need(not array.wrong.any(), str(report), _equation(layer, array.name))
-
-
-def _moved(layer: Layer) -> Any:
-    """Return what training moves besides the parameters, and the states of all generators."""
-    state = {name: array for name, array in layer.state().items() if name != "theta"}
-    return _state([state, [part.rng for _, part in layer.walk()]])
-
-
 @_property("latest forward", "backward goes by the last training forward: that")
 def _latest_forward(trial: _Trial) -> None:
     expected = _run(trial.fresh(), trial.x, trial.u)
@@ -610,10 +598,36 @@ def _delta(trial: _Trial) -> bool:
 
     report = check_gradients(cost, layer.z, gradient=delta, elements=trial.elements)
     _need(report.passed, str(report))
-    downstream = layer.backward_from(delta)
-    found = {**expected, "input": downstream, **layer.gradients}
-    _same(layer, found, expected, "when it starts from delta, by backward_from")
     return True
+
+
+@_property("from delta", "backward_from(delta) goes on as backward does: that")
+def _from_delta(trial: _Trial) -> None:
+    layer = trial.fresh()
+    expected = _run(layer, trial.x, trial.u)
+    delta = _delta_of_last_pass(layer, trial.u)
+    layer.nabla[...] = 0
+    found = {**expected, **_back_from(layer, delta)}
+    _same(layer, found, expected, "when it starts from delta")
+
+
+@_property("delta hook", 'BP2, BP3 and BP4 go by what a "delta" hook makes of delta: that')
+def _delta_hook(trial: _Trial) -> None:
+    layer = trial.fresh()
+    _run(layer, trial.x, trial.u)
+    expected = _back_from(layer, -2 * _delta_of_last_pass(layer, trial.u))
+
+    def change(layer: Layer) -> None:
+        layer.delta *= -2
+
+    with layer.add_hook("delta", change):
+        _same(layer, _back(layer, trial.u), expected, "when a hook multiplies delta by -2")
+
+
+def _delta_of_last_pass(layer: Layer, u: np.ndarray) -> np.ndarray:
+    """Return delta as `backward` left it; of a layer without a z the upstream gradient."""
+    _need(layer.z is None or layer.delta is not None, "backward leaves delta None")
+    return u.copy() if layer.delta is None else layer.delta.copy()
 
 
 @_property("gradients", "BP2, BP3, BP4")
@@ -658,6 +672,54 @@ def _adjointness(trial: _Trial) -> None:
             f"by {name}, {one.describe(0)}",
             f"<J u, v> = <u, J^T v> ({_equation(layer, name).rstrip(',')})",
         )
+
+
+@_property("kept inference", "forward(x, keep=True) is inference that can go back: that")
+def _kept_inference(trial: _Trial) -> None:
+    layer = trial.fresh()
+    for x in trial.others():  # what training has moved is what inference goes by
+        layer.forward(x, training=True)
+    untrained = layer.astype(np.float64)  # of the same statistics, and no pass behind it
+    statistics, generators = _moved(layer)
+    expected = {"output": layer.forward(trial.x)}
+    found = {"output": layer.forward(trial.x, keep=True)}
+    _same(layer, found, expected, "than that of inference")
+    _need(layer.a is not None, "it keeps no a")
+    found |= _back(layer, trial.u)
+    after = _moved(layer)
+    _need(after[0] == statistics, "it moves what only training may: running statistics")
+    _need(after[1] == generators, "it draws random numbers")
+    untrained.forward(trial.x, keep=True)
+    expected |= _back(untrained, trial.u)
+    _same(layer, found, expected, "after a training forward")
+    report = check_gradients(
+        untrained, trial.x, nabla_a=trial.u, training=False, rng=trial.rng, elements=trial.elements
+    )
+    for array in report.arrays:
+        _need(not array.wrong.any(), str(report), _equation(layer, array.name))
+
+
+def _moved(layer: Layer) -> tuple[Any, Any]:
+    """Return what training moves besides the parameters, and the states of all generators."""
+    state = {name: array for name, array in layer.state().items() if name != "theta"}
+    return _state(state), _state([part.rng for _, part in layer.walk()])
+
+
+@_property("frozen", "a frozen layer has no dC/dw, and sends down the same: that")
+def _frozen(trial: _Trial) -> bool:
+    layer = trial.fresh()
+    if not layer.n_parameters:
+        return False
+    layer.forward(trial.x, keep=True)  # in training it may then go by other statistics
+    expected = _back(layer, trial.u)
+    layer.trainable = False
+    found = _back(layer, trial.u)
+    for name, nabla in layer.gradients.items():
+        _need(not nabla.any(), "it is filled all the same", _equation(layer, name))
+    if "input" in expected:
+        sent = {"input": expected["input"]}
+        _same(layer, found, sent, "when it is frozen", ROUNDING)
+    return True
 
 
 @_property("precision", "float32 gives what float64 gives, to 1e-4: that")

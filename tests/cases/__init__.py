@@ -28,9 +28,11 @@ from backprop.costs import (
     Quadratic,
     SoftmaxCrossEntropy,
     SquaredError,
+    WeightedCosts,
 )
 from backprop.gradients.check import check_gradients
 from backprop.gradients.report import Report
+from backprop.graph import Graph, Input, apply
 from backprop.layers import (
     LSTM,
     BatchNorm,
@@ -96,21 +98,27 @@ COST_CASES = [
 
 @dataclass(frozen=True)
 class NetworkCase:
-    """A whole network in float64, its cost, and how its targets are drawn."""
+    """A whole network in float64, its cost, and how its targets are drawn.
+
+    `draw` is given the shape of the output with the batch; of several outputs it gives a tuple.
+    """
 
     name: str
     make: Callable[[], Network]
-    draw: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+    draw: Callable[[np.random.Generator, Any], Any]
 
     def __str__(self) -> str:
         return self.name
 
-    def problem(self, batch: int, seed: int = 0) -> tuple[Network, np.ndarray, np.ndarray]:
+    def problem(self, batch: int, seed: int = 0) -> tuple[Network, np.ndarray, Any]:
         """Return the network, an input, and targets."""
         rng = np.random.default_rng(seed)
         network = self.make()
         x = rng.standard_normal((*network.input_shape, batch))
-        return network, x, self.draw(rng, (*network.output_shape, batch))
+        shape = network.output_shape
+        if isinstance(shape[0], tuple):
+            return network, x, self.draw(rng, [(*one, batch) for one in shape])
+        return network, x, self.draw(rng, (*shape, batch))
 
 
 def _network(sizes: list[int], hidden: str, cost: str) -> Callable[[], Network]:
@@ -149,6 +157,15 @@ def _transformer() -> Network:
     return Network(layers, "softmax_cross_entropy", input_shape=(4, 3), rng=10)
 
 
+def _two_heads() -> Network:
+    x = Input("x", (3,))
+    trunk = apply(_dense(3, 5, "tanh"), x)
+    classes = apply(_dense(5, 4), trunk)
+    number = apply(_dense(5, 2, "sigmoid"), apply(_dense(5, 5, "gelu"), trunk))
+    cost = WeightedCosts(["softmax_cross_entropy", "squared_error"], [0.7, 1.3])
+    return Network(Graph([classes, number], rng=11), cost)
+
+
 NETWORK_CASES = [
     NetworkCase(
         "sigmoid-quadratic",
@@ -165,6 +182,11 @@ NETWORK_CASES = [
     NetworkCase("residual-batchnorm", _residual, _labels),
     NetworkCase("lstm-softmax", _recurrent, _labels),
     NetworkCase("transformer", _transformer, _labels),
+    NetworkCase(
+        "two-heads",
+        _two_heads,
+        lambda rng, shapes: (_labels(rng, shapes[0]), rng.standard_normal(shapes[1])),
+    ),
     NetworkCase(
         "gelu-mean-squared",
         _network([3, 5, 2], "gelu", "mean_squared_error"),

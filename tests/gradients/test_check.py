@@ -21,22 +21,24 @@ class Faulty(Dense):
 
     fault = ""
 
-    def _forward(self, a_prev, training):
+    def run(self, a_prev, mode):
         kept = self.a_prev
-        a = super()._forward(a_prev, training)
-        if training and self.fault == "stale input" and kept is not None:
+        a = super().run(a_prev, mode)
+        if mode.keep and self.fault == "stale input" and kept is not None:
             self.a_prev = kept
         return a
 
-    def _backward(self, nabla_a, input_gradient):
-        fault, batch = self.fault, nabla_a.shape[-1]
-        if fault == "right for ones only":
+    def delta_of(self, nabla_a):
+        if self.fault == "right for ones only":
             nabla_a = np.ones_like(nabla_a)
-        delta = nabla_a * self.activation.prime(self.z, self.a)
-        if fault == "dropped sigma'":
-            delta = nabla_a
-        if fault == "plus sign":
-            delta = nabla_a * self.a * (1 + self.a)
+        if self.fault == "dropped sigma'":
+            return nabla_a
+        if self.fault == "plus sign":
+            return nabla_a * self.a * (1 + self.a)
+        return nabla_a * self.activation.prime(self.z, self.a)
+
+    def parameter_gradients(self, delta):
+        fault, batch = self.fault, delta.shape[-1]
         self.nabla_b = delta[:, :1] if fault == "no sum over the batch" else delta.sum(1)[:, None]
         self.nabla_w = delta @ self.a_prev.T
         if fault == "wrong factor":
@@ -45,7 +47,9 @@ class Faulty(Dense):
             self.nabla_w = np.roll(self.nabla_w, 1, axis=1)
         if fault == "divided by the batch":
             self.nabla /= batch
-        return (self.w if fault == "transposed" else self.w.T) @ delta
+
+    def downstream(self, delta):
+        return (self.w if self.fault == "transposed" else self.w.T) @ delta
 
 
 def faulty(fault: str) -> Faulty:

@@ -7,10 +7,37 @@ import pytest
 
 from backprop.gradients.jacobian import jacobian, jacobian_size
 from backprop.gradients.numeric import central_difference, relative_error
-from backprop.graph import Exp, Graph, Input, MatMul, Multiply, Sqrt, Sum, exp
-from backprop.layers import Dense, Softmax
+from backprop.graph import (
+    Exp,
+    Graph,
+    Input,
+    MatMul,
+    Multiply,
+    Sqrt,
+    Sum,
+    apply,
+    cos,
+    exp,
+    sin,
+    sqrt,
+)
+from backprop.layers import Softmax
 from backprop.network import Network
-from tests.graph.test_graph import composite, layers_of, two_branches
+from tests.support import dense
+
+
+def composite():
+    """Return sqrt(x^2 + exp(x^2)) + cos(x^2 + exp(x^2))."""
+    a = Input("x", (1,)) ** 2
+    c = a + exp(a)
+    return Graph(sqrt(c) + cos(c)).astype("float64")
+
+
+def two_branches():
+    """Return sin(Dense(x)) * exp(Dense(x) / 2)."""
+    x = Input("x", (4,))
+    left, right = apply(dense(4, 3), x), apply(dense(4, 3, "sigmoid", 1), x)
+    return Graph(sin(left) * exp(right / 2))
 
 
 def numeric_jacobian(function, at):
@@ -28,12 +55,13 @@ RNG = np.random.default_rng(0)
     [
         (Exp(), RNG.random(1), (1, 1)),
         (Sum(), RNG.random(4), (1, 4)),
-        (Dense(4, 3, "tanh", dtype="float64", rng=0), RNG.random(4), (3, 4)),
+        (dense(4, 3), RNG.random(4), (3, 4)),
         (Softmax(), RNG.random(4), (4, 4)),
         (Sqrt(), RNG.random((2, 3)), (2, 3, 2, 3)),
         (composite(), RNG.random(1), (1, 1)),
         (two_branches(), RNG.random(4), (3, 4)),
-        (Network(layers_of([3, 4, 2])), RNG.random(3), (2, 3)),
+        (Network(two_branches()), RNG.random(4), (3, 4)),
+        (Network([dense(3, 4), dense(4, 2)]), RNG.random(3), (2, 3)),
     ],
     ids=str,
 )
@@ -59,7 +87,7 @@ def test_the_size_of_a_jacobian():
     text = jacobian_size(MatMul(), ((128, 128), (128, 64)))
     assert text.startswith("128 x 64 x 128 x 64 = 67,108,864 numbers, 512 MiB; ")
     assert "with 40,960 numbers, 320 KiB" in text
-    assert jacobian_size(Dense(3, 2), (3,), 4).startswith("2 x 3 = 6 numbers, 24 B; ")
+    assert jacobian_size(dense(3, 2), (3,), 4).startswith("2 x 3 = 6 numbers, 24 B; ")
     assert jacobian_size(composite(), (1,)).startswith("1 x 1 = 1 numbers, 8 B; ")
 
 

@@ -9,12 +9,14 @@ import re
 import numpy as np
 import pytest
 
-from backprop import L1, L2, Graph, Network
+from backprop import L1, L2, Network
+from backprop.costs import WeightedCosts
 from backprop.gradients.check import assert_gradients, check_gradients
-from backprop.graph import graph
+from backprop.graph import Graph, Input, apply, sin
 from backprop.layers import Dense, Dropout, ShapeError
 from tests.cases import CASES, COST_CASES, NETWORK_CASES, layer_report
 from tests.gradients.known import X, f, gradient
+from tests.support import dense
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -50,6 +52,35 @@ def test_every_network(case, regularizer):
     assert not report.kinks
 
 
+@pytest.mark.parametrize("case", NETWORK_CASES, ids=str)
+def test_every_network_as_it_predicts(case):
+    network, x, y = case.problem(3)
+    network.forward(x, training=True)  # running statistics are then no longer 0 and 1
+    report = check_gradients(network, x, y, training=False, exact_tolerance=1e-12)
+    assert report.passed, str(report)
+
+
+class HalfWeighted(WeightedCosts):
+    """Forgets the weight of the second cost on the way back."""
+
+    def bp1(self, z, a, activation, y):
+        first, second = super().bp1(z, a, activation, y)
+        return first, second / self.weights[1]
+
+
+def test_a_fault_in_one_of_several_costs():
+    x = Input("x", (2,))
+    h = apply(dense(2, 3), x)
+    heads = Graph([apply(dense(3, 2), h), apply(dense(3, 4), h)])
+    report = check_gradients(Network(heads, HalfWeighted(["quadratic"] * 2, [0.7, 1.3])))
+    wrong = [array.name for array in report.arrays if array.wrong.any()]
+    assert not any(name.startswith("layer 1, Dense(3 -> 2") for name in wrong)
+    assert [name for name in wrong if name.startswith("layer 2, ")] == [
+        "layer 2, Dense(3 -> 4, tanh), w",
+        "layer 2, Dense(3 -> 4, tanh), b",
+    ]
+
+
 def test_a_network_with_dropout_in_float32_is_left_as_it_is():
     network = Network(
         [Dense(4, 6, "relu", rng=1), Dropout(0.5, rng=2), Dense(6, 3, "softmax", rng=3)],
@@ -68,10 +99,11 @@ def test_a_network_with_dropout_in_float32_is_left_as_it_is():
 def test_a_network_without_a_cost_and_a_graph():
     network = Network([Dense(3, 4, "tanh", rng=0), Dense(4, 2, "elu", rng=1)])
     assert check_gradients(network, nabla_a=np.ones((2, 3))).passed
-    x = graph.Input("x", (3,))
-    node = graph.apply(Dense(3, 3, "tanh", rng=0), x) * graph.sin(x) + x
+    x = Input("x", (3,))
+    graph = Graph(apply(Dense(3, 3, "tanh", rng=0), x) * sin(x) + x)
+    assert assert_gradients(graph).exact_error <= 1e-12
     for cost in (None, "quadratic"):
-        report = assert_gradients(Graph(node, cost), regularizer=L2(0.1))
+        report = assert_gradients(Network(graph, cost), regularizer=L2(0.1))
         assert report.exact_error <= 1e-12
 
 

@@ -1,7 +1,7 @@
 """The table of worst errors over all cases, as Markdown: `make gradcheck`, and in the README.
 
 Central differences and the complex step are computed now; PyTorch too if it is installed, else the
-numbers it left in tests/peer_gradients.npz are used.
+numbers it left in tests/peers/peer_gradients.npz are used.
 """
 
 from __future__ import annotations

@@ -22,7 +22,9 @@ from backprop.costs import (
     Quadratic,
     SoftmaxCrossEntropy,
     SquaredError,
+    WeightedCosts,
 )
+from backprop.graph import Graph
 from backprop.layers import Activation, Layer
 from backprop.network import Network
 from tests.cases import CASES, COST_CASES, FAMILIES, NETWORK_CASES
@@ -54,6 +56,10 @@ COSTS: dict[type, Callable[..., Any]] = {
         torch.nn.functional.binary_cross_entropy_with_logits(z, y, reduction="sum") / z.shape[-1]
     ),
     SoftmaxCrossEntropy: _softmax_cost,
+    WeightedCosts: lambda torch, cost, zs, ys: sum(
+        weight * COSTS[type(one)](torch, one, z, y)
+        for weight, one, z, y in zip(cost.weights, cost.costs, zs, ys, strict=True)
+    ),
 }
 
 
@@ -114,9 +120,20 @@ def torch_cost_results(torch: Any, cost: Cost, inputs: Numbers) -> Numbers:
     return {"value": c, "value_from_z": c, "delta_by_nabla_a": delta, "delta": delta}
 
 
-def network_results(network: Network, x: np.ndarray, y: np.ndarray) -> Numbers:
+def network_inputs(network: Network, x: np.ndarray, y: Any) -> Numbers:
+    """Return what goes into a network: input, parameters, and the targets of every output."""
+    targets = {"y": y} if not isinstance(y, tuple) else {f"y{k}": y[k] for k in range(len(y))}
+    return {"x": x, **targets, "theta": network.theta}
+
+
+def _targets_in(inputs: Numbers) -> list[np.ndarray]:
+    return [array for name, array in inputs.items() if name.startswith("y")]
+
+
+def network_results(network: Network, x: np.ndarray, targets: list[np.ndarray]) -> Numbers:
     """Return C, dC/dx and the flat gradient, from our network."""
     network.forward(x, training=True)
+    y = tuple(targets) if len(targets) > 1 else targets[0]
     downstream = network.backward(y)
     assert downstream is not None
     cost = network.cost_per_example(y).mean()  # of the training forward: inference may differ
@@ -125,25 +142,34 @@ def network_results(network: Network, x: np.ndarray, y: np.ndarray) -> Numbers:
 
 def torch_network_results(torch: Any, network: Network, inputs: Numbers) -> Numbers:
     """Return the same from PyTorch, every layer and the cost by the functions above."""
-    x = a = _leaf(torch, inputs["x"])
-    theta = _leaf(torch, inputs["theta"])
-    start, last = 0, network.layers[-1]
-    for layer in network.layers:
+    root, cost = network.root, network.cost
+    assert cost is not None
+    theta, values = _leaf(torch, inputs["theta"]), [_leaf(torch, inputs["x"])]
+    if isinstance(root, Graph):
+        operands, outputs = [below for (below,) in root.operands], list(root.outputs)
+    else:
+        operands, outputs = list(range(len(network.layers))), [len(network.layers)]
+    costs = cost.costs if isinstance(cost, WeightedCosts) else [cost]
+    start, cost_at = 0, dict(zip(outputs, costs, strict=True))
+    for number, (layer, below) in enumerate(zip(network.layers, operands, strict=True), 1):
         parameters = {}
         for name, array in layer.parameters.items():
             parameters[name] = theta[start : start + array.size].reshape(array.shape)
             start += array.size
-        if layer is last and network.canonical:  # PyTorch's costs begin at z
-            linear = torch.nn.functional.linear
-            a = linear(a.T, parameters["w"], parameters["b"][:, 0]).T
+        a, of_output = values[below], cost_at.get(number)
+        if of_output is not None and of_output.is_canonical(layer.output_activation):
+            linear = torch.nn.functional.linear  # PyTorch's costs begin at z
+            values.append(linear(a.T, parameters["w"], parameters["b"][:, 0]).T)
         else:
-            a = LAYERS[type(layer)](torch, layer, a, parameters)
-    assert network.cost is not None
-    value = COSTS[type(network.cost)](torch, network.cost, a, torch.from_numpy(inputs["y"]))
+            values.append(LAYERS[type(layer)](torch, layer, a, parameters))
+    ends = [values[number] for number in outputs]
+    ys = list(map(torch.from_numpy, _targets_in(inputs)))
+    several = isinstance(cost, WeightedCosts)
+    value = COSTS[type(cost)](torch, cost, *((ends, ys) if several else (ends[0], ys[0])))
     value.backward()
     return {
         "value": value.detach().numpy(),
-        "input": x.grad.numpy(),
+        "input": values[0].grad.numpy(),
         "nabla": theta.grad.numpy(),
     }
 
@@ -167,7 +193,7 @@ def compute(torch: Any) -> dict[str, tuple[Numbers, Numbers]]:
             found[f"cost {cost_case}"] = inputs, torch_cost_results(torch, cost_case.cost, inputs)
     for network_case in NETWORK_CASES:
         network, x, y = network_case.problem(BATCH)
-        inputs = {"x": x, "y": y, "theta": network.theta}
+        inputs = network_inputs(network, x, y)
         results = torch_network_results(torch, network, inputs)
         found[f"network {network_case}"] = inputs, results
     return found
@@ -192,7 +218,7 @@ def ours(name: str, inputs: Numbers) -> Numbers:
         return cost_results(cost, inputs["z"], inputs["y"])
     network = next(case for case in NETWORK_CASES if case.name == case_name).make()
     network.theta = inputs["theta"]
-    return network_results(network, inputs["x"], inputs["y"])
+    return network_results(network, inputs["x"], _targets_in(inputs))
 
 
 def with_peer() -> set[str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 
 from backprop import costs, layers
-from backprop.costs import Cost
+from backprop.costs import Cost, WeightedCosts
 from backprop.gradients.numeric import relative_error
 from backprop.layers import Activation, Layer
-from tests.cases import CASES, COST_CASES
+from tests.cases import CASES, COST_CASES, NETWORK_CASES
 from tests.peers import stored as peers
 
 STORED = peers.load()
@@ -46,15 +48,18 @@ def test_the_stored_numbers_are_those_of_pytorch():
 
 
 def exported(module: object, base: type) -> set[type]:
-    """Return the public classes of a module that are subclasses of `base`."""
+    """Return the public classes of a module that are subclasses of `base`, and whole."""
     values = {v for n, v in vars(module).items() if not n.startswith("_")}
-    return {v for v in values if isinstance(v, type) and issubclass(v, base)} - {base, Activation}
+    found = {v for v in values if isinstance(v, type) and issubclass(v, base)}
+    return {v for v in found if not inspect.isabstract(v)}
 
 
 def test_every_layer_activation_and_cost_has_cases():
     assert exported(layers, Layer) == {type(case.make(np.float64)) for case in CASES}
     assert exported(layers, Activation) == peers.activations_inside()
-    assert exported(costs, Cost) == {type(case.cost) for case in COST_CASES}
+    alone = {type(case.cost) for case in COST_CASES}
+    assert exported(costs, Cost) == alone | {WeightedCosts}
+    assert WeightedCosts in {type(case.make().cost) for case in NETWORK_CASES}  # of two outputs
 
 
 def test_every_layer_activation_and_cost_has_a_peer_or_a_reason():
