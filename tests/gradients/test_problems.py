@@ -64,8 +64,8 @@ class HalfWeighted(WeightedCosts):
     """Forgets the weight of the second cost on the way back."""
 
     def bp1(self, z, a, activation, y):
-        first, second = super().bp1(z, a, activation, y)
-        return first, second / self.weights[1]
+        (first, second), below = super().bp1(z, a, activation, y)
+        return (first, second / self.weights[1]), below
 
 
 def test_a_fault_in_one_of_several_costs():

@@ -57,7 +57,7 @@ class Container(Layer):
         """Move the children's parameters into one vector, and know what is tied to what."""
         name, children = type(self).__name__, self.children
         self.dtype = common_dtype(children, name)
-        self.theta, self.nabla = flatten_parameters(children, self.dtype or np.float32)
+        self.theta, self.nabla = flatten_parameters(children, self.dtype or self.theta.dtype)
         self.ties_across = ties_across(children)
         self.independent_examples = all(child.independent_examples for child in children)
         self.takes_mask = any(child.takes_mask for child in children)
