@@ -29,6 +29,7 @@ from backprop.gradients.check import check_gradients
 from backprop.gradients.problems import another_input, rewinder
 from backprop.layers.base import Layer, Seed
 from backprop.layers.mode import TRAINING
+from backprop.layers.places import described_places, restore_places
 
 
 class ConformanceError(AssertionError):
@@ -371,13 +372,19 @@ def _description(trial: _Trial) -> None:
             array = name != "rng" and isinstance(getattr(layer, name), np.ndarray)
             _need(not array, f"{name} is an array, not a number, a string or a tuple of them")
         repr(layer)
-        config = json.loads(json.dumps(layer.config()))
-        twin = from_config(config)
+        config, twin = layer.config(), _made_again(layer)
         _need(type(twin) is type(layer), f"it comes back as {type(twin).__name__}")
         _need(twin.config() == layer.config(), f"from {config} comes {twin.config()}")
         _need(twin.dtype == layer.dtype, f"{layer.dtype} comes back as {twin.dtype}")
         sizes = twin.n_parameters, layer.n_parameters
         _need(sizes[0] == sizes[1], "it comes back with {} parameters, not {}".format(*sizes))
+
+
+def _made_again(layer: Layer) -> Layer:
+    """Return the layer that its description says, its parameters freshly drawn."""
+    written = json.dumps({"layer": layer.config(), **described_places(layer)})
+    config = json.loads(written)
+    return restore_places(from_config(config["layer"]), config)
 
 
 @_property("output shape", "forward(x).shape = output_shape + (B,)")
@@ -816,7 +823,7 @@ def _save_and_load(trial: _Trial) -> None:
         for seen in (*trial.others(), trial.x):  # what training leaves must not be lost
             layer.forward(trial.cast(seen, x.dtype), training=True)
         layer.backward(u)
-        twin = from_config(json.loads(json.dumps(layer.config())))
+        twin = _made_again(layer)
         twin.set_state(layer.state())
         a, expected = twin.forward(x), layer.forward(x)
         _need(_close(a, expected, 0), "it predicts something else" + _difference(a, expected))
