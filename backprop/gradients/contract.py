@@ -24,7 +24,7 @@ import numpy as np
 
 from backprop.core.checks import check_array, check_integer
 from backprop.core.config import from_config
-from backprop.core.shapes import Shape, ShapeError
+from backprop.core.shapes import Shape, ShapeError, is_several
 from backprop.gradients.check import check_gradients
 from backprop.gradients.problems import another_input, rewinder
 from backprop.layers.base import Layer, Seed
@@ -181,12 +181,13 @@ class _Trial:
                 raise TypeError(
                     f"check_layer: {_name(layer)} takes several shapes: give input_shape"
                 )
+            _check_one_array(layer, shape)
             x = rng.standard_normal((*shape, check_integer("check_layer: batch", batch)))
         if layer.integer_input:
             layer.check_input(x)
         else:
             _check_x(x)
-            layer.output_shape(x.shape[:-1])
+            _check_one_array(layer, layer.output_shape(x.shape[:-1]))
         self.layer, self.rng, self.elements = layer, rng, elements
         self.x = self.cast(x, np.float64)
         self.random = any(part.rng is not None for _, part in layer.walk())
@@ -378,6 +379,14 @@ def _description(trial: _Trial) -> None:
         _need(twin.dtype == layer.dtype, f"{layer.dtype} comes back as {twin.dtype}")
         sizes = twin.n_parameters, layer.n_parameters
         _need(sizes[0] == sizes[1], "it comes back with {} parameters, not {}".format(*sizes))
+
+
+def _check_one_array(layer: Layer, shape: Any) -> None:
+    if is_several(shape):
+        raise TypeError(
+            f"check_layer: {_name(layer)} takes or gives several arrays, which only "
+            "check_gradients tries"
+        )
 
 
 def _made_again(layer: Layer) -> Layer:

@@ -16,6 +16,7 @@ import numpy as np
 
 from backprop import costs
 from backprop.core.checks import check_integer
+from backprop.core.shapes import is_several
 from backprop.inspection import equations, typeset
 from backprop.inspection.equations import LayerSymbols, gradient_symbol
 from backprop.inspection.record import LayerTrace
@@ -62,11 +63,12 @@ class Trace:
     RuntimeError
         If the network has no cost.
     TypeError, ShapeError, ValueError
-        If x or y are not data for it.
+        If x or y are not data for it, or a layer takes or gives several arrays.
     """
 
     def __init__(self, network: Network, x: np.ndarray, y: np.ndarray) -> None:
         network.check_data(x, y)
+        _check_one_array_each(network)
         twin = copy.deepcopy(network)
         self.x, self.y = x.copy(), y.copy()
         self.canonical = twin.canonical
@@ -247,6 +249,19 @@ _VALUES = {  # C_x
 def _with_a(formula: str, superscript: str) -> str:
     """Let the a in a formula be that of the layer of this superscript."""
     return re.sub(r"\ba(?=\b|_)", f"a^{{{superscript}}}", formula)
+
+
+def _check_one_array_each(network: Network) -> None:
+    """Raise a TypeError if a layer of the chain takes or gives several arrays."""
+    shape = network.input_shape
+    for index, layer in enumerate(network.layers):
+        after = layer.output_shape(shape)
+        if is_several(shape) or is_several(after):
+            raise TypeError(
+                f"trace: layer {index}, {layer}, takes or gives several arrays, which only a graph "
+                "that is the root of the network may"
+            )
+        shape = after
 
 
 def _record(name: str, layer: Layer, watches: dict[int, Watch], around: np.ndarray) -> LayerTrace:

@@ -11,6 +11,7 @@ import pytest
 
 from backprop.costs import WeightedCosts
 from backprop.gradients.check import assert_gradients
+from backprop.gradients.contract import check_layer
 from backprop.gradients.numeric import central_difference, complex_step, relative_error
 from backprop.graph import Graph, Input, Variable, apply, concatenate, exp, sin
 from backprop.kernels import threads
@@ -419,6 +420,19 @@ def pair() -> Graph:
     """Return two inputs of one shape, and two outputs of that shape."""
     u, v = Input("u", (2,)), Input("v", (2,))
     return Graph([u + v, u * v])
+
+
+def test_checks_and_traces_of_one_array_say_so():
+    for layer in (pair(), Graph(concatenate(Input("u", (2,)), Input("v", (2,))))):
+        with pytest.raises(TypeError, match="several arrays, which only check_gradients tries"):
+            check_layer(layer)
+    x = Input("x", (2,))
+    with pytest.raises(TypeError, match="several arrays, which only check_gradients tries"):
+        check_layer(Graph([exp(x), sin(x)]))
+    chain = Network([Dense(2, 2), Graph([exp(x), sin(x)]), pair()], ["quadratic"] * 2)
+    one = np.ones((2, 1), np.float32)
+    with pytest.raises(TypeError, match=r"^trace: layer 1, Graph.* takes or gives several arrays"):
+        chain.trace(one, (one, one))
 
 
 X, Y = np.ones((3, 2)), np.ones((2, 2))

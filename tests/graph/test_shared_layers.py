@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from backprop.gradients.check import assert_gradients
+from backprop.gradients.contract import check_layer
 from backprop.gradients.numeric import central_difference, relative_error
 from backprop.graph import Graph, Input, Node, Variable, apply, sin
 from backprop.layers import (
@@ -113,6 +114,11 @@ def distinct(network: Network) -> list:
 def test_the_gradient_check(make, training):
     assert_gradients(make(), training=training)
     assert_gradients(make("quadratic"), training=training, regularizer=L2(0.1))
+
+
+@pytest.mark.parametrize("make", [three_times, variable, nested, statistics])
+def test_the_contract_of_a_layer(make):
+    assert "gradients" in check_layer(make().root, elements=8)
 
 
 @of_all
