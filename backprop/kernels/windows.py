@@ -258,6 +258,37 @@ class Windows:
             part = total
 
 
+def plain_patches(windows: Windows, padded: np.ndarray, rows: slice, groups: int = 1) -> Any:
+    """`Windows.patches`, plainly: window by window, element by element of the kernel."""
+    counts = (rows.stop - rows.start, *windows.counts(padded.shape[1:-1])[1:])
+    patches = np.empty((len(padded), *windows.kernel, *counts, padded.shape[-1]), padded.dtype)
+    for element, window, place in _elements_and_places(windows, counts, rows):
+        patches[element + window] = padded[place]
+    return patches.reshape(groups, -1, math.prod(counts) * padded.shape[-1])
+
+
+def plain_add_patches(
+    windows: Windows, patches: np.ndarray, padded: np.ndarray, rows: slice
+) -> None:
+    """Add every element of `patches` to the place that `plain_patches` took it from."""
+    counts = (rows.stop - rows.start, *windows.counts(padded.shape[1:-1])[1:])
+    parts = patches.reshape(len(padded), *windows.kernel, *counts, padded.shape[-1])
+    for element, window, place in _elements_and_places(windows, counts, rows):
+        padded[place] += parts[element + window]
+
+
+def _elements_and_places(windows: Windows, counts: Shape, rows: slice) -> Iterator[Any]:
+    """Yield every element of the kernel, with every window, and the place where it lies.
+
+    All are indices: of the channels and the kernel, of the window, of the padded array.
+    """
+    for element, window in itertools.product(np.ndindex(windows.kernel), np.ndindex(counts)):
+        first = (window[0] + rows.start, *window[1:])
+        steps = zip(element, windows.dilation, first, windows.stride, strict=True)
+        place = tuple(k * d + n * s for k, d, n, s in steps)
+        yield (slice(None), *element), window, (slice(None), *place)
+
+
 def check_places(owner: str, name: str, value: Any, axes: int, least: int = 1) -> Any:
     """Return one int, or as many as there are axes, each at least `least`.
 

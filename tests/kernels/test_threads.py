@@ -57,7 +57,7 @@ def test_nothing_is_changed_where_it_is_not_wanted_or_in_vain(library, monkeypat
         pass
     monkeypatch.setattr(threads, "_blas", lambda: ())
     with threads.own_threads():
-        threads.share([lambda: None])
+        threads.run_all([lambda: None])
     assert library.set == []
 
 
@@ -71,17 +71,17 @@ def test_the_parts_run_on_several_threads_within_own_threads_only(library):
             meeting.wait(timeout=20)  # for another thread, or it breaks
 
     with threads.own_threads():
-        threads.share([partial(part, True)] * 2)
+        threads.run_all([partial(part, True)] * 2)
     assert len(names) == 2
     names.clear()
-    threads.share([partial(part, False)] * 5)
+    threads.run_all([partial(part, False)] * 5)
     assert names == {threading.current_thread().name}
 
 
 def test_every_part_is_called_once(library):
     called: list[int] = []
     with threads.own_threads():
-        threads.share(partial(called.append, n) for n in range(100))
+        threads.run_all(partial(called.append, n) for n in range(100))
     assert sorted(called) == list(range(100))
 
 
@@ -98,7 +98,7 @@ def test_what_a_part_raises_is_raised_when_all_have_ended(library, kind, bad):
         running.remove(n)
 
     with threads.own_threads(), pytest.raises(kind):
-        threads.share(partial(part, n) for n in range(6))
+        threads.run_all(partial(part, n) for n in range(6))
     assert running == []
 
 
@@ -110,7 +110,7 @@ def test_a_part_has_the_floating_point_settings_of_its_caller(library):
         time.sleep(0.01)
 
     with threads.own_threads(), np.errstate(over="ignore"):
-        threads.share([part] * 8)
+        threads.run_all([part] * 8)
     assert settings == ["ignore"] * 8
 
 
@@ -124,7 +124,7 @@ def test_a_part_has_the_floating_point_callback_of_its_caller(library):
     before = np.seterrcall(lambda kind, flag: called.append(kind))
     try:
         with threads.own_threads(), np.errstate(all="call"):
-            threads.share([part] * 4)
+            threads.run_all([part] * 4)
     finally:
         np.seterrcall(before)
     assert called == ["overflow"] * 4
@@ -138,7 +138,7 @@ def test_the_caller_works_alone_where_no_thread_can_be_had(library, monkeypatch)
     monkeypatch.setattr(threads, "_pool", lambda process: Ending())
     called: list[int] = []
     with threads.own_threads():
-        threads.share(partial(called.append, n) for n in range(5))
+        threads.run_all(partial(called.append, n) for n in range(5))
     assert called == [0, 1, 2, 3, 4]
 
 
