@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from backprop.costs import Quadratic
-from backprop.graph import Graph, Input, Node, Variable, apply, cos, exp, sin, sqrt
+from backprop.costs import Quadratic, WeightedCosts
+from backprop.graph import Graph, Input, Node, Variable, apply, concatenate, cos, exp, sin, sqrt
 from backprop.layers import Dense, Layer, Sigmoid
 from backprop.network import Network
 
@@ -78,3 +78,40 @@ def data(network: Network, batch: int, seed: int = 0) -> tuple[np.ndarray, np.nd
     if network.cost is not None and not isinstance(network.cost, Quadratic):
         return x, np.arange(batch) % network.output_shape[0]
     return x, rng.standard_normal((*network.output_shape, batch)).astype(network.dtype)
+
+
+# -- several inputs and outputs ----------------------------------------------------------------
+
+
+def heads(cost: Any = None, dtype: str = "float64", last: str = "tanh") -> Network:
+    """Return two inputs and four outputs, the first of which the others are made of.
+
+    ::
+
+        h = tanh(w [u; v] + b),   p = softmax(w h + b),   q = sigma(w (h * sin h) + b),   s = h + q
+    """
+    u, v = Input("u", (3,)), Input("v", (2,))
+    h = apply(Dense(5, 4, "tanh", dtype=dtype, rng=0), concatenate(u, v)).named("h")
+    p = apply(Dense(4, 3, "softmax", dtype=dtype, rng=1), h).named("p")
+    q = apply(Dense(4, 4, last, dtype=dtype, rng=2), h * sin(h)).named("q")
+    return Network(Graph([h, p, q, (h + q).named("s")], [u, v]), cost)
+
+
+def heads_data(n: int, dtype: str = "float64", seed: int = 0) -> tuple[Any, Any]:
+    """Return inputs for `heads`, and targets that every cost takes."""
+    rng = np.random.default_rng(seed)
+    x = tuple(rng.standard_normal((k, n)).astype(dtype) for k in (3, 2))
+    y = tuple(rng.random((k, n)) for k in (4, 3, 4, 4))
+    return x, tuple((one / one.sum(axis=0)).astype(dtype) for one in y)
+
+
+SOFTMAX = "softmax_cross_entropy"
+HEADS = {  # the activation of the third output, and the costs
+    "canonical, and not": ("sigmoid", ["quadratic", SOFTMAX, "cross_entropy", "quadratic"]),
+    "no canonical pair": ("tanh", ["squared_error", "mean_squared_error"] + ["quadratic"] * 2),
+    "identity": ("identity", ["mean_squared_error", SOFTMAX, "quadratic", "mean_squared_error"]),
+    "weights": (
+        "sigmoid",
+        WeightedCosts(["quadratic", SOFTMAX, "cross_entropy", "quadratic"], [0.3, 2.0, 0.0, 1.5]),
+    ),
+}

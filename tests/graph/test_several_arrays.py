@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
 import re
 
 import numpy as np
@@ -14,13 +12,10 @@ from backprop.gradients.check import assert_gradients
 from backprop.gradients.contract import check_layer
 from backprop.gradients.numeric import central_difference, complex_step, relative_error
 from backprop.graph import Graph, Input, Variable, apply, concatenate, exp, sin
-from backprop.kernels import threads
 from backprop.layers import (
     LSTM,
-    Conv2d,
     Dense,
     Dropout,
-    Flatten,
     Masked,
     Parallel,
     Residual,
@@ -28,47 +23,11 @@ from backprop.layers import (
     TimeDistributed,
     TimeStep,
 )
-from backprop.metrics import accuracy
 from backprop.network import Network
-from backprop.optimizers import Adam
-from backprop.training import checkpoint
-from backprop.training.health import GradientHealth
-from backprop.training.trainer import DivergenceError, Trainer
+from backprop.training.trainer import Trainer
+from tests.graph.examples import HEADS, heads, heads_data
 
-
-def heads(cost=None, dtype: str = "float64", last: str = "tanh") -> Network:
-    """Return two inputs and four outputs, the first of which the others are made of.
-
-    ::
-
-        h = tanh(w [u; v] + b),   p = softmax(w h + b),   q = sigma(w (h * sin h) + b),   s = h + q
-    """
-    u, v = Input("u", (3,)), Input("v", (2,))
-    h = apply(Dense(5, 4, "tanh", dtype=dtype, rng=0), concatenate(u, v)).named("h")
-    p = apply(Dense(4, 3, "softmax", dtype=dtype, rng=1), h).named("p")
-    q = apply(Dense(4, 4, last, dtype=dtype, rng=2), h * sin(h)).named("q")
-    return Network(Graph([h, p, q, (h + q).named("s")], [u, v]), cost)
-
-
-def data(n: int, dtype: str = "float64", seed: int = 0):
-    """Return inputs for `heads`, and targets that every cost takes."""
-    rng = np.random.default_rng(seed)
-    x = tuple(rng.standard_normal((k, n)).astype(dtype) for k in (3, 2))
-    y = tuple(rng.random((k, n)) for k in (4, 3, 4, 4))
-    return x, tuple((one / one.sum(axis=0)).astype(dtype) for one in y)
-
-
-SOFTMAX = "softmax_cross_entropy"
-CASES = {  # the activation of the third output, and the costs
-    "canonical, and not": ("sigmoid", ["quadratic", SOFTMAX, "cross_entropy", "quadratic"]),
-    "no canonical pair": ("tanh", ["squared_error", "mean_squared_error"] + ["quadratic"] * 2),
-    "identity": ("identity", ["mean_squared_error", SOFTMAX, "quadratic", "mean_squared_error"]),
-    "weights": (
-        "sigmoid",
-        WeightedCosts(["quadratic", SOFTMAX, "cross_entropy", "quadratic"], [0.3, 2.0, 0.0, 1.5]),
-    ),
-}
-cases = pytest.mark.parametrize("case", CASES)
+cases = pytest.mark.parametrize("case", HEADS)
 
 
 # -- gradients -------------------------------------------------------------------------------------
@@ -78,9 +37,9 @@ cases = pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("batch", [1, 5])
 def test_gradients(case, batch):
     """An output that is an output and feeds others has the sum of both gradients."""
-    last, costs = CASES[case]
+    last, costs = HEADS[case]
     network = heads(costs, last=last)
-    x, y = data(batch)
+    x, y = heads_data(batch)
     weights = getattr(costs, "weights", (1.0,) * 4)
 
     def objective(model, at):  # written out, without `WeightedCosts`
@@ -109,8 +68,8 @@ def test_gradients(case, batch):
 
 @cases
 def test_any_upstream_gradient_goes_back(case):
-    network = heads(last=CASES[case][0])
-    x, _ = data(4)
+    network = heads(last=HEADS[case][0])
+    x, _ = heads_data(4)
     a = network.forward(x, training=True)
     rng = np.random.default_rng(1)
     upstream = tuple(rng.standard_normal(one.shape) for one in a)
@@ -132,7 +91,7 @@ def test_any_upstream_gradient_goes_back(case):
 
 def test_the_graph_is_a_layer_by_itself():
     graph = heads().root
-    x, _ = data(3)
+    x, _ = heads_data(3)
     a = graph.forward(x, training=True)
     z = graph.z  # below the activations; where there is none, the output itself
     np.testing.assert_array_equal(np.tanh(z[0]), a[0])
@@ -153,8 +112,8 @@ def test_the_graph_is_a_layer_by_itself():
 
 
 def test_a_delta_hook_on_the_graph_has_its_full_effect():
-    network = heads(CASES["identity"][1], last="identity")
-    x, y = data(3)
+    network = heads(HEADS["identity"][1], last="identity")
+    x, y = heads_data(3)
     network.forward(x, training=True)
 
     def only_the_second(layer):
@@ -163,7 +122,7 @@ def test_a_delta_hook_on_the_graph_has_its_full_effect():
     with network.root.add_hook("delta", only_the_second):
         network.backward(y)
     nabla = network.nabla.copy()
-    alone = heads(WeightedCosts(CASES["identity"][1], [0, 1, 0, 0]), last="identity")
+    alone = heads(WeightedCosts(HEADS["identity"][1], [0, 1, 0, 0]), last="identity")
     alone.forward(x, training=True)
     alone.backward(y)
     np.testing.assert_allclose(nabla, alone.nabla, rtol=1e-13)
@@ -172,7 +131,7 @@ def test_a_delta_hook_on_the_graph_has_its_full_effect():
 
 def test_tangents_in_a_direction_of_all_inputs():
     graph = heads().root
-    x, _ = data(4)
+    x, _ = heads_data(4)
     rng = np.random.default_rng(2)
     direction = tuple(rng.standard_normal(one.shape) for one in x)
     tangents = graph.tangents(x, direction)
@@ -204,172 +163,6 @@ def test_keep_goes_back_through_the_graph_that_predicts():
     )
     assert relative_error(numeric, found[1]) <= 1e-7
     assert_gradients(network, training=False)
-
-
-# -- training, prediction, evaluation --------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_training_with_tuples(dtype):
-    network = heads(CASES["canonical, and not"][1], dtype, "sigmoid")
-    x, y = data(90, dtype)
-    validation = data(20, dtype, seed=1)
-    labels = y[1].argmax(axis=0)
-    y = y[0], labels, y[2], y[3]
-    validation = validation[0], (validation[1][0], labels[:20], *validation[1][2:])
-    trainer = Trainer(network, Adam(0.01), 8, rng=0, callbacks=[GradientHealth(every=2)],
-                      progress=False)  # fmt: skip
-    history = trainer.fit(x, y, 20, validation)
-    assert history["training_cost"][-1] < 0.8 * history["training_cost"][0]
-    evaluated = network.evaluate(x, y)
-    assert history["training_cost"][-1] == evaluated["cost"]
-    assert history["training_accuracy_1"][-1] == evaluated["accuracy_1"]
-    assert evaluated["accuracy_1"] == accuracy(network.predict(x)[1], labels)
-    assert "validation_cost" in history.records[-1]
-    assert all(one.dtype == dtype for one in network.predict(x))
-
-
-def test_a_step_on_a_minibatch_is_backward_and_the_optimizer():
-    network = heads(CASES["weights"][1], last="sigmoid")
-    twin = copy.deepcopy(network)
-    x, y = data(7)
-    Trainer(network, "sgd", 7, shuffle=False, progress=False, monitor_training=False).fit(x, y)
-    twin.forward(x, training=True)
-    twin.backward(y)
-    twin.theta -= 0.1 * twin.nabla  # not what the default eta is: only the direction is compared
-    step, expected = network.theta - heads().theta, twin.theta - heads().theta
-    np.testing.assert_allclose(step / np.linalg.norm(step),
-                               expected / np.linalg.norm(expected), atol=1e-12)  # fmt: skip
-
-
-@pytest.mark.parametrize("batch_size", [1, 4, 7, 1000])
-def test_prediction_and_evaluation_in_batches(batch_size):
-    network = heads(CASES["canonical, and not"][1], last="sigmoid")
-    x, y = data(11)
-    whole = network.forward(x)
-    for one, other in zip(network.predict(x, batch_size), whole, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-14)
-    found = network.evaluate(x, y, batch_size, {"mean": lambda a, y: float(a[2].mean())})
-    assert found["cost"] == pytest.approx(network.evaluate(x, y)["cost"], rel=1e-14)
-    assert found["mean"] == pytest.approx(whole[2].mean(), rel=1e-14)
-    assert network.root.a is None  # nothing was kept
-
-
-def images(cost=None) -> Network:
-    """Return an image and a vector, of which two outputs are made, with convolutions."""
-    image, extra = Input("image", (1, 6, 6)), Input("extra", (2,))
-    maps = apply(Conv2d(1, 2, 3, activation="tanh", dtype="float64", rng=0), image)
-    flat = concatenate(apply(Flatten(), maps), extra)
-    classes = apply(Dense(34, 3, "softmax", dtype="float64", rng=1), flat)
-    return Network(Graph([maps, classes]), cost)
-
-
-def test_several_threads_give_the_same_bits(monkeypatch):
-    class Library:
-        count = 3
-
-        def get_num_threads(self):
-            return self.count
-
-        def set_num_threads(self, count):
-            self.count = count
-
-    network = images(["quadratic", "softmax_cross_entropy"])
-    assert network.root.uses_threads
-    rng = np.random.default_rng(0)
-    x = rng.random((1, 6, 6, 150)), rng.random((2, 150))
-    y = rng.random((2, 4, 4, 150)), rng.integers(3, size=150)
-    found = []
-    for libraries in ((), (Library(),)):
-        monkeypatch.setattr(threads, "_blas", lambda libraries=libraries: libraries)
-        twin = copy.deepcopy(network)
-        Trainer(twin, "sgd", 32, rng=0, progress=False).fit(x, y, 2)
-        found.append((twin.theta, *twin.predict(x), twin.evaluate(x, y)["cost"]))
-    for one, other in zip(*found, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-def test_an_output_that_shows_its_input_is_the_callers_own():
-    u, v = Input("u", (4,)), Input("v", (4,))
-    network = Network(Graph([u[:2], u * v]))
-    x = tuple(np.ones((2, 4, 3), np.float32))
-    assert not any(np.shares_memory(one, other) for one in network.predict(x) for other in x)
-
-
-def test_divergence_is_seen_in_any_output():
-    u, v = Input("u", (2,)), Input("v", (2,))
-    fine = apply(Dense(2, 2, rng=0), u)
-    network = Network(Graph([fine, exp(apply(Dense(2, 2, "identity", rng=1), v * 1e3))]),
-                      ["quadratic"] * 2)  # fmt: skip
-    x = tuple(np.full((2, 2, 5), 10, np.float32))
-    with pytest.raises(DivergenceError, match=r"first in a of layer \d, Exp\(\)"):
-        Trainer(network, progress=False).fit(x, x)
-
-
-# -- files and copies ------------------------------------------------------------------------------
-
-
-@cases
-def test_save_load_and_copies(case, tmp_path):
-    last, costs = CASES[case]
-    network = heads(costs, last=last)
-    x, y = data(5)
-    network.theta += 0.1
-    network.save(tmp_path / "network.npz")
-    loaded = Network.load(tmp_path / "network.npz")
-    assert loaded.config() == network.config()
-    assert loaded.root.names == network.root.names
-    assert loaded.root.input_names == ("u", "v")
-    network.forward(x, training=True)
-    network.backward(y)
-    for twin in (loaded, copy.deepcopy(network), copy.copy(network),
-                 pickle.loads(pickle.dumps(network)), network.astype("float64")):  # fmt: skip
-        assert twin.evaluate(x, y) == network.evaluate(x, y)
-        for one, other in zip(twin.predict(x), network.predict(x), strict=True):
-            np.testing.assert_array_equal(one, other, strict=True)
-        twin.forward(x, training=True)
-        twin.backward(y)
-        np.testing.assert_array_equal(twin.nabla, network.nabla)
-        twin.theta += 1
-        assert twin.evaluate(x, y) != network.evaluate(x, y)
-    single = network.astype("float32")
-    assert [one.dtype for one in single.predict(data(5, "float32")[0])] == [np.float32] * 4
-
-
-def test_the_inputs_keep_the_order_they_were_given_in(tmp_path):
-    u, v = Input("u", (2,)), Input("v", (2,))
-    network = Network(Graph(u - v, [v, u]))
-    x = np.full((2, 1), 5, np.float32), np.full((2, 1), 3, np.float32)
-    network.save(tmp_path / "network.npz")
-    for one in (network, Network.load(tmp_path / "network.npz"), copy.deepcopy(network)):
-        np.testing.assert_array_equal(one.predict(x), np.full((2, 1), -2))
-    assert Graph(u - v).input_names == ("u", "v")
-
-
-def test_resuming_is_bit_exact(tmp_path):
-    def trainer():
-        network = heads(CASES["weights"][1], last="sigmoid")
-        return Trainer(network, Adam(), 4, rng=3, progress=False)
-
-    whole, part, rest = trainer(), trainer(), trainer()
-    x, y = data(18)
-    whole.fit(x, y, 4)
-    part.fit(x, y, 2)
-    checkpoint.save(part, tmp_path / "checkpoint.npz")
-    checkpoint.restore(rest, tmp_path / "checkpoint.npz")
-    rest.fit(x, y, 2)
-    np.testing.assert_array_equal(rest.network.theta, whole.network.theta)
-
-
-def test_the_summary_lists_the_inputs_and_what_the_costs_are():
-    lines = heads(CASES["weights"][1], last="sigmoid").summary().split("\n")
-    assert "u              input                               3 x B" in lines
-    assert "v              input                               2 x B" in lines
-    assert "concatenate_1  [u; v]                              5 x B         0" in lines
-    assert lines[-1].endswith(
-        "cost WeightedCosts(0.3 Quadratic() + 2 SoftmaxCrossEntropy() + 0 CrossEntropy() + "
-        "1.5 Quadratic())"
-    )
 
 
 # -- in chains ---------------------------------------------------------------------------------
@@ -465,8 +258,8 @@ def test_inputs_of_two_dtypes_are_refused_without_parameters_too():
 
 
 def test_targets_and_gradients_that_do_not_fit():
-    network = heads(CASES["canonical, and not"][1], last="sigmoid")
-    x, y = data(2)
+    network = heads(HEADS["canonical, and not"][1], last="sigmoid")
+    x, y = heads_data(2)
     a = network.forward(x, training=True)
     with pytest.raises(TypeError, match="the target y must be a tuple of 4 arrays, got 3 of them"):
         network.backward(y[:3])
