@@ -17,9 +17,7 @@ ROOT = Path(__file__).parents[1]
 EXPERIMENTS = ROOT / "experiments"
 
 
-def dense(
-    n_in: int = 3, n_out: int = 3, sigma: Activation | str = "tanh", rng: Any = 0
-) -> Dense:
+def dense(n_in: int = 3, n_out: int = 3, sigma: Activation | str = "tanh", rng: Any = 0) -> Dense:
     """Return a layer in float64, the same every time."""
     return Dense(n_in, n_out, sigma, dtype="float64", rng=rng)
 

@@ -587,7 +587,7 @@ def _delta(trial: _Trial) -> bool:
     if sigma is None:
         return False
     sigma = copy.deepcopy(sigma)  # which may be the layer itself
-    expected = _run(layer, trial.x, trial.u)
+    _run(layer, trial.x, trial.u)
     _need(layer.delta is not None, "backward leaves delta None")
     delta = layer.delta.copy()
 

@@ -75,7 +75,7 @@ class Trace:
         self.cost_per_example = twin.cost_per_example(self.y)
         self.cost = float(costs.mean(self.cost_per_example))
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            self.nabla_a = self._cost._nabla_a(a, self.y)
+            self.nabla_a = self._cost.nabla_a(a, self.y)
 
         watches = {id(layer): layer.watch() for _, layer in twin.walk()}
         twin.go_back(twin.bp1(self.y) if self.canonical else self.nabla_a, True)
@@ -208,7 +208,7 @@ class Trace:
         divisor = last.a.size if below == "(n B)" else batch
         target = self.y
         if isinstance(cost, costs.SoftmaxCrossEntropy):
-            target = cost._targets(self.y, self.layers[-1].a)
+            target = cost.probabilities(self.y, self.layers[-1].a)
         numbers: tuple[Part, ...] = (last.a, "-", target.reshape(last.a.shape))
         if factor or divisor > 1:
             numbers = (*factor, "(", *numbers, ")")

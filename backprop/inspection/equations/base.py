@@ -183,6 +183,11 @@ def delta_equation(traced: LayerTrace, symbols: LayerSymbols) -> Items:
     return [words, Equation(delta, traced.delta, ("J^{T}", *arriving), jacobian, tag)]
 
 
+def no_delta(traced: LayerTrace, symbols: LayerSymbols) -> Items:
+    """Return no BP2, of a layer whose delta is dC/da or stands in its other equations."""
+    return ()
+
+
 def _arriving_gradient(
     traced: LayerTrace, symbols: LayerSymbols
 ) -> tuple[tuple[str, ...], tuple[Part, ...]]:
@@ -221,7 +226,17 @@ EQUATIONS: dict[type, LayerEquations] = {}
 """Which equations the layers of a class, and its subclasses that compute as it does, have."""
 
 _GENERAL_EQUATIONS = LayerEquations()
-_METHODS = ("_forward", "_backward", "_weighted_input", "_backward_delta", "_step", "_step_back")
+_METHODS = (  # in which the mathematics of a layer stands
+    "output",
+    "weighted_input",
+    "delta_of",
+    "parameter_gradients",
+    "downstream",
+    "descend",
+    "go_back_from",
+    "step_forward",
+    "step_backward",
+)
 
 
 def equations_of(layer: Layer) -> LayerEquations:
@@ -230,11 +245,14 @@ def equations_of(layer: Layer) -> LayerEquations:
 
 
 def entry_for(layer: Layer, entries: dict[type, T]) -> T | None:
-    """Return the entry of the layer's class or of its nearest base that computes as it does."""
+    """Return the entry of the layer's class or of its nearest base that computes as it does.
+
+    A method that has been replaced in the object alone counts as one that its class has written.
+    """
     for cls in type(layer).__mro__:
         if cls in entries:
             same = (getattr(type(layer), m, 0) is getattr(cls, m, 0) for m in _METHODS)
-            return entries[cls] if all(same) else None
+            return entries[cls] if all(same) and vars(layer).keys().isdisjoint(_METHODS) else None
     return None
 
 
