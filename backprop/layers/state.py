@@ -151,7 +151,8 @@ class Stateful:
         return self
 
     def _tie(self, ties: dict[str, Tie]) -> None:
-        kept = {name: array.copy() for name, array in self.parameters.items() if name not in ties}
+        own = (name for name, _ in self._own_parts() if name not in ties)
+        kept = {name: getattr(self, name).copy() for name in own}
         dtype = self.theta.dtype
         self.ties = {**self.ties, **ties}
         size = sum(array.size for array in kept.values())
