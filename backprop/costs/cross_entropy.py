@@ -130,10 +130,10 @@ class SoftmaxCrossEntropy(ProbabilityCost):
             )
 
     def _per_example(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return sum_features(_minus_y_log_a(self._targets(y, a), a))
+        return sum_features(_minus_y_log_a(self.probabilities(y, a), a))
 
     def _nabla_a(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
-        nabla_a = _ratio(self._targets(y, a), a)
+        nabla_a = _ratio(self.probabilities(y, a), a)
         nabla_a /= -a.shape[-1]
         return nabla_a
 
@@ -143,17 +143,17 @@ class SoftmaxCrossEntropy(ProbabilityCost):
             index, chosen = _one_hot_index(y), np.zeros(y.size, z.dtype)
             chosen[index[1]] = log_a.reshape(len(z), -1)[index]
             return -sum_features(chosen.reshape(y.shape))
-        log_a *= self._targets(y, z)
+        log_a *= self.probabilities(y, z)
         return -sum_features(log_a)
 
     def _delta(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
-        delta = a - self._targets(y, a)
+        delta = a - self.probabilities(y, a)
         if _has_padding(y, a):
             delta *= y >= 0
         delta /= a.shape[-1]
         return delta
 
-    def _targets(self, y: np.ndarray, a: np.ndarray) -> np.ndarray:
+    def probabilities(self, y: np.ndarray, a: np.ndarray) -> np.ndarray:
         """Return y as smoothed probabilities of a's shape; 0 at a step that costs nothing."""
         labels = y
         if y.ndim < a.ndim:

@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class SharedParameter:
+    """A parameter that stands in several places: one of them, and what it gives.
+
+    Attributes
+    ----------
+    layer, parameter : str
+        Where it stands, and its name there: "0" and "w" of ``network[0].w``.
+    transposed : bool
+        Whether the other place sees it with its axes reversed.
+    gradient : ndarray
+        The part of dC/d of the parameter that comes by way of this place, in the shape there.
+    """
+
+    layer: str
+    parameter: str
+    transposed: bool
+    gradient: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -33,9 +53,16 @@ class LayerTrace:
     downstream : ndarray or None
         dC/da_prev, the upstream gradient of the layer below; None by integers.
     parameters, gradients : dict of str to ndarray
-        By the parameters' names.
+        By the parameters' names, those that belong to another layer too: of these the gradient is
+        the part that comes by way of this layer. Of a frozen layer gradients are 0.
     children : tuple of LayerTrace
         Of the layers inside a container that took part in both passes.
+    shared_from : dict of str to SharedParameter
+        The parameters that belong to another layer, by their names here: where they belong, and
+        what this layer gives to their gradients.
+    shared_with : dict of str to tuple of SharedParameter
+        The parameters that other layers share, by their names here: what this layer gives to the
+        gradient, and what each of the others does.
     """
 
     name: str
@@ -50,6 +77,8 @@ class LayerTrace:
     parameters: dict[str, np.ndarray]
     gradients: dict[str, np.ndarray]
     children: tuple[LayerTrace, ...] = ()
+    shared_from: dict[str, SharedParameter] = field(default_factory=dict)
+    shared_with: dict[str, tuple[SharedParameter, ...]] = field(default_factory=dict)
 
     @property
     def number(self) -> int:
@@ -59,7 +88,7 @@ class LayerTrace:
     @property
     def superscript(self) -> str:
         """Its place as the book counts, from 1: "3" of ``network[2]``, which is the layer l = 3."""
-        return ".".join(str(int(number) + 1) for number in self.name.split("."))
+        return superscript_of(self.name)
 
     @property
     def nabla_w(self) -> np.ndarray | None:
@@ -76,3 +105,8 @@ class LayerTrace:
         yield self
         for child in self.children:
             yield from child.walk()
+
+
+def superscript_of(name: str) -> str:
+    """Return the superscript of the layer of that name: "3.1" of "2.0"."""
+    return ".".join(str(int(number) + 1) for number in name.split("."))

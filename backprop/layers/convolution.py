@@ -79,9 +79,9 @@ class WindowedNeurons(Neurons):
         self.w_init = as_initializer(w_init)
         self.b_init = as_initializer(b_init)
         arguments = (self.kernel, self.stride, self.dilation, self.padding)
-        self._windows = Windows(*(for_every_axis(argument, self.axes) for argument in arguments))
+        self.windows = Windows(*(for_every_axis(argument, self.axes) for argument in arguments))
         ones = (1,) * (self.axes + 1)
-        w_shape = (*self.w_channels(), *self._windows.kernel)
+        w_shape = (*self.w_channels(), *self.windows.kernel)
         self.allocate(dtype, w=w_shape, b=(self.channels_out, *ones))
         self.initialize(rng)
 
@@ -146,7 +146,7 @@ class WindowedNeurons(Neurons):
     def __repr__(self) -> str:
         options = ((name, getattr(self, name, None), plain) for name, plain in NOT_SHOWN.items())
         shown = [f"{name} {value}" for name, value, plain in options if value not in plain]
-        kernel = "x".join(map(str, self._windows.kernel))
+        kernel = "x".join(map(str, self.windows.kernel))
         parts = [f"{self.channels_in} -> {self.channels_out}", f"kernel {kernel}", *shown]
         return f"{type(self).__name__}({', '.join([*parts, self.activation.name])})"
 
@@ -160,7 +160,7 @@ class Convolution(WindowedNeurons):
         self.b = self.b_init(self.b.shape, rng, self.dtype)
 
     def linear(self, a_prev: np.ndarray) -> np.ndarray:
-        windows, w = self._windows, self.by_group(self.w)
+        windows, w = self.windows, self.by_group(self.w)
         padded = windows.pad(a_prev)
         shape = (self.channels_out, *windows.counts(padded.shape[1:-1]), a_prev.shape[-1])
         z = np.empty(shape, a_prev.dtype)
@@ -176,7 +176,7 @@ class Convolution(WindowedNeurons):
     def gradients_from(
         self, delta: np.ndarray, weights: bool, input_gradient: bool
     ) -> np.ndarray | None:
-        windows, w, delta = self._windows, self.by_group(self.w), self.by_group(delta)
+        windows, w, delta = self.windows, self.by_group(self.w), self.by_group(delta)
         padded = windows.pad(self.a_prev)
         shares = deal_out(windows.blocks(padded)) if weights else []
         terms = np.zeros((len(shares), *w.swapaxes(1, 2).shape), delta.dtype)
@@ -205,10 +205,10 @@ class Convolution(WindowedNeurons):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         self.check_channels(input_shape)
-        return (self.channels_out, *self._windows.check(self, "kernel", input_shape))
+        return (self.channels_out, *self.windows.check(self, "kernel", input_shape))
 
     def shape_rule(self, input_shape: Shape) -> str:
-        return self._windows.rule(input_shape[1:])
+        return self.windows.rule(input_shape[1:])
 
 
 class Conv1d(Convolution):

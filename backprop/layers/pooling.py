@@ -33,8 +33,8 @@ class Pool(Layer):
         self.padding = check_padding(name, padding, self.axes)
         stride = self.size if self.stride is None else self.stride
         arguments = (self.size, stride, 1, self.padding)
-        self._windows = Windows(*(for_every_axis(argument, self.axes) for argument in arguments))
-        pads, sizes = self._windows.padding, self._windows.kernel
+        self.windows = Windows(*(for_every_axis(argument, self.axes) for argument in arguments))
+        pads, sizes = self.windows.padding, self.windows.kernel
         if pads != "same" and any(2 * p > n for p, n in zip(pads, sizes, strict=True)):
             raise ValueError(
                 f"{name}: padding must be at most half the size, got {padding} for {size}"
@@ -44,13 +44,13 @@ class Pool(Layer):
         if len(input_shape) != 1 + self.axes:
             places = ", ".join(name[0].upper() for name in NAMES[self.axes])
             raise self.shape_error(f"(C, {places})", input_shape)
-        return (input_shape[0], *self._windows.check(self, "window", input_shape))
+        return (input_shape[0], *self.windows.check(self, "window", input_shape))
 
     def shape_rule(self, input_shape: Shape) -> str:
-        return self._windows.rule(input_shape[1:])
+        return self.windows.rule(input_shape[1:])
 
     def __repr__(self) -> str:
-        windows = self._windows
+        windows = self.windows
         shown = ["x".join(map(str, windows.kernel))]
         if windows.stride != windows.kernel:
             shown.append(f"stride {self.stride}")
@@ -60,7 +60,7 @@ class Pool(Layer):
 
     def add_to(self, part: np.ndarray, place: np.ndarray, *axes: int) -> None:
         """Add to a view of the downstream gradient, which is 0 as yet if windows do not overlap."""
-        windows = self._windows
+        windows = self.windows
         if any(windows.kernel[axis] > windows.stride[axis] for axis in axes):
             place += part
         else:
@@ -74,7 +74,7 @@ class MaxPool(Pool):
     _maxima: Any = None  # the padded input, and then after every axis
 
     def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
-        maxima = [self._windows.pad(a_prev, -math.inf)]
+        maxima = [self.windows.pad(a_prev, -math.inf)]
         for axis in reversed(range(self.axes)):
             first, *others = self._views(maxima[-1], axis)
             largest = np.maximum(first, others[0]) if others else first.copy()
@@ -90,13 +90,13 @@ class MaxPool(Pool):
         for axis in range(self.axes):
             above, below = self._maxima[-1 - axis], self._maxima[-2 - axis]
             nabla = self.hand_down(nabla, above, below, axis, sizes[axis])
-        return np.ascontiguousarray(self._windows.crop(nabla, sizes))
+        return np.ascontiguousarray(self.windows.crop(nabla, sizes))
 
     def hand_down(
         self, nabla: np.ndarray, above: np.ndarray, below: np.ndarray, axis: int, size: int
     ) -> np.ndarray:
         """Hand the gradient by the maxima along an axis down to what they are the maxima of."""
-        kernel, stride = self._windows.kernel[axis], self._windows.stride[axis]
+        kernel, stride = self.windows.kernel[axis], self.windows.stride[axis]
         tiled = kernel == stride and below.shape[1 + axis] == stride * above.shape[1 + axis]
         downstream = np.empty_like(below) if tiled else np.zeros_like(below)
         outside = self._outside(axis, size) if below.shape[1 + axis] > size else None
@@ -127,12 +127,12 @@ class MaxPool(Pool):
 
     def _views(self, array: np.ndarray, axis: int) -> list[np.ndarray]:
         """Return for every element of a window along one axis what all windows show there."""
-        slices = self._windows.places(axis, array.shape[1 + axis])
+        slices = self.windows.places(axis, array.shape[1 + axis])
         return [array[(slice(None),) * (1 + axis) + (places,)] for places in slices]
 
     def _outside(self, axis: int, size: int) -> list[np.ndarray]:
         """Return for every element of a window along one axis in which it lies in the padding."""
-        before, after = self._windows.pads(self.a_prev.shape[1:-1])[axis]
+        before, after = self.windows.pads(self.a_prev.shape[1:-1])[axis]
         outside = np.ones(before + size + after, bool)
         outside[before : before + size] = False
         shape = [1] * (self.axes + 2)
@@ -189,15 +189,15 @@ class AvgPool(Pool):
     """The mean of a window, for any number of axes."""
 
     def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
-        first, *others = self._windows.views(self._windows.pad(a_prev))
+        first, *others = self.windows.views(self.windows.pad(a_prev))
         a = first.copy()
         for view in others:
             a += view
-        a /= math.prod(self._windows.kernel)
+        a /= math.prod(self.windows.kernel)
         return a
 
     def downstream(self, delta: np.ndarray) -> np.ndarray:
-        windows, sizes = self._windows, self.a_prev.shape[1:-1]
+        windows, sizes = self.windows, self.a_prev.shape[1:-1]
         shape = (len(delta), *windows.padded(sizes), delta.shape[-1])
         downstream = np.zeros(shape, delta.dtype)
         part = delta / math.prod(windows.kernel)

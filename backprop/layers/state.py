@@ -103,6 +103,11 @@ class Stateful:
         return self.theta.size
 
     @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """The names of all declared parameters, those that are shared with other layers too."""
+        return tuple(self._sizes)
+
+    @property
     def parameters(self) -> dict[str, np.ndarray]:
         """The layer's own parameters by name, in the order of `theta`; views, not copies."""
         return {name: getattr(self, name) for name, _ in self._own_parts()}

@@ -43,7 +43,7 @@ class TransposedConvolution(WindowedNeurons):
             *(activation, w_init, b_init, dtype, rng),
         )
         self._extra = for_every_axis(self.output_padding, self.axes)
-        if any(p >= s for p, s in zip(self._extra, self._windows.stride, strict=True)):
+        if any(p >= s for p, s in zip(self._extra, self.windows.stride, strict=True)):
             raise ValueError(
                 f"{name}: output_padding must be less than the stride, got "
                 f"{self.output_padding} for {self.stride}"
@@ -53,13 +53,13 @@ class TransposedConvolution(WindowedNeurons):
         rng = np.random.default_rng(rng)
         # Drawn as for the convolution of as many channels, whose fan_in z sums over at stride 1.
         of_group = self.channels_in // self.groups
-        w = self.w_init((self.channels_out, of_group, *self._windows.kernel), rng, self.dtype)
+        w = self.w_init((self.channels_out, of_group, *self.windows.kernel), rng, self.dtype)
         w = w.reshape(self.groups, self.channels_out // self.groups, *w.shape[1:])
         self.w = w.swapaxes(1, 2).reshape(self.w.shape)
         self.b = self.b_init(self.b.shape, rng, self.dtype)
 
     def linear(self, a_prev: np.ndarray) -> np.ndarray:
-        windows, w, a = self._windows, self.by_group(self.w), self.by_group(a_prev)
+        windows, w, a = self.windows, self.by_group(self.w), self.by_group(a_prev)
         sizes, batch = self.sizes_after(a_prev.shape[1:-1]), a_prev.shape[-1]
         padded = np.zeros((self.channels_out, *windows.padded(sizes), batch), a_prev.dtype)
         run_all(windows.adding_product(w, a, padded))
@@ -68,7 +68,7 @@ class TransposedConvolution(WindowedNeurons):
     def gradients_from(
         self, delta: np.ndarray, weights: bool, input_gradient: bool
     ) -> np.ndarray | None:
-        windows, w, a = self._windows, self.by_group(self.w), self.by_group(self.a_prev)
+        windows, w, a = self.windows, self.by_group(self.w), self.by_group(self.a_prev)
         padded = windows.pad(delta)
         downstream = np.empty(self.a_prev.shape, delta.dtype) if input_gradient else None
         shares = deal_out(windows.blocks(padded))
@@ -91,7 +91,7 @@ class TransposedConvolution(WindowedNeurons):
         return self.channels_in, self.channels_out // self.groups
 
     def sizes_after(self, places: Shape) -> Shape:
-        windows = self._windows
+        windows = self.windows
         terms = zip(
             places, windows.stride, windows.spans, windows.padding, self._extra, strict=True
         )
@@ -111,7 +111,7 @@ class TransposedConvolution(WindowedNeurons):
         return (self.channels_out, *sizes)
 
     def shape_rule(self, input_shape: Shape) -> str:
-        windows, sizes = self._windows, self.sizes_after(input_shape[1:])
+        windows, sizes = self.windows, self.sizes_after(input_shape[1:])
         return ", ".join(
             f"{NAMES[self.axes][axis]} ({n} - 1)*{windows.stride[axis]} + {windows.spans[axis]} "
             f"- 2*{windows.padding[axis]} + {self._extra[axis]} = {sizes[axis]}"

@@ -132,8 +132,8 @@ class GradientHealth(Callback):
     ----------
     history : History
         The records, with `to_csv` and `to_json`.
-    layers : dict of int or str to str
-        The layers in the records, such as ``{0: "Dense(784 -> 30, sigmoid)"}``; those inside a
+    layers : dict of str to str
+        The layers in the records, such as ``{"0": "Dense(784 -> 30, sigmoid)"}``; those inside a
         container have names such as "2.0".
     messages : list of str
         The warnings given.

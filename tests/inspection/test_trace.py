@@ -26,13 +26,10 @@ from backprop.costs import Quadratic
 from backprop.inspection import typeset
 from tests.cases import Scale
 from tests.inspection.equations.support import check_latex, rows_of
+from tests.support import dense
 
 rng = np.random.default_rng(5)
 X, X1 = rng.standard_normal((3, 4)), rng.standard_normal((3, 1))
-
-
-def dense(n_in, n_out, sigma="sigmoid"):
-    return Dense(n_in, n_out, sigma, dtype="float64", rng=n_in * n_out)
 
 
 def chain(cost, *layers, input_shape=None):
@@ -40,11 +37,11 @@ def chain(cost, *layers, input_shape=None):
 
 
 NETWORKS = {
-    "quadratic": lambda: chain("quadratic", dense(3, 4), dense(4, 2)),
+    "quadratic": lambda: chain("quadratic", dense(3, 4, "sigmoid"), dense(4, 2, "sigmoid")),
     "squared": lambda: chain("squared_error", dense(3, 4, "tanh"), dense(4, 2, "softplus")),
     "mean-squared": lambda: chain("mean_squared_error", dense(3, 2, "relu")),
     "identity": lambda: chain("mean_squared_error", dense(3, 2, "identity")),
-    "cross-entropy": lambda: chain("cross_entropy", dense(3, 4, "gelu"), dense(4, 2)),
+    "cross-entropy": lambda: chain("cross_entropy", dense(3, 4, "gelu"), dense(4, 2, "sigmoid")),
     "cross-entropy-softmax": lambda: chain("cross_entropy", dense(3, 2, "softmax")),
     "softmax": lambda: chain("softmax_cross_entropy", dense(3, 4, "elu"), dense(4, 2, "softmax")),
     "softmax-sigmoid": lambda: chain("softmax_cross_entropy", dense(3, 2, "sigmoid")),
@@ -100,7 +97,7 @@ def test_the_numbers_are_those_of_the_network(name, batch):
     nabla_x = network.backward(y)
     np.testing.assert_array_equal(trace.nabla, network.nabla, strict=True)
     np.testing.assert_array_equal(trace.nabla_x, nabla_x, strict=True)
-    np.testing.assert_array_equal(trace.cost_per_example, network._cost_per_example(y))
+    np.testing.assert_array_equal(trace.cost_per_example, network.cost_per_example(y))
     assert trace.cost == pytest.approx(trace.cost_per_example.mean(), rel=1e-14)
     np.testing.assert_array_equal(trace.nabla_a, network.cost.nabla_a(network[-1].a, y))
     assert len(trace) == len(network)
@@ -205,7 +202,7 @@ def test_the_trace_draws_the_mask_that_comes_next():
 
 
 def test_a_saturated_canonical_pair():
-    network = chain("cross_entropy", dense(3, 1))
+    network = chain("cross_entropy", dense(3, 1, "sigmoid"))
     network[0].b[...] = -800
     trace = network.trace(X1, np.ones((1, 1)))
     assert np.isfinite(trace.cost)

@@ -29,7 +29,7 @@ def history(epochs: int = 30) -> History:
 def health(layers: int = 4, records: int = 30, every: int = 20) -> GradientHealth:
     """Return the records of layers, ReLU and sigmoid in turn, each ten times the one below."""
     found = GradientHealth()
-    found.layers = {i: f"Dense({30 + i} -> {31 + i}, relu)" for i in range(layers)}
+    found.layers = {str(i): f"Dense({30 + i} -> {31 + i}, relu)" for i in range(layers)}
     for n in range(records):
         record: dict[str, Any] = {"step": 1 + n * every}
         for i in range(layers):

@@ -199,7 +199,7 @@ def test_each_layer_has_a_curve_of_its_norms(quantity: str, label: str) -> None:
 
 def test_the_curves_of_layers_inside_layers_come_in_the_order_of_the_walk() -> None:
     found = GradientHealth()
-    found.layers = {10: "c", "2.10": "b", "2.9": "a", 0: "first"}
+    found.layers = {"10": "c", "2.10": "b", "2.9": "a", "0": "first"}
     for step in range(3):
         found.history.append({"step": step + 1, **{f"delta_{i}": 1.0 for i in found.layers}})
     ax = plots.gradient_norms(found)

@@ -11,6 +11,7 @@ from matplotlib.patches import Circle, Rectangle
 
 from backprop import Dense, Dropout, Flatten, Layer, Network, Parallel, Residual, Sequential, plots
 from tests.plots.examples import small_network, texts
+from tests.support import dense
 
 
 def diagram_of(network: Network, y: Any) -> Axes:
@@ -26,7 +27,7 @@ def test_a_diagram_shows_activations_and_gradients(tmp_path: Path) -> None:
     found = texts(ax)
     for a in [*x[:, 0], *trace[0].a[:, 0], *trace[1].a[:, 0]]:
         assert f"{a:.3g}" in found if a > 9.995 else f"{a:.2f}" in found
-    for name in ("input", "layer 1\ntanh", "layer 2\ntanh", "$x_{4}$", "$y$ = 1", "$y$ = 0"):
+    for name in ("input", "layer 0\ntanh", "layer 1\ntanh", "$x_{4}$", "$y$ = 1", "$y$ = 0"):
         assert name in found
     assert ax.get_title(loc="left") == f"C = {trace.cost:.4g}"
 
@@ -49,7 +50,7 @@ def test_a_diagram_shows_activations_and_gradients(tmp_path: Path) -> None:
 
 
 def test_a_line_joins_the_neurons_that_its_weight_joins() -> None:
-    network = Network([Dense(3, 2, "identity", dtype="float64", rng=0)], "quadratic")
+    network = Network([dense(3, 2, "identity")], "quadratic")
     network.theta[...] = 0
     x, y = np.array([[1.0], [10.0], [100.0]]), np.array([[-1.0], [2.0]])  # dC/dw[j, k] = -y_j x_k
     ax = plots.network_diagram(network.trace(x, y))
@@ -65,11 +66,11 @@ def test_a_diagram_of_other_layers() -> None:
     ax = diagram_of(network, [1])
     assert len(ax.collections[0].get_segments()) == 12 + 4 + 8
     assert len([p for p in ax.patches if isinstance(p, Rectangle)]) == 4 + 2
-    assert {"layer 2\nDropout(0.5)", "layer 3\nsoftmax", "$y$ = 0", "$y$ = 1"} <= set(texts(ax))
+    assert {"layer 1\nDropout(0.5)", "layer 2\nsoftmax", "$y$ = 0", "$y$ = 1"} <= set(texts(ax))
 
 
 def test_a_diagram_without_any_gradient() -> None:
-    network = Network([Dense(2, 2, "relu", dtype="float64", rng=0)], "quadratic")
+    network = Network([dense(2, 2, "relu")], "quadratic")
     network.theta = [0, 0, 0, 0, -1, -1]
     ax = diagram_of(network, [[0.0], [0.0]])
     assert ax.collections[0].get_clim() == (-1, 1)
@@ -99,7 +100,18 @@ def test_a_chain_inside_a_layer_is_drawn_as_the_network_s() -> None:
     layers = [dense(3, 4), Sequential([dense(4, 2), Sequential([dense(2, 2)])])]
     ax = diagram_of(Network(layers, "quadratic"), np.zeros((2, 1)))
     assert len(ax.collections[0].get_segments()) == 12 + 8 + 4
-    assert {"layer 1\nsigmoid", "layer 2.1\nsigmoid", "layer 2.2.1\nsigmoid"} <= set(texts(ax))
+    assert {"layer 0\ntanh", "layer 1.0\ntanh", "layer 1.1.0\ntanh"} <= set(texts(ax))
+
+
+def test_a_layer_in_two_places_is_drawn_in_both_with_what_each_gives() -> None:
+    shared = dense(3, 3)
+    network = Network([shared, shared], "quadratic")
+    trace = network.trace(np.ones((3, 1)), np.zeros((3, 1)))
+    ax = plots.network_diagram(trace)
+    assert {"layer 0\ntanh", "layer 1\ntanh"} <= set(texts(ax))
+    drawn = np.asarray(ax.collections[0].get_array())
+    whole, part = trace[0].nabla_w, trace[1].nabla_w
+    np.testing.assert_array_equal(np.sort(drawn), np.sort([*whole.ravel(), *part.ravel()]))
 
 
 @pytest.mark.parametrize(
@@ -115,17 +127,13 @@ def test_a_diagram_of_branches_is_refused(layer: Callable[[], Layer]) -> None:
         diagram_of(Network([layer()], "quadratic"), np.zeros((3, 1)))
 
 
-def dense(n_in: int, n_out: int) -> Dense:
-    return Dense(n_in, n_out, dtype="float64", rng=0)
-
-
 def test_what_is_no_diagram() -> None:
     network = small_network()
     with pytest.raises(TypeError, match=r"expected a trace, network.trace\(x, y\), got Network"):
         plots.network_diagram(network)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="a diagram shows one example, got a trace of 3"):
         plots.network_diagram(network.trace(np.ones((4, 3)), np.ones((2, 3))))
-    layers = [Flatten(), Dense(4, 2, dtype="float64", rng=0)]
+    layers = [Flatten(), dense(4, 2)]
     network = Network(layers, "quadratic", input_shape=(2, 2))
     with pytest.raises(ValueError, match=r"columns of neurons: it cannot show Flatten\(\)"):
         plots.network_diagram(network.trace(np.ones((2, 2, 1)), np.ones((2, 1))))

@@ -40,6 +40,13 @@ from backprop.inspection.equations.containers import (  # noqa: F401
 )
 from backprop.inspection.equations.containers.base import chain, container_equations_of
 from backprop.inspection.equations.recurrent import gru, lstm, rnn  # noqa: F401
+from backprop.inspection.equations.shared import (
+    of_frozen,
+    sums_of_parts,
+    where_shared_parameters_belong,
+    with_own_parts,
+    with_shared,
+)
 from backprop.inspection.record import LayerTrace
 from backprop.inspection.typeset import Section
 from backprop.layers.containers.base import Container
@@ -72,7 +79,9 @@ def forward_sections(traced: LayerTrace, symbols: LayerSymbols) -> list[Section]
     """Return what a layer, and the layers inside it, do going forward."""
     title = _title(traced, "forward")
     if not traced.children:
-        items = tuple(equations_of(traced.layer).forward(traced, symbols))
+        symbols = with_shared(traced, symbols)
+        words = where_shared_parameters_belong(traced, symbols)
+        items = (*words, *equations_of(traced.layer).forward(traced, symbols))
         return [Section(title, items, tuple(input_and_parameters(traced, symbols)))]
     equations = container_equations_of(traced.layer)
     sections = [Section(title, tuple(equations.forward(traced, symbols)))]
@@ -87,8 +96,13 @@ def backward_sections(traced: LayerTrace, symbols: LayerSymbols) -> list[Section
     title = _title(traced, "backward")
     downstream_wanted = symbols.downstream_wanted and traced.downstream is not None
     if not traced.children:
-        layer = equations_of(traced.layer)
-        items = [*layer.delta(traced, symbols), *layer.gradients(traced, symbols)]
+        layer, symbols = equations_of(traced.layer), with_shared(traced, symbols)
+        gradients = layer.gradients(with_own_parts(traced), symbols)
+        if traced.parameters and not traced.layer.trainable:
+            gradients = of_frozen(traced, symbols, gradients)
+        else:
+            gradients = [*gradients, *sums_of_parts(traced)]
+        items = [*layer.delta(traced, symbols), *gradients]
         if downstream_wanted and not is_written_in_bp2(traced, symbols.below):
             items += layer.downstream(traced, symbols)
         return [Section(title, tuple(items or ["nothing to learn, and nothing below"]))]

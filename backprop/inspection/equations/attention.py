@@ -10,6 +10,7 @@ from backprop.inspection.equations.base import (
     LayerSymbols,
     downstream_equation,
     input_and_parameters,
+    no_delta,
     sum_over_examples,
     transposed,
 )
@@ -85,4 +86,9 @@ def _downstream(traced: LayerTrace, symbols: LayerSymbols) -> Items:
     return [downstream_equation(traced, symbols, tuple(formula[1:]))]
 
 
-EQUATIONS[MultiHeadAttention] = LayerEquations(_forward, _gradients, _downstream)
+EQUATIONS[MultiHeadAttention] = LayerEquations(
+    _forward,
+    _gradients,
+    _downstream,
+    delta=no_delta,  # those of q, k and v are in the gradients
+)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
 
-from backprop.inspection.record import LayerTrace
+from backprop.inspection.record import LayerTrace, superscript_of
 from backprop.inspection.typeset import Equation, Part
 from backprop.layers import Layer, Softmax
 
@@ -44,6 +44,10 @@ class LayerSymbols:
         Its neighbours in the chain.
     bp1 : (formula, numbers) or None
         Of the delta of the network's last layer, where cost and activation are a canonical pair.
+    shared : dict of str to str
+        The symbols of the parameters that belong to another layer, by their names here.
+    in_parts : frozenset of str
+        The parameters that stand in several layers, so that a gradient is a part of a sum.
     """
 
     superscript: str
@@ -56,14 +60,17 @@ class LayerSymbols:
     below: LayerTrace | None = None
     above: LayerTrace | None = None
     bp1: tuple[tuple[str, ...], tuple[Part, ...]] | None = None
+    shared: dict[str, str] = field(default_factory=dict)
+    in_parts: frozenset[str] = frozenset()
 
     def __getitem__(self, name: str) -> str:
         """Return a name as a symbol of this layer."""
-        return symbol(name, self.superscript)
+        return self.shared.get(name) or symbol(name, self.superscript)
 
     def gradient(self, name: str) -> str:
-        """Return dC/d of a symbol of this layer."""
-        return gradient_symbol(self[name])
+        """Return dC/d of a symbol of this layer, or the part of it that this layer gives."""
+        gradient = gradient_symbol(self[name])
+        return part_of(gradient, self.superscript) if name in self.in_parts else gradient
 
 
 def symbol(name: str, superscript: str = "") -> str:
@@ -81,9 +88,24 @@ def gradient_symbol(variable: str) -> str:
     return rf"\partial C / \partial {variable}"
 
 
+def part_of(gradient: str, superscript: str) -> str:
+    """Return the part of a gradient that comes by way of one layer."""
+    return rf"({gradient})_{{{superscript}}}"
+
+
 def transposed(matrix: str) -> str:
-    """Return the transpose of a symbol."""
-    return f"({matrix})^{{T}}"
+    """Return the transpose of a symbol, and of a transpose what it is the transpose of."""
+    inside = re.fullmatch(r"\(([^()]*)\)\^\{T\}", matrix)
+    return inside[1] if inside else f"({matrix})^{{T}}"
+
+
+def parameter_symbol(traced: LayerTrace, name: str) -> str:
+    """Return the symbol of a parameter: that of the layer to which it belongs."""
+    if name not in traced.shared_from:
+        return symbol(name, traced.superscript)
+    home = traced.shared_from[name]
+    matrix = symbol(home.parameter, superscript_of(home.layer))
+    return transposed(matrix) if home.transposed else matrix
 
 
 def sum_over_examples(traced: LayerTrace, *other_indices: str) -> tuple[str, ...]:
@@ -105,7 +127,11 @@ def input_equation(traced: LayerTrace, symbols: LayerSymbols) -> list[Equation]:
 
 def input_and_parameters(traced: LayerTrace, symbols: LayerSymbols) -> list[Equation]:
     """Return what the forward pass of the layer starts from, with its numbers."""
-    parameters = (Equation(symbols[name], array) for name, array in traced.parameters.items())
+    parameters = (
+        Equation(symbols[name], array)
+        for name, array in traced.parameters.items()
+        if name not in traced.shared_from  # which shows them
+    )
     return [*input_equation(traced, symbols), *parameters]
 
 
@@ -183,6 +209,11 @@ def delta_equation(traced: LayerTrace, symbols: LayerSymbols) -> Items:
     return [words, Equation(delta, traced.delta, ("J^{T}", *arriving), jacobian, tag)]
 
 
+def no_delta(traced: LayerTrace, symbols: LayerSymbols) -> Items:
+    """Return no BP2, of a layer whose delta is dC/da or stands in its other equations."""
+    return ()
+
+
 def _arriving_gradient(
     traced: LayerTrace, symbols: LayerSymbols
 ) -> tuple[tuple[str, ...], tuple[Part, ...]]:
@@ -190,7 +221,7 @@ def _arriving_gradient(
     above = symbols.above
     if above is None or above.delta is None or not is_written_in_bp2(above, traced):
         return (symbols.nabla_a,), (traced.nabla_a,)
-    w, delta = symbol("w", above.superscript), symbol(r"\delta", above.superscript)
+    w, delta = parameter_symbol(above, "w"), symbol(r"\delta", above.superscript)
     return ("(", transposed(w), delta, ")"), ("(", above.parameters["w"].T, above.delta, ")")
 
 
@@ -221,7 +252,17 @@ EQUATIONS: dict[type, LayerEquations] = {}
 """Which equations the layers of a class, and its subclasses that compute as it does, have."""
 
 _GENERAL_EQUATIONS = LayerEquations()
-_METHODS = ("_forward", "_backward", "_weighted_input", "_backward_delta", "_step", "_step_back")
+_METHODS = (  # in which the mathematics of a layer stands
+    "output",
+    "weighted_input",
+    "delta_of",
+    "parameter_gradients",
+    "downstream",
+    "descend",
+    "go_back_from",
+    "step_forward",
+    "step_backward",
+)
 
 
 def equations_of(layer: Layer) -> LayerEquations:
@@ -230,11 +271,14 @@ def equations_of(layer: Layer) -> LayerEquations:
 
 
 def entry_for(layer: Layer, entries: dict[type, T]) -> T | None:
-    """Return the entry of the layer's class or of its nearest base that computes as it does."""
+    """Return the entry of the layer's class or of its nearest base that computes as it does.
+
+    A method that has been replaced in the object alone counts as one that its class has written.
+    """
     for cls in type(layer).__mro__:
         if cls in entries:
             same = (getattr(type(layer), m, 0) is getattr(cls, m, 0) for m in _METHODS)
-            return entries[cls] if all(same) else None
+            return entries[cls] if all(same) and vars(layer).keys().isdisjoint(_METHODS) else None
     return None
 
 

@@ -128,7 +128,7 @@ def kernels_of_transpose(traced: LayerTrace) -> Kernels:
 
 def _input_indices(layer: Any) -> list[str]:
     """Return which place of the input the kernel lies on along each axis, such as "2 h + i - 1"."""
-    windows = layer._windows
+    windows = layer.windows
     places, in_kernel = PLACE_INDICES[layer.axes], KERNEL_INDICES[layer.axes]
     found = []
     for axis, (place, offset) in enumerate(zip(places, in_kernel, strict=True)):
@@ -144,7 +144,7 @@ def _input_indices(layer: Any) -> list[str]:
 
 def _limits_of_the_sum(layer: Any) -> str:
     """Return what else has to be said of the sum."""
-    windows, words = layer._windows, []
+    windows, words = layer.windows, []
     if layer.groups > 1:
         words.append(f"c in the group of m, one of {layer.groups}")
     if windows.padding == "same":
@@ -156,7 +156,7 @@ def _limits_of_the_sum(layer: Any) -> str:
 
 def words_on_bp4(layer: Any, what_is_moved: str) -> str:
     """Return what there is to say of BP4."""
-    windows, words = layer._windows, f"In BP4 {what_is_moved}"
+    windows, words = layer.windows, f"In BP4 {what_is_moved}"
     if any(step > 1 for step in windows.stride):
         words += f", with {_zeros_between(windows.stride)} between neighbours, for the stride"
     if any(step > 1 for step in windows.dilation):
@@ -167,7 +167,7 @@ def words_on_bp4(layer: Any, what_is_moved: str) -> str:
 
 def options_of_full_convolution(layer: Any) -> str:
     """Return what stride, dilation and padding do to the full convolution."""
-    windows, words = layer._windows, ""
+    windows, words = layer.windows, ""
     if any(step > 1 for step in windows.stride):
         zeros = _zeros_between(windows.stride)
         words += f"; between neighbours it has {zeros}, for the stride"

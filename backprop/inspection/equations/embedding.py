@@ -8,6 +8,7 @@ from backprop.inspection.equations.base import (
     LayerEquations,
     LayerSymbols,
     input_and_parameters,
+    no_delta,
 )
 from backprop.inspection.record import LayerTrace
 from backprop.inspection.typeset import Equation
@@ -28,4 +29,4 @@ def _gradients(traced: LayerTrace, symbols: LayerSymbols) -> Items:
     return [words, Equation(symbols.gradient("w"), traced.gradients["w"], formula, (), "BP4")]
 
 
-EQUATIONS[Embedding] = LayerEquations(_forward, _gradients)
+EQUATIONS[Embedding] = LayerEquations(_forward, _gradients, delta=no_delta)  # it is dC/da

@@ -14,24 +14,24 @@ from backprop.inspection.equations.base import (
 )
 from backprop.inspection.record import LayerTrace
 from backprop.inspection.typeset import Equation
-from backprop.layers.normalization import BatchNorm, GroupNorm, Normalization
+from backprop.layers.normalization import BatchNorm, GroupNorm, Normalization, Standardization
 
 
 def _forward(traced: LayerTrace, symbols: LayerSymbols) -> Items:
     layer, x, mu = traced.layer, symbols.a_prev, symbols[r"\mu"]
     deviation, x_hat = symbols["deviation"], symbols["x_hat"]
-    together = _what_is_taken_together(layer)
-    items: list[Item] = [
-        f"$\\mathrm{{mean}}$ is over {together}; $\\epsilon$ = {layer.epsilon:g}.",
-        *input_and_parameters(traced, symbols),
-    ]
+    items: list[Item] = [_what_is_taken_together(layer), *input_and_parameters(traced, symbols)]
+    mean, by_running = rf"\mathrm{{mean}}({x})", _goes_by_running_statistics(layer)
     output: tuple[str, ...] = (symbols["g"], r"\odot", x_hat)
     if layer.mu is not None:
-        items.append(Equation(mu, layer.mu, (rf"\mathrm{{mean}}({x})",)))
+        items.append(Equation(mu, layer.mu, () if by_running else (mean,)))
         x = f"({x} - {mu})"
         output = (*output, "+", symbols["b"])
     square = f"({x})^{{2}}" if layer.mu is None else f"{x}^{{2}}"
-    root = rf"\sqrt{{\mathrm{{mean}}({square}) + \epsilon}}"
+    variance = "v" if by_running else rf"\mathrm{{mean}}({square})"
+    if by_running:
+        items.append(Equation("v", layer.running_variance))
+    root = rf"\sqrt{{{variance} + \epsilon}}"
     return [
         *items,
         Equation(deviation, layer.deviation, (root,)),
@@ -50,6 +50,12 @@ def _gradients(traced: LayerTrace, symbols: LayerSymbols) -> Items:
 
 
 def _downstream(traced: LayerTrace, symbols: LayerSymbols) -> Items:
+    if _goes_by_running_statistics(traced.layer):
+        formula = (symbols["g"], r"\odot", symbols.nabla_a, "/", symbols["deviation"])
+        return [
+            "The mean and the deviation are constants.",
+            downstream_equation(traced, symbols, formula),
+        ]
     u, x_hat, centred = symbols["u"], symbols["x_hat"], traced.layer.mu is not None
     by_mean = ("-", rf"\mathrm{{mean}}({u})") if centred else ()
     by_deviation = ("-", x_hat, r"\odot", rf"\mathrm{{mean}}({u} \odot {x_hat})")
@@ -62,13 +68,23 @@ def _downstream(traced: LayerTrace, symbols: LayerSymbols) -> Items:
     return [words, u_equation, downstream_equation(traced, symbols, formula)]
 
 
-def _what_is_taken_together(layer: Normalization) -> str:
+def _what_is_taken_together(layer: Standardization) -> str:
     """Return in words which numbers a normalisation takes together."""
+    epsilon = f"$\\epsilon$ = {layer.epsilon:g}."
+    if _goes_by_running_statistics(layer):
+        mu, v = r"$\mu$", "$v$"
+        return f"{mu} and {v} are the running mean and variance, for the layer is frozen; {epsilon}"
+    together = "the features of an example, each step or place for itself"
     if isinstance(layer, BatchNorm):
-        return "all places and examples of a feature"
+        together = "all places and examples of a feature"
     if isinstance(layer, GroupNorm):
-        return "the channels of a group at all places of an example"
-    return "the features of an example, each step or place for itself"
+        together = "the channels of a group at all places of an example"
+    return f"$\\mathrm{{mean}}$ is over {together}; {epsilon}"
 
 
-EQUATIONS[Normalization] = LayerEquations(_forward, _gradients, _downstream)
+def _goes_by_running_statistics(layer: Standardization) -> bool:
+    return isinstance(layer, BatchNorm) and not layer.by_batch
+
+
+for kind in (Standardization, Normalization, BatchNorm):
+    EQUATIONS[kind] = LayerEquations(_forward, _gradients, _downstream)

@@ -129,10 +129,10 @@ class Recurrent(Layer):
     w_h, nabla_w_h = Parameter(regularized=True), Gradient()
     b, nabla_b = Parameter(), Gradient()
 
-    _states: Any = None  # T + 1, states, n, B: before the first step, and after every one
-    _h: Any = None  # n x (T + 1) x B: the same for h, in the layout of a
-    _x: Any = None
-    _padding: Any = None
+    states_of_steps: Any = None  # T + 1, states, n, B: before the first step, and after every one
+    h_of_steps: Any = None  # n x (T + 1) x B: the same for h, in the layout of a
+    x: Any = None  # the input, 0 where a step is padding
+    padding: Any = None  # T x B, where that is; None without a mask
 
     def __init__(
         self,
@@ -244,7 +244,7 @@ class Recurrent(Layer):
 
     # -- the loops over time -----------------------------------------------------------------
 
-    def _order(self, steps: int) -> list[tuple[int, int, int]]:
+    def order_of_steps(self, steps: int) -> list[tuple[int, int, int]]:
         """Return (t, before, after) in the order of running: a step, and where its states are."""
         if self.reverse:
             return [(t, t + 1, t) for t in range(steps - 1, -1, -1)]
@@ -262,7 +262,8 @@ class Recurrent(Layer):
         goes_on = mode.training and self.carry and self.carried.shape[-1] == x.shape[-1]
         z, states, h, kept = self.unroll(x, self.carried if goes_on else None, padding)
         if mode.keep:
-            self.z, self._states, self._h, self._x, self._padding = z, states, h, x, padding
+            self.z, self.states_of_steps, self.h_of_steps = z, states, h
+            self.x, self.padding = x, padding
             for name, array in zip(self.kept, kept, strict=True):
                 setattr(self, name, array)
             if mode.training and self.carry:
@@ -298,7 +299,7 @@ class Recurrent(Layer):
         states[first] = 0 if start is None else start
         h[:, first] = states[first, 0]
         products = self.products()
-        for t, before, after in self._order(steps):
+        for t, before, after in self.order_of_steps(steps):
             old, new = states[before], states[after]
             for rows, of, weights in products:  # z_t = w x_t + w_h h_{t-1} + b
                 np.matmul(weights, x_1_h[before, of], out=memory[t, rows])
@@ -317,32 +318,32 @@ class Recurrent(Layer):
 
     def delta_of(self, nabla_a: np.ndarray) -> np.ndarray:
         """Return delta of all steps, by the loop back over time: BP2 from step to step."""
-        steps, states = nabla_a.shape[1], self._states
+        steps, states = nabla_a.shape[1], self.states_of_steps
         kept = [getattr(self, name) for name in self.kept]
         deltas = np.empty_like(self.z.transpose(1, 0, 2), order="C")  # a step is contiguous
         nabla = np.zeros_like(states[0])  # dC/dh_t, and dC/dc_t, as they come from step t + 1
-        for number, (t, before, after) in reversed(list(enumerate(self._order(steps), 1))):
+        for number, (t, before, after) in reversed(list(enumerate(self.order_of_steps(steps), 1))):
             if self.truncate is not None and number % self.truncate == 0:
                 nabla[...] = 0
             nabla[0] += nabla_a[:, t]  # BP2: dC/dh_t = nabla_a_t + w_h^T delta_{t+1}
-            passed = None if self._padding is None else nabla.copy()
+            passed = None if self.padding is None else nabla.copy()
             kept_of_step = tuple(array[:, t] for array in kept)
             step = Step(self.z[:, t], states[before], states[after], kept_of_step)
             self.step_backward(step, nabla, deltas[t])
             if passed is not None:
-                np.copyto(nabla, passed, where=self._padding[t])
-                np.copyto(deltas[t], 0, where=self._padding[t])
+                np.copyto(nabla, passed, where=self.padding[t])
+                np.copyto(deltas[t], 0, where=self.padding[t])
         return deltas.transpose(1, 0, 2)
 
     def parameter_gradients(self, delta: np.ndarray) -> None:
         # That the sums over the steps are matrix products is what Dense does over the batch.
-        delta, x, h = columns(delta), columns(self._x), columns(self._h[:, self._before])
+        delta, x, h = columns(delta), columns(self.x), columns(self.h_of_steps[:, self._before])
         sum_over_batch(delta, out=self.nabla_b)  # BP3
         np.matmul(delta, x.T, out=self.nabla_w)  # BP4: delta_t x_t^T
         np.matmul(delta, h.T, out=self.nabla_w_h)  # BP4: delta_t h_{t-1}^T
 
     def downstream(self, delta: np.ndarray) -> np.ndarray:
-        return (self.w.T @ columns(delta)).reshape(self._x.shape)  # BP2: w^T delta
+        return (self.w.T @ columns(delta)).reshape(self.x.shape)  # BP2: w^T delta
 
     @abstractmethod
     def step_forward(self, step: Step) -> None:

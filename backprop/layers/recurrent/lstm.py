@@ -73,7 +73,7 @@ class LSTM(Recurrent):
         """The cell after every step of the last training forward, or None."""
         if self.a is None:
             return None
-        after = self._states[:-1] if self.reverse else self._states[1:]
+        after = self.states_of_steps[:-1] if self.reverse else self.states_of_steps[1:]
         return after[:, 1].transpose(1, 0, 2)  # type: ignore[no-any-return]
 
     def step_forward(self, step: Step) -> None:

@@ -19,12 +19,9 @@ from backprop.inspection.typeset import Equation
 from backprop.layers import Conv2d
 from backprop.layers.containers.base import Container
 from tests.cases import Scale
+from tests.support import dense
 
 # -- layers ----------------------------------------------------------------------------------
-
-
-def dense(n_in, n_out, sigma="sigmoid", seed=None):
-    return Dense(n_in, n_out, sigma, dtype="float64", rng=n_in * n_out if seed is None else seed)
 
 
 def dense_steps(n_in, n_out):
@@ -57,28 +54,24 @@ class Backwards(Dense):
     def __init__(self, n_in, n_out):
         super().__init__(n_in, n_out, dtype="float64", rng=1)
 
-    def _backward_delta(self, delta, input_gradient):
-        super()._backward_delta(delta, False)
-        return -self.w.T @ delta if input_gradient else None
+    def downstream(self, delta):
+        return -super().downstream(delta)
 
 
 class Twice(Container):
     """A container that nothing is known of: 2 f(a), and a layer that it has no use for."""
 
     def __init__(self, layers):
-        self._hold(layers)
+        self.hold(layers)
 
     def inner_shapes(self, input_shape):
-        return [(input_shape, input_shape)]
+        return [(input_shape, input_shape)] * 2
 
-    def _forward(self, a_prev, training):
-        a = 2 * self.children[0]._forward(a_prev, training)
-        if training:
-            self.a_prev, self.a = a_prev, a
-        return a
+    def output(self, a_prev, mode):
+        return 2 * self.children[0].run(a_prev, mode)
 
-    def _backward(self, nabla_a, input_gradient):
-        return self.children[0]._backward(2 * nabla_a, input_gradient)
+    def descend(self, delta, input_gradient):
+        return self.children[0].go_back(2 * delta, input_gradient)
 
 
 # -- traces and their texts -------------------------------------------------------------------
@@ -200,7 +193,7 @@ def check_numbers(trace):
     checked = []
     for part in trace._sections():
         name = re.match(r"layer ([\d.]+)", part.title)
-        windows = getattr(trace[name[1]].layer, "_windows", None) if name else None
+        windows = getattr(trace[name[1]].layer, "windows", None) if name else None
         for equation in part.items:
             if isinstance(equation, Equation) and equation.numbers:
                 expected = typeset._grid(equation.result)
@@ -218,9 +211,6 @@ def check_numbers(trace):
 def check_traced(trace, network, x, y):
     """Check the numbers of a trace against those of the network's own passes."""
     network.forward(x, training=True)
-    seen = {}
-    for _, layer in network.walk():
-        layer._backward = noting(seen, layer)
     nabla_x = network.backward(y)
     np.testing.assert_array_equal(trace.nabla_x, nabla_x, strict=True)
     np.testing.assert_array_equal(trace.nabla, network.nabla, strict=True)
@@ -239,22 +229,13 @@ def check_traced(trace, network, x, y):
                 np.testing.assert_array_equal(found, expected, strict=True)
         for key, gradient in layer.gradients.items():
             np.testing.assert_array_equal(t.gradients[key], gradient, strict=True)
-        if id(layer) in seen:  # not the one that was entered below its activation
-            nabla_a, downstream = seen[id(layer)]
-            np.testing.assert_array_equal(t.nabla_a, nabla_a, strict=True)
-            np.testing.assert_array_equal(t.downstream, downstream, strict=True)
+    watches = [layer.watch() for _, layer in layers]
+    network.backward(y)
+    for t, watch in zip(traced, watches, strict=True):
+        if watch.nabla_a is not None:  # not the one that was entered below its activation
+            np.testing.assert_array_equal(t.nabla_a, watch.nabla_a, strict=True)
+        np.testing.assert_array_equal(t.downstream, watch.downstream, strict=True)
         assert t.nabla_a.shape == t.a.shape
-        assert "_backward" not in vars(t.layer)
-        assert "_backward_delta" not in vars(t.layer)
-
-
-def noting(seen, layer):
-    def backward(nabla_a, input_gradient, method=layer._backward):
-        downstream = method(nabla_a, input_gradient)
-        seen[id(layer)] = nabla_a, downstream
-        return downstream
-
-    return backward
 
 
 # -- that every form is well-formed ----------------------------------------------------------

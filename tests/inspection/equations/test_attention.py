@@ -34,3 +34,4 @@ def test_attention_has_its_main_lines():
         "A step sees no later ones.",
     ):
         assert line in text
+    assert "δ² =" not in text  # that of q, k, v and a, one above the other

@@ -44,17 +44,16 @@ def test_layers_of_ones_own_have_the_general_form():
 
 def test_a_delta_of_ones_own_has_no_formula():
     class Shifted(Own):
-        def _forward(self, a_prev, training):
+        def output(self, a_prev, mode):
             self.z = a_prev + 1
-            return super()._forward(a_prev, training)
+            return super().output(a_prev, mode)
 
-        def _backward(self, nabla_a, input_gradient):
-            self.delta = self.g * nabla_a
-            return super()._backward(nabla_a, input_gradient)
+        def delta_of(self, nabla_a):
+            return self.g * nabla_a
 
     class Clipped(RNN):
-        def _step_back(self, nabla, delta, *rest):
-            super()._step_back(nabla, delta, *rest)
+        def step_backward(self, step, nabla, delta):
+            super().step_backward(step, nabla, delta)
             np.clip(nabla, -1, 1, out=nabla)
 
     trace = trace_of([dense(2, 2), Shifted(2)], normal(2, 1))

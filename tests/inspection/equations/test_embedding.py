@@ -15,7 +15,7 @@ def test_tokens_come_first():
     trace = network.trace(np.array([[2], [0]]), np.array([1]))
     assert trace.nabla_x is None
     assert trace[0].downstream is None
-    assert trace[0].delta is None
+    np.testing.assert_array_equal(trace[0].delta, trace[0].nabla_a)
     text = sections(trace.to_text())
     assert lines_of(text["layer 0, Embedding(3 -> 2): forward"])[1:] == [
         "a⁰ = ⎡2⎤",
@@ -29,4 +29,5 @@ def test_tokens_come_first():
     nabla_w = trace[0].nabla_w
     np.testing.assert_array_equal(nabla_w[:, :2], 0)
     np.testing.assert_array_equal(nabla_w[:, 2], trace[0].nabla_a[:, 0, 0])
+    assert "δ¹" not in str(trace)  # it is ∂C/∂a¹
     assert "BP4  ∂C/∂w¹ = ∂C/∂a¹ xᵀ" in text["layer 0, Embedding(3 -> 2): backward"]

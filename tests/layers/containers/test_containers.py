@@ -38,18 +38,14 @@ from backprop.layers import (
 )
 from backprop.training import checkpoint
 from tests.cases import assert_unchanged, snapshot
-
-
-def dense(n_in=3, n_out=3, sigma="tanh", seed=0, dtype="float64"):
-    return Dense(n_in, n_out, sigma, dtype=dtype, rng=seed)
-
+from tests.support import dense
 
 # -- what they compute -------------------------------------------------------------------------
 
 
 def test_a_chain_in_a_network_is_the_network_of_its_layers():
     def layers():
-        return [dense(4, 5, seed=1), dense(5, 3, "relu", 2), dense(3, 2, "softmax", 3)]
+        return [dense(4, 5, rng=1), dense(5, 3, "relu", 2), dense(3, 2, "softmax", 3)]
 
     flat = Network(layers(), "softmax_cross_entropy")
     first, *rest = layers()
@@ -79,7 +75,7 @@ def test_the_input_of_a_residual_reaches_its_output_and_the_gradient_its_input()
 
 def test_branches_add_up_or_stand_above_each_other():
     x, u = np.random.default_rng(1).standard_normal((2, 3, 4))
-    one, two = dense(seed=1), dense(seed=2)
+    one, two = dense(rng=1), dense(rng=2)
     total = Parallel([copy.deepcopy(one), copy.deepcopy(two)], "sum")
     stack = Parallel([copy.deepcopy(one), copy.deepcopy(two)])
     a, b = one.forward(x, training=True), two.forward(x, training=True)
@@ -128,7 +124,7 @@ def test_a_deep_network_of_containers_passes_the_gradient_check():
     def block(n, seed):
         return Residual([dense(n, 2, "tanh", seed), dense(2, n, "identity", seed + 1)])
 
-    branches = Parallel([block(3, 1), Sequential([block(3, 3), dense(3, 2, seed=5)])])
+    branches = Parallel([block(3, 1), Sequential([block(3, 3), dense(3, 2, rng=5)])])
     network = Network([branches, block(5, 6), dense(5, 4, "softmax", 8)], SoftmaxCrossEntropy())
     report = check_gradients(network, np.random.default_rng(0).standard_normal((3, 2)))
     assert report.passed, str(report)
@@ -243,9 +239,9 @@ def test_chains_of_tokens_conform(above):
 
 
 def test_all_parameters_are_one_vector_of_the_network():
-    inner = dense(3, 2, seed=1)
-    layer = Sequential([Residual([dense(seed=2)]), inner])
-    network = Network([dense(4, 3, seed=3), layer])
+    inner = dense(3, 2, rng=1)
+    layer = Sequential([Residual([dense(rng=2)]), inner])
+    network = Network([dense(4, 3, rng=3), layer])
     assert list(layer.parameters) == ["0.0.w", "0.0.b", "1.w", "1.b"]
     for array in (layer.theta, inner.theta, inner.w, layer.parameters["0.0.b"]):
         assert np.shares_memory(array, network.theta)
@@ -261,14 +257,14 @@ def test_all_parameters_are_one_vector_of_the_network():
 
 
 def test_a_network_seed_initialises_the_children():
-    networks = [Network([Residual([dense(seed=s)]), dense(seed=s)], rng=5) for s in (1, 2)]
+    networks = [Network([Residual([dense(rng=s)]), dense(rng=s)], rng=5) for s in (1, 2)]
     np.testing.assert_array_equal(networks[0].theta, networks[1].theta)
     flat = Network([dense(), dense()], rng=5)
     np.testing.assert_array_equal(networks[0].theta, flat.theta)
 
 
 def test_copies_are_independent_and_whole():
-    layer = Sequential([Residual([dense(seed=1)]), dense(seed=2)])
+    layer = Sequential([Residual([dense(rng=1)]), dense(rng=2)])
     x, u = np.random.default_rng(1).standard_normal((2, 3, 4))
     layer.forward(x, training=True)
     for twin in (copy.copy(layer), copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
@@ -300,7 +296,7 @@ def test_a_refused_layer_stays_free():
     with pytest.raises(TypeError, match="Residual: layer 1 is no Layer but 'relu'"):
         Residual([layer, "relu"])
     with pytest.raises(TypeError, match=r"Sequential has one dtype, got .*float64"):
-        Sequential([layer, dense(dtype="float32")])
+        Sequential([layer, Dense(3, 3)])
     with pytest.raises(ShapeError):
         Network([dense(4, 5), layer])
     assert_unchanged(layer, before)
@@ -402,7 +398,7 @@ def test_a_run_with_dropout_inside_resumes_to_the_bit(tmp_path):
 
 
 def test_where_numbers_ceased_to_be_finite_is_told_inside_a_container():
-    network = Network([Residual([dense(seed=1), dense(sigma="identity", seed=2)])], "quadratic")
+    network = Network([Residual([dense(rng=1), dense(sigma="identity", rng=2)])], "quadratic")
     network[0].children[0].b[...] = 100  # so that the next layer adds up three ones
     network[0].children[1].w[...] = 1e308
     x = np.ones((3, 4))

@@ -74,11 +74,11 @@ class UnrolledLayer:
         layer, n_steps = traced.layer, traced.a.shape[1]
         direction = -1 if layer.reverse else 1
         self.steps = []
-        for number, (index, state_before, _) in enumerate(layer._order(n_steps), 1):
+        for number, (index, state_before, _) in enumerate(layer.order_of_steps(n_steps), 1):
             is_truncated = layer.truncate is not None and number % layer.truncate == 0
             t, is_cut = index + 1, number == n_steps or is_truncated
             self.steps.append(Step(t, t - direction, t + direction, state_before, is_cut))
-        self.is_padded = layer._padding is not None  # the equations do not hold in all columns
+        self.is_padded = layer.padding is not None  # the equations do not hold in all columns
 
     def forward(self, step: Step) -> list[Equation]:
         """Return the equations of one step."""
@@ -116,7 +116,7 @@ class UnrolledLayer:
         symbols, layer = self.symbols, self.layer
         x, past = symbol_at_step(symbols.a_prev, step.t), self.at(step.before, "a")
         formula = (symbols["w"], x, "+", symbols["w_h"], past, "+", symbols["b"])
-        x_t, h = layer._x[:, step.index], layer._h[:, step.state_before]
+        x_t, h = layer.x[:, step.index], layer.h_of_steps[:, step.state_before]
         numbers = (layer.w, x_t, "+", layer.w_h, h, "+", layer.b)
         return self.equation(step, "z", layer.z[:, step.index], formula, numbers)
 
@@ -176,7 +176,7 @@ class GatedLayer(UnrolledLayer):
             of_cell = c + self.gradient_to_cell(step, a)
             to_before = self.gradients_of_state_before(step, a, of_cell)
             if self.is_padded:
-                padding = self.layer._padding[step.index]
+                padding = self.layer.padding[step.index]
                 of_cell = np.where(padding, c, of_cell)
                 to_before = np.where(padding, a, to_before[0]), np.where(padding, c, to_before[1])
             self.nabla_a[:, step.index], self.nabla_c[:, step.index] = a, of_cell
@@ -275,8 +275,8 @@ def _gradients(unrolled: UnrolledLayer) -> Items:
     delta = delta_at_w_h = unrolled.at("t", r"\delta")
     bp4_of_w, bp4_of_w_h = [], []  # the numbers
     for step in unrolled.steps if len(unrolled.steps) <= LIMIT else []:
-        bp4_of_w += ["+", layer.delta[:, step.index], layer._x[:, step.index].T]
-        bp4_of_w_h += ["+", unrolled.delta_at_w_h(step.t), layer._h[:, step.state_before].T]
+        bp4_of_w += ["+", layer.delta[:, step.index], layer.x[:, step.index].T]
+        bp4_of_w_h += ["+", unrolled.delta_at_w_h(step.t), layer.h_of_steps[:, step.state_before].T]
     items = [Equation(symbols.gradient("b"), gradients["b"], (*sums, delta), (), "BP3")]
     if "b_h" in gradients:
         delta_at_w_h = unrolled.at("t", "e")

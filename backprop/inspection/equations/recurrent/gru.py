@@ -39,7 +39,11 @@ class UnrolledGRU(GatedLayer):
     def forward(self, step: Step) -> list[Equation]:
         layer, t, rows_g = self.layer, step.t, 2 * self.layer.n
         _, u, g = self.gates(t)
-        h, past, update = layer._h[:, step.state_before], self.at(step.before, "a"), self.at(t, "u")
+        h, past, update = (
+            layer.h_of_steps[:, step.state_before],
+            self.at(step.before, "a"),
+            self.at(t, "u"),
+        )
         q = (rf"\text{{rows g of }}{self.symbols['w_h']}", past, "+", self.symbols["b_h"])
         q_numbers = (layer.w_h[rows_g:], h, "+", layer.b_h)
         mixed = (f"(1 - {update})", TIMES, self.at(t, "g"), "+", update, TIMES, past)

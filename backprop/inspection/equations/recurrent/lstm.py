@@ -39,7 +39,7 @@ class UnrolledLSTM(GatedLayer):
     def forward(self, step: Step) -> list[Equation]:
         t, layer = step.t, self.layer
         i, f, o, g = self.gates(t)
-        c, c_before = layer.c[:, step.index], layer._states[step.state_before, 1]
+        c, c_before = layer.c[:, step.index], layer.states_of_steps[step.state_before, 1]
         kept = (self.at(t, "f"), TIMES, self.at(step.before, "c"))
         formula = (*kept, "+", self.at(t, "i"), TIMES, self.at(t, "g"))
         output = (self.at(t, "o"), TIMES, rf"\tanh({self.at(t, 'c')})")

@@ -39,8 +39,8 @@ def test_containers_of_ones_own():
     words = "Made of layer 1.0, with inputs and outputs that only it knows."
     assert text[f"{name}: forward"] == words
     assert "a² = Twice(a¹)" in text[f"{name}: output"]
-    assert "z²·¹ = w²·¹ in²·¹ + b²·¹" in text["layer 1.0, Dense(2 -> 2, sigmoid): forward"]
-    assert "BP2  δ²·¹ = ∂C/∂a²·¹ ⊙" in text["layer 1.0, Dense(2 -> 2, sigmoid): backward"]
+    assert "z²·¹ = w²·¹ in²·¹ + b²·¹" in text["layer 1.0, Dense(2 -> 2, tanh): forward"]
+    assert "BP2  δ²·¹ = ∂C/∂a²·¹ ⊙" in text["layer 1.0, Dense(2 -> 2, tanh): backward"]
     np.testing.assert_array_equal(trace[1].children[0].nabla_a, 2 * trace[1].nabla_a)
 
 

@@ -37,7 +37,7 @@ def test_a_chain_inside_a_layer_reads_as_the_network_s():
     x, y = normal(2, 1), np.ones((1, 1))
 
     def layers():
-        return [dense(2, 3), dense(3, 2, "tanh"), dense(2, 1)]
+        return [dense(2, 3), dense(3, 2, "relu"), dense(2, 1, "sigmoid")]
 
     flat = sections(trace_of(layers(), x, y, "cross_entropy").to_text())
     inside = sections(trace_of([Sequential(layers())], x, y, "cross_entropy").to_text())

@@ -77,7 +77,7 @@ def test_the_gradients_by_all_ways(kind, cell):
         layer.reset_state()
         layer.forward(x, training=True, mask=mask)
         layer.backward(nabla_a)
-        return np.array(layer._states[1])
+        return np.array(layer.states_of_steps[1])
 
     first = start()
     t = LayerTrace("1", layer, x, layer.z, layer.a, None, nabla_a, layer.delta, None, {}, {})
