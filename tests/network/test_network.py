@@ -7,7 +7,6 @@ import gc
 import math
 import pickle
 import re
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -16,10 +15,8 @@ from backprop.core.storage import FileError
 from backprop.costs import (
     Cost,
     CrossEntropy,
-    MeanSquaredError,
     Quadratic,
     SoftmaxCrossEntropy,
-    SquaredError,
 )
 from backprop.gradients.check import check_gradients
 from backprop.gradients.numeric import central_difference, complex_step, relative_error
@@ -31,64 +28,27 @@ from backprop.layers import (
     Identity,
     Layer,
     ReLU,
-    Reshape,
     ShapeError,
     Sigmoid,
-    Softmax,
     Tanh,
     TimeDistributed,
     TimeStep,
 )
 from backprop.network import Network
-from tests.cases import CASES, Case, Scale, assert_unchanged, snapshot
+from tests.cases import CASES, Case, Scale
+from tests.network.support import (
+    assert_same_states,
+    cost_of,
+    data,
+    mixed,
+    one_hot,
+    pairs,
+    small,
+    states,
+)
 from tests.support import refusal_of
 
-
-def one_hot(labels, n: int, dtype=np.float64) -> np.ndarray:
-    return np.eye(n, dtype=dtype)[labels].T
-
-
-def small(cost="quadratic", activation="sigmoid", dtype="float64", **kwargs) -> Network:
-    return Network.from_sizes([3, 4, 2], activation, cost, dtype=dtype, rng=0, **kwargs)
-
-
-def mixed(dtype="float64") -> Network:
-    """Return a network of layers of several kinds, some without parameters."""
-    layers = [
-        Flatten(),
-        Dense(6, 5, "tanh", dtype=dtype, rng=1),
-        Reshape((5, 1)),
-        Sigmoid(),
-        Flatten(),
-        Dense(5, 3, "identity", dtype=dtype, rng=2),
-        Softmax(),
-    ]
-    return Network(layers, SoftmaxCrossEntropy(), input_shape=(2, 3))
-
-
-def data(network: Network, batch: int, seed: int = 0):
-    """Return an input, and targets that are probabilities."""
-    rng = np.random.default_rng(seed)
-    x = rng.standard_normal((*network.input_shape, batch)).astype(network.dtype)
-    y = rng.random((*network.output_shape, batch))
-    return x, (y / y.sum(axis=0)).astype(network.dtype)
-
-
-def cost_of(network: Network, x, y):
-    """Return C from the output alone, by the cost's own `value`."""
-    return network.cost.value(network.forward(x), y)
-
-
-def states(network: Network) -> list[dict]:
-    return [snapshot(layer) for layer in network.layers]
-
-
-def assert_same_states(network: Network, before: list[dict]) -> None:
-    for layer, state in zip(network.layers, before, strict=True):
-        assert_unchanged(layer, state)
-
-
-# -- worked examples ---------------------------------------------------------------------------
+# -- worked examples ------------------------------------------------------------------------------
 
 
 def test_the_2_2_2_network_of_a_well_known_example():
@@ -170,24 +130,7 @@ def test_against_loops(sizes, batch: int):
     np.testing.assert_allclose(network.nabla, nabla, rtol=1e-12, atol=1e-16)
 
 
-# -- gradients ---------------------------------------------------------------------------------
-
-PAIRS = [
-    (Quadratic(), "identity"),
-    (Quadratic(), "sigmoid"),
-    (Quadratic(), "softmax"),
-    (SquaredError(), "tanh"),
-    (SquaredError(), "identity"),
-    (MeanSquaredError(), "gelu"),
-    (MeanSquaredError(), "identity"),
-    (CrossEntropy(), "sigmoid"),
-    (CrossEntropy(), "softmax"),
-    (SoftmaxCrossEntropy(), "softmax"),
-    (SoftmaxCrossEntropy(), "sigmoid"),
-    (SoftmaxCrossEntropy(0.2), "softmax"),
-    (SoftmaxCrossEntropy(0.2), "sigmoid"),
-]
-pairs = pytest.mark.parametrize(("cost", "output"), PAIRS, ids=[f"{c}-{a}" for c, a in PAIRS])
+# -- gradients ------------------------------------------------------------------------------------
 
 
 def assert_gradients(network: Network, x, y) -> None:
@@ -267,7 +210,7 @@ def test_a_saturated_canonical_pair(cost: str, dtype):
     assert np.abs(network[-1].delta).max() == pytest.approx(1 / 5)
 
 
-# -- the two passes ----------------------------------------------------------------------------
+# -- the two passes -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("make", [small, mixed])
@@ -423,117 +366,7 @@ def test_after_a_forward_that_failed_there_is_no_way_back():
         network.backward(y)
 
 
-# -- bad input ---------------------------------------------------------------------------------
-
-
-def bad_inputs(x):
-    yield x.tolist(), TypeError, "the input must be a numpy array, got list"
-    yield x.astype(np.float32), TypeError, "must be float64, got float32; convert it yourself"
-    yield x.astype(int), TypeError, "must be float64, got int64"
-    yield x.astype(object), TypeError, "must be float64, got object"
-    yield np.ma.masked_array(x), TypeError, "must be a numpy array, got MaskedArray"
-    yield x.view(np.matrix), TypeError, "must be a numpy array, got matrix"
-    yield x[:2], ShapeError, r"Dense\(3 -> 4, sigmoid\): expected input of shape \(3, B\), got \(2,"
-    yield x.T, ShapeError, r"got \(5, 3\); the batch is the last axis: did you mean x\.T\?"
-    yield x[:, 0], ShapeError, r"needs a batch axis, got \(3,\); a single example is a column"
-    yield x[:, :0], ShapeError, r"the input is empty, its shape is \(3, 0\)"
-    for value, name in ((np.nan, "nan"), (np.inf, "inf"), (-np.inf, "-inf")):
-        wrong = x.copy()
-        wrong[1, 3] = wrong[2, 4] = value
-        message = rf"^x\[1, 3\] is {name}: x must be finite, and holds 2 numbers that are not$"
-        yield wrong, ValueError, message
-
-
-def test_bad_inputs_are_refused_before_anything_changes():
-    network = small()
-    x, y = data(network, 5)
-    network.forward(x, training=True)
-    network.backward(y)
-    before, nabla = states(network), network.nabla.copy()
-    for wrong, error_type, match in bad_inputs(x):
-        for call in (
-            lambda wrong=wrong: network.forward(wrong),
-            lambda wrong=wrong: network.forward(wrong, training=True),
-            lambda wrong=wrong: network.predict(wrong, batch_size=2),
-            lambda wrong=wrong: network.evaluate(wrong, y),
-        ):
-            with pytest.raises(error_type, match=match) as error:
-                call()
-            assert "\n" not in str(error.value)
-            assert_same_states(network, before)
-    network.backward(y)  # the way back is still there
-    np.testing.assert_array_equal(network.nabla, nabla)
-
-
-def bad_targets(y):
-    yield y.tolist(), TypeError, "must be a numpy array, got list"
-    yield y.astype(np.float32), TypeError, "target y must be float64, got float32"
-    yield y.astype(int), TypeError, "target y must be float64, got int64"
-    yield np.zeros(5, int), TypeError, r"got labels of shape \(5,\): use one_hot\(labels, 2\)"
-    yield y[:1], ShapeError, r"y must have the output's shape \(2, 5\), got \(1, 5\)"
-    wrong = y.copy()
-    wrong[0, 4] = np.nan
-    yield wrong, ValueError, r"^y\[0, 4\] is nan: y must be finite"
-
-
-def test_bad_targets_are_refused_before_anything_changes():
-    network = small()
-    x, y = data(network, 5)
-    network.forward(x, training=True)
-    network.backward(y)
-    before = states(network)
-    counts = [
-        (y[:, :1], ShapeError, r"shape \(2, 5\), got \(2, 1\)"),
-        (y.T, ShapeError, r"shape \(2, 5\), got \(5, 2\)"),
-    ]
-    for wrong, error_type, match in [*bad_targets(y), *counts]:
-        with pytest.raises(error_type, match=match) as error:
-            network.backward(wrong)
-        assert "\n" not in str(error.value)
-        assert_same_states(network, before)
-    counts = [
-        (
-            y[:, :4],
-            ShapeError,
-            r"x holds 5 examples but y has 4 targets: the batch is the last axis",
-        ),
-        (y.T, ShapeError, r"y has 2 targets: the batch .* got x \(3, 5\) and y \(5, 2\)$"),
-        (np.float64(1) * np.array(1.0), TypeError, "y must be a numpy array, got float64"),
-        (np.array(1.0), ShapeError, "y has no targets"),
-    ]
-    for wrong, error_type, match in [*bad_targets(y), *counts]:
-        with pytest.raises(error_type, match=match) as error:
-            network.evaluate(x, wrong)
-        assert "\n" not in str(error.value)
-        assert_same_states(network, before)
-
-
-def test_a_wrong_upstream_gradient_is_refused_before_anything_changes():
-    network = small()
-    x, y = data(network, 3)
-    network.forward(x, training=True)
-    network.backward(y)
-    before = states(network)
-    for shape in [(2, 1), (1, 3), (3, 2), (2,), (4, 3)]:
-        with pytest.raises(ShapeError, match=re.escape(f"activation, (2, 3), got {shape}")):
-            network.backpropagate(np.ones(shape))
-        assert_same_states(network, before)
-    with pytest.raises(TypeError, match="nabla_a must be float64, got float32"):
-        network.backpropagate(np.ones((2, 3), np.float32))
-    assert_same_states(network, before)
-
-
-def test_an_input_shape_that_only_the_network_knows():
-    network = Network([Sigmoid()], input_shape=(2, 3))
-    with pytest.raises(
-        ShapeError, match=r"^network: expected input of shape \(2, 3, B\), got \(3, 2"
-    ):
-        network.forward(np.zeros((3, 2, 5), np.float32))
-    with pytest.raises(ShapeError, match=r"did you mean np\.moveaxis\(x, 0, -1\)\?$"):
-        network.forward(np.zeros((5, 2, 3), np.float32))
-
-
-# -- building ----------------------------------------------------------------------------------
+# -- building -------------------------------------------------------------------------------------
 
 
 def test_the_chain_is_checked_when_built():
@@ -705,7 +538,7 @@ def test_without_rng_the_layers_keep_their_parameters():
     np.testing.assert_array_equal(Network([layer]).theta, values)
 
 
-# -- theta and nabla ---------------------------------------------------------------------------
+# -- theta and nabla ------------------------------------------------------------------------------
 
 
 def test_theta_and_nabla_are_the_layers_arrays():
@@ -787,7 +620,7 @@ def test_astype():
     assert bare.predict(np.ones((2, 3))).dtype == bare.theta.dtype == np.float64
 
 
-# -- copies ------------------------------------------------------------------------------------
+# -- copies ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -830,94 +663,7 @@ def test_a_copied_layer_is_free():
     Network([layer])
 
 
-# -- predict and evaluate ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("batch_size", [1, 3, 7, 8, 1000])
-def test_predict_in_batches(batch_size: int):
-    network = mixed()
-    x, _ = data(network, 7)
-    a = network.predict(x, batch_size)
-    np.testing.assert_allclose(a, network.forward(x), rtol=1e-13, atol=1e-15)
-    assert (a.shape, a.dtype) == ((3, 7), np.float64)
-
-
-def test_predict_leaves_out_nothing():
-    network = Network([Dense(3, 2), Dropout(0.9, rng=0)])
-    x = np.ones((3, 20), np.float32)
-    np.testing.assert_array_equal(network.predict(x), network[0].forward(x))
-
-
-def test_predict_from_several_threads():
-    network = Network.from_sizes([20, 30, 10], "gelu", dtype="float64", rng=0)
-    inputs = [np.random.default_rng(seed).standard_normal((20, 50)) for seed in range(16)]
-    expected = [network.predict(x, 20) for x in inputs]
-    network.forward(inputs[0], training=True)
-    before = states(network)
-    with ThreadPoolExecutor(4) as pool:
-        for _ in range(5):
-            found = list(pool.map(lambda x: network.predict(x, 20), inputs))
-            for a, b in zip(found, expected, strict=True):
-                np.testing.assert_array_equal(a, b)
-    assert_same_states(network, before)
-
-
-@pytest.mark.parametrize("batch_size", [0, -1, 2.0, "10", None])
-def test_batch_sizes(batch_size):
-    network = small()
-    x, y = data(network, 3)
-    for call in (network.predict, lambda x, b: network.evaluate(x, y, b)):
-        error, message = refusal_of(batch_size)
-        with pytest.raises(error, match=f"^network: batch_size {message}"):
-            call(x, batch_size)
-
-
-@pytest.mark.parametrize("batch_size", [1, 2, 5, 100])
-@pairs
-def test_evaluate_reports_the_cost_of_the_whole(cost: Cost, output: str, batch_size: int):
-    network = small(cost, output_activation=output)
-    x, y = data(network, 5)
-    found = network.evaluate(x, y, batch_size)
-    assert found.keys() == {"cost"}
-    assert found["cost"] == pytest.approx(cost_of(network, x, y), rel=1e-12)
-
-
-def test_evaluate_reports_accuracy_where_the_targets_are_classes():
-    network = small("softmax_cross_entropy")
-    x, _ = data(network, 7)
-    labels = network.predict(x).argmax(axis=0)
-    labels[:2] = 1 - labels[:2]
-    for y in (labels, one_hot(labels, 2)):
-        found = network.evaluate(x, y, batch_size=3)
-        assert found.keys() == {"cost", "accuracy"}
-        assert found["accuracy"] == pytest.approx(5 / 7, rel=1e-14)
-        assert all(type(value) is float for value in found.values())
-    one = Network.from_sizes([3, 1], cost="cross_entropy", dtype="float64", rng=0)
-    y = (one.predict(x) >= 0.5).astype(float)
-    assert one.evaluate(x, y)["accuracy"] == 1
-
-
-def test_evaluate_with_metrics_of_ones_own():
-    network = small(dtype="float32")
-    x, y = data(network, 7)
-    metrics = {"largest": lambda a, y: np.abs(a - y).max(axis=0).mean()}
-    found = network.evaluate(x, y, 3, metrics)
-    assert found.keys() == {"cost", "largest"}
-    assert type(found["largest"]) is float
-    expected = np.abs(network.predict(x) - y).max(axis=0).mean()
-    assert found["largest"] == pytest.approx(expected, rel=1e-6)
-
-
-def test_evaluate_labels():
-    network = small("softmax_cross_entropy")
-    x, _ = data(network, 5)
-    with pytest.raises(ValueError, match=r"labels must be in 0\.\.1, got 2 at index 3$"):
-        network.evaluate(x, np.array([0, 1, 0, 2, 0]))
-    with pytest.raises(ShapeError, match="x holds 5 examples but y has 6 targets"):
-        network.evaluate(x, np.zeros(6, int))
-
-
-# -- text --------------------------------------------------------------------------------------
+# -- text -----------------------------------------------------------------------------------------
 
 
 def test_summary():
@@ -949,7 +695,7 @@ def test_repr():
     assert repr(network) == "Network([Dense(3 -> 2, sigmoid), Tanh()], Quadratic())"
 
 
-# -- files -------------------------------------------------------------------------------------
+# -- files ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -1121,7 +867,7 @@ def test_what_predict_returns_is_the_caller_s_own():
     assert (x == 1).all()
 
 
-# -- axes of any length ------------------------------------------------------------------------
+# -- axes of any length ---------------------------------------------------------------------------
 
 
 def any_length(shape=(3, None)):
