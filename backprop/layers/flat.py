@@ -54,7 +54,7 @@ def _take(owner: Any, layer: Layer, seen: set[int]) -> Layer:
         if any(a is not b for a, b in zip(children, layer.children, strict=True)):
             layer.replace_children(children)
         elif lost:  # they were elsewhere meanwhile, and their numbers with them
-            layer.gather()
+            layer.flatten_parameters()
     return layer
 
 

@@ -114,6 +114,8 @@ class Learning:
 
     def set(self, owner: object, name: str, value: Any) -> None:
         """Set one of the three, after a check that names `owner`."""
+        if name not in LEARNING:
+            raise ValueError(f"{owner}: {name} is none of {', '.join(LEARNING)}")
         if name != "trainable":
             value = check_number(f"{owner}: {name}", value, "[0, inf)")
         elif not isinstance(value, (bool, np.bool_)):

@@ -51,6 +51,8 @@ def restore_places(root: Layer, config: dict[str, Any]) -> Layer:
     ValueError, TypeError, KeyError
         If it does not describe this root.
     """
+    if not isinstance(root, Layer):
+        raise TypeError(f"the root of a network is no Layer but {root!r}")
     layers = dict(root.walk())
     for tie in config.get("ties", ()):
         tied = layers[tie["layer"]]

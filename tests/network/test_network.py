@@ -7,6 +7,7 @@ import gc
 import math
 import pickle
 import re
+import weakref
 
 import numpy as np
 import pytest
@@ -22,19 +23,26 @@ from backprop.gradients.check import check_gradients
 from backprop.gradients.numeric import central_difference, complex_step, relative_error
 from backprop.layers import (
     LSTM,
+    BatchNorm,
     Dense,
     Dropout,
     Flatten,
     Identity,
     Layer,
+    Parallel,
     ReLU,
+    Residual,
+    Sequential,
     ShapeError,
     Sigmoid,
     Tanh,
     TimeDistributed,
     TimeStep,
 )
+from backprop.layers.chain import chain_shapes
 from backprop.network import Network
+from backprop.optimizers import SGD
+from backprop.training.trainer import Trainer
 from tests.cases import CASES, Case, Scale
 from tests.network.support import (
     assert_same_states,
@@ -223,7 +231,8 @@ def test_dtype_and_shapes(make, dtype):
         assert (a.shape, a.dtype) == ((*network.output_shape, 3), dtype)
     nabla_x = network.backward(y)
     assert (nabla_x.shape, nabla_x.dtype) == (x.shape, dtype)
-    for layer, shape in zip(network.layers, network.output_shapes, strict=True):
+    shapes = chain_shapes(network.layers, network.input_shape)
+    for layer, shape in zip(network.layers, shapes, strict=True):
         assert (layer.a.shape, layer.a.dtype) == ((*shape, 3), dtype)
         for array in (layer.z, layer.delta):
             assert array is None or (array.shape, array.dtype) == ((*shape, 3), dtype)
@@ -351,10 +360,10 @@ def test_after_a_forward_that_failed_there_is_no_way_back():
     class Broken(Identity):
         broken = False
 
-        def _forward(self, a_prev, training):
+        def output(self, a_prev, mode):
             if self.broken:
                 raise ZeroDivisionError
-            return super()._forward(a_prev, training)
+            return super().output(a_prev, mode)
 
     network = Network([Dense(3, 2, dtype="float64", rng=0), Broken()], "quadratic")
     x, y = data(network, 3)
@@ -399,37 +408,169 @@ def test_input_shape():
 def test_layers_that_are_none():
     with pytest.raises(ValueError, match=r"^a network needs at least one layer$"):
         Network([])
-    with pytest.raises(TypeError, match=r"^layer 1 is no Layer but 'sigmoid'$"):
+    with pytest.raises(TypeError, match=r"^a network: layer 1 is no Layer but 'sigmoid'$"):
         Network([Dense(3, 2), "sigmoid"])
-    with pytest.raises(TypeError, match=r"^layer 0 is no Layer but <class"):
+    with pytest.raises(TypeError, match=r"^a network: layer 0 is no Layer but <class"):
         Network([Sigmoid], input_shape=(3,))
 
 
-def test_a_layer_used_twice():
-    layer = Dense(3, 3, rng=0)
+def test_a_layer_used_twice_stands_in_two_places():
+    layer = Dense(3, 3, dtype="float64", rng=0)
     theta = layer.theta.copy()
-    message = "layer 2, Dense(3 -> 3, sigmoid), is the same object as layer 0: make two layers"
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
-        Network([layer, Tanh(), layer])
-    np.testing.assert_array_equal(layer.theta, theta)
+    network = Network([layer, Tanh(), layer], "quadratic")
+    assert network[0] is layer
+    assert network[2] is not layer
+    assert network.n_parameters == 12
+    np.testing.assert_array_equal(network.theta, theta)
+    assert np.shares_memory(network[2].w, layer.w)
+    assert not np.shares_memory(network[2].nabla_w, layer.nabla_w)
+    assert_gradients(network, *data(network, 3))
     twice = Network([layer, copy.deepcopy(layer)])
     assert twice.n_parameters == 24
 
 
-def test_a_layer_in_two_networks():
+def test_a_layer_in_two_networks_belongs_to_the_younger():
+    layer = Dense(3, 2, rng=0)
+    network = Network([layer], "quadratic")
+    x, y = data(network, 4)
+    values = layer.theta.copy()
+    network.forward(x, training=True)
+    younger = Network([Dense(4, 3), layer])
+    assert np.shares_memory(layer.w, younger.theta)
+    np.testing.assert_array_equal(layer.theta, values)
+    message = (
+        "network: its layer Dense(3 -> 2, sigmoid) has been built into another network since, and "
+        "one layer has one state: build one of the two of copies, copy.deepcopy(layers)"
+    )
+    trainer = Trainer(copy.copy(network))
+    trainer.network = network
+    for use in (
+        lambda: network.forward(x),
+        lambda: network.forward(x, keep=True),
+        lambda: network.backward(y),
+        lambda: network.backpropagate(y),
+        lambda: network.predict(x),
+        lambda: network.evaluate(x, y),
+        lambda: network.trace(x, y),
+        lambda: network.save("nowhere.npz"),
+        lambda: check_gradients(network, x, y),
+        lambda: trainer.fit(x, y),
+    ):
+        with pytest.raises(RuntimeError, match=f"^{re.escape(message)}$"):
+            use()
+    before = copy.copy(network)  # a copy has layers of its own, and is whole
+    np.testing.assert_array_equal(before.predict(x), layer.forward(x))
+    again = Network([layer], "quadratic")
+    np.testing.assert_array_equal(again.theta, values)
+    again.evaluate(x, y)
+    with pytest.raises(RuntimeError, match="build one of the two of copies"):
+        younger.predict(np.ones((4, 2), np.float32))
+
+
+def test_a_layer_of_a_network_that_is_gone():
     layer = Dense(3, 2, rng=0)
     network = Network([layer])
-    message = "layer 1, Dense(3 -> 2, sigmoid), belongs to another network, which would lose its"
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
-        Network([Dense(4, 3), layer])
-    assert np.shares_memory(layer.w, network.theta)
-    Network([Dense(4, 3), copy.deepcopy(layer)])
     values = layer.theta.copy()
     del network
-    gc.collect()
-    again = Network([Dense(4, 3), layer])  # its first network is gone
+    again = Network([Dense(4, 3), layer])
     assert np.shares_memory(layer.w, again.theta)
     np.testing.assert_array_equal(layer.theta, values)
+
+
+def test_layers_that_stand_in_containers_are_taken_over_with_their_numbers():
+    """Also back again: what a container thought they were is of no account."""
+    layer = Dense(3, 3, dtype="float64", rng=0)
+    residual = Residual([layer])
+    inside = Sequential([residual])
+    first = Network([inside, Tanh()], "quadratic")
+    x, y = data(first, 2)
+    second = Network([layer], "quadratic")
+    for lost in (inside, residual):
+        with pytest.raises(RuntimeError, match="has been built into something else since"):
+            lost.forward(x)
+    with pytest.raises(RuntimeError, match="has been built into another network since"):
+        first.forward(x)
+    second.theta += 1
+    values = second.theta.copy()
+    third = Network([inside, Tanh()], "quadratic")
+    np.testing.assert_array_equal(third.theta, values)
+    assert np.shares_memory(layer.w, third.theta)
+    np.testing.assert_array_equal(residual.forward(x), x + layer.forward(x))
+    assert_gradients(third, x, y)
+    with pytest.raises(RuntimeError, match="has been built into another network since"):
+        second.forward(x)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_cell_of_a_notebook_may_run_twice(nested: bool):
+    shared = Dense(4, 4, "tanh", dtype="float64", rng=1)
+    layers = [Dense(3, 4, "tanh", dtype="float64", rng=0), shared,
+              Residual([shared]) if nested else shared,
+              Dense(4, 2, dtype="float64", rng=2)]  # fmt: skip
+    found = []
+    for _ in range(3):
+        network = Network(layers, "quadratic", rng=3)
+        x, y = data(network, 20)
+        before = network.evaluate(x, y)["cost"]
+        Trainer(network, SGD(0.5), rng=0, progress=False).fit(x, y, epochs=3)
+        assert network.evaluate(x, y)["cost"] < before
+        assert network.n_parameters == 16 + 20 + 10
+        found.append(network.theta.copy())
+        assert_gradients(network, x, y)
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+@pytest.mark.parametrize(
+    ("error", "build"),
+    [
+        (ValueError, lambda layers: Network([*layers, Tanh()], "cross_entropy")),
+        (ValueError, lambda layers: Network(layers, "no cost")),
+        (ShapeError, lambda layers: Network([*layers, Dense(5, 2, dtype="float64")])),
+        (ShapeError, lambda layers: Network(layers, input_shape=(4,))),
+        (TypeError, lambda layers: Network([*layers, Dense(2, 2)])),
+        (TypeError, lambda layers: Network([*layers, "sigmoid"])),
+        (TypeError, lambda layers: Network(layers, rng="no seed")),
+        (TypeError, lambda layers: Sequential([*layers, Dense(2, 2)])),
+        (TypeError, lambda layers: Residual([*layers, 3])),
+        (ValueError, lambda layers: Parallel(layers, "no join")),
+    ],
+)
+def test_building_that_fails_has_taken_nothing(error, build):
+    layers = [Dense(3, 4, dtype="float64", rng=0), Dense(4, 2, dtype="float64", rng=1)]
+    network = Network(layers, "quadratic")
+    x, y = data(network, 3)
+    network.forward(x, training=True)
+    theta = network.theta.copy()
+    with pytest.raises(error):
+        build(layers)
+    network.backward(y)
+    network.theta[...] += 0
+    np.testing.assert_array_equal(network.theta, theta)
+    assert np.shares_memory(network.theta, layers[1].w)
+    assert layers[0].owner is network.root
+
+
+def test_a_network_and_its_layers_are_freed_at_once():
+    """No cycle of references keeps big arrays alive until the collector comes."""
+    shared = Dense(3, 3, rng=0)
+    decoder = Dense(3, 3).tie("w", shared, transposed=True)
+    network = Network([shared, Residual([shared]), BatchNorm(3), decoder], "quadratic")
+    network[1].add_hook("forward", print)
+    x, y = data(network, 4)
+    with network.root.add_hook("delta", lambda layer: None):
+        network[1].hooks["forward hook 1"].remove()
+        network.forward(x, training=True)
+        network.backward(y)
+    copies = [copy.deepcopy(network), pickle.loads(pickle.dumps(network)), network.astype(float)]
+    dead = [weakref.ref(layer) for net in (network, *copies) for _, layer in net.walk()]
+    dead += [weakref.ref(net) for net in (network, *copies)]
+    gc.disable()
+    try:
+        del shared, decoder, network, copies
+        assert all(ref() is None for ref in dead)
+    finally:
+        gc.enable()
 
 
 def test_mixed_dtypes():
@@ -590,10 +731,11 @@ def test_assigning_theta_copies():
     np.testing.assert_array_equal(theta, before)
 
 
-def test_weight_slices():
+def test_weight_parts():
     network = mixed()
     marked = np.zeros(network.n_parameters, bool)
-    for part in network.weight_slices():
+    for part, factor in network.root.weight_parts():
+        assert factor == 1
         assert not marked[part].any()
         marked[part] = True
     weights = np.zeros_like(network.theta)
@@ -651,8 +793,10 @@ def test_copies_work_and_are_independent(duplicate):
     np.testing.assert_array_equal(network.theta, theta)
     network.backward(y)
     np.testing.assert_array_equal(network.nabla, nabla)
-    with pytest.raises(ValueError, match="belongs to another network"):
-        Network([twin[1]])
+    Network([twin[1]])  # which takes the layer over
+    with pytest.raises(RuntimeError, match="has been built into another network since"):
+        twin.predict(x)
+    network.predict(x)
 
 
 def test_a_copied_layer_is_free():
@@ -747,7 +891,9 @@ def test_save_and_load_a_layer_of_ones_own(tmp_path):
     twin = Network.load(tmp_path / "model.npz")
     assert type(twin[0]) is Scale
     np.testing.assert_array_equal(twin.predict(x), network.predict(x))
-    assert network.weight_slices() == [slice(0, 3), slice(3, 9)]
+    assert network.root.weight_parts() == [(slice(0, 9), 1.0)]
+    network[1].decay_factor = 2
+    assert network.root.weight_parts() == [(slice(0, 3), 1.0), (slice(3, 9), 2.0)]
 
 
 def test_load_of_what_is_no_network(tmp_path):
@@ -776,28 +922,42 @@ def test_load_of_a_damaged_description(tmp_path):
     network.save(path)
     arrays, meta = read_archive(path)
     good = meta["network"]
-    layer = good["layers"][0]
+    root, layers = good["root"], good["root"]["layers"]
+    layer = layers[0]
+
+    def of(*layers):
+        return {**good, "root": {**root, "layers": list(layers)}}
+
     for description, match in (
         (None, "does not describe a network"),
         ({}, "does not describe a network"),
-        ({**good, "layers": []}, "at least one layer"),
-        ({**good, "layers": [good["cost"]]}, "is no Layer"),
+        ({**good, "root": None}, "does not describe a network"),
+        ({**good, "root": good["cost"]}, r"the root of a network is no Layer but Quadratic\(\)"),
+        (of(), "at least one layer"),
+        (of(good["cost"]), "is no Layer"),
         ({**good, "cost": layer}, "cost must be a Cost"),
-        (
-            {**good, "layers": good["layers"][:1]},
-            "theta has 16 numbers of float64, the state has 26",
-        ),
-        ({**good, "layers": good["layers"][::-1]}, "expects shape"),
-        ({**good, "layers": [{**layer, "class": "Dens"}]}, "unknown class 'Dens'"),
-        ({**good, "layers": [{**layer, "n_put": 3}]}, "Dense takes no argument n_put"),
-        ({**good, "layers": [{**layer, "n_in": "3"}]}, "Dense: n_in must be an integer, got '3'"),
-        ({**good, "layers": [{"class": "Dense"}]}, "missing 2 required"),
+        (of(layer), "theta has 16 numbers of float64, the state has 26"),
+        (of(*layers[::-1]), "expects shape"),
+        (of({**layer, "class": "Dens"}), "unknown class 'Dens'"),
+        (of({**layer, "n_put": 3}), "Dense takes no argument n_put"),
+        (of({**layer, "n_in": "3"}), "Dense: n_in must be an integer, got '3'"),
+        (of({"class": "Dense"}), "missing 2 required"),
         (
             {**good, "dtype": "float32"},
             "theta has 26 numbers of float32, the state has 26 numbers of",
         ),
         ({**good, "dtype": "no dtype"}, "does not describe a network"),
-    ):
+        ({**good, "places": {"1": "0"}}, "layer 1, .* cannot be another place of Dense"),
+        ({**good, "places": {"1": "7"}}, "does not describe a network"),
+        ({**good, "learning": {"1": {"trainable": 3}}}, "trainable must be True or False"),
+        ({**good, "learning": {"1": {"learns": 3}}}, "learns is none of trainable, eta_f"),
+        ({**good, "ties": [{"layer": "1"}]}, "does not describe a network"),
+        (
+            {**good, "ties": [{"layer": "1", "parameter": "w", "to": "0", "of": "w",
+                               "transposed": False}]},
+            r"w has shape \(2, 4\), and w of Dense\(3 -> 4, sigmoid\) is \(4, 3\)",
+        ),
+    ):  # fmt: skip
         write_archive(path, arrays, {**meta, "network": description})
         with pytest.raises(FileError, match=match) as error:
             Network.load(path)
@@ -806,7 +966,7 @@ def test_load_of_a_damaged_description(tmp_path):
     write_archive(path, {}, meta)
     with pytest.raises(FileError, match="the state has none"):
         Network.load(path)
-    for other in ("backprop checkpoint 1", None):
+    for other in ("backprop checkpoint 2", "backprop network 1", None):
         write_archive(path, arrays, {**meta, "format": other})
         with pytest.raises(FileError, match=f"is not a saved network, but {other!r}$"):
             Network.load(path)
