@@ -73,6 +73,7 @@ class Graph(Container):
         inputs: Input | Sequence[Input] | None = None,
         rng: Seed = None,
     ) -> None:
+        rng = None if rng is None else np.random.default_rng(rng)
         ends = [outputs] if isinstance(outputs, Node) else list(outputs)
         if not ends or not all(isinstance(node, Node) for node in ends):
             raise TypeError(f"the output of a graph is a node, got {outputs!r}")

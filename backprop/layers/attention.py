@@ -148,7 +148,7 @@ class MultiHeadAttention(Layer):
         z = np.empty((4 * d, batch * steps), np.result_type(a_prev, self.w_q))
         qkv, a = z[: 3 * d], z[3 * d :]
         # q = w_q a_prev + b_q, and k and v
-        np.matmul(self._w_qkv(self.theta), _examples_first(a_prev), out=qkv)
+        np.matmul(self._w_qkv(), _examples_first(a_prev), out=qkv)
         qkv[:d] += self.b_q
         qkv[2 * d :] += self.b_v
         q, k, v = self._heads(qkv, steps)
@@ -193,20 +193,29 @@ class MultiHeadAttention(Layer):
         for rows, nabla_b in ((0, self.nabla_b_q), (2, self.nabla_b_v), (3, self.nabla_b_o)):
             np.sum(delta[rows * d : (rows + 1) * d], axis=1, keepdims=True, out=nabla_b)  # BP3
         a_prev = _examples_first(self.a_prev)
-        np.matmul(delta[: 3 * d], a_prev.T, out=self._w_qkv(self.nabla))  # BP4: delta a_prev^T
+        nabla_w = np.empty((3 * d, d), delta.dtype) if self.ties else self._first(self.nabla)
+        np.matmul(delta[: 3 * d], a_prev.T, out=nabla_w)  # BP4: delta a_prev^T
+        if self.ties:
+            self.nabla_w_q, self.nabla_w_k, self.nabla_w_v = np.split(nabla_w, 3)
         np.matmul(delta[3 * d :], self._o.T, out=self.nabla_w_o)  # BP4: dC/dw_o = nabla_a o^T
 
     def downstream(self, delta: np.ndarray) -> np.ndarray:
         # One product adds the three terms w_q^T delta_q + w_k^T delta_k + w_v^T delta_v.
-        nabla_a_prev = self._w_qkv(self.theta).T @ _rows(delta)[: 3 * self.d]
+        nabla_a_prev = self._w_qkv().T @ _rows(delta)[: 3 * self.d]
         return _steps_first(nabla_a_prev, delta.shape[1])
 
     @property
     def _scale(self) -> float:
         return 1 / math.sqrt(self.d // self.heads)
 
-    def _w_qkv(self, vector: np.ndarray) -> np.ndarray:
-        """Return w_q, w_k and w_v, with which `vector` begins, one above the other: 3d x d."""
+    def _w_qkv(self) -> np.ndarray:
+        """Return w_q, w_k and w_v one above the other, 3d x d: where none is tied they stand so."""
+        if self.ties:
+            return np.concatenate([self.w_q, self.w_k, self.w_v])
+        return self._first(self.theta)
+
+    def _first(self, vector: np.ndarray) -> np.ndarray:
+        """Return the first 3 d^2 numbers of theta or nabla as 3d x d, a view."""
         return vector[: 3 * self.d**2].reshape(3 * self.d, self.d)
 
     def _heads(self, rows: np.ndarray, steps: int) -> np.ndarray:

@@ -107,7 +107,7 @@ class Layer(Stateful, Configurable, ABC):
     z: Any = None
     a: Any = None
     delta: Any = None
-    ties_across: Sequence[Tie] = ()  # between the layers inside a container
+    ties_across: Sequence[tuple[Layer, Tie]] = ()  # between the layers inside a container
     _hooks: Hooks | None = None
 
     # -- the two passes, checked -------------------------------------------------------------
@@ -172,7 +172,8 @@ class Layer(Stateful, Configurable, ABC):
         Raises
         ------
         RuntimeError
-            If there was no forward pass that keeps state (training or keep) before.
+            If there was no forward pass that keeps state (training or keep) before, or a layer
+            inside has been built into something else since.
         TypeError, ShapeError
             If `nabla_a` differs from the activation in dtype or shape.
         """
@@ -252,7 +253,7 @@ class Layer(Stateful, Configurable, ABC):
         a = self.output(a_prev, mode)
         self.a_prev, self.a, self.delta = a_prev, a, None
         if self._hooks is not None:
-            self._hooks.call("forward", self)
+            self._hooks.after_output(self)
         return a
 
     def z_and_a(self, a_prev: Any, mode: Mode) -> tuple[Any, Any]:
@@ -274,8 +275,8 @@ class Layer(Stateful, Configurable, ABC):
         if self._hooks is not None:
             delta = self._hooks.at_delta(self, delta)
         nabla_a_prev = self.descend(delta, input_gradient)
-        for tie in self.ties_across:
-            tie.add_gradient()
+        for place, tie in self.ties_across:
+            tie.add_gradient(place)
         if self._hooks is not None:
             self._hooks.after_gradients(self, nabla_a_prev)
         return nabla_a_prev
@@ -289,10 +290,14 @@ class Layer(Stateful, Configurable, ABC):
         return self.downstream(delta) if input_gradient else None
 
     def wants_gradients(self) -> bool:
-        """Say whether BP3 and BP4 are asked for: unless frozen, or where something hangs on it."""
-        if self._learning is None or self._learning.trainable or self._hooks is not None:
+        """Say whether BP3 and BP4 are asked for, of this layer or of one it is tied to."""
+        if self.wants_own_gradients():
             return True
-        return self.place_of is not None and self.place_of.wants_gradients()
+        return any(tie.layer.wants_own_gradients() for tie in self.ties.values())
+
+    def wants_own_gradients(self) -> bool:
+        """Say whether the layer is not frozen, or something hangs on it that may ask for them."""
+        return self._learning is None or self._learning.trainable or self._hooks is not None
 
     def follows(self, kind: Any) -> bool:
         """Say whether both equations of the way back are those that `kind` wrote."""
@@ -437,6 +442,7 @@ class Layer(Stateful, Configurable, ABC):
 
     def check_upstream(self, nabla: Any, name: str = "nabla_a", like: Any = None) -> None:
         """Raise unless `nabla` has dtype and shape of the activation, or of z."""
+        self.check_whole()
         if self.a is None:
             raise RuntimeError(
                 f"{self}: backward needs a forward(..., training=True) or forward(..., keep=True) "

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from backprop.layers.base import Layer
+from backprop.layers.parameters import Tie
 
 
 def adopt(owner: Any, layers: Any, name: str) -> tuple[Layer, ...]:
@@ -49,9 +50,11 @@ def _take(owner: Any, layer: Layer, seen: set[int]) -> Layer:
     layer.__dict__["_owner"] = weakref.ref(owner)
     if layer.children:
         children = tuple(_take(layer, child, seen) for child in layer.children)
-        layer.__dict__.pop("_lost", None)
+        lost = layer.__dict__.pop("_lost", None) is not None
         if any(a is not b for a, b in zip(children, layer.children, strict=True)):
             layer.replace_children(children)
+        elif lost:  # they were elsewhere meanwhile, and their numbers with them
+            layer.flatten_parameters()
     return layer
 
 
@@ -73,12 +76,9 @@ def flatten_parameters(layers: Sequence[Layer], dtype: Any) -> tuple[np.ndarray,
 
 
 def bind(layers: Sequence[Layer], theta: np.ndarray, nabla: np.ndarray) -> None:
-    """Let the layers' arrays be views of two vectors, and what is tied to them again of these."""
+    """Let the layers' arrays be views of two vectors."""
     for layer, part in zip(layers, parts_of(layers), strict=True):
         layer.bind(theta[part], nabla[part])
-    for layer in layers:
-        for _, inner in layer.walk():
-            inner.bind_ties()
 
 
 def parts_of(layers: Sequence[Layer]) -> list[slice]:
@@ -102,11 +102,14 @@ def common_dtype(layers: Sequence[Layer], what: str) -> Any:
     return next(iter(dtypes), None)
 
 
-def ties_across(children: Sequence[Layer]) -> list[Any]:
-    """Return the ties from one child to another: within a child it is the child that adds up."""
+def ties_across(children: Sequence[Layer]) -> list[tuple[Layer, Tie]]:
+    """Return the ties from one child to another, each with the layer whose it is.
+
+    Those within a child are the child's to add up.
+    """
     home = {id(inner): k for k, child in enumerate(children) for _, inner in child.walk()}
     return [
-        tie
+        (inner, tie)
         for k, child in enumerate(children)
         for _, inner in child.walk()
         for tie in inner.ties.values()

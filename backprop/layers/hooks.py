@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from backprop.core.shapes import ShapeError
+
 Layer = Any  # the contract of a layer knows hooks, not they it
 
 MOMENTS = ("forward", "delta", "backward")
@@ -92,13 +94,22 @@ class Hooks:
             if hook.moment == moment and self.by_name.get(name) is hook:
                 hook.function(layer)
 
-    def at_delta(self, layer: Layer, delta: np.ndarray) -> np.ndarray:
+    def after_output(self, layer: Layer) -> None:
+        """Call the functions that wait for the output; if one fails there is no way back."""
+        try:
+            self.call("forward", layer)
+        except BaseException:
+            layer.a = None
+            raise
+
+    def at_delta(self, layer: Layer, delta: Any) -> Any:
         """Call the functions that may change delta, and return it as they leave it."""
-        if any(hook.moment == "delta" for hook in self.by_name.values()):
-            layer.delta = _copy(delta)  # it may be the caller's, or what the layer above sent down
-            self.call("delta", layer)
-            return layer.delta  # type: ignore[no-any-return]
-        return delta
+        if not any(hook.moment == "delta" for hook in self.by_name.values()):
+            return delta
+        layer.delta = _copy(delta)  # it may be the caller's, or what the layer above sent down
+        self.call("delta", layer)
+        _check_left(layer, layer.delta, delta)
+        return layer.delta
 
     def note_upstream(self, nabla_a: Any) -> None:
         """Note what the layer was given."""
@@ -115,6 +126,24 @@ class Hooks:
         """Let the layer be one without hooks again when nothing hangs on it."""
         if not self.by_name and self.watch is None:
             layer.__dict__.pop("_hooks", None)
+
+
+def _check_left(layer: Layer, delta: Any, before: Any) -> None:
+    """Raise unless a hook left delta what it must be: nothing is broadcast, nothing converted."""
+    several = isinstance(before, tuple)
+    if several and isinstance(delta, tuple) and len(delta) == len(before):
+        for one, other in zip(delta, before, strict=True):
+            _check_left(layer, one, other)
+        return
+    if several or not isinstance(delta, np.ndarray):
+        wanted = f"a tuple of {len(before)} arrays" if several else "an array"
+        raise TypeError(f"{layer}: a hook must leave delta {wanted}, got {delta!r}")
+    if (delta.shape, delta.dtype) != (before.shape, before.dtype):
+        error = TypeError if delta.shape == before.shape else ShapeError
+        raise error(
+            f"{layer}: a hook must leave delta of shape {before.shape} and {before.dtype}, got "
+            f"{delta.shape} and {delta.dtype}"
+        )
 
 
 def _copy(delta: Any) -> Any:

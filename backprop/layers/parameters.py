@@ -88,11 +88,17 @@ class Tie:
         array: np.ndarray = getattr(self.layer, self.name)
         return array.T if self.transposed else array
 
-    def add_gradient(self) -> None:
-        """Add what this place gave to the gradient of the parameter, unless that is frozen."""
+    def add_gradient(self, place: Any) -> None:
+        """Add what `place`, whose tie this is, gave to the gradient of the parameter.
+
+        Unless the parameter is frozen. A place that is frozen itself gives all the same, and the
+        gradients of what is its own are 0.
+        """
         if self.layer.wants_gradients():
             total: np.ndarray = getattr(self.layer, "nabla_" + self.name)
             total += self.nabla.T if self.transposed else self.nabla
+        if not place.wants_own_gradients():
+            place.nabla[...] = 0
 
     def astype(self, dtype: Any) -> Tie:
         """Return the same tie with room for a gradient of another dtype."""
@@ -113,6 +119,8 @@ class Learning:
 
     def set(self, owner: object, name: str, value: Any) -> None:
         """Set one of the three, after a check that names `owner`."""
+        if name not in LEARNING:
+            raise ValueError(f"{owner}: {name} is none of {', '.join(LEARNING)}")
         if name != "trainable":
             value = check_number(f"{owner}: {name}", value, "[0, inf)")
         elif not isinstance(value, (bool, np.bool_)):

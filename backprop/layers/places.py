@@ -51,16 +51,18 @@ def restore_places(root: Layer, config: dict[str, Any]) -> Layer:
     ValueError, TypeError, KeyError
         If it does not describe this root.
     """
+    if not isinstance(root, Layer):
+        raise TypeError(f"the root of a network is no Layer but {root!r}")
     layers = dict(root.walk())
+    for tie in config.get("ties", ()):
+        tied = layers[tie["layer"]]
+        with tied.on_its_own():
+            tied.tie(tie["parameter"], layers[tie["to"]], tie["of"], tie["transposed"])
     for name, original in config.get("places", {}).items():
         place, layer = layers[name], layers[original]
         if type(place) is not type(layer) or place.config() != layer.config():
             raise ValueError(f"layer {name}, {place}, cannot be another place of {layer}")
         place.become_place_of(layer)
-    for tie in config.get("ties", ()):
-        tied = layers[tie["layer"]]
-        with tied.on_its_own():
-            tied.tie(tie["parameter"], layers[tie["to"]], tie["of"], tie["transposed"])
     for name, learning in config.get("learning", {}).items():
         for key, value in learning.items():
             layers[name].set_learning(key, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from backprop.core.shapes import Shape, copy_into
 from backprop.layers.parameters import LEARNING, Learning, Tie, check_tie
 
-NOT_COPIED = ("_view_", "_owner", "_hooks", "_lost")  # how the attributes begin
+NOT_COPIED = ("_view_", "_owner", "_hooks", "_lost", "_tied_here")  # how the attributes begin
 
 
 class Stateful:
@@ -39,6 +40,7 @@ class Stateful:
     _sizes: dict[str, Shape] = {}  # noqa: RUF012 - of all parameters; replaced, never changed
     _learning: Learning | None = None
     _owner: Any = None
+    _tied_here: Any = ()  # the layers of which a parameter is one of this
     _lost: str | None = None
 
     def walk(self, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -72,6 +74,8 @@ class Stateful:
             self.__dict__["_view_" + name] = theta[part].reshape(shape)
             self.__dict__["_view_nabla_" + name] = nabla[part].reshape(shape)
         self.bind_ties()
+        for layer in list(self._tied_here):
+            layer.bind_ties()
 
     def __getattr__(self, name: str) -> Any:
         # Of two copies that are tied to each other one is there first, without the other's array.
@@ -82,9 +86,10 @@ class Stateful:
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def bind_ties(self) -> None:
-        """Let the tied arrays be views of where the numbers are now."""
+        """Let the tied arrays be views of where the numbers are now, and hear when they move."""
         for name, tie in self.ties.items():
             if tie.is_ready:
+                tie.layer.__dict__.setdefault("_tied_here", weakref.WeakSet()).add(self)
                 self.__dict__["_view_" + name] = tie.array
                 self.__dict__["_view_nabla_" + name] = tie.nabla
 
@@ -143,8 +148,9 @@ class Stateful:
         Raises
         ------
         ValueError, TypeError, ShapeError
-            If there are no such parameters, of one shape and dtype, the two layers are one, or
-            this one stands in a container or network already; nothing has changed then.
+            If there are no such parameters, of one shape and dtype, the two layers are one,
+            another is tied to this one, or it stands in a container or network already; nothing
+            has changed then.
         """
         of = name if of is None else of
         for one, parameter in ((self, name), (layer, of)):
@@ -158,6 +164,11 @@ class Stateful:
             layer, of, transposed = tie.layer, tie.name, transposed != tie.transposed
         if layer is self:
             raise ValueError(f"{self}: {name} cannot be tied to itself")
+        if name in self.ties:
+            raise ValueError(f"{self}: {name} is tied to {self.ties[name].layer} already")
+        for other in self._tied_here:
+            if any(tie.layer is self and tie.name == name for tie in other.ties.values()):
+                raise ValueError(f"{self}: {other} is tied to its {name}: tie this one first")
         here, there = getattr(self, name), getattr(layer, of)
         what = f"{of} of {layer}{', transposed,' if transposed else ''} is"
         check_tie(self, name, here, there.T if transposed else there, what)
@@ -185,7 +196,7 @@ class Stateful:
         if self.children:
             twin.replace_children(tuple(child.placed_again() for child in self.children))
         else:
-            twin.become_place_of(self)
+            twin.become_place_of(self.place_of or self)
         return twin
 
     def become_place_of(self, layer: Any) -> None:
@@ -288,9 +299,7 @@ class Stateful:
             self._learning = Learning()
         self._learning.set(self, name, value)
         if not self.trainable:
-            self.nabla[...] = 0
-            for tie in self.ties.values():
-                tie.nabla[...] = 0
+            (self.place_of or self).nabla[...] = 0
 
     def learning_parts(self) -> list[tuple[slice, float]]:
         """Return the parts of `theta` that learn, each with its factor for the learning rate."""

@@ -24,6 +24,10 @@ class Saved:
     input_shape: Any
     dtype: np.dtype
 
+    def check_whole(self) -> None:
+        """Raise a RuntimeError if a layer is part of another network by now."""
+        raise NotImplementedError
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write architecture and parameters to one file, whole or not at all; never a pickle.
 
@@ -31,7 +35,10 @@ class Saved:
         ------
         OSError
             If the file cannot be written; an earlier file of that name is then untouched.
+        RuntimeError
+            If a layer has been built into another network since.
         """
+        self.check_whole()
         write_archive(path, self.state(), {"format": self.format, "network": self.config()})
 
     @classmethod

@@ -96,6 +96,7 @@ class Network(Saved):
         rng: Seed = None,
     ) -> None:
         self.cost: Cost | None = None if cost is None else as_cost(cost)
+        rng = None if rng is None else np.random.default_rng(rng)
         if not isinstance(layers, Layer):
             layers = tuple(layers)
         self.input_shape: Any = input_shape_of(layers, input_shape)
@@ -192,8 +193,8 @@ class Network(Saved):
         Raises
         ------
         RuntimeError
-            If there was no ``forward(x, training=True)`` or ``forward(x, keep=True)`` before, or
-            the network has no cost.
+            If there was no ``forward(x, training=True)`` or ``forward(x, keep=True)`` before, the
+            network has no cost, or a layer has been built into another network since.
         TypeError, ShapeError, ValueError
             If y is not a target for the output (see the cost).
         """
@@ -389,12 +390,16 @@ class Network(Saved):
 
     def check_x(self, x: Any) -> None:
         """Raise unless x is input for this network: type, shape, finite numbers."""
+        self.check_whole()
+        check_x(self, x)
+
+    def check_whole(self) -> None:
+        """Raise a RuntimeError if a layer is part of another network by now."""
         if self._lost is not None:
             raise RuntimeError(
                 f"network: its layer {self._lost} has been built into another network since, and "
                 "one layer has one state: build one of the two of copies, copy.deepcopy(layers)"
             )
-        check_x(self, x)
 
     def check_data(self, x: Any, y: Any) -> None:
         """Raise unless x and y are data for this network: types, shapes, counts, finite numbers.
@@ -416,6 +421,7 @@ class Network(Saved):
         return self.cost
 
     def _need_forward(self) -> None:
+        self.check_whole()
         if self.root.a is None:
             raise RuntimeError(
                 "network: backward needs a forward(x, training=True) or forward(x, keep=True) first"

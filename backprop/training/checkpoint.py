@@ -12,14 +12,15 @@ from backprop.core.storage import FileError, read_archive, write_archive
 FORMAT = "backprop checkpoint 2"
 _ARRAYS = ("network", "optimizer")
 _KEYS = {"network", "settings", "eta", "epoch", "step", "seconds", "n_examples", "rng",
-         "epoch_rng", "layer_rngs", "history"}  # fmt: skip
+         "epoch_rng", "layer_rngs", "learning", "history"}  # fmt: skip
 
 
 def save(trainer: Any, path: str | os.PathLike[str]) -> None:
     """Write everything that `restore` needs to `path`, whole or not at all.
 
     That is theta, the optimizer's state, every random state, the epoch and the position in it,
-    and the history; also the architecture and the settings, to compare with.
+    which layers are frozen and how the others learn, and the history; also the architecture and
+    the settings, to compare with.
 
     Parameters
     ----------
@@ -49,7 +50,8 @@ def save(trainer: Any, path: str | os.PathLike[str]) -> None:
 def restore(trainer: Any, path: str | os.PathLike[str]) -> None:
     """Put `trainer` where the run was when `save` wrote `path`; its next `fit` goes on from there.
 
-    Trainer and network must have been made as they were for that run. Whatever is raised, they
+    Trainer and network must have been made as they were for that run; what has been frozen since,
+    by a callback for instance, is frozen again. Whatever is raised, they
     are left as they were.
 
     Parameters
@@ -71,12 +73,17 @@ def restore(trainer: Any, path: str | os.PathLike[str]) -> None:
         raise FileError(f"{path} is not a checkpoint, but {meta.get('format')!r}")
     if not _KEYS <= meta.keys():
         raise FileError(f"{path} is damaged: it lacks {', '.join(sorted(_KEYS - meta.keys()))}")
-    _compare(path, "network", meta["network"], trainer.network.config())
+    _compare(path, "network", *map(_fixed, (meta["network"], trainer.network.config())))
     _compare(path, "trainer", meta["settings"], trainer.settings)
     try:
         trainer.set_state({**meta, **{part: _part(arrays, f"{part}/") for part in _ARRAYS}})
     except (KeyError, TypeError, ValueError) as error:
         raise FileError(f"{path} is damaged: {error}") from error
+
+
+def _fixed(config: Any) -> Any:
+    """Return a network's description without what may change during a run."""
+    return {k: v for k, v in config.items() if k != "learning"} if type(config) is dict else config
 
 
 def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
@@ -92,8 +99,12 @@ def _compare(path: Any, what: str, saved: Any, now: Any, at: str = "") -> None:
         for index, (one, other) in enumerate(zip(saved, now, strict=True)):
             _compare(path, what, one, other, f"{at}[{index}]")
     elif saved != now:
+        where = f"{at} is" if at else "it has"
+        if not at and isinstance(saved, dict) and isinstance(now, dict):  # such as places, or ties
+            only = saved.keys() ^ now.keys()
+            saved, now = ({key: a[key] for key in a if key in only} for a in (saved, now))
         raise ValueError(
-            f"{path} is a checkpoint of another {what}: {at} is {_short(saved)} there, "
+            f"{path} is a checkpoint of another {what}: {where} {_short(saved)} there, "
             f"{_short(now)} here"
         )
 

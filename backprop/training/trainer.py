@@ -16,7 +16,7 @@ from backprop.core.shapes import count_examples, each_array
 from backprop.kernels.threads import own_threads
 from backprop.layers.base import Seed
 from backprop.layers.mode import TRAINING
-from backprop.layers.parameters import Learning
+from backprop.layers.parameters import LEARNING, Learning
 from backprop.metrics import default_metrics
 from backprop.network import Network
 from backprop.optimizers import Optimizer, clip_by_norm, clip_by_value
@@ -372,6 +372,11 @@ class Trainer:
                 None if layer.rng is None else layer.rng.bit_generator.state
                 for _, layer in self.network.walk()
             ],
+            "learning": {
+                name: layer.learning
+                for name, layer in self.network.walk()
+                if layer.learning and layer.place_of is None
+            },
             "history": self.history.records,
         }
 
@@ -398,6 +403,11 @@ class Trainer:
         for of_generator, target in zip(states, targets, strict=True):
             type(target.bit_generator)().state = of_generator  # raises unless it fits
         type(self.rng.bit_generator)().state = state["epoch_rng"]
+        layers = dict(self.network.walk())
+        learning = {layers[name]: dict(given) for name, given in dict(state["learning"]).items()}
+        for layer, given in learning.items():
+            for key, value in given.items():
+                Learning().set(layer, key, value)  # raises unless it fits
         before, theta = self.optimizer.state(), self.network.theta
         self.optimizer.set_state(state["optimizer"], theta)
         try:
@@ -407,6 +417,11 @@ class Trainer:
             raise
         for of_generator, target in zip(states, targets, strict=True):
             target.bit_generator.state = of_generator
+        for layer in layers.values():
+            if not layer.children and layer.place_of is None:
+                for key, value in {**LEARNING, **learning.get(layer, {})}.items():
+                    if getattr(layer, key) != value:
+                        layer.set_learning(key, value)
         self.optimizer.eta = eta
         self.epoch, self.step = epoch, step
         self.seconds, self.n_examples = seconds, state["n_examples"]

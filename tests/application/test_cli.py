@@ -189,9 +189,10 @@ def test_gradcheck_of_a_wrong_network_is_status_1(tmp_path, capsys):
 def test_gradcheck_of_a_graph_and_of_a_network_without_a_cost(tmp_path, idx_folder, capsys):
     path = str(tmp_path / "model.npz")
     x = bp.graph.Input("x", (42,))
-    bp.Graph(bp.graph.apply(bp.Dense(42, 4, rng=0), x), "quadratic").save(path)
+    graph = bp.Graph(bp.graph.apply(bp.Dense(42, 4, rng=0), x))
+    bp.Network(graph, "quadratic").save(path)
     assert cli.main(["gradcheck", path, "--data", str(idx_folder)]) == 0
-    assert "Graph of 1 layer: the gradients are right" in capsys.readouterr().out
+    assert "Network of 1 layer: the gradients are right" in capsys.readouterr().out
     bp.Network([bp.Dense(42, 4, rng=0)]).save(path)
     for options in ([], ["--data", str(idx_folder)]):
         assert cli.main(["gradcheck", path, *options]) == 0

@@ -19,6 +19,13 @@ def path(tmp_path):
     return path
 
 
+def shared_network():
+    """Return a network of which only the places are not those of `make_network`."""
+    network = make_network()
+    network.config = lambda: {**bp.Network.config(network), "places": {"2": "1"}}
+    return network
+
+
 def fingerprint(trainer):
     state = {k: np.array(v).tobytes() for k, v in trainer.optimizer.state().items()}
     return (
@@ -37,11 +44,11 @@ def fingerprint(trainer):
     [
         (
             lambda: make_trainer(bp.Network.from_sizes([6, 4, 3], rng=0), bp.Momentum(0.1)),
-            r"another network: layers\[0\].n_out is 5 there, 4 here",
+            r"another network: root\.layers\[0\].n_out is 5 there, 4 here",
         ),
         (
             lambda: make_trainer(make_network(dropout=True), bp.Momentum(0.1)),
-            r"another network: layers is",
+            r"another network: root\.layers is",
         ),
         (
             lambda: make_trainer(make_network(cost="quadratic"), bp.Momentum(0.1)),
@@ -50,6 +57,10 @@ def fingerprint(trainer):
         (
             lambda: make_trainer(make_network(dtype="float64"), bp.Momentum(0.1)),
             "dtype is 'float32' there, 'float64' here",
+        ),
+        (
+            lambda: make_trainer(shared_network(), bp.Momentum(0.1)),
+            r"another network: it has \{\} there, \{'places': \{'2': '1'\}\} here",
         ),
         (lambda: make_trainer(optimizer=bp.SGD(0.1)), "another trainer: optimizer is"),
         (
@@ -136,6 +147,7 @@ def test_an_array_that_is_missing_or_of_another_size_is_noticed(path, tmp_path, 
         ("epoch_rng", [5, {}]),
         ("rng", [5, {}]),
         ("layer_rngs", [[5, None]]),
+        ("learning", [5, {"9": {}}, {"0": 5}, {"0": {"trainable": 3}}, {"1": {"eta": 1.0}}]),
         ("history", [[{"a": 1}], 5]),
         ("network", []),
         ("settings", []),
@@ -157,9 +169,9 @@ def test_a_description_that_lacks_something_or_holds_nonsense(path, tmp_path, fi
 def test_a_saved_network_is_no_checkpoint_and_the_other_way_round(path, tmp_path):
     other = tmp_path / "network.npz"
     make_network().save(other)
-    with pytest.raises(bp.FileError, match="is not a checkpoint, but 'backprop network 1'"):
+    with pytest.raises(bp.FileError, match="is not a checkpoint, but 'backprop network 2'"):
         checkpoint.restore(make_trainer(), other)
-    with pytest.raises(bp.FileError, match="is not a saved network, but 'backprop checkpoint 1'"):
+    with pytest.raises(bp.FileError, match="is not a saved network, but 'backprop checkpoint 2'"):
         bp.Network.load(path)
 
 

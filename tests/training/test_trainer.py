@@ -97,14 +97,13 @@ def test_every_example_is_used_once_an_epoch_and_in_another_order_each_time():
         def __init__(self):
             self.columns = []
 
-        def _forward(self, a_prev, training):
-            if training:
+        def output(self, a_prev, mode):
+            if mode.training:
                 self.columns.append(a_prev[0].copy())
-                self.a = a_prev
             return a_prev
 
-        def _backward(self, nabla_a, input_gradient):
-            return nabla_a
+        def downstream(self, delta):
+            return delta
 
     seen = Seen()
     x = np.arange(N, dtype=np.float32)[np.newaxis] / N
@@ -366,7 +365,7 @@ def test_a_network_without_a_cost_is_refused():
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ({"network": 3}, "network must be a Network or Graph, got 3"),
+        ({"network": 3}, "network must be a Network, got 3"),
         ({"callbacks": [3]}, "callbacks must be Callbacks, got 3"),
         ({"metrics": ["accuracy"]}, "metrics must be a dict of functions"),
         ({"clip_norm": "a"}, "clip_norm must be a number, got 'a'"),
@@ -441,12 +440,11 @@ class Faulty(Layer):
     def __init__(self):
         self.fail = ""
 
-    def _forward(self, a_prev, training):
-        self.a = a_prev * np.float32(np.nan) if self.fail == "forward" else a_prev.copy()
-        return self.a
+    def output(self, a_prev, mode):
+        return a_prev * np.float32(np.nan) if self.fail == "forward" else a_prev.copy()
 
-    def _backward(self, nabla_a, input_gradient):
-        return nabla_a * np.float32(np.nan) if self.fail == "backward" else nabla_a
+    def downstream(self, delta):
+        return delta * np.float32(np.nan) if self.fail == "backward" else delta
 
 
 @pytest.mark.parametrize(

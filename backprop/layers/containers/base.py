@@ -68,6 +68,7 @@ class Container(Layer):
     def bind(self, theta: np.ndarray, nabla: np.ndarray) -> None:
         self.theta, self.nabla = theta, nabla
         bind(self.children, theta, nabla)
+        self.ties_across = ties_across(self.children)
         self.dtype = common_dtype(self.children, type(self).__name__)
 
     @property

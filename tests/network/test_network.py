@@ -7,7 +7,7 @@ import gc
 import math
 import pickle
 import re
-from concurrent.futures import ThreadPoolExecutor
+import weakref
 
 import numpy as np
 import pytest
@@ -16,79 +16,47 @@ from backprop.core.storage import FileError
 from backprop.costs import (
     Cost,
     CrossEntropy,
-    MeanSquaredError,
     Quadratic,
     SoftmaxCrossEntropy,
-    SquaredError,
 )
 from backprop.gradients.check import check_gradients
 from backprop.gradients.numeric import central_difference, complex_step, relative_error
 from backprop.layers import (
     LSTM,
+    BatchNorm,
     Dense,
     Dropout,
     Flatten,
     Identity,
     Layer,
+    Parallel,
     ReLU,
-    Reshape,
+    Residual,
+    Sequential,
     ShapeError,
     Sigmoid,
-    Softmax,
     Tanh,
     TimeDistributed,
     TimeStep,
 )
+from backprop.layers.chain import chain_shapes
 from backprop.network import Network
-from tests.cases import CASES, Case, Scale, assert_unchanged, snapshot
+from backprop.optimizers import SGD
+from backprop.training.trainer import Trainer
+from tests.cases import CASES, Case, Scale
+from tests.network.support import (
+    assert_same_states,
+    cost_of,
+    data,
+    mixed,
+    one_hot,
+    pairs,
+    small,
+    states,
+)
 from tests.support import refusal_of
 
-
-def one_hot(labels, n: int, dtype=np.float64) -> np.ndarray:
-    return np.eye(n, dtype=dtype)[labels].T
-
-
-def small(cost="quadratic", activation="sigmoid", dtype="float64", **kwargs) -> Network:
-    return Network.from_sizes([3, 4, 2], activation, cost, dtype=dtype, rng=0, **kwargs)
-
-
-def mixed(dtype="float64") -> Network:
-    """Return a network of layers of several kinds, some without parameters."""
-    layers = [
-        Flatten(),
-        Dense(6, 5, "tanh", dtype=dtype, rng=1),
-        Reshape((5, 1)),
-        Sigmoid(),
-        Flatten(),
-        Dense(5, 3, "identity", dtype=dtype, rng=2),
-        Softmax(),
-    ]
-    return Network(layers, SoftmaxCrossEntropy(), input_shape=(2, 3))
-
-
-def data(network: Network, batch: int, seed: int = 0):
-    """Return an input, and targets that are probabilities."""
-    rng = np.random.default_rng(seed)
-    x = rng.standard_normal((*network.input_shape, batch)).astype(network.dtype)
-    y = rng.random((*network.output_shape, batch))
-    return x, (y / y.sum(axis=0)).astype(network.dtype)
-
-
-def cost_of(network: Network, x, y):
-    """Return C from the output alone, by the cost's own `value`."""
-    return network.cost.value(network.forward(x), y)
-
-
-def states(network: Network) -> list[dict]:
-    return [snapshot(layer) for layer in network.layers]
-
-
-def assert_same_states(network: Network, before: list[dict]) -> None:
-    for layer, state in zip(network.layers, before, strict=True):
-        assert_unchanged(layer, state)
-
-
-# -- worked examples ---------------------------------------------------------------------------
+# -- worked examples ------------------------------------------------------------------------------
 
 
 def test_the_2_2_2_network_of_a_well_known_example():
@@ -170,24 +138,7 @@ def test_against_loops(sizes, batch: int):
     np.testing.assert_allclose(network.nabla, nabla, rtol=1e-12, atol=1e-16)
 
 
-# -- gradients ---------------------------------------------------------------------------------
-
-PAIRS = [
-    (Quadratic(), "identity"),
-    (Quadratic(), "sigmoid"),
-    (Quadratic(), "softmax"),
-    (SquaredError(), "tanh"),
-    (SquaredError(), "identity"),
-    (MeanSquaredError(), "gelu"),
-    (MeanSquaredError(), "identity"),
-    (CrossEntropy(), "sigmoid"),
-    (CrossEntropy(), "softmax"),
-    (SoftmaxCrossEntropy(), "softmax"),
-    (SoftmaxCrossEntropy(), "sigmoid"),
-    (SoftmaxCrossEntropy(0.2), "softmax"),
-    (SoftmaxCrossEntropy(0.2), "sigmoid"),
-]
-pairs = pytest.mark.parametrize(("cost", "output"), PAIRS, ids=[f"{c}-{a}" for c, a in PAIRS])
+# -- gradients ------------------------------------------------------------------------------------
 
 
 def assert_gradients(network: Network, x, y) -> None:
@@ -267,7 +218,7 @@ def test_a_saturated_canonical_pair(cost: str, dtype):
     assert np.abs(network[-1].delta).max() == pytest.approx(1 / 5)
 
 
-# -- the two passes ----------------------------------------------------------------------------
+# -- the two passes -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("make", [small, mixed])
@@ -280,7 +231,8 @@ def test_dtype_and_shapes(make, dtype):
         assert (a.shape, a.dtype) == ((*network.output_shape, 3), dtype)
     nabla_x = network.backward(y)
     assert (nabla_x.shape, nabla_x.dtype) == (x.shape, dtype)
-    for layer, shape in zip(network.layers, network.output_shapes, strict=True):
+    shapes = chain_shapes(network.layers, network.input_shape)
+    for layer, shape in zip(network.layers, shapes, strict=True):
         assert (layer.a.shape, layer.a.dtype) == ((*shape, 3), dtype)
         for array in (layer.z, layer.delta):
             assert array is None or (array.shape, array.dtype) == ((*shape, 3), dtype)
@@ -408,10 +360,10 @@ def test_after_a_forward_that_failed_there_is_no_way_back():
     class Broken(Identity):
         broken = False
 
-        def _forward(self, a_prev, training):
+        def output(self, a_prev, mode):
             if self.broken:
                 raise ZeroDivisionError
-            return super()._forward(a_prev, training)
+            return super().output(a_prev, mode)
 
     network = Network([Dense(3, 2, dtype="float64", rng=0), Broken()], "quadratic")
     x, y = data(network, 3)
@@ -423,117 +375,7 @@ def test_after_a_forward_that_failed_there_is_no_way_back():
         network.backward(y)
 
 
-# -- bad input ---------------------------------------------------------------------------------
-
-
-def bad_inputs(x):
-    yield x.tolist(), TypeError, "the input must be a numpy array, got list"
-    yield x.astype(np.float32), TypeError, "must be float64, got float32; convert it yourself"
-    yield x.astype(int), TypeError, "must be float64, got int64"
-    yield x.astype(object), TypeError, "must be float64, got object"
-    yield np.ma.masked_array(x), TypeError, "must be a numpy array, got MaskedArray"
-    yield x.view(np.matrix), TypeError, "must be a numpy array, got matrix"
-    yield x[:2], ShapeError, r"Dense\(3 -> 4, sigmoid\): expected input of shape \(3, B\), got \(2,"
-    yield x.T, ShapeError, r"got \(5, 3\); the batch is the last axis: did you mean x\.T\?"
-    yield x[:, 0], ShapeError, r"needs a batch axis, got \(3,\); a single example is a column"
-    yield x[:, :0], ShapeError, r"the input is empty, its shape is \(3, 0\)"
-    for value, name in ((np.nan, "nan"), (np.inf, "inf"), (-np.inf, "-inf")):
-        wrong = x.copy()
-        wrong[1, 3] = wrong[2, 4] = value
-        message = rf"^x\[1, 3\] is {name}: x must be finite, and holds 2 numbers that are not$"
-        yield wrong, ValueError, message
-
-
-def test_bad_inputs_are_refused_before_anything_changes():
-    network = small()
-    x, y = data(network, 5)
-    network.forward(x, training=True)
-    network.backward(y)
-    before, nabla = states(network), network.nabla.copy()
-    for wrong, error_type, match in bad_inputs(x):
-        for call in (
-            lambda wrong=wrong: network.forward(wrong),
-            lambda wrong=wrong: network.forward(wrong, training=True),
-            lambda wrong=wrong: network.predict(wrong, batch_size=2),
-            lambda wrong=wrong: network.evaluate(wrong, y),
-        ):
-            with pytest.raises(error_type, match=match) as error:
-                call()
-            assert "\n" not in str(error.value)
-            assert_same_states(network, before)
-    network.backward(y)  # the way back is still there
-    np.testing.assert_array_equal(network.nabla, nabla)
-
-
-def bad_targets(y):
-    yield y.tolist(), TypeError, "must be a numpy array, got list"
-    yield y.astype(np.float32), TypeError, "target y must be float64, got float32"
-    yield y.astype(int), TypeError, "target y must be float64, got int64"
-    yield np.zeros(5, int), TypeError, r"got labels of shape \(5,\): use one_hot\(labels, 2\)"
-    yield y[:1], ShapeError, r"y must have the output's shape \(2, 5\), got \(1, 5\)"
-    wrong = y.copy()
-    wrong[0, 4] = np.nan
-    yield wrong, ValueError, r"^y\[0, 4\] is nan: y must be finite"
-
-
-def test_bad_targets_are_refused_before_anything_changes():
-    network = small()
-    x, y = data(network, 5)
-    network.forward(x, training=True)
-    network.backward(y)
-    before = states(network)
-    counts = [
-        (y[:, :1], ShapeError, r"shape \(2, 5\), got \(2, 1\)"),
-        (y.T, ShapeError, r"shape \(2, 5\), got \(5, 2\)"),
-    ]
-    for wrong, error_type, match in [*bad_targets(y), *counts]:
-        with pytest.raises(error_type, match=match) as error:
-            network.backward(wrong)
-        assert "\n" not in str(error.value)
-        assert_same_states(network, before)
-    counts = [
-        (
-            y[:, :4],
-            ShapeError,
-            r"x holds 5 examples but y has 4 targets: the batch is the last axis",
-        ),
-        (y.T, ShapeError, r"y has 2 targets: the batch .* got x \(3, 5\) and y \(5, 2\)$"),
-        (np.float64(1) * np.array(1.0), TypeError, "y must be a numpy array, got float64"),
-        (np.array(1.0), ShapeError, "y has no targets"),
-    ]
-    for wrong, error_type, match in [*bad_targets(y), *counts]:
-        with pytest.raises(error_type, match=match) as error:
-            network.evaluate(x, wrong)
-        assert "\n" not in str(error.value)
-        assert_same_states(network, before)
-
-
-def test_a_wrong_upstream_gradient_is_refused_before_anything_changes():
-    network = small()
-    x, y = data(network, 3)
-    network.forward(x, training=True)
-    network.backward(y)
-    before = states(network)
-    for shape in [(2, 1), (1, 3), (3, 2), (2,), (4, 3)]:
-        with pytest.raises(ShapeError, match=re.escape(f"activation, (2, 3), got {shape}")):
-            network.backpropagate(np.ones(shape))
-        assert_same_states(network, before)
-    with pytest.raises(TypeError, match="nabla_a must be float64, got float32"):
-        network.backpropagate(np.ones((2, 3), np.float32))
-    assert_same_states(network, before)
-
-
-def test_an_input_shape_that_only_the_network_knows():
-    network = Network([Sigmoid()], input_shape=(2, 3))
-    with pytest.raises(
-        ShapeError, match=r"^network: expected input of shape \(2, 3, B\), got \(3, 2"
-    ):
-        network.forward(np.zeros((3, 2, 5), np.float32))
-    with pytest.raises(ShapeError, match=r"did you mean np\.moveaxis\(x, 0, -1\)\?$"):
-        network.forward(np.zeros((5, 2, 3), np.float32))
-
-
-# -- building ----------------------------------------------------------------------------------
+# -- building -------------------------------------------------------------------------------------
 
 
 def test_the_chain_is_checked_when_built():
@@ -566,37 +408,169 @@ def test_input_shape():
 def test_layers_that_are_none():
     with pytest.raises(ValueError, match=r"^a network needs at least one layer$"):
         Network([])
-    with pytest.raises(TypeError, match=r"^layer 1 is no Layer but 'sigmoid'$"):
+    with pytest.raises(TypeError, match=r"^a network: layer 1 is no Layer but 'sigmoid'$"):
         Network([Dense(3, 2), "sigmoid"])
-    with pytest.raises(TypeError, match=r"^layer 0 is no Layer but <class"):
+    with pytest.raises(TypeError, match=r"^a network: layer 0 is no Layer but <class"):
         Network([Sigmoid], input_shape=(3,))
 
 
-def test_a_layer_used_twice():
-    layer = Dense(3, 3, rng=0)
+def test_a_layer_used_twice_stands_in_two_places():
+    layer = Dense(3, 3, dtype="float64", rng=0)
     theta = layer.theta.copy()
-    message = "layer 2, Dense(3 -> 3, sigmoid), is the same object as layer 0: make two layers"
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
-        Network([layer, Tanh(), layer])
-    np.testing.assert_array_equal(layer.theta, theta)
+    network = Network([layer, Tanh(), layer], "quadratic")
+    assert network[0] is layer
+    assert network[2] is not layer
+    assert network.n_parameters == 12
+    np.testing.assert_array_equal(network.theta, theta)
+    assert np.shares_memory(network[2].w, layer.w)
+    assert not np.shares_memory(network[2].nabla_w, layer.nabla_w)
+    assert_gradients(network, *data(network, 3))
     twice = Network([layer, copy.deepcopy(layer)])
     assert twice.n_parameters == 24
 
 
-def test_a_layer_in_two_networks():
+def test_a_layer_in_two_networks_belongs_to_the_younger():
+    layer = Dense(3, 2, rng=0)
+    network = Network([layer], "quadratic")
+    x, y = data(network, 4)
+    values = layer.theta.copy()
+    network.forward(x, training=True)
+    younger = Network([Dense(4, 3), layer])
+    assert np.shares_memory(layer.w, younger.theta)
+    np.testing.assert_array_equal(layer.theta, values)
+    message = (
+        "network: its layer Dense(3 -> 2, sigmoid) has been built into another network since, and "
+        "one layer has one state: build one of the two of copies, copy.deepcopy(layers)"
+    )
+    trainer = Trainer(copy.copy(network))
+    trainer.network = network
+    for use in (
+        lambda: network.forward(x),
+        lambda: network.forward(x, keep=True),
+        lambda: network.backward(y),
+        lambda: network.backpropagate(y),
+        lambda: network.predict(x),
+        lambda: network.evaluate(x, y),
+        lambda: network.trace(x, y),
+        lambda: network.save("nowhere.npz"),
+        lambda: check_gradients(network, x, y),
+        lambda: trainer.fit(x, y),
+    ):
+        with pytest.raises(RuntimeError, match=f"^{re.escape(message)}$"):
+            use()
+    before = copy.copy(network)  # a copy has layers of its own, and is whole
+    np.testing.assert_array_equal(before.predict(x), layer.forward(x))
+    again = Network([layer], "quadratic")
+    np.testing.assert_array_equal(again.theta, values)
+    again.evaluate(x, y)
+    with pytest.raises(RuntimeError, match="build one of the two of copies"):
+        younger.predict(np.ones((4, 2), np.float32))
+
+
+def test_a_layer_of_a_network_that_is_gone():
     layer = Dense(3, 2, rng=0)
     network = Network([layer])
-    message = "layer 1, Dense(3 -> 2, sigmoid), belongs to another network, which would lose its"
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
-        Network([Dense(4, 3), layer])
-    assert np.shares_memory(layer.w, network.theta)
-    Network([Dense(4, 3), copy.deepcopy(layer)])
     values = layer.theta.copy()
     del network
-    gc.collect()
-    again = Network([Dense(4, 3), layer])  # its first network is gone
+    again = Network([Dense(4, 3), layer])
     assert np.shares_memory(layer.w, again.theta)
     np.testing.assert_array_equal(layer.theta, values)
+
+
+def test_layers_that_stand_in_containers_are_taken_over_with_their_numbers():
+    """Also back again: what a container thought they were is of no account."""
+    layer = Dense(3, 3, dtype="float64", rng=0)
+    residual = Residual([layer])
+    inside = Sequential([residual])
+    first = Network([inside, Tanh()], "quadratic")
+    x, y = data(first, 2)
+    second = Network([layer], "quadratic")
+    for lost in (inside, residual):
+        with pytest.raises(RuntimeError, match="has been built into something else since"):
+            lost.forward(x)
+    with pytest.raises(RuntimeError, match="has been built into another network since"):
+        first.forward(x)
+    second.theta += 1
+    values = second.theta.copy()
+    third = Network([inside, Tanh()], "quadratic")
+    np.testing.assert_array_equal(third.theta, values)
+    assert np.shares_memory(layer.w, third.theta)
+    np.testing.assert_array_equal(residual.forward(x), x + layer.forward(x))
+    assert_gradients(third, x, y)
+    with pytest.raises(RuntimeError, match="has been built into another network since"):
+        second.forward(x)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_cell_of_a_notebook_may_run_twice(nested: bool):
+    shared = Dense(4, 4, "tanh", dtype="float64", rng=1)
+    layers = [Dense(3, 4, "tanh", dtype="float64", rng=0), shared,
+              Residual([shared]) if nested else shared,
+              Dense(4, 2, dtype="float64", rng=2)]  # fmt: skip
+    found = []
+    for _ in range(3):
+        network = Network(layers, "quadratic", rng=3)
+        x, y = data(network, 20)
+        before = network.evaluate(x, y)["cost"]
+        Trainer(network, SGD(0.5), rng=0, progress=False).fit(x, y, epochs=3)
+        assert network.evaluate(x, y)["cost"] < before
+        assert network.n_parameters == 16 + 20 + 10
+        found.append(network.theta.copy())
+        assert_gradients(network, x, y)
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+@pytest.mark.parametrize(
+    ("error", "build"),
+    [
+        (ValueError, lambda layers: Network([*layers, Tanh()], "cross_entropy")),
+        (ValueError, lambda layers: Network(layers, "no cost")),
+        (ShapeError, lambda layers: Network([*layers, Dense(5, 2, dtype="float64")])),
+        (ShapeError, lambda layers: Network(layers, input_shape=(4,))),
+        (TypeError, lambda layers: Network([*layers, Dense(2, 2)])),
+        (TypeError, lambda layers: Network([*layers, "sigmoid"])),
+        (TypeError, lambda layers: Network(layers, rng="no seed")),
+        (TypeError, lambda layers: Sequential([*layers, Dense(2, 2)])),
+        (TypeError, lambda layers: Residual([*layers, 3])),
+        (ValueError, lambda layers: Parallel(layers, "no join")),
+    ],
+)
+def test_building_that_fails_has_taken_nothing(error, build):
+    layers = [Dense(3, 4, dtype="float64", rng=0), Dense(4, 2, dtype="float64", rng=1)]
+    network = Network(layers, "quadratic")
+    x, y = data(network, 3)
+    network.forward(x, training=True)
+    theta = network.theta.copy()
+    with pytest.raises(error):
+        build(layers)
+    network.backward(y)
+    network.theta[...] += 0
+    np.testing.assert_array_equal(network.theta, theta)
+    assert np.shares_memory(network.theta, layers[1].w)
+    assert layers[0].owner is network.root
+
+
+def test_a_network_and_its_layers_are_freed_at_once():
+    """No cycle of references keeps big arrays alive until the collector comes."""
+    shared = Dense(3, 3, rng=0)
+    decoder = Dense(3, 3).tie("w", shared, transposed=True)
+    network = Network([shared, Residual([shared]), BatchNorm(3), decoder], "quadratic")
+    network[1].add_hook("forward", print)
+    x, y = data(network, 4)
+    with network.root.add_hook("delta", lambda layer: None):
+        network[1].hooks["forward hook 1"].remove()
+        network.forward(x, training=True)
+        network.backward(y)
+    copies = [copy.deepcopy(network), pickle.loads(pickle.dumps(network)), network.astype(float)]
+    dead = [weakref.ref(layer) for net in (network, *copies) for _, layer in net.walk()]
+    dead += [weakref.ref(net) for net in (network, *copies)]
+    gc.disable()
+    try:
+        del shared, decoder, network, copies
+        assert all(ref() is None for ref in dead)
+    finally:
+        gc.enable()
 
 
 def test_mixed_dtypes():
@@ -705,7 +679,7 @@ def test_without_rng_the_layers_keep_their_parameters():
     np.testing.assert_array_equal(Network([layer]).theta, values)
 
 
-# -- theta and nabla ---------------------------------------------------------------------------
+# -- theta and nabla ------------------------------------------------------------------------------
 
 
 def test_theta_and_nabla_are_the_layers_arrays():
@@ -757,10 +731,11 @@ def test_assigning_theta_copies():
     np.testing.assert_array_equal(theta, before)
 
 
-def test_weight_slices():
+def test_weight_parts():
     network = mixed()
     marked = np.zeros(network.n_parameters, bool)
-    for part in network.weight_slices():
+    for part, factor in network.root.weight_parts():
+        assert factor == 1
         assert not marked[part].any()
         marked[part] = True
     weights = np.zeros_like(network.theta)
@@ -787,7 +762,7 @@ def test_astype():
     assert bare.predict(np.ones((2, 3))).dtype == bare.theta.dtype == np.float64
 
 
-# -- copies ------------------------------------------------------------------------------------
+# -- copies ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -818,8 +793,10 @@ def test_copies_work_and_are_independent(duplicate):
     np.testing.assert_array_equal(network.theta, theta)
     network.backward(y)
     np.testing.assert_array_equal(network.nabla, nabla)
-    with pytest.raises(ValueError, match="belongs to another network"):
-        Network([twin[1]])
+    Network([twin[1]])  # which takes the layer over
+    with pytest.raises(RuntimeError, match="has been built into another network since"):
+        twin.predict(x)
+    network.predict(x)
 
 
 def test_a_copied_layer_is_free():
@@ -830,94 +807,7 @@ def test_a_copied_layer_is_free():
     Network([layer])
 
 
-# -- predict and evaluate ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("batch_size", [1, 3, 7, 8, 1000])
-def test_predict_in_batches(batch_size: int):
-    network = mixed()
-    x, _ = data(network, 7)
-    a = network.predict(x, batch_size)
-    np.testing.assert_allclose(a, network.forward(x), rtol=1e-13, atol=1e-15)
-    assert (a.shape, a.dtype) == ((3, 7), np.float64)
-
-
-def test_predict_leaves_out_nothing():
-    network = Network([Dense(3, 2), Dropout(0.9, rng=0)])
-    x = np.ones((3, 20), np.float32)
-    np.testing.assert_array_equal(network.predict(x), network[0].forward(x))
-
-
-def test_predict_from_several_threads():
-    network = Network.from_sizes([20, 30, 10], "gelu", dtype="float64", rng=0)
-    inputs = [np.random.default_rng(seed).standard_normal((20, 50)) for seed in range(16)]
-    expected = [network.predict(x, 20) for x in inputs]
-    network.forward(inputs[0], training=True)
-    before = states(network)
-    with ThreadPoolExecutor(4) as pool:
-        for _ in range(5):
-            found = list(pool.map(lambda x: network.predict(x, 20), inputs))
-            for a, b in zip(found, expected, strict=True):
-                np.testing.assert_array_equal(a, b)
-    assert_same_states(network, before)
-
-
-@pytest.mark.parametrize("batch_size", [0, -1, 2.0, "10", None])
-def test_batch_sizes(batch_size):
-    network = small()
-    x, y = data(network, 3)
-    for call in (network.predict, lambda x, b: network.evaluate(x, y, b)):
-        error, message = refusal_of(batch_size)
-        with pytest.raises(error, match=f"^network: batch_size {message}"):
-            call(x, batch_size)
-
-
-@pytest.mark.parametrize("batch_size", [1, 2, 5, 100])
-@pairs
-def test_evaluate_reports_the_cost_of_the_whole(cost: Cost, output: str, batch_size: int):
-    network = small(cost, output_activation=output)
-    x, y = data(network, 5)
-    found = network.evaluate(x, y, batch_size)
-    assert found.keys() == {"cost"}
-    assert found["cost"] == pytest.approx(cost_of(network, x, y), rel=1e-12)
-
-
-def test_evaluate_reports_accuracy_where_the_targets_are_classes():
-    network = small("softmax_cross_entropy")
-    x, _ = data(network, 7)
-    labels = network.predict(x).argmax(axis=0)
-    labels[:2] = 1 - labels[:2]
-    for y in (labels, one_hot(labels, 2)):
-        found = network.evaluate(x, y, batch_size=3)
-        assert found.keys() == {"cost", "accuracy"}
-        assert found["accuracy"] == pytest.approx(5 / 7, rel=1e-14)
-        assert all(type(value) is float for value in found.values())
-    one = Network.from_sizes([3, 1], cost="cross_entropy", dtype="float64", rng=0)
-    y = (one.predict(x) >= 0.5).astype(float)
-    assert one.evaluate(x, y)["accuracy"] == 1
-
-
-def test_evaluate_with_metrics_of_ones_own():
-    network = small(dtype="float32")
-    x, y = data(network, 7)
-    metrics = {"largest": lambda a, y: np.abs(a - y).max(axis=0).mean()}
-    found = network.evaluate(x, y, 3, metrics)
-    assert found.keys() == {"cost", "largest"}
-    assert type(found["largest"]) is float
-    expected = np.abs(network.predict(x) - y).max(axis=0).mean()
-    assert found["largest"] == pytest.approx(expected, rel=1e-6)
-
-
-def test_evaluate_labels():
-    network = small("softmax_cross_entropy")
-    x, _ = data(network, 5)
-    with pytest.raises(ValueError, match=r"labels must be in 0\.\.1, got 2 at index 3$"):
-        network.evaluate(x, np.array([0, 1, 0, 2, 0]))
-    with pytest.raises(ShapeError, match="x holds 5 examples but y has 6 targets"):
-        network.evaluate(x, np.zeros(6, int))
-
-
-# -- text --------------------------------------------------------------------------------------
+# -- text -----------------------------------------------------------------------------------------
 
 
 def test_summary():
@@ -949,7 +839,7 @@ def test_repr():
     assert repr(network) == "Network([Dense(3 -> 2, sigmoid), Tanh()], Quadratic())"
 
 
-# -- files -------------------------------------------------------------------------------------
+# -- files ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -1001,7 +891,9 @@ def test_save_and_load_a_layer_of_ones_own(tmp_path):
     twin = Network.load(tmp_path / "model.npz")
     assert type(twin[0]) is Scale
     np.testing.assert_array_equal(twin.predict(x), network.predict(x))
-    assert network.weight_slices() == [slice(0, 3), slice(3, 9)]
+    assert network.root.weight_parts() == [(slice(0, 9), 1.0)]
+    network[1].decay_factor = 2
+    assert network.root.weight_parts() == [(slice(0, 3), 1.0), (slice(3, 9), 2.0)]
 
 
 def test_load_of_what_is_no_network(tmp_path):
@@ -1030,28 +922,42 @@ def test_load_of_a_damaged_description(tmp_path):
     network.save(path)
     arrays, meta = read_archive(path)
     good = meta["network"]
-    layer = good["layers"][0]
+    root, layers = good["root"], good["root"]["layers"]
+    layer = layers[0]
+
+    def of(*layers):
+        return {**good, "root": {**root, "layers": list(layers)}}
+
     for description, match in (
         (None, "does not describe a network"),
         ({}, "does not describe a network"),
-        ({**good, "layers": []}, "at least one layer"),
-        ({**good, "layers": [good["cost"]]}, "is no Layer"),
+        ({**good, "root": None}, "does not describe a network"),
+        ({**good, "root": good["cost"]}, r"the root of a network is no Layer but Quadratic\(\)"),
+        (of(), "at least one layer"),
+        (of(good["cost"]), "is no Layer"),
         ({**good, "cost": layer}, "cost must be a Cost"),
-        (
-            {**good, "layers": good["layers"][:1]},
-            "theta has 16 numbers of float64, the state has 26",
-        ),
-        ({**good, "layers": good["layers"][::-1]}, "expects shape"),
-        ({**good, "layers": [{**layer, "class": "Dens"}]}, "unknown class 'Dens'"),
-        ({**good, "layers": [{**layer, "n_put": 3}]}, "Dense takes no argument n_put"),
-        ({**good, "layers": [{**layer, "n_in": "3"}]}, "Dense: n_in must be an integer, got '3'"),
-        ({**good, "layers": [{"class": "Dense"}]}, "missing 2 required"),
+        (of(layer), "theta has 16 numbers of float64, the state has 26"),
+        (of(*layers[::-1]), "expects shape"),
+        (of({**layer, "class": "Dens"}), "unknown class 'Dens'"),
+        (of({**layer, "n_put": 3}), "Dense takes no argument n_put"),
+        (of({**layer, "n_in": "3"}), "Dense: n_in must be an integer, got '3'"),
+        (of({"class": "Dense"}), "missing 2 required"),
         (
             {**good, "dtype": "float32"},
             "theta has 26 numbers of float32, the state has 26 numbers of",
         ),
         ({**good, "dtype": "no dtype"}, "does not describe a network"),
-    ):
+        ({**good, "places": {"1": "0"}}, "layer 1, .* cannot be another place of Dense"),
+        ({**good, "places": {"1": "7"}}, "does not describe a network"),
+        ({**good, "learning": {"1": {"trainable": 3}}}, "trainable must be True or False"),
+        ({**good, "learning": {"1": {"learns": 3}}}, "learns is none of trainable, eta_f"),
+        ({**good, "ties": [{"layer": "1"}]}, "does not describe a network"),
+        (
+            {**good, "ties": [{"layer": "1", "parameter": "w", "to": "0", "of": "w",
+                               "transposed": False}]},
+            r"w has shape \(2, 4\), and w of Dense\(3 -> 4, sigmoid\) is \(4, 3\)",
+        ),
+    ):  # fmt: skip
         write_archive(path, arrays, {**meta, "network": description})
         with pytest.raises(FileError, match=match) as error:
             Network.load(path)
@@ -1060,7 +966,7 @@ def test_load_of_a_damaged_description(tmp_path):
     write_archive(path, {}, meta)
     with pytest.raises(FileError, match="the state has none"):
         Network.load(path)
-    for other in ("backprop checkpoint 1", None):
+    for other in ("backprop checkpoint 2", "backprop network 1", None):
         write_archive(path, arrays, {**meta, "format": other})
         with pytest.raises(FileError, match=f"is not a saved network, but {other!r}$"):
             Network.load(path)
@@ -1121,7 +1027,7 @@ def test_what_predict_returns_is_the_caller_s_own():
     assert (x == 1).all()
 
 
-# -- axes of any length ------------------------------------------------------------------------
+# -- axes of any length ---------------------------------------------------------------------------
 
 
 def any_length(shape=(3, None)):

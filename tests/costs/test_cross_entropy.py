@@ -1,0 +1,145 @@
+"""Cross-entropies: saturated outputs, labels, probabilities, and steps that cost nothing."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+from backprop.costs import (
+    Cost,
+    CrossEntropy,
+    SoftmaxCrossEntropy,
+)
+from backprop.gradients.check import check_gradients
+from backprop.layers import Identity, ReLU, ShapeError, Sigmoid, Softmax, Softplus, Tanh
+from tests.costs.support import (
+    dtypes,
+    refused,
+)
+
+
+@dtypes
+def test_values_of_saturated_outputs(dtype):
+    z, y = np.array([[1e4], [-1e4]], dtype), np.array([[0.0], [1.0]], dtype)
+    assert CrossEntropy().value_from_z(z, y) == 2e4
+    assert CrossEntropy().value_from_z(z, 1 - y) == 0
+    assert SoftmaxCrossEntropy().value_from_z(z, y) == 2e4
+    assert SoftmaxCrossEntropy().value_from_z(z, np.array([0])) == 0
+    np.testing.assert_array_equal(SoftmaxCrossEntropy().delta(Softmax().forward(z), y), [[1], [-1]])
+    np.testing.assert_allclose(CrossEntropy().delta(Sigmoid().forward(z), y), [[1], [-1]])
+
+
+@dtypes
+def test_cross_entropy_of_a_right_and_sure_neuron_keeps_its_digits(dtype):
+    z = np.array([[30.0, 60.0, -80.0]], dtype)
+    y = np.array([[1.0, 1.0, 0.0]], dtype)
+    expected = sum(math.log1p(math.exp(-z)) for z in (30, 60, 80)) / 3
+    eps = float(np.finfo(dtype).eps)
+    assert CrossEntropy().value_from_z(z, y) == pytest.approx(expected, rel=4 * eps, abs=0)
+
+
+def test_a_sure_and_wrong_output_costs_infinitely_much():
+    a, y = np.array([[0.0], [1.0]]), np.array([[1.0], [0.0]])
+    for cost in (CrossEntropy(), SoftmaxCrossEntropy()):
+        assert cost.value(a, y) == math.inf
+        assert cost.value(a, 1 - y) == 0
+        assert cost.nabla_a(a, y)[0, 0] == -math.inf
+    np.testing.assert_array_equal(CrossEntropy().nabla_a(a, 1 - y), [[1], [-1]])
+    np.testing.assert_array_equal(SoftmaxCrossEntropy().nabla_a(a, 1 - y), [[0], [-1]])
+
+
+def test_softmax_targets_are_never_broadcast():
+    a = np.full((2, 3), 0.5)
+    for shape in [(2, 1), (1, 3), (3, 2), (3,), ()]:
+        match = re.escape(f"y must have the output's shape (2, 3), got {shape}")
+        refused(SoftmaxCrossEntropy(), a, np.full(shape, 0.5), ShapeError, match)
+    for shape in [(2,), (1,), (), (1, 3), (2, 3), (0,)]:
+        match = r"expected labels of shape \(3,\) or targets of shape \(2, 3\), got int64 of shape"
+        refused(SoftmaxCrossEntropy(), a, np.zeros(shape, np.int64), ShapeError, match)
+
+
+@pytest.mark.parametrize(("label", "dtype"), [(-1, np.int64), (3, np.uint8), (7, np.int32)])
+def test_labels_out_of_range(label, dtype):
+    y = np.array([0, 2, label, 9], dtype)
+    message = rf"labels must be in 0\.\.2, got {label} at index 2$"
+    refused(SoftmaxCrossEntropy(), np.full((3, 4), 1 / 3), y, ValueError, message)
+
+
+@pytest.mark.parametrize("cost", [CrossEntropy(), SoftmaxCrossEntropy()], ids=str)
+def test_targets_outside_0_to_1(cost: Cost):
+    a = np.full((2, 3), 0.5)
+    for wrong in (-0.1, 1.5, math.nan):
+        y = np.full((2, 3), 0.5)
+        y[1, 2] = wrong
+        refused(cost, a, y, ValueError, r"targets must be in \[0, 1\], got ")
+
+
+def test_probabilities_must_add_to_1():
+    a = np.full((2, 3), 0.5)
+    y = np.array([[0.5, 0.5, 0.3], [0.5, 0.5, 0.6]])
+    message = r"targets of an example must add to 1, got 0\.8999"
+    refused(SoftmaxCrossEntropy(), a, y, ValueError, message)
+    y[0, 2] = 0.3995  # delta = (a - y) / B would already be off
+    refused(SoftmaxCrossEntropy(), a, y, ValueError, r"must add to 1, got 0\.9995")
+    rounded = (np.full((1000, 2), 1 / 1000)).astype(np.float32)
+    assert SoftmaxCrossEntropy().value(rounded, rounded) == pytest.approx(math.log(1000), rel=1e-4)
+
+
+@pytest.mark.parametrize("cost", [CrossEntropy(), SoftmaxCrossEntropy()], ids=str)
+def test_outputs_outside_0_to_1_have_no_value(cost: Cost):
+    y = np.array([[1.0, 0.0], [0.0, 1.0]])
+    for wrong in (-0.1, 1.5, math.nan):
+        a = np.array([[0.5, 0.5], [0.5, wrong]])
+        for method in (cost.value, cost.per_example):
+            with pytest.raises(ValueError, match=r"outputs must be in \[0, 1\], got .*come from S"):
+                method(a, y)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1, 1.5, math.nan])
+def test_label_smoothing_must_be_below_1(value):
+    with pytest.raises(ValueError, match=r"label_smoothing must be in \[0, 1\), got "):
+        SoftmaxCrossEntropy(value)
+    with pytest.raises(TypeError, match=r"label_smoothing must be a number, got '0\.1'"):
+        SoftmaxCrossEntropy("0.1")
+
+
+@pytest.mark.parametrize("cost", [CrossEntropy(), SoftmaxCrossEntropy()], ids=str)
+def test_probability_costs_refuse_other_outputs(cost: Cost):
+    for activation in (Identity(), Tanh(), ReLU(), Softplus()):
+        message = rf"takes outputs in \[0, 1\], but .* is {re.escape(repr(activation))}: use S"
+        with pytest.raises(ValueError, match=message):
+            cost.check_activation(activation)
+    for activation in (Sigmoid(), Softmax(), None):
+        cost.check_activation(activation)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_steps_that_fill_up_a_sequence_cost_nothing(smoothing: float):
+    """A sequence with padding costs what it does alone, and delta is 0 at the padding."""
+    rng = np.random.default_rng(0)
+    cost, z = SoftmaxCrossEntropy(smoothing), rng.standard_normal((4, 5, 2))
+    a = Softmax().sigma(z)
+    y = rng.integers(0, 4, (5, 2))
+    y[3:, 1] = -1
+    alone = [slice(0, 5), slice(0, 3)]
+    for values in (cost.per_example(a, y), cost._per_example_from_z(z, y)):
+        for j, real in enumerate(alone):
+            expected = cost.per_example(a[:, real, j : j + 1], y[real, j : j + 1])
+            np.testing.assert_allclose(values[j], expected[0], rtol=1e-13)
+    for gradient in (cost.delta(a, y), cost.nabla_a(a, y)):
+        assert (gradient[:, 3:, 1] == 0).all()
+        assert (gradient[:, :3, 1] != 0).any(axis=0).all()
+    expected = cost.delta(a[:, :3, 1:], y[:3, 1:]) / 2
+    np.testing.assert_allclose(cost.delta(a, y)[:, :3, 1:], expected, rtol=1e-13)
+    report = check_gradients(cost, z, y)
+    assert report.passed, str(report)
+
+
+def test_padding_is_for_sequences_alone():
+    with pytest.raises(ValueError, match=r"labels must be in 0\.\.1, got -1 at index 1"):
+        SoftmaxCrossEntropy().value(np.eye(2), np.array([0, -1]))
+    with pytest.raises(ValueError, match="got -2 at index 0"):
+        SoftmaxCrossEntropy().value(np.full((2, 1, 1), 0.5), np.array([[-2]]))
