@@ -32,7 +32,9 @@ def environment(home):
     # Not what make hands down to the commands it runs, should make run these tests.
     makes = ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS", "ARGS", "DATA", "VENV", "PYTHON")
     inherited = {name: value for name, value in os.environ.items() if name not in makes}
-    return {**inherited, **proxies, "BACKPROP_DATA": str(home), "PATH": path}
+    # One thread: beside other tests a second one would mostly wait, and BLAS waits by spinning.
+    threads = {"OPENBLAS_NUM_THREADS": "1"}
+    return {**inherited, **proxies, **threads, "BACKPROP_DATA": str(home), "PATH": path}
 
 
 @pytest.fixture(scope="session")
