@@ -8,6 +8,9 @@ BIN := $(VENV)/bin
 DATA ?= builtin
 ARGS ?=
 
+# Two processes; tests that need one another's files name a group, and run in one process.
+PARALLEL := -n 2 --dist loadgroup
+
 # All modules that are run, as experiments.<folder>.<name>; the benchmarks are one program of their
 # own, `make bench`.
 EXPERIMENTS := $(sort $(shell grep -l '^if __name__ == "__main__":' experiments/*/*.py))
@@ -19,7 +22,7 @@ EXPERIMENTS := $(filter-out $(MNIST_CONVNET),$(EXPERIMENTS))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-peers gradcheck experiments bench bench-install lint format data clean
+.PHONY: help install train quick test test-peers gradcheck experiments bench bench-install lint format data clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,8 +33,11 @@ install: $(VENV)/.package  ## create .venv and install the package into it
 train: $(VENV)/.package  ## train a network on digits; pictures and figures land under runs/
 	$(BIN)/backprop train --data "$(DATA)" $(ARGS)
 
-test: $(VENV)/.test  ## run the tests
-	$(BIN)/python -m pytest $(ARGS)
+quick: $(VENV)/.test  ## run the tests of the inner loop, without those marked slow
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow' $(ARGS)
+
+test: $(VENV)/.test  ## run all tests, and list the slowest
+	$(BIN)/python -m pytest $(PARALLEL) --durations=10 $(ARGS)
 
 test-peers: $(VENV)/.peers  ## compare all gradients with those of PyTorch, which it installs
 	$(BIN)/python -m pytest tests/peers $(ARGS)

@@ -71,7 +71,7 @@ def accuracy(a: np.ndarray, y: Any) -> float:
 
 
 def confusion_matrix(a: np.ndarray, y: Any, n_classes: int | None = None) -> np.ndarray:
-    """Return how often each true label (row) got each predicted label (column).
+    """Return how often each true label (row) was predicted as each label (column).
 
     Parameters
     ----------

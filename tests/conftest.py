@@ -1,5 +1,7 @@
 """Settings and fixtures that several test modules share."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -24,3 +26,41 @@ def idx_folder(tmp_path_factory):
         write_idx(folder / f"{split}-images-idx3-ubyte.gz", images)
         write_idx(folder / f"{split}-labels-idx1-ubyte.gz", labels)
     return folder
+
+
+# What `make quick` leaves out: whole programs, pictures, what covers one subject many times over.
+SLOW = (
+    "application",
+    "datasets",
+    "docs/test_make.py",
+    "docs/test_pages.py",
+    "docs/test_tables.py",
+    "experiments",
+    "gradients/test_problems.py",
+    "inspection/equations",
+    "inspection/test_trace.py",
+    "layers/test_transformer.py",
+    "peers",
+    "plots",
+    "training/test_health.py",
+)
+
+
+def is_slow(path):
+    """Say whether a file or folder is one of those, or inside one."""
+    inside = path.relative_to(Path(__file__).parent).as_posix()
+    return any(inside == slow or inside.startswith(slow + "/") for slow in SLOW)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if is_slow(item.path):
+            item.add_marker(pytest.mark.slow)
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Spare `make quick` the reading of what it leaves out, which takes seconds."""
+    here = collection_path.is_relative_to(Path(__file__).parent)
+    if here and config.option.markexpr == "not slow" and is_slow(collection_path):
+        return True
+    return None

@@ -23,7 +23,7 @@ _META = "__meta__"
 
 
 class FileError(ValueError):
-    """A file that cannot be read as what it should be; the message names the file and why."""
+    """A file is damaged, or not of the kind expected; the message names it and says why."""
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> Path:

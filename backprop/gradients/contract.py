@@ -83,6 +83,9 @@ def check_layer(
     delta hook             what a "delta" hook makes of delta is what BP2, BP3 and BP4 go by
     gradients              w^T delta, the sum of delta, delta a^T: BP2, BP3, BP4, against central
                            differences and the complex step
+    kept inference         ``forward(x, keep=True)`` computes what inference computes, changes no
+                           running statistic and no generator, and `backward` then gives its
+                           gradients, against central differences and the complex step
     adjointness            <J u, v> = <u, J^T v>, for all elements at once, unless at a kink
     kept inference         ``forward(x, keep=True)`` computes what inference computes, moves no
                            running statistic, draws nothing, and `backward` then gives its
@@ -654,6 +657,30 @@ def _gradients(trial: _Trial) -> None:
     )
     for array in report.arrays:
         _need(not array.wrong.any(), str(report), _equation(layer, array.name))
+
+
+@_property("kept inference", "forward(x, keep=True) is inference that can go back: that")
+def _kept_inference(trial: _Trial) -> None:
+    layer = trial.fresh()
+    for x in trial.others():  # what training has moved is what inference goes by
+        layer.forward(x, training=True)
+    before, expected = _moved(layer), layer.forward(trial.x)
+    a = layer.forward(trial.x, keep=True)
+    _need(_close(a, expected, 0), "it is another output" + _difference(a, expected))
+    _need(layer.a is not None, "it keeps no a")
+    _back(layer, trial.u)
+    _need(_moved(layer) == before, "it changes running statistics, or a generator")
+    report = check_gradients(
+        layer, trial.x, nabla_a=trial.u, training=False, rng=trial.rng, elements=trial.elements
+    )
+    for array in report.arrays:
+        _need(not array.wrong.any(), str(report), _equation(layer, array.name))
+
+
+def _moved(layer: Layer) -> Any:
+    """Return what training moves besides the parameters, and the states of all generators."""
+    state = {name: array for name, array in layer.state().items() if name != "theta"}
+    return _state([state, [part.rng for _, part in layer.walk()]])
 
 
 @_property("adjointness", "<J u, v> = <u, J^T v>")

@@ -16,7 +16,7 @@ from backprop.layers.parameters import Gradient, Parameter
 
 
 class MultiHeadAttention(Layer):
-    """Self-attention: every step of a sequence gathers from all steps what it asks for.
+    """Self-attention with several heads: every step takes a weighted mean over all steps.
 
     Every step makes three vectors of its input: a query, a key and a value. How well the key of
     step s answers the query of step t is their scalar product; a softmax over s makes weights of

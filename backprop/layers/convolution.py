@@ -212,7 +212,7 @@ class Convolution(WindowedNeurons):
 
 
 class Conv1d(Convolution):
-    """A kernel w laid over all places of a signal C x L x B, and the activation after it.
+    """Convolution of a signal C x L x B: a kernel w at every place, and an activation after it.
 
     It is `Conv2d` with one axis of places instead of two.
 
@@ -234,7 +234,7 @@ class Conv1d(Convolution):
 
 
 class Conv2d(Convolution):
-    """A kernel w laid over all places of an image, and the activation sigma after it.
+    """Convolution of an image: a kernel w at every place, and an activation after it.
 
     ::
 

@@ -17,7 +17,7 @@ from backprop.layers.parameters import Gradient, Parameter
 
 
 class Dense(Neurons):
-    """Every neuron joined to every neuron of the layer below, and the activation sigma after it.
+    """A fully connected layer: every neuron sees all neurons below, and an activation follows.
 
     ::
 

@@ -41,7 +41,7 @@ class Disturbance(Layer):
 
 
 class Dropout(Disturbance):
-    """Inverted dropout: training scales what it keeps, so inference is the identity.
+    """Dropout: training sets inputs to 0 with probability p and scales up the rest.
 
     ::
 
@@ -115,7 +115,7 @@ class ChannelDropout(Dropout):
 
 
 class GaussianNoise(Disturbance):
-    """Noise added to every activation while training; inference is the identity.
+    """Add Gaussian noise to every activation in training; inference is the identity.
 
     ::
 

@@ -147,7 +147,7 @@ class Normalization(Standardization):
 
 
 class BatchNorm(Normalization):
-    """Every feature, or channel, standardised over the whole batch.
+    """Batch normalisation: every feature, or channel, is standardised over the whole batch.
 
     The equations are those of `Normalization`; the numbers taken together are all that there are
     of one feature: B in n x B, H W B in C x H x W x B, T B in d x T x B. As g is the same for all
@@ -310,7 +310,7 @@ class OverFeatures(Standardization):
 
 
 class LayerNorm(OverFeatures, Normalization):
-    """Every example standardised by itself, over its features.
+    """Layer normalisation: every example is standardised by itself, over its features.
 
     The equations are those of `Normalization`; the numbers taken together are those of the leading
     axes, which `shape` gives. ``LayerNorm(n)`` takes n x B, and sequences n x T x B too, where
@@ -344,7 +344,7 @@ class LayerNorm(OverFeatures, Normalization):
 
 
 class RMSNorm(OverFeatures):
-    """`LayerNorm` without the mean and the shift: every example divided by its root mean square.
+    """Root-mean-square normalisation: every example is divided by its root mean square.
 
     ::
 
@@ -362,7 +362,7 @@ class RMSNorm(OverFeatures):
 
 
 class GroupNorm(Normalization):
-    """Every example standardised by itself, in groups of channels.
+    """Group normalisation: every example is standardised by itself, in groups of channels.
 
     The equations are those of `Normalization`; the numbers taken together are those of a group of
     neighbouring channels of one example, at all places: C x H x W x B, sequences d x T x B (over

@@ -50,7 +50,7 @@ class Parameter(property):
 
 
 class Gradient(Parameter):
-    """The gradient of the cost by a parameter, a view of the layer's flat vector `nabla`.
+    """The gradient of the cost by a parameter: a view of the layer's flat vector `nabla`.
 
     The gradient of the parameter ``w`` is called ``nabla_w``. `Layer.backward` overwrites it.
     """

@@ -12,7 +12,7 @@ from backprop.layers.mode import Mode
 
 
 class PositionalEncoding(Layer):
-    """Add to every step waves that tell where it stands; without them attention cannot know.
+    """Add sinusoids to a sequence, from which attention can tell where each step stands.
 
     ::
 

@@ -21,7 +21,7 @@ from backprop.layers.normalization import LayerNorm
 
 
 class TransformerBlock(Sequential):
-    """Attention between the steps, then two dense layers in every step, each beside a way past it.
+    """A transformer block: attention, then two dense layers, each with a way past it.
 
     ::
 

@@ -121,7 +121,7 @@ class TransposedConvolution(WindowedNeurons):
 
 
 class ConvTranspose1d(TransposedConvolution):
-    """The downstream pass of `Conv1d` as a forward pass, for signals C x L x B.
+    """Transposed convolution of a signal C x L x B: `ConvTranspose2d` with one axis of places.
 
     It is `ConvTranspose2d` with one axis of places instead of two.
 
@@ -140,7 +140,7 @@ class ConvTranspose1d(TransposedConvolution):
 
 
 class ConvTranspose2d(TransposedConvolution):
-    """The downstream pass of `Conv2d` as a forward pass: every place paints the kernel w.
+    """Transposed convolution: every place of the input adds the kernel w to the output.
 
     ::
 

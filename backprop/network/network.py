@@ -39,7 +39,7 @@ Metrics = dict[str, Callable[[Any, Any], float]]
 
 
 class Network(Saved):
-    """A root layer, and the cost C of its output; most often a chain, a^l = layer_l(a^(l-1)).
+    """A neural network: one layer, most often a chain of layers, and the cost C of its output.
 
     Building the network checks that the shapes fit, and gathers the parameters of all layers in
     one vector, of which every layer's arrays are views. So

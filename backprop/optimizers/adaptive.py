@@ -58,7 +58,7 @@ class RMSProp(Optimizer):
 
 
 class Adam(Optimizer):
-    """Momentum divided by a running root mean square, both freed of their bias towards zero.
+    """Adam: momentum divided by a running root mean square, both corrected for starting at 0.
 
     ::
 

@@ -8,7 +8,7 @@ from backprop.optimizers.base import Optimizer
 
 
 class SGD(Optimizer):
-    """Gradient descent, stochastic where nabla is the gradient of a minibatch.
+    """Plain gradient descent; stochastic if nabla is the gradient of a minibatch.
 
     ::
 
@@ -72,7 +72,7 @@ class Momentum(Optimizer):
 
 
 class Nesterov(Momentum):
-    """Nesterov's accelerated gradient: momentum, with nabla taken where v is about to lead.
+    """Nesterov's accelerated gradient: momentum, with the gradient taken one step ahead.
 
     ::
 

@@ -67,7 +67,7 @@ class ProgressBar(Callback):
 
 
 class Checkpoint(Callback):
-    """Write the whole state of the training to `path`, every so many epochs and at the end.
+    """Write the whole state of a training run to `path`, every few epochs and at the end.
 
     `checkpoint.restore` continues from such a file to the bit. A run that ends in NaN is not
     saved: the file keeps the last good state.
@@ -93,7 +93,7 @@ class Checkpoint(Callback):
 
 
 class EarlyStopping(Callback):
-    """Stop when a metric has had no better value for so many epochs.
+    """Stop training when a metric has not improved for `patience` epochs.
 
     It looks only at the history, so a resumed run decides as an uninterrupted one, and one that
     was stopped stays so.

@@ -46,7 +46,7 @@ WORDS = {
 
 
 class GradientHealthWarning(UserWarning):
-    """Something that `GradientHealth` found.
+    """A warning of `GradientHealth`: a layer does not learn as it should.
 
     ``warnings.simplefilter("error", GradientHealthWarning)`` lets it end the training.
     """

@@ -23,8 +23,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run with these arguments; return the exit status."""
     arguments = _parser().parse_args(argv)
     try:
-        if arguments.readme:
-            report.write_readme(ROOT / "README.md", read_json(arguments.readme))
+        if arguments.docs:
+            report.write_docs(ROOT / "docs" / "benchmarks.md", read_json(arguments.docs))
         elif arguments.draw:
             _draw(arguments.draw)
         else:
@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, default=Path("runs/benchmarks"))
     add("--sweep", action="store_true", help="time and memory by width, depth, batch and data")
     add("--draw", type=Path, metavar="JSON", help="only table and figure, of an earlier run")
-    add("--readme", type=Path, metavar="JSON", help="write an earlier run into README.md")
+    add("--docs", type=Path, metavar="JSON", help="write an earlier run into docs/benchmarks.md")
     return parser
 
 

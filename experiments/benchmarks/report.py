@@ -1,4 +1,4 @@
-"""What a run found, as a table, as CSV, and as the README's section."""
+"""What a run found, as a table, as CSV, and as a section of docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -194,8 +194,8 @@ def to_csv(results: dict[str, Any]) -> str:
     return out.getvalue()
 
 
-def readme_section(results: dict[str, Any]) -> str:
-    """Return what stands between the marks of the README."""
+def docs_section(results: dict[str, Any]) -> str:
+    """Return what stands between the marks of docs/benchmarks.md."""
     return "\n".join(
         [
             "Peer time / our time (for memory, bytes / bytes), the median of all rounds and, in "
@@ -217,7 +217,7 @@ def _sections(results: dict[str, Any]) -> Iterator[str]:
         yield from (f"- {remark}" for remark in remarks)
 
 
-def write_readme(path: Path, results: dict[str, Any]) -> None:
+def write_docs(path: Path, results: dict[str, Any]) -> None:
     """Put the section of a run between the marks in a Markdown file.
 
     Raises
@@ -226,9 +226,9 @@ def write_readme(path: Path, results: dict[str, Any]) -> None:
         If the file has no such marks, or the run was a quick try.
     """
     if results["settings"]["limit"]:
-        raise ValueError("a quick try has no figures for the README: run without --quick")
+        raise ValueError("a quick try has no figures to quote: run without --quick")
     before = path.read_text(encoding="utf-8")
-    section = f"{START}\n{readme_section(results)}\n{END}"
+    section = f"{START}\n{docs_section(results)}\n{END}"
     pattern = f"{re.escape(START)}.*?{re.escape(END)}"
     after, count = re.subn(pattern, lambda _: section, before, flags=re.DOTALL)
     if count != 1:

@@ -1,4 +1,4 @@
-"""The table of worst errors over all cases, as Markdown: `make gradcheck`, and in the README.
+"""The table of worst errors over all cases as Markdown: `make gradcheck`, docs/gradients.md.
 
 Central differences and the complex step are computed now; PyTorch too if it is installed, else the
 numbers it left in tests/peers/peer_gradients.npz are used.

@@ -1,4 +1,4 @@
-"""A chain for sequences of different lengths, of which the shorter ones are filled up."""
+"""A chain of layers for sequences of different lengths, padded to one length."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from backprop.layers.mode import Mode
 
 
 class Masked(Chain):
-    """A chain for sequences of different lengths, of which the shorter ones are filled up.
+    """A chain of layers for sequences of different lengths, padded to one length.
 
     Which steps are real goes with the data, so that a network, a trainer and `predict` need to
     know nothing of it, and is handed to every layer of the chain that takes a mask (`RNN`, `LSTM`,

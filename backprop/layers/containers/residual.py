@@ -13,7 +13,7 @@ from backprop.layers.mode import Mode
 
 
 class Residual(Chain):
-    """A chain of layers and a way past it, a = a_prev + f(a_prev).
+    """A residual block: a chain of layers f and a way past it, a = a_prev + f(a_prev).
 
     ::
 

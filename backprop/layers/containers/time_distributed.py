@@ -14,7 +14,7 @@ from backprop.layers.mode import Mode
 
 
 class TimeDistributed(Container):
-    """A layer that is applied to every time step by itself, with the same parameters.
+    """Apply one layer to every time step separately, with the same parameters.
 
     The T steps of B sequences are T B examples: n x T x B is n x (T B) in another shape, so BP3
     and BP4 sum over the steps too. Images over time, C x H x W x T x B, are C x H x W x (T B).

@@ -15,7 +15,7 @@ from backprop.layers.recurrent.base import Recurrent, Step, columns
 
 
 class GRU(Recurrent):
-    """A recurrent layer that moves from h_{t-1} towards a candidate g, as far as a gate lets it.
+    """A gated recurrent unit: h moves towards a candidate g, as far as a gate lets it.
 
     The three blocks of z, of n rows each, are in the order r, u, g::
 

@@ -12,7 +12,7 @@ from backprop.layers.recurrent.base import Recurrent, Step
 
 
 class LSTM(Recurrent):
-    """A recurrent layer with a cell c beside h, which gates fill, keep and show.
+    """Long short-term memory: a recurrent layer with a cell c, which gates write, keep and read.
 
     The four blocks of z, of n rows each, are in the order i, f, o, g::
 

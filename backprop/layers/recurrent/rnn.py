@@ -13,7 +13,7 @@ from backprop.layers.recurrent.base import Recurrent, Step
 
 
 class RNN(Recurrent):
-    """A layer whose input is the step's, and its own activation at the step before.
+    """A simple recurrent layer: it sees the input of a step, and its own output of the step before.
 
     ::
 

@@ -24,7 +24,7 @@ def test_it_measures_and_reports(small_run):
 
 
 def test_bad_arguments_are_one_line(capsys):
-    assert main(["--readme", "nowhere.json"]) == 2
+    assert main(["--docs", "nowhere.json"]) == 2
     assert capsys.readouterr().err.startswith("bench: error: ")
     with pytest.raises(SystemExit):
         main(["--workloads", "W9"])

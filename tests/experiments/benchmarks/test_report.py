@@ -1,4 +1,4 @@
-"""The report: the table, its notes, the CSV, the README's section."""
+"""The report: the table, its notes, the CSV, the section of the docs."""
 
 import csv
 import io
@@ -58,11 +58,11 @@ def test_every_single_figure_is_in_the_csv(results):
     }  # fmt: skip
 
 
-def test_the_readme_is_written_between_its_marks(results, tmp_path):
-    path = tmp_path / "README.md"
+def test_the_page_is_written_between_its_marks(results, tmp_path):
+    path = tmp_path / "benchmarks.md"
     path.write_text(f"before\n{report.START}\nold\n{report.END}\nafter\n")
     for _ in range(2):  # writing it again changes nothing
-        report.write_readme(path, results)
+        report.write_docs(path, results)
         text = path.read_text()
         assert text.startswith(f"before\n{report.START}\n")
         assert text.endswith(f"{report.END}\nafter\n")
@@ -72,12 +72,12 @@ def test_the_readme_is_written_between_its_marks(results, tmp_path):
         assert "kernel K" in text
 
 
-def test_a_readme_without_marks_and_a_quick_try_are_refused(results, tmp_path):
-    path = tmp_path / "README.md"
+def test_a_page_without_marks_and_a_quick_try_are_refused(results, tmp_path):
+    path = tmp_path / "benchmarks.md"
     path.write_text("no marks")
     with pytest.raises(ValueError, match="once, it has them 0 times"):
-        report.write_readme(path, results)
+        report.write_docs(path, results)
     results["settings"]["limit"] = 1280
     with pytest.raises(ValueError, match="without --quick"):
-        report.write_readme(path, results)
+        report.write_docs(path, results)
     assert path.read_text() == "no marks"

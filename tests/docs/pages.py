@@ -1,0 +1,88 @@
+"""What README and docs/ hold that can be tried: code, commands, what they print, and links.
+
+Every page is one session: its Python blocks are run one after another, as somebody would type them
+in who reads the page from top to bottom. A block of ``text`` right after one of Python is what that
+session prints, numbers but for rounding; a line ``...`` in it stands for any number of lines.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PATHS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PATHS}
+
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]\d+)?")
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """Return the blocks of a page in one language, in order."""
+    return [code for found, code in BLOCK.findall(PAGES[page]) if found == language]
+
+
+def session(page: str) -> str:
+    """Return the page as one program; every line of code keeps the number it has in the page."""
+    lines = [""] * (PAGES[page].count("\n") + 1)
+    for block in BLOCK.finditer(PAGES[page]):
+        if block[1] == "python":
+            first = PAGES[page].count("\n", 0, block.start(2))
+            code = block[2].splitlines()
+            lines[first : first + len(code)] = code
+    return "\n".join(lines)
+
+
+def outputs(page: str) -> list[str]:
+    """Return what the page says that its code prints."""
+    found = re.findall(r"^```python\n.*?^```\n+```text\n(.*?)^```$", PAGES[page], re.DOTALL | re.M)
+    return [text for text in found if "```" not in text]
+
+
+def commands() -> list[tuple[str, str]]:
+    """Return every shell command of every page, as (page, command)."""
+    return [
+        (page, line)
+        for page in PAGES
+        for block in blocks(page, "sh")
+        for line in block.splitlines()
+    ]
+
+
+def run_session(page: str, folder: Path, environment: dict[str, str]) -> str:
+    """Run the page's code in a process of its own, warnings being errors; return what it prints."""
+    script = folder / "session.py"
+    script.write_text(session(page), encoding="utf-8")
+    found = subprocess.run(
+        [sys.executable, "-W", "error", script.name], cwd=folder, env=environment,
+        capture_output=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+    assert found.stderr == "", page
+    assert found.returncode == 0, page
+    return found.stdout
+
+
+def is_printed(shown: str, printed: str) -> bool:
+    """Say whether the lines shown stand in what was printed, one after another."""
+    wanted, lines = shown.splitlines(), printed.splitlines()
+    return any(_follows(wanted, lines[start:]) for start in range(len(lines)))
+
+
+def _follows(wanted: list[str], lines: list[str]) -> bool:
+    if not wanted:
+        return True
+    if wanted[0] == "...":
+        return any(_follows(wanted[1:], lines[start:]) for start in range(len(lines) + 1))
+    return bool(lines) and _same(wanted[0], lines[0]) and _follows(wanted[1:], lines[1:])
+
+
+def _same(wanted: str, line: str) -> bool:
+    """Compare two lines: words exactly, numbers to what the last digit may differ by."""
+    if NUMBER.sub("#", wanted).split() != NUMBER.sub("#", line).split():
+        return False
+    pairs = zip(NUMBER.findall(wanted), NUMBER.findall(line), strict=True)
+    return all(math.isclose(float(a), float(b), rel_tol=0.02, abs_tol=1.5e-4) for a, b in pairs)

@@ -1,0 +1,95 @@
+"""The verbs of make: what they do, or, where a test cannot do it once more, what they would."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.docs.pages import PAGES, ROOT, blocks
+from tests.support import experiment_names
+
+
+def make(arguments, tmp_path, environment):
+    """Call make in a copy of the checkout, with this interpreter's environment as its .venv."""
+    copy = tmp_path / "checkout"
+    copy.mkdir()
+    for name in ("Makefile", "setup.cfg", "pyproject.toml"):
+        shutil.copy(ROOT / name, copy)
+    for name in ("backprop", "experiments", "tests"):
+        os.symlink(ROOT / name, copy / name)
+    venv = copy / ".venv"
+    venv.mkdir()
+    os.symlink(Path(sys.executable).parent, venv / "bin")
+    for stamp in (".package", ".test", ".lint"):  # not .peers: PyTorch may not be there
+        (venv / stamp).touch()
+    return subprocess.run(
+        f"make {arguments}", shell=True, cwd=copy, env=environment, capture_output=True, text=True
+    ), copy
+
+
+def dry_run(target, tmp_path, environment):
+    """Return the lines that make would have a shell run."""
+    found, _ = make(f"--dry-run {target}", tmp_path, environment)
+    assert found.returncode == 0, found.stderr
+    return found.stdout.strip().splitlines()
+
+
+def test_make_train(tmp_path, environment):
+    found, copy = make("train", tmp_path, environment)
+    assert found.returncode == 0, found.stderr
+    accuracy = re.search(r"test accuracy (.*)%; everything is in (.*)", found.stdout)
+    assert accuracy is not None
+    assert float(accuracy[1]) >= 97.0
+    assert (copy / accuracy[2] / "accuracy.png").exists()
+
+
+def test_make_train_takes_data_and_arguments(tmp_path, environment, idx_folder):
+    arguments = f'train DATA={idx_folder} ARGS="--epochs 3 --sizes 42,4 --out here"'
+    found, copy = make(arguments, tmp_path, environment)
+    assert found.returncode == 0, found.stderr
+    assert "epoch 3/3" in found.stdout
+    assert (copy / "here" / "result.json").exists()
+
+
+def test_make_test_runs_all_tests_on_two_cores(tmp_path, environment):
+    """Not by running them once more: what it would run is shown."""
+    *_, last = dry_run("test", tmp_path, environment)
+    assert last.endswith("python -m pytest -n 2 --dist loadgroup --durations=10")
+
+
+def test_make_quick_leaves_out_what_is_marked_slow(tmp_path, environment):
+    *_, last = dry_run("quick", tmp_path, environment)
+    assert last.endswith("python -m pytest -n 2 --dist loadgroup -m 'not slow'")
+
+
+def test_make_test_peers_installs_pytorch_first(tmp_path, environment):
+    install, *_, run = dry_run("test-peers", tmp_path, environment)
+    assert install.endswith("torch==2.13.0")
+    assert run.endswith("python -m pytest tests/peers")
+
+
+def test_make_gradcheck(tmp_path, environment):
+    *_, last = dry_run("gradcheck", tmp_path, environment)
+    assert last.endswith("python -m tests.peers.gradient_errors")
+
+
+def test_pytorch_is_no_dependency():
+    assert "torch" not in (ROOT / "setup.cfg").read_text()
+
+
+def test_make_knows_the_other_commands_that_are_named(tmp_path, environment):
+    """Shown, not run: the tests of the gradients and of each experiment run what they run."""
+    named = set()
+    for page, text in PAGES.items():
+        typed = "\n".join(blocks(page, "sh"))
+        named |= set(re.findall(r"`make ([a-z-]+)[^`]*`", text))
+        named |= set(re.findall(r"^make .*?([a-z-]+)(?: [A-Z]+=.*)?$", typed, re.MULTILINE))
+    assert {"experiments", "gradcheck", "test-peers", "quick", "lint"} <= named
+    for number, target in enumerate(sorted(named)):
+        (tmp_path / str(number)).mkdir()
+        lines = "\n".join(dry_run(target, tmp_path / str(number), environment))
+        if target == "experiments":
+            for name in set(experiment_names()) - {"benchmarks"}:
+                assert f"experiments.{name}" in lines
