@@ -509,6 +509,39 @@ def test_a_tie_to_what_is_elsewhere_follows_it_and_cannot_be_saved(tmp_path):
     assert not np.array_equal(twin.predict(x), network.predict(x))  # a copy is a copy
 
 
+def test_a_place_of_what_is_elsewhere_cannot_be_saved(tmp_path):
+    network = Network(twice_in_a_chain().layers[1:], "quadratic")
+    assert "in another place" in network.summary()
+    match = r"layer 1, Dense\(4 -> 4, tanh\): it is another place of a layer that is no part"
+    with pytest.raises(ValueError, match=match):
+        network.save(tmp_path / "network.npz")
+
+
+def test_places_may_be_built_into_other_networks():
+    network = twice_in_a_chain()
+    home, place = network[0], network[2]
+    for layers in ([home, place, end()], [place, home, place, end()]):
+        again = Network(layers, "quadratic")
+        assert again.n_parameters == 20 + 15
+        assert_shared(again)
+        assert check_gradients(again, *data(again, 2)).passed
+
+
+def test_a_layer_shared_by_two_networks():
+    """By a place of its own: what one network learns the other uses, each with its own state."""
+    judge = dense(4, 3, "sigmoid")
+    one = Network([judge], "quadratic")
+    other = Network([dense(seed=1), judge.placed_again()], "quadratic")
+    x, y = data(one)
+    before = other.predict(x)
+    trainer_of(one).fit(x, y, 2)
+    np.testing.assert_array_equal(other[1].w, judge.w)
+    assert not np.array_equal(other.predict(x), before)
+    theta = one.theta.copy()
+    trainer_of(other).fit(x, y, 2)
+    np.testing.assert_array_equal(one.theta, theta)  # which is no part of the other's theta
+
+
 def test_layers_that_are_tied_may_be_built_into_other_networks():
     encoder = dense(5, 4)
     decoder = dense(4, 5).tie("w", encoder, transposed=True)
