@@ -20,6 +20,11 @@ def described_places(root: Layer) -> dict[str, Any]:
     places, ties, learning = {}, [], {}
     for name, layer in root.walk():
         if layer.place_of is not None:
+            if id(layer.place_of) not in names:
+                raise ValueError(
+                    f"layer {name}, {layer}: it is another place of a layer that is no part of the "
+                    "network: build it of that one"
+                )
             places[name] = names[id(layer.place_of)]
             continue
         for parameter, tie in layer.ties.items():

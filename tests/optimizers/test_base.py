@@ -1,3 +1,5 @@
+"""Every optimizer: its rule, its state, and what it refuses."""
+
 import math
 import pickle
 
@@ -15,92 +17,14 @@ from backprop.optimizers import (
     Optimizer,
     RMSProp,
 )
+from tests.optimizers.support import (
+    ALL,
+    BLOCK,
+    CASES,
+    SIZES,
+    problem,
+)
 from tests.support import name_of
-
-# The published rules for one parameter x, in Python floats: each takes x, its gradients step by
-# step and the constants, and returns x after every step.
-
-
-def sgd(x, gradients, eta):
-    path = []
-    for g in gradients:
-        x = x - eta * g
-        path.append(x)
-    return path
-
-
-def momentum(x, gradients, eta, mu):
-    v, path = 0.0, []
-    for g in gradients:
-        v = mu * v - eta * g
-        x = x + v
-        path.append(x)
-    return path
-
-
-def nesterov(x, gradients, eta, mu):
-    v, path = 0.0, []
-    for g in gradients:
-        v = mu * v - eta * g
-        x = x + mu * v - eta * g
-        path.append(x)
-    return path
-
-
-def rmsprop(x, gradients, eta, rho, eps):
-    v, path = 0.0, []
-    for g in gradients:
-        v = rho * v + (1 - rho) * g * g
-        x = x - eta * g / (math.sqrt(v) + eps)
-        path.append(x)
-    return path
-
-
-def adam(x, gradients, eta, beta1, beta2, eps, decay=0.0):
-    m, v, path = 0.0, 0.0, []
-    for t, g in enumerate(gradients, start=1):
-        x = x - eta * decay * x
-        m = beta1 * m + (1 - beta1) * g
-        v = beta2 * v + (1 - beta2) * g * g
-        m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
-        x = x - eta * m_hat / (math.sqrt(v_hat) + eps)
-        path.append(x)
-    return path
-
-
-CASES = [
-    (SGD(), sgd, (0.1,)),
-    (SGD(3.0), sgd, (3.0,)),
-    (Momentum(), momentum, (0.01, 0.9)),
-    (Momentum(0.1, 0.5), momentum, (0.1, 0.5)),
-    (Momentum(0.1, 0), momentum, (0.1, 0.0)),
-    (Nesterov(), nesterov, (0.01, 0.9)),
-    (Nesterov(0.1, 0.5), nesterov, (0.1, 0.5)),
-    (RMSProp(), rmsprop, (0.01, 0.99, 1e-8)),
-    (RMSProp(0.1, 0.5, 0.1), rmsprop, (0.1, 0.5, 0.1)),
-    (RMSProp(0.1, 0), rmsprop, (0.1, 0.0, 1e-8)),
-    (Adam(), adam, (1e-3, 0.9, 0.999, 1e-8)),
-    (Adam(0.1, 0.5, 0.7, 0.1), adam, (0.1, 0.5, 0.7, 0.1)),
-    (Adam(0.1, 0.0, 0.0), adam, (0.1, 0.0, 0.0, 1e-8)),
-    (AdamW(), adam, (1e-3, 0.9, 0.999, 1e-8, 0.01)),
-    (AdamW(0.1, 0.5, 0.7, 0.1, 0.3), adam, (0.1, 0.5, 0.7, 0.1, 0.3)),
-]
-ALL = [SGD, Momentum, Nesterov, RMSProp, Adam, AdamW]
-BLOCK = 8
-SIZES = [1, 5, BLOCK, BLOCK + 1, 2 * BLOCK, 3 * BLOCK - 1]
-STEPS = 6
-
-
-@pytest.fixture
-def small_blocks(monkeypatch):
-    monkeypatch.setattr(memory, "UPDATE_BLOCK", BLOCK)
-
-
-def problem(size, dtype=np.float64, steps=STEPS):
-    """Return a θ and the gradients of some steps, of very different sizes."""
-    rng = np.random.default_rng(size)
-    gradients = rng.standard_normal((steps, size)) * 10.0 ** rng.integers(-3, 3, size)
-    return rng.standard_normal(size).astype(dtype), gradients.astype(dtype)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -155,44 +79,6 @@ def test_float32_stays_float32(cls, size):
     np.testing.assert_allclose(theta, double, rtol=1e-5, atol=1e-5)
 
 
-def test_sgd_serves_vectors_of_any_dtype_in_turn():
-    optimizer = SGD(0.1)
-    optimizer.step(np.zeros(3, np.float32), np.ones(3, np.float32))
-    theta = np.zeros(3)
-    optimizer.step(theta, np.ones(3))
-    np.testing.assert_array_equal(theta, -0.1)
-
-
-def test_nesterov_is_sutskevers_rule_at_the_look_ahead_point():
-    eta, mu = 0.05, 0.8
-    hessian = np.array([1.0, 4.0, 9.0])
-    phi, v = np.array([1.0, -2.0, 0.5]), np.zeros(3)
-    theta, optimizer = phi.copy(), Nesterov(eta, mu)
-    for _ in range(20):
-        v = mu * v - eta * hessian * (phi + mu * v)
-        phi = phi + v
-        optimizer.step(theta, hessian * theta)
-        np.testing.assert_allclose(theta, phi + mu * v, rtol=1e-13, atol=1e-14)
-
-
-@pytest.mark.parametrize("cls", [Momentum, Nesterov])
-def test_momentum_in_the_form_of_torch(cls):
-    eta, mu = 0.05, 0.8
-    theta, gradients = problem(7)
-    expected, u, optimizer = theta.copy(), np.zeros(7), cls(eta, mu)
-    for nabla in gradients:
-        u = mu * u + nabla
-        expected = expected - eta * (nabla + mu * u if cls is Nesterov else u)
-        optimizer.step(theta, nabla)
-        np.testing.assert_allclose(theta, expected, rtol=1e-12, atol=1e-12)
-
-
-def test_first_step_of_adam_is_eta_whatever_the_gradient():
-    theta = np.zeros(3)
-    Adam(eta=0.5).step(theta, np.array([1e-3, -10.0, 1e6]))
-    np.testing.assert_allclose(theta, [-0.5, 0.5, -0.5], rtol=1e-4)
-
-
 @pytest.mark.parametrize("cls", ALL)
 def test_a_gradient_of_zero_moves_nothing(cls):
     optimizer = cls() if cls is not AdamW else AdamW(weight_decay=0.0)
@@ -200,37 +86,6 @@ def test_a_gradient_of_zero_moves_nothing(cls):
     for _ in range(3):
         optimizer.step(theta, np.zeros(2))
     np.testing.assert_array_equal(theta, [1.0, -2.0])
-
-
-@pytest.mark.usefixtures("small_blocks")
-def test_adamw_decays_weights_only():
-    size, decay = 3 * BLOCK - 1, 0.3
-    theta, gradients = problem(size)
-    weights = [slice(0, 3), slice(5, 2 * BLOCK + 2), slice(size - 2, None)]
-    is_weight = np.zeros(size, bool)
-    for part in weights:
-        is_weight[part] = True
-    start, optimizer = theta.copy(), AdamW(0.1, weight_decay=decay)
-    for nabla in gradients:
-        optimizer.step(theta, nabla, weights)
-    for i in range(size):
-        path = adam(
-            start[i], gradients[:, i], 0.1, 0.9, 0.999, 1e-8, decay if is_weight[i] else 0.0
-        )
-        assert theta[i] == pytest.approx(path[-1], rel=1e-13, abs=1e-14)
-
-
-def test_adamw_without_decay_is_adam():
-    theta, gradients = problem(7)
-    same, adamw, plain = theta.copy(), AdamW(weight_decay=0.0), Adam()
-    for nabla in gradients:
-        adamw.step(theta, nabla)
-        plain.step(same, nabla)
-    np.testing.assert_array_equal(theta, same)
-    decayed = theta.copy()
-    AdamW().step(decayed, gradients[0], [])  # there are no weights
-    Adam().step(same, gradients[0])
-    np.testing.assert_array_equal(decayed, same)
 
 
 @pytest.mark.parametrize("cls", [SGD, Momentum, Nesterov, RMSProp, Adam])
@@ -427,25 +282,6 @@ def test_another_theta_changes_nothing(cls, size, dtype):
 
 
 @pytest.mark.parametrize(
-    ("weights", "error", "message"),
-    [
-        (
-            [slice(0, 2), slice(2, 5)],
-            ValueError,
-            r"^AdamW: weights must be .* 4 elements, got slice\(2, 5, None\)",
-        ),
-        ([slice(0, 2), 3], TypeError, "^AdamW: weights must be slices of theta, got 3"),
-    ],
-)
-def test_bad_weights_change_nothing(weights, error, message):
-    theta, optimizer = np.ones(4), AdamW()
-    with pytest.raises(error, match=message):
-        optimizer.step(theta, np.ones(4), weights)
-    np.testing.assert_array_equal(theta, np.ones(4))
-    assert optimizer.t == 0
-
-
-@pytest.mark.parametrize(
     ("make", "error", "message"),
     [
         (lambda: SGD(-0.1), ValueError, r"^SGD: eta must be in \[0, inf\), got -0.1"),
@@ -484,3 +320,59 @@ def test_names_and_descriptions():
 def test_the_base_is_abstract():
     with pytest.raises(TypeError, match=r"abstract class Optimizer .*_update"):
         Optimizer(0.1)
+
+
+# -- groups: parts of theta that learn, each with a factor for eta ------------------------------
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("cls", ALL)
+def test_a_group_is_a_theta_of_its_own(cls):
+    theta, gradients = problem(3 * BLOCK)
+    groups = [(slice(2, 5), 0.5), (slice(7, 7 + BLOCK + 3), 3.0), (slice(3 * BLOCK - 2, None), 0.0)]
+    optimizer, start = cls(), theta.copy()
+    eta = optimizer.eta
+    parts = [(cls(eta=eta * factor), theta[part].copy(), part) for part, factor in groups]
+    for nabla in gradients:
+        optimizer.step(theta, nabla, groups=groups, weights=[part for part, _ in groups[:2]])
+        for number, (alone, part, where) in enumerate(parts):
+            alone.step(part, nabla[where], weights=[slice(None)] if number < 2 else [])
+    assert optimizer.eta == eta
+    assert optimizer.t == len(gradients)
+    if cls is not AdamW:  # whose decay goes by the factors of `weights`
+        for alone, part, where in parts:
+            np.testing.assert_array_equal(theta[where], part)
+            for name, vector in alone.accumulators.items():
+                np.testing.assert_array_equal(optimizer.accumulators[name][where], vector)
+    rest = np.ones(theta.size, bool)
+    for where, _ in groups:
+        rest[where] = False
+    np.testing.assert_array_equal(theta[rest], start[rest])
+    assert not any(vector[rest].any() for vector in optimizer.accumulators.values())
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_one_group_of_all_is_no_group(cls):
+    theta, gradients = problem(5)
+    twin, one, other = theta.copy(), cls(), cls()
+    for nabla in gradients:
+        one.step(theta, nabla)
+        other.step(twin, nabla, groups=[(slice(0, 5), 1.0)])
+    np.testing.assert_array_equal(twin, theta)
+
+
+def test_adamw_decays_by_the_factors_of_its_weights():
+    theta, optimizer = np.ones(4), AdamW(0.1, weight_decay=0.5)
+    optimizer.step(theta, np.zeros(4), weights=[(slice(0, 1), 2.0), slice(1, 2), (slice(2, 3), 0)])
+    np.testing.assert_allclose(theta, [1 - 0.1, 1 - 0.05, 1, 1], rtol=1e-15)
+
+
+def test_an_error_in_a_step_of_groups_leaves_eta_as_it_was():
+    class Failing(SGD):
+        def _update(self, s, theta, nabla, *accumulators):
+            raise ZeroDivisionError
+
+    optimizer = Failing(0.1)
+    with pytest.raises(ZeroDivisionError):
+        optimizer.step(np.ones(3), np.ones(3), groups=[(slice(0, 1), 0.5)])
+    assert optimizer.eta == 0.1
