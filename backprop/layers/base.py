@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backprop.core.config import Configurable
-from backprop.core.shapes import Shape, ShapeError, shape_text, with_batch
-from backprop.layers.checks import check_input, check_like
+from backprop.core.shapes import Shape, ShapeError, shape_text
+from backprop.layers.checks import check_layer_input, check_like
 from backprop.layers.hooks import Hook, Hooks, Watch
 from backprop.layers.mode import INFERENCE, KEEPING, TRAINING, Mode
 from backprop.layers.parameters import Tie
@@ -401,22 +401,7 @@ class Layer(Stateful, Configurable, ABC):
 
     def check_input(self, a_prev: Any) -> None:
         """Raise a TypeError or ShapeError unless the layer can take the input."""
-        check_input(self, a_prev, self.dtype)
-        if a_prev.ndim < 2:
-            hint = f"; a single example is a column: x.reshape({a_prev.size}, 1)"
-            raise ShapeError(f"{self}: the input needs a batch axis, got {a_prev.shape}{hint}")
-        try:
-            self.output_shape(a_prev.shape[:-1])
-        except ShapeError as error:
-            if not error.expected:
-                raise
-            raise ShapeError(
-                f"{self}: expected input of shape {with_batch(error.expected)}, "
-                f"got {a_prev.shape}{self.transposed_hint(a_prev.shape)}",
-                error.expected,
-            ) from None
-        if a_prev.size == 0:
-            raise ShapeError(f"{self}: the input is empty, its shape is {a_prev.shape}")
+        check_layer_input(self, a_prev)
 
     def transposed_hint(self, shape: Shape) -> str:
         """Return what to do about an input of this shape, if its batch seems to come first."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_array
-from backprop.core.shapes import ShapeError
+from backprop.core.shapes import ShapeError, with_batch
 
 
 def check_like(owner: object, name: str, nabla: Any, array: Any) -> None:
@@ -35,3 +35,23 @@ def check_input(owner: object, array: Any, dtype: np.dtype | None) -> None:
     if dtype == np.float64 and getattr(array, "dtype", None) == np.complex128:
         dtype = np.dtype(np.complex128)
     check_array(owner, "input", array, dtype)
+
+
+def check_layer_input(layer: Any, a_prev: Any) -> None:
+    """Raise a TypeError or ShapeError unless the layer can take the input, a batch axis included."""
+    check_input(layer, a_prev, layer.dtype)
+    if a_prev.ndim < 2:
+        hint = f"; a single example is a column: x.reshape({a_prev.size}, 1)"
+        raise ShapeError(f"{layer}: the input needs a batch axis, got {a_prev.shape}{hint}")
+    try:
+        layer.output_shape(a_prev.shape[:-1])
+    except ShapeError as error:
+        if not error.expected:
+            raise
+        raise ShapeError(
+            f"{layer}: expected input of shape {with_batch(error.expected)}, "
+            f"got {a_prev.shape}{layer.transposed_hint(a_prev.shape)}",
+            error.expected,
+        ) from None
+    if a_prev.size == 0:
+        raise ShapeError(f"{layer}: the input is empty, its shape is {a_prev.shape}")
