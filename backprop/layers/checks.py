@@ -38,7 +38,7 @@ def check_input(owner: object, array: Any, dtype: np.dtype | None) -> None:
 
 
 def check_layer_input(layer: Any, a_prev: Any) -> None:
-    """Raise a TypeError or ShapeError unless the layer can take the input, a batch axis included."""
+    """Raise a TypeError or ShapeError unless the layer can take the input."""
     check_input(layer, a_prev, layer.dtype)
     if a_prev.ndim < 2:
         hint = f"; a single example is a column: x.reshape({a_prev.size}, 1)"
