@@ -62,7 +62,7 @@ class Twice(Container):
     """A container that nothing is known of: 2 f(a), and a layer that it has no use for."""
 
     def __init__(self, layers):
-        self.hold(layers)
+        self.adopt_children(layers)
 
     def inner_shapes(self, input_shape):
         return [(input_shape, input_shape)] * 2

@@ -38,6 +38,12 @@ def tied():
     return [encoder, dense(2, 3, "sigmoid", 1).tie("w", encoder, transposed=True)]
 
 
+def tied_and_frozen():
+    layers = tied()
+    layers[1].trainable = False
+    return layers
+
+
 def tied_below():
     above = dense(2, 3)
     return [dense(3, 2, rng=1).tie("w", above, transposed=True), above]
@@ -78,6 +84,7 @@ NETWORKS = {
     "placed-twice": (placed_twice, (2,)),
     "placed-deep": (placed_deep, (2,)),
     "tied": (tied, (3,)),
+    "tied-and-frozen": (tied_and_frozen, (3,)),
     "tied-below": (tied_below, (3,)),
     "tied-convolution": (tied_convolution, (1, 3, 3)),
     "recurrent-twice": (recurrent_twice, (2, 3)),
@@ -193,6 +200,16 @@ def test_a_layer_frozen_in_two_places():
         assert "Frozen" in backward
         assert "∂C/∂w" not in backward
     np.testing.assert_array_equal(trace[0].nabla_w, 0)
+
+
+def test_a_frozen_layer_gives_its_part_of_what_another_learns():
+    trace = trace_of(tied_and_frozen(), normal(3, 2), cost="cross_entropy")
+    backward = sections(trace.to_text())["layer 1, Dense(2 -> 3, sigmoid): backward"]
+    assert "Frozen" in backward
+    assert "BP4  (∂C/∂(w¹)ᵀ)₂ = δ² (a¹)ᵀ" in backward
+    assert "∂C/∂b²" not in backward
+    np.testing.assert_array_equal(trace[1].nabla_b, 0)
+    assert trace[1].nabla_w.any()
 
 
 def test_a_frozen_normalization_goes_by_its_running_statistics():
