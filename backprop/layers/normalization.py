@@ -237,7 +237,8 @@ class BatchNorm(Normalization):
         if mode.keep:
             self.by_batch = by_batch
         if not by_batch:
-            return x - _wide(self.running_mean, x), self.running_mean, self.running_variance
+            mu = self.running_mean.copy()  # which is shown, and which later training moves
+            return x - _wide(mu, x), mu, self.running_variance
         m = x.shape[2]
         mu = _feature_sums(x) / m
         centred = x - _wide(mu, x)
