@@ -25,6 +25,7 @@ LEAST: dict[Any, int | None] = {
     ("Slice", "start"): 0,
     ("Transpose", "axes"): 0,
     ("TimeStep", "t"): None,
+    ("Concatenate", "n_inputs"): 2,
 }
 OPEN = ("Reshape", "shape")  # where -1 has a meaning of its own
 

@@ -101,10 +101,10 @@ def test_without_shuffling_the_examples_stay_in_order():
     class Order(Dense):
         seen = []  # noqa: RUF012
 
-        def _forward(self, a_prev, training):
-            if training:
+        def output(self, a_prev, mode):
+            if mode.training:
                 self.seen.append(a_prev[0].tolist())
-            return super()._forward(a_prev, training)
+            return super().output(a_prev, mode)
 
     network = Network([Order(1, 1)], "quadratic", rng=0)
     x = np.arange(5, dtype=np.float32)[np.newaxis]
