@@ -8,8 +8,8 @@ BIN := $(VENV)/bin
 DATA ?= builtin
 ARGS ?=
 
-# Two processes; tests that need one another's files name a group, and run in one process.
-PARALLEL := -n 2 --dist loadgroup
+# Two processes. The tests of a file run in one of them, in order: some use what others made.
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
 # All modules that are run, as experiments.<folder>.<name>; the benchmarks are one program of their
 # own, `make bench`.

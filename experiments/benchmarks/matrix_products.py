@@ -16,6 +16,7 @@ import numpy as np
 
 from backprop import Network
 from backprop.layers import LSTM, Conv2d, Dense
+from backprop.layers.chain import chain_shapes
 
 
 class Product(NamedTuple):
@@ -37,7 +38,7 @@ def products(network: Network, batch: int) -> list[Product]:
 
     Forward, gradient by the weights, and, but for the first layer, gradient by the input.
     """
-    shapes = [network.input_shape, *network.output_shapes]
+    shapes = [network.input_shape, *chain_shapes(network.layers, network.input_shape)]
     found: list[Product] = []
     for index, (layer, before, after) in enumerate(
         zip(network.layers, shapes[:-1], shapes[1:], strict=True)

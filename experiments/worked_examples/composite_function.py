@@ -23,9 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from backprop import Dense, plots
+from backprop import Dense, Network, plots
 from backprop.gradients import jacobian, jacobian_size
-from backprop.graph import Graph, GraphTrace, Input, MatMul, Sum, cos, exp, sqrt
+from backprop.graph import Graph, Input, MatMul, Sum, cos, exp, sqrt
+from backprop.inspection.graph_trace import GraphTrace
 from backprop.layers import Sigmoid
 from experiments.common import figure, option_parser, read_result, tidy, write_and_draw
 
@@ -70,15 +71,15 @@ def reverse_by_hand(x: float) -> dict[str, float]:
     return {"x": da * 2 * x, "a": da, "b": db, "c": dc, "d": dd, "e": de, "f": df}
 
 
-def make_graph() -> Graph:
-    """Return the graph of f, in float64."""
+def make_network() -> Network:
+    """Return the graph of f as a network, in float64."""
     x = Input("x", shape=(1,))
     a = (x**2).named("a")
     b = exp(a).named("b")
     c = (a + b).named("c")
     d = sqrt(c).named("d")
     e = cos(c).named("e")
-    return Graph((d + e).named("f")).astype("float64")
+    return Network(Graph((d + e).named("f"))).astype("float64")
 
 
 def forward_by_trace(trace: GraphTrace) -> dict[str, float]:
@@ -93,12 +94,12 @@ def forward_by_trace(trace: GraphTrace) -> dict[str, float]:
     return tangents
 
 
-def show(graph: Graph, x: float) -> float:
+def show(network: Network, x: float) -> float:
     """Print both accumulations beside the graph's; return the largest relative difference."""
     column = np.array([[x]])
-    trace = graph.trace(column)
+    trace = network.trace(column)
     forward, reverse = forward_by_hand(x), reverse_by_hand(x)
-    carried = graph.tangents(column, np.ones_like(column))
+    carried = network.root.tangents(column, np.ones_like(column))
     traced = forward_by_trace(trace)
     print(f"{trace}\n\n{'':6}{'forward: d(node)/dx':>34}{'reverse: df/d(node)':>34}")
     print(f"node  {'by hand':>17}{'graph':>17}{'by hand':>17}{'graph':>17}")
@@ -114,7 +115,7 @@ def show(graph: Graph, x: float) -> float:
     return worst
 
 
-def methods(graph: Graph) -> dict[str, Callable[[float], float]]:
+def methods(network: Network) -> dict[str, Callable[[float], float]]:
     """Return every way to f'(x) that needs no symbolic algebra."""
     one, h = np.ones((1, 1)), 1e-20
 
@@ -123,8 +124,8 @@ def methods(graph: Graph) -> dict[str, Callable[[float], float]]:
         return (f_by_hand(x + step) - f_by_hand(x - step)) / (2 * step)
 
     def through_graph(x: float) -> float:
-        graph.forward(np.array([[x]]), training=True)
-        return graph.backpropagate(one).item()
+        network.forward(np.array([[x]]), training=True)
+        return network.backpropagate(one).item()
 
     return {
         "central differences": central,
@@ -177,9 +178,9 @@ def seconds(call: Callable[[], object]) -> float:
 
 def run(x: float) -> dict[str, Any]:
     """Compare all methods; return the figures that the picture shows."""
-    graph = make_graph()
-    worst = show(graph, x)
-    ways, counts = methods(graph), {}
+    network = make_network()
+    worst = show(network, x)
+    ways, counts = methods(network), {}
     try:
         reference, derivative = exact()
         more, counts = symbolic()
@@ -198,8 +199,8 @@ def run(x: float) -> dict[str, Any]:
     batch, ones = np.full((1, BATCH), x), np.ones((1, BATCH))
 
     def whole_batch() -> None:
-        graph.forward(batch, training=True)
-        graph.backpropagate(ones)
+        network.forward(batch, training=True)
+        network.backpropagate(ones)
 
     name = f"graph, batch of {BATCH}"
     cost[name], error[name] = seconds(whole_batch) / BATCH / of_f, error["graph"]

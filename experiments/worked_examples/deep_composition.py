@@ -75,8 +75,8 @@ def by_network(depth: int) -> tuple[list[np.ndarray], int]:
         layer.w = w
     network = Network(layers, "squared_error")
     passed = []
-    for i in range(1, depth):  # the first layer sends nothing further down
-        network.add_hook("backward", i, lambda index, layer: passed.append(index))
+    for layer in layers[1:]:  # the first layer sends nothing further down
+        layer.add_hook("backward", passed.append)
     network.forward(xs[0], training=True)
     network.backward(y, input_gradient=False)
     return [layer.nabla_w for layer in layers], len(passed)

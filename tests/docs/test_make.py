@@ -10,6 +10,8 @@ from pathlib import Path
 from tests.docs.pages import PAGES, ROOT, blocks
 from tests.support import experiment_names
 
+PARALLEL = "python -m pytest -n 2 --dist loadfile --no-loadscope-reorder"
+
 
 def make(arguments, tmp_path, environment):
     """Call make in a copy of the checkout, with this interpreter's environment as its .venv."""
@@ -56,12 +58,12 @@ def test_make_train_takes_data_and_arguments(tmp_path, environment, idx_folder):
 def test_make_test_runs_all_tests_on_two_cores(tmp_path, environment):
     """Not by running them once more: what it would run is shown."""
     *_, last = dry_run("test", tmp_path, environment)
-    assert last.endswith("python -m pytest -n 2 --dist loadgroup --durations=10")
+    assert last.endswith(f"{PARALLEL} --durations=10")
 
 
 def test_make_quick_leaves_out_what_is_marked_slow(tmp_path, environment):
     *_, last = dry_run("quick", tmp_path, environment)
-    assert last.endswith("python -m pytest -n 2 --dist loadgroup -m 'not slow'")
+    assert last.endswith(f"{PARALLEL} -m 'not slow'")
 
 
 def test_make_test_peers_installs_pytorch_first(tmp_path, environment):

@@ -58,9 +58,9 @@ def test_what_is_printed_is_found_but_for_rounding():
     assert not is_printed("y = [1.234 -0.5]", printed)
 
 
-@pytest.mark.xdist_group("commands")  # one after another, in one folder
 @pytest.mark.parametrize("command", RUN)
 def test_commands_run(command, environment, workplace):
+    """One after another, in one folder."""
     found = subprocess.run(
         command, shell=True, cwd=workplace, env=environment, capture_output=True, text=True
     )

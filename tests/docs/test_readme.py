@@ -3,6 +3,7 @@
 import re
 
 from tests.docs.pages import PAGES, ROOT, blocks, commands
+from tests.test_import import FLOORS
 
 README = PAGES["README.md"]
 
@@ -34,3 +35,11 @@ def test_the_bounds_are_those_of_the_whole_table():
     row = re.search(r"^\| \*\*allowed\*\*.*$", README, re.MULTILINE)
     assert row is not None
     assert row[0] in PAGES["docs/gradients.md"]
+
+
+def test_the_floors_are_those_of_the_imports():
+    for page in ("README.md", "docs/architecture.md"):
+        for floor, cells in re.findall(r"^\| (\d) \| (.*)$", PAGES[page], re.MULTILINE):
+            rooms = set(re.findall(r"[`\[](\w+)(?:\.py|/)?[`\]]", cells.split("|")[0]))
+            assert rooms, cells
+            assert rooms <= FLOORS[int(floor)], page

@@ -1,7 +1,5 @@
 """Data for the experiments, and every experiment run once."""
 
-from pathlib import Path
-
 import pytest
 
 from backprop.datasets import make_digits, write_idx
@@ -36,20 +34,3 @@ def small_run(tmp_path_factory, idx_folder, digits):
         return found[name]
 
     return run
-
-
-def pytest_collection_modifyitems(items):
-    """Let all tests of an experiment run in one process, so that it is run once."""
-    folder = Path(__file__).parent
-    for item in items:
-        if item.path.is_relative_to(folder):
-            item.add_marker(pytest.mark.xdist_group(experiment_of(item, folder)))
-
-
-def experiment_of(item, folder):
-    """Return "images.residual" for what tests that experiment, here or in a file of its own."""
-    given = item.callspec.params.get("name") if hasattr(item, "callspec") else None
-    path = item.path.relative_to(folder).with_suffix("")
-    if given in OPTIONS:
-        return given
-    return path.parts[0] if path.parts[0] in OPTIONS else ".".join(path.parts).replace("test_", "")

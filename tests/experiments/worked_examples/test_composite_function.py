@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from backprop.gradients.check import central_difference
+from backprop.gradients import central_difference
 from experiments.worked_examples import composite_function
 
 
@@ -64,7 +64,7 @@ def test_both_accumulations_by_hand(x):
     numeric = central_difference(lambda v: composite_function.f_by_hand(v.item()), np.array([x]))
     assert forward["f"] == pytest.approx(numeric.item(), rel=1e-7)
     assert reverse["x"] == pytest.approx(forward["f"], rel=1e-14)
-    trace = composite_function.make_graph().trace(np.array([[x]]))
+    trace = composite_function.make_network().trace(np.array([[x]]))
     assert composite_function.forward_by_trace(trace) == pytest.approx(forward, rel=1e-14)
 
 

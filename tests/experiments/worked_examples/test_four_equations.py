@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from backprop.gradients.check import central_difference, relative_error
+from backprop.gradients import central_difference, relative_error
 from experiments.worked_examples import four_equations as example
 
 

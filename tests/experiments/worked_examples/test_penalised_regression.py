@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from backprop.gradients.check import central_difference, relative_error
+from backprop.gradients import central_difference, relative_error
 from experiments.worked_examples import penalised_regression as example
 
 
