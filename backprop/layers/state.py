@@ -77,19 +77,11 @@ class Stateful:
         for layer in list(self._tied_here):
             layer.bind_ties()
 
-    def __getattr__(self, name: str) -> Any:
-        # Of two copies that are tied to each other one is there first, without the other's array.
-        if name.removeprefix("nabla_") in self.__dict__.get("ties", ()):
-            self.bind_ties()
-            if "_view_" + name in self.__dict__:
-                return self.__dict__["_view_" + name]
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-
     def bind_ties(self) -> None:
         """Let the tied arrays be views of where the numbers are now, and hear when they move."""
         for name, tie in self.ties.items():
+            tie.layer.__dict__.setdefault("_tied_here", weakref.WeakSet()).add(self)
             if tie.is_ready:
-                tie.layer.__dict__.setdefault("_tied_here", weakref.WeakSet()).add(self)
                 self.__dict__["_view_" + name] = tie.array
                 self.__dict__["_view_nabla_" + name] = tie.nabla
 

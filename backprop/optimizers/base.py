@@ -87,7 +87,7 @@ class Optimizer(Configurable, ABC):
             self._theta, self._nabla = theta, nabla
             self._scratch = np.empty(min(theta.size, memory.UPDATE_BLOCK), theta.dtype)
         n = theta.size
-        if not self.accumulators:
+        if self.accumulator_names and not self.accumulators:
             names = self.accumulator_names
             self.accumulators = {name: np.zeros(n, theta.dtype) for name in names}
         self.t += 1

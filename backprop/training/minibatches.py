@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -36,25 +36,28 @@ def minibatches(
     for begin in range(first * size, len(order), ahead):
         chosen = order[begin : begin + ahead]
         x, y = (each_array(partial(_take, chosen), rows) for rows in (rows_x, rows_y))
+        cut_x, cut_y = _columns_of(x), _columns_of(y)
         for start in range(0, len(chosen), size):
             part = slice(start, start + size)
-            yield _columns(x, part), _columns(y, part)
+            yield cut_x(part), cut_y(part)
 
 
 def _take(chosen: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return rows.take(chosen, 0)
 
 
-def _columns(rows: Any, part: slice) -> Any:
-    """Return a minibatch with the batch on the last axis: a view, or images as a copy.
+def _columns_of(rows: Any) -> Callable[[slice], Any]:
+    """Return what gives some of the examples with the batch on the last axis.
 
-    A matrix product takes rows as well as columns; a convolution would copy images in each pass.
+    A matrix product takes the transposed view as well; a convolution would copy images in each
+    pass, so that it is given them as a copy.
     """
     if isinstance(rows, tuple):
-        return tuple(_columns(one, part) for one in rows)
+        several = [_columns_of(one) for one in rows]
+        return lambda part: tuple(cut(part) for cut in several)
     if rows.ndim <= 2:
-        return rows[part].T
-    return np.ascontiguousarray(np.moveaxis(rows[part], 0, -1))
+        return lambda part: rows[part].T
+    return lambda part: np.ascontiguousarray(np.moveaxis(rows[part], 0, -1))
 
 
 def _as_tuple(data: Any) -> tuple[np.ndarray, ...]:

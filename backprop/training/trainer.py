@@ -265,7 +265,10 @@ class Trainer:
         root = network.root
         root.run(x, TRAINING)
         start, below_sigma = network.bp1(y)  # BP1
-        total = sum(map(np.sum, start)) if type(start) is tuple else start.sum()
+        if type(start) is tuple:
+            total = sum(map(np.sum, start))
+        else:
+            total = np.add.reduce(start, axis=None)
         if not math.isfinite(total):
             raise DivergenceError(self._diagnosis())
         # BP2 to BP4, from the last layer down
