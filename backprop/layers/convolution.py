@@ -10,9 +10,9 @@ the equations are those of `Dense`, and all that is new is how P is made, and ad
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -38,8 +38,8 @@ NOT_SHOWN: dict[str, tuple[Any, ...]] = {  # not worth showing
 class WindowedNeurons(Neurons):
     """What all convolutions share: arguments, parameters, the bias, the activation at the end.
 
-    A subclass says what shape w has, and writes `linear`, which is z without b, and
-    `gradients_from`, which goes on from delta to nabla_w and the downstream gradient.
+    A subclass says what shape w has, and writes `linear`, which is z without b, and as work that
+    can be cut into parts `weight_gradient`, BP4, and `input_gradient`, BP2.
     """
 
     axes: ClassVar[int]
@@ -97,24 +97,28 @@ class WindowedNeurons(Neurons):
         """Return z without b."""
 
     @abstractmethod
-    def gradients_from(
-        self, delta: np.ndarray, weights: bool, input_gradient: bool
-    ) -> np.ndarray | None:
-        """BP4 if `weights`, and BP2 if `input_gradient`: both at once, for the threads to share."""
+    def weight_gradient(self, delta: np.ndarray) -> Work:
+        """BP4: return the work that fills nabla_w."""
+
+    @abstractmethod
+    def input_gradient(self, delta: np.ndarray) -> Work:
+        """BP2: return the work that makes w^T delta."""
 
     def parameter_gradients(self, delta: np.ndarray) -> None:
         self.bias_gradient(delta)
-        self.gradients_from(delta, weights=True, input_gradient=False)
+        do_all(self.weight_gradient(delta))
 
-    def downstream(self, delta: np.ndarray) -> np.ndarray | None:
-        return self.gradients_from(delta, weights=False, input_gradient=True)
+    def downstream(self, delta: np.ndarray) -> np.ndarray:
+        (nabla_a_prev,) = do_all(self.input_gradient(delta))
+        return nabla_a_prev
 
     def descend(self, delta: np.ndarray, input_gradient: bool) -> np.ndarray | None:
-        # BP2 and BP4 share the patches, or the threads: one pass for both.
+        # The threads are handed BP4 and BP2 together, so that none waits for the end of the first.
         if not (input_gradient and self.wants_gradients() and self.follows(WindowedNeurons)):
             return super().descend(delta, input_gradient)
         self.bias_gradient(delta)
-        return self.gradients_from(delta, weights=True, input_gradient=True)
+        _, nabla_a_prev = do_all(self.weight_gradient(delta), self.input_gradient(delta))
+        return nabla_a_prev
 
     def bias_gradient(self, delta: np.ndarray) -> None:
         """BP3: dC/db = sum of delta over places and batch."""
@@ -173,13 +177,11 @@ class Convolution(WindowedNeurons):
         run_all(partial(fill, *block) for block in windows.blocks(padded))
         return z
 
-    def gradients_from(
-        self, delta: np.ndarray, weights: bool, input_gradient: bool
-    ) -> np.ndarray | None:
-        windows, w, delta = self.windows, self.by_group(self.w), self.by_group(delta)
-        padded = windows.pad(self.a_prev)
-        shares = deal_out(windows.blocks(padded)) if weights else []
-        terms = np.zeros((len(shares), *w.swapaxes(1, 2).shape), delta.dtype)
+    def weight_gradient(self, delta: np.ndarray) -> Work:
+        windows, delta = self.windows, self.by_group(delta)
+        padded, nabla_w = windows.pad(self.a_prev), self.by_group(self.nabla_w)
+        shares = deal_out(windows.blocks(padded))
+        terms = np.zeros((len(shares), *nabla_w.swapaxes(1, 2).shape), delta.dtype)
 
         def correlate(blocks: list[tuple[slice, slice]], term: np.ndarray) -> None:
             for rows, columns in blocks:
@@ -187,18 +189,19 @@ class Convolution(WindowedNeurons):
                 # BP4: dC/dw = delta P^T, as (P delta^T)^T, which is the faster product
                 add_product(patches, delta[:, :, columns].swapaxes(1, 2), term)
 
-        parts: list[Callable[[], None]] = []
-        parts += (partial(correlate, *pair) for pair in zip(shares, terms, strict=True))
-        downstream = None
-        if input_gradient:  # BP2: w^T delta is dC/dP, to be added up by places
-            downstream = np.zeros_like(padded)
-            parts += windows.adding_product(w, delta, downstream)
-        run_all(parts)
-        if weights:
-            self.by_group(self.nabla_w)[...] = terms.sum(axis=0).swapaxes(1, 2)
-        if downstream is None:
-            return None
-        return np.ascontiguousarray(windows.crop(downstream, self.a_prev.shape[1:-1]))
+        def add_up() -> None:
+            nabla_w[...] = terms.sum(axis=0).swapaxes(1, 2)
+
+        return Work([partial(correlate, *pair) for pair in zip(shares, terms, strict=True)], add_up)
+
+    def input_gradient(self, delta: np.ndarray) -> Work:
+        windows, sizes = self.windows, self.a_prev.shape[1:-1]
+        w, delta = self.by_group(self.w), self.by_group(delta)
+        padded_shape = (self.channels_in, *windows.padded(sizes), self.a_prev.shape[-1])
+        downstream = np.zeros(padded_shape, np.result_type(self.a_prev, delta))
+        # BP2: w^T delta is dC/dP, to be added up by places
+        parts = list(windows.adding_product(w, delta, downstream))
+        return Work(parts, lambda: np.ascontiguousarray(windows.crop(downstream, sizes)))
 
     def w_channels(self) -> tuple[int, int]:
         return self.channels_out, self.channels_in // self.groups
@@ -301,6 +304,19 @@ class Conv2d(Convolution):
     """
 
     axes = 2
+
+
+class Work(NamedTuple):
+    """Parts to be done in any order, by any thread, and what is made of them in the end."""
+
+    parts: Sequence[Callable[[], None]]
+    finish: Callable[[], Any]
+
+
+def do_all(*works: Work) -> list[Any]:
+    """Do all parts of all works, and return what each work ends with."""
+    run_all([part for work in works for part in work.parts])
+    return [work.finish() for work in works]
 
 
 def deal_out(blocks: list[Any], most: int = 8) -> list[list[Any]]:

@@ -13,7 +13,7 @@ from backprop.kernels.threads import run_all
 from backprop.kernels.windows import NAMES, check_places, for_every_axis
 from backprop.layers.activations import Activation
 from backprop.layers.base import Seed
-from backprop.layers.convolution import WindowedNeurons, add_product, deal_out
+from backprop.layers.convolution import WindowedNeurons, Work, add_product, deal_out, do_all
 
 
 class TransposedConvolution(WindowedNeurons):
@@ -65,27 +65,49 @@ class TransposedConvolution(WindowedNeurons):
         run_all(windows.adding_product(w, a, padded))
         return np.ascontiguousarray(windows.crop(padded, sizes))
 
-    def gradients_from(
-        self, delta: np.ndarray, weights: bool, input_gradient: bool
-    ) -> np.ndarray | None:
-        windows, w, a = self.windows, self.by_group(self.w), self.by_group(self.a_prev)
+    def weight_gradient(self, delta: np.ndarray) -> Work:
+        return self._gradients(delta, None)
+
+    def input_gradient(self, delta: np.ndarray) -> Work:
+        windows, w = self.windows, self.by_group(self.w)
         padded = windows.pad(delta)
-        downstream = np.empty(self.a_prev.shape, delta.dtype) if input_gradient else None
+        downstream = np.empty(self.a_prev.shape, delta.dtype)
+        by_group = self.by_group(downstream)
+
+        def multiply(rows: slice, columns: slice) -> None:
+            patches = windows.patches(padded, rows, self.groups)
+            np.matmul(w, patches, out=by_group[:, :, columns])  # BP2: w P
+
+        parts = [partial(multiply, *block) for block in windows.blocks(padded)]
+        return Work(parts, lambda: downstream)
+
+    def descend(self, delta: np.ndarray, input_gradient: bool) -> np.ndarray | None:
+        # The patches of delta are made once, for BP4 and for BP2.
+        if not (input_gradient and self.wants_gradients() and self.follows(WindowedNeurons)):
+            return super().descend(delta, input_gradient)
+        self.bias_gradient(delta)
+        (nabla_a_prev,) = do_all(self._gradients(delta, np.empty(self.a_prev.shape, delta.dtype)))
+        return nabla_a_prev
+
+    def _gradients(self, delta: np.ndarray, downstream: np.ndarray | None) -> Work:
+        """BP4, and BP2 into `downstream` if there is one."""
+        windows, w, a = self.windows, self.by_group(self.w), self.by_group(self.a_prev)
+        padded, nabla_w = windows.pad(delta), self.by_group(self.nabla_w)
         shares = deal_out(windows.blocks(padded))
         terms = np.zeros((len(shares), *w.shape), delta.dtype)
 
         def correlate(blocks: list[tuple[slice, slice]], term: np.ndarray) -> None:
             for rows, columns in blocks:
-                patches = windows.patches(padded, rows, self.groups)  # of delta, for both
-                if weights:  # BP4: dC/dw = a_prev P^T
-                    add_product(a[:, :, columns], patches.swapaxes(1, 2), term)
-                if downstream is not None:  # BP2: w P
-                    np.matmul(w, patches, out=self.by_group(downstream)[:, :, columns])
+                patches = windows.patches(padded, rows, self.groups)
+                add_product(a[:, :, columns], patches.swapaxes(1, 2), term)  # BP4: a_prev P^T
+                if downstream is not None:
+                    np.matmul(w, patches, out=self.by_group(downstream)[:, :, columns])  # BP2: w P
 
-        run_all(partial(correlate, *pair) for pair in zip(shares, terms, strict=True))
-        if weights:
-            self.by_group(self.nabla_w)[...] = terms.sum(axis=0)
-        return downstream
+        def add_up() -> np.ndarray | None:
+            nabla_w[...] = terms.sum(axis=0)
+            return downstream
+
+        return Work([partial(correlate, *pair) for pair in zip(shares, terms, strict=True)], add_up)
 
     def w_channels(self) -> tuple[int, int]:
         return self.channels_in, self.channels_out // self.groups

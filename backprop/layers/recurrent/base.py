@@ -354,9 +354,10 @@ class Recurrent(Layer):
         """Fill delta_t; turn `nabla`, dC/d(state after), into dC/d(state before), in place."""
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(self._described())})"
+        return f"{type(self).__name__}({', '.join(self.described())})"
 
-    def _described(self) -> list[str]:
+    def described(self) -> list[str]:
+        """Return what stands between the parentheses of the layer's description."""
         options = [name for name in ("reverse", "carry") if getattr(self, name)]
         if self.truncate is not None:
             options.append(f"truncate={self.truncate}")

@@ -74,6 +74,6 @@ class RNN(Recurrent):
     def own_activation(self) -> Activation:
         return self.activation
 
-    def _described(self) -> list[str]:
-        sizes, *options = super()._described()
+    def described(self) -> list[str]:
+        sizes, *options = super().described()
         return [sizes, self.activation.name, *options]
