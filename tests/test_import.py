@@ -92,6 +92,30 @@ def test_no_import_runs_upwards(path: Path):
     assert not above, f"{room} is on floor {floor_of(room)}"
 
 
+UPSTAIRS = {  # who reaches a higher floor, when it is called and not before
+    "network/network.py": {"inspection.summary", "inspection.graph_trace", "inspection.trace"},
+}
+
+
+@pytest.mark.parametrize("path", ROOMS, ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_only_the_doors_listed_lead_upstairs(path: Path):
+    calls = [
+        node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if type(node) is ast.Call
+    ]
+    names = [getattr(call.func, "id", getattr(call.func, "attr", "")) for call in calls]
+    here = path.relative_to(PACKAGE).as_posix()
+    if here != "core/upstairs.py":
+        assert not {"import_module", "__import__"} & set(names)
+    doors = [
+        call.args[0].value.removeprefix("backprop.")
+        for call, name in zip(calls, names, strict=True)
+        if name == "upstairs"
+    ]
+    assert set(doors) == UPSTAIRS.get(here, set())
+    for door in doors:
+        assert (PACKAGE / door.replace(".", "/")).with_suffix(".py").exists()
+
+
 def test_every_room_is_on_a_floor_and_the_floors_hold_nothing_twice():
     rooms = [room for floor in FLOORS for room in floor]
     assert len(set(rooms)) == len(rooms)

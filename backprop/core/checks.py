@@ -138,14 +138,17 @@ def check_finite(name: str, array: np.ndarray) -> None:
     )
 
 
-def check_sequence(owner: str, name: str, value: Any) -> tuple[Any, ...]:
-    """Return a list or another iterable of numbers as a tuple; its elements are not looked at.
-
-    Raises
-    ------
-    TypeError
-        If `value` is a string, or cannot be iterated over.
-    """
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise TypeError(f"{owner}: {name} must be a sequence of integers, got {value!r}")
+def check_sequence(owner: str, name: str, value: Any, of: str = "integers") -> tuple[Any, ...]:
+    """Return the elements of a sequence as a tuple, or say that one is expected."""
+    if isinstance(value, str) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0:
+        raise TypeError(f"{owner}: {name} must be a sequence of {of}, got {value!r}")
     return tuple(value)
+
+
+def kind_of(value: Any) -> str:
+    """Say what was given where arrays were expected, without their numbers."""
+    if isinstance(value, (tuple, list)):
+        return f"a {type(value).__name__} of {len(value)}"
+    if isinstance(value, np.ndarray):
+        return f"one array of shape {value.shape}"
+    return repr(value) if isinstance(value, (str, int, float)) else type(value).__name__

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_number
+from backprop.core.checks import check_number, check_sequence, kind_of
 from backprop.core.config import by_name
 from backprop.costs.base import Cost
 
@@ -34,7 +34,9 @@ class WeightedCosts(Cost):
         if isinstance(costs, (str, Cost)) or not costs:
             raise TypeError(f"WeightedCosts: expected a sequence of costs, got {costs!r}")
         self.costs = tuple(map(as_cost, costs))
-        given = (1.0,) * len(self.costs) if weights is None else tuple(weights)
+        given = (1.0,) * len(self.costs)
+        if weights is not None:
+            given = check_sequence("WeightedCosts", "weights", weights, "numbers")
         self.weights = tuple(check_number("WeightedCosts: weights", w, "[0, inf)") for w in given)
         if len(self.weights) != len(self.costs):
             raise ValueError(
@@ -44,7 +46,7 @@ class WeightedCosts(Cost):
     def check(self, a: Any, y: Any) -> None:
         for name, several in (("output", a), ("target y", y)):
             if not isinstance(several, tuple) or len(several) != len(self.costs):
-                got = f"{len(several)} of them" if isinstance(several, tuple) else repr(several)
+                got = kind_of(several)
                 raise TypeError(
                     f"{self}: the {name} must be a tuple of {len(self.costs)} arrays, got {got}"
                 )

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_array
+from backprop.core.checks import check_array, kind_of
 from backprop.core.config import from_config
 from backprop.core.shapes import ShapeError, shape_text, with_batch
 from backprop.graph.nodes import Input, Node, names_of, one_or_all, topological_order
@@ -74,7 +74,8 @@ class Graph(Container):
         rng: Seed = None,
     ) -> None:
         rng = None if rng is None else np.random.default_rng(rng)
-        ends = [outputs] if isinstance(outputs, Node) else list(outputs)
+        ends = [outputs] if isinstance(outputs, Node) else outputs
+        ends = list(ends) if isinstance(ends, Iterable) else []
         if not ends or not all(isinstance(node, Node) for node in ends):
             raise TypeError(f"the output of a graph is a node, got {outputs!r}")
         order = _order_of(ends)
@@ -170,7 +171,7 @@ class Graph(Container):
             ]
         )
 
-    def descend(self, delta: Any, input_gradient: bool) -> Any:
+    def descend_inside(self, delta: Any, input_gradient: bool) -> Any:
         deltas = delta if len(self.outputs) > 1 else (delta,)
         starts = dict(zip(self.outputs, deltas, strict=True))
         upstream: list[Any] = [None] * len(self.names)
@@ -261,7 +262,9 @@ class Graph(Container):
     def check_input(self, a_prev: Any) -> None:
         arrays = a_prev if self.n_inputs > 1 else (a_prev,)
         if not isinstance(arrays, tuple) or len(arrays) != self.n_inputs:
-            raise TypeError(f"graph: expected a tuple of {self.n_inputs} arrays, got {a_prev!r}")
+            raise TypeError(
+                f"graph: expected a tuple of {self.n_inputs} arrays, got {kind_of(a_prev)}"
+            )
         for name, shape, x in zip(self.names, self.shapes, arrays, strict=False):
             check_input("graph", x, self.dtype or getattr(arrays[0], "dtype", None))
             if x.shape[:-1] != shape or x.size == 0:

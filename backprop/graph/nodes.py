@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_integer, check_number
+from backprop.core.checks import check_integer, check_number, check_sequence
 from backprop.core.shapes import Shape, ShapeError, is_several
 from backprop.graph.elementwise import (
     Add,
@@ -201,9 +201,10 @@ class Input(Node):
     def __init__(self, name: str, shape: Sequence[int]) -> None:
         self.layer, self.inputs = None, ()
         self.named(name)
-        if not isinstance(shape, Sequence) or not shape:
-            raise ValueError(f"input {name}: shape must be a tuple of sizes, got {shape!r}")
-        self.shape = tuple(check_integer(f"input {name}: shape", n) for n in shape)
+        sizes = check_sequence(f"input {name}", "shape", shape)
+        if not sizes:
+            raise ValueError(f"input {name}: shape must not be empty, got {shape!r}")
+        self.shape = tuple(check_integer(f"input {name}: shape", n) for n in sizes)
 
 
 def apply(layer: Layer, *inputs: Node | float) -> Node:

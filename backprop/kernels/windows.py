@@ -297,11 +297,10 @@ def check_places(owner: str, name: str, value: Any, axes: int, least: int = 1) -
     TypeError, ValueError
         That name owner and argument.
     """
-    if not isinstance(value, (tuple, list)):
+    if axes == 1 or not isinstance(value, (tuple, list)):
         return check_integer(f"{owner}: {name}", value, least)
-    if axes == 1 or len(value) != axes:
-        wanted = "an integer" if axes == 1 else f"an integer or {axes} of them"
-        raise ValueError(f"{owner}: {name} must be {wanted}, got {value!r}")
+    if len(value) != axes:
+        raise ValueError(f"{owner}: {name} must be an integer or {axes} of them, got {value!r}")
     return tuple(check_integer(f"{owner}: {name}", number, least) for number in value)
 
 

@@ -253,7 +253,7 @@ class Layer(Stateful, Configurable, ABC):
         a = self.output(a_prev, mode)
         self.a_prev, self.a, self.delta = a_prev, a, None
         if self._hooks is not None:
-            self._hooks.after_output(self)
+            return self._hooks.after_output(self)
         return a
 
     def z_and_a(self, a_prev: Any, mode: Mode) -> tuple[Any, Any]:
@@ -262,11 +262,6 @@ class Layer(Stateful, Configurable, ABC):
 
     def go_back(self, nabla_a: Any, input_gradient: bool = True) -> Any:
         """Go back from dC/da: delta by BP1 or BP2, and the rest."""
-        if self._hooks is None and not self.ties_across:  # as `go_back_from`, a call less
-            delta = self.delta_of(nabla_a)
-            if self.z is not None:
-                self.delta = delta
-            return self.descend(delta, input_gradient)
         if self._hooks is not None:
             self._hooks.note_upstream(nabla_a)
         return self.go_back_from(self.delta_of(nabla_a), input_gradient)
@@ -348,7 +343,8 @@ class Layer(Stateful, Configurable, ABC):
         -----
         Passes that keep nothing call no hooks: they may run in several threads. The hooks of a
         moment are called in the order they were added. They belong to this object alone: a copy,
-        a pickle and a saved network have none. A layer without hooks pays one test a pass.
+        a pickle and a saved network have none, and of a layer that stands in several places each
+        place is an object of its own, ``network[2]``. A layer without hooks pays one test a pass.
         """
         hooks = self._hooks or Hooks()
         hook = hooks.add(self, moment, function, name)
@@ -438,7 +434,10 @@ class Layer(Stateful, Configurable, ABC):
                 f"{self}: backward needs a forward(..., training=True) or forward(..., keep=True) "
                 "first"
             )
-        check_like(self, name, nabla, self.a if like is None else like)
+        if like is None or like is self.a:
+            check_like(self, name, nabla, self.a)
+        else:
+            check_like(self, name, nabla, like, "the weighted input z")
 
     def shape_error(self, expected: Shape | str, got: Shape) -> ShapeError:
         """Return the error for `output_shape` to raise: `expected` without the batch axis."""

@@ -6,23 +6,26 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_array
+from backprop.core.checks import check_array, kind_of
 from backprop.core.shapes import ShapeError, with_batch
 
 
-def check_like(owner: object, name: str, nabla: Any, array: Any) -> None:
+def check_like(
+    owner: object, name: str, nabla: Any, array: Any, of: str = "the activation"
+) -> None:
     """Raise unless `nabla` has the dtype and the shape of `array`, or each of several has."""
     if isinstance(array, tuple):
         if not isinstance(nabla, tuple) or len(nabla) != len(array):
-            raise TypeError(f"{owner}: {name} must be a tuple of {len(array)} arrays")
+            raise TypeError(
+                f"{owner}: {name} must be a tuple of {len(array)} arrays, got {kind_of(nabla)}"
+            )
         for k, (one, other) in enumerate(zip(nabla, array, strict=True)):
-            check_like(owner, f"{name}[{k}]", one, other)
+            check_like(owner, f"{name}[{k}]", one, other, of)
         return
     check_array(owner, f"upstream gradient {name}", nabla, array.dtype)
     if nabla.shape != array.shape:
         raise ShapeError(
-            f"{owner}: {name} must have the shape of the activation, {array.shape}, "
-            f"got {nabla.shape}",
+            f"{owner}: {name} must have the shape of {of}, {array.shape}, got {nabla.shape}",
             str(array.shape),
         )
 

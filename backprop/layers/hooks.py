@@ -94,13 +94,19 @@ class Hooks:
             if hook.moment == moment and self.by_name.get(name) is hook:
                 hook.function(layer)
 
-    def after_output(self, layer: Layer) -> None:
-        """Call the functions that wait for the output; if one fails there is no way back."""
+    def after_output(self, layer: Layer) -> Any:
+        """Call the functions that wait for the output, and return it as they leave it.
+
+        If one fails there is no way back.
+        """
+        a = layer.a
         try:
             self.call("forward", layer)
+            _check_left(layer, "a", layer.a, a)
         except BaseException:
             layer.a = None
             raise
+        return layer.a
 
     def at_delta(self, layer: Layer, delta: Any) -> Any:
         """Call the functions that may change delta, and return it as they leave it."""
@@ -108,7 +114,7 @@ class Hooks:
             return delta
         layer.delta = _copy(delta)  # it may be the caller's, or what the layer above sent down
         self.call("delta", layer)
-        _check_left(layer, layer.delta, delta)
+        _check_left(layer, "delta", layer.delta, delta)
         return layer.delta
 
     def note_upstream(self, nabla_a: Any) -> None:
@@ -128,21 +134,21 @@ class Hooks:
             layer.__dict__.pop("_hooks", None)
 
 
-def _check_left(layer: Layer, delta: Any, before: Any) -> None:
-    """Raise unless a hook left delta what it must be: nothing is broadcast, nothing converted."""
+def _check_left(layer: Layer, name: str, found: Any, before: Any) -> None:
+    """Raise unless a hook left an array what it must be: nothing is broadcast or converted."""
     several = isinstance(before, tuple)
-    if several and isinstance(delta, tuple) and len(delta) == len(before):
-        for one, other in zip(delta, before, strict=True):
-            _check_left(layer, one, other)
+    if several and isinstance(found, tuple) and len(found) == len(before):
+        for one, other in zip(found, before, strict=True):
+            _check_left(layer, name, one, other)
         return
-    if several or not isinstance(delta, np.ndarray):
+    if several or not isinstance(found, np.ndarray):
         wanted = f"a tuple of {len(before)} arrays" if several else "an array"
-        raise TypeError(f"{layer}: a hook must leave delta {wanted}, got {delta!r}")
-    if (delta.shape, delta.dtype) != (before.shape, before.dtype):
-        error = TypeError if delta.shape == before.shape else ShapeError
+        raise TypeError(f"{layer}: a hook must leave {name} {wanted}, got {type(found).__name__}")
+    if (found.shape, found.dtype) != (before.shape, before.dtype):
+        error = TypeError if found.shape == before.shape else ShapeError
         raise error(
-            f"{layer}: a hook must leave delta of shape {before.shape} and {before.dtype}, got "
-            f"{delta.shape} and {delta.dtype}"
+            f"{layer}: a hook must leave {name} of shape {before.shape} and {before.dtype}, got "
+            f"{found.shape} and {found.dtype}"
         )
 
 

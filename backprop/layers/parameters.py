@@ -143,4 +143,4 @@ def check_tie(owner: object, name: str, here: np.ndarray, there: np.ndarray, wha
     if here.shape != there.shape:
         raise ShapeError(f"{owner}: {name} has shape {here.shape}, and {what} {there.shape}")
     if here.dtype != there.dtype:
-        raise TypeError(f"{owner}: {name} is {here.dtype}, and {what} is {there.dtype}")
+        raise TypeError(f"{owner}: {name} is {here.dtype}, and {what} {there.dtype}")

@@ -43,6 +43,10 @@ class Stateful:
     _tied_here: Any = ()  # the layers of which a parameter is one of this
     _lost: str | None = None
 
+    def check_whole(self) -> None:
+        """Raise a RuntimeError if something inside belongs to something else by now."""
+        raise NotImplementedError
+
     def walk(self, name: str = "") -> Iterator[tuple[str, Any]]:
         """Yield the layer and all layers inside it, each with its name."""
         raise NotImplementedError
@@ -344,6 +348,7 @@ class Stateful:
         ValueError, TypeError
             If it belongs to another architecture; nothing has changed then.
         """
+        self.check_whole()
         theta = arrays.get("theta")
         fits = theta is not None and theta.shape == self.theta.shape
         if theta is None or not fits or (theta.size and theta.dtype != self.theta.dtype):

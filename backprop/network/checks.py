@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_finite, check_integer
+from backprop.core.checks import check_finite, check_integer, check_sequence
 from backprop.core.shapes import (
     ShapeError,
     count_examples,
@@ -93,11 +93,12 @@ def input_shape_of(layers: Any, given: Any) -> Any:
 
 
 def _checked_shape(given: Any) -> Any:
-    if not isinstance(given, Sequence) or not given:
-        raise ValueError(f"network: input_shape must be a tuple of sizes, got {given!r}")
-    if isinstance(given[0], Sequence) and not isinstance(given[0], str):
-        return tuple(map(_checked_shape, given))
-    sizes = (n if n is None else check_integer("network: input_shape", n) for n in given)
+    shape = check_sequence("network", "input_shape", given)
+    if not shape:
+        raise ValueError(f"network: input_shape must not be empty, got {given!r}")
+    if isinstance(shape[0], (tuple, list)):
+        return tuple(map(_checked_shape, shape))
+    sizes = (n if n is None else check_integer("network: input_shape", n) for n in shape)
     return tuple(sizes)
 
 

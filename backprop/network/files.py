@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +14,8 @@ from backprop.costs import Cost
 from backprop.layers.base import Layer
 from backprop.layers.places import described_places, restore_places
 from backprop.network.checks import as_lists
+
+EQUATIONS = {"output", "weighted_input", "delta_of", "parameter_gradients", "downstream"}
 
 
 class Saved:
@@ -37,8 +40,22 @@ class Saved:
             If the file cannot be written; an earlier file of that name is then untouched.
         RuntimeError
             If a layer has been built into another network since.
+
+        Warns
+        -----
+        UserWarning
+            If a method was assigned to one layer object, such as ``layer.downstream = f``: the
+            network that is loaded has that of the class.
         """
         self.check_whole()
+        for name, layer in self.root.walk():
+            replaced = EQUATIONS & vars(layer).keys()
+            if replaced:
+                warnings.warn(
+                    f"layer {name}, {layer}: the {' and '.join(sorted(replaced))} assigned to it "
+                    "cannot be saved; write a class for it",
+                    stacklevel=2,
+                )
         write_archive(path, self.state(), {"format": self.format, "network": self.config()})
 
     @classmethod

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from backprop.core.checks import check_sequence
 from backprop.core.shapes import (
     copy_into,
     each_array,
@@ -141,7 +142,7 @@ class Network(Saved):
         cost, w_init, b_init, dtype, rng
             As in `Network` and `Dense`.
         """
-        sizes = list(sizes)
+        sizes = check_sequence("from_sizes", "sizes", sizes)
         if len(sizes) < 2:
             raise ValueError(f"sizes must hold at least input and output, got {sizes}")
         cost = as_cost(cost)
@@ -289,6 +290,7 @@ class Network(Saved):
 
     @theta.setter
     def theta(self, value: Any) -> None:
+        self.check_whole()
         copy_into(self.root.theta, value, "theta")
 
     @property
@@ -298,6 +300,7 @@ class Network(Saved):
 
     @nabla.setter
     def nabla(self, value: Any) -> None:
+        self.check_whole()
         copy_into(self.root.nabla, value, "nabla")
 
     @property
@@ -307,6 +310,7 @@ class Network(Saved):
 
     def initialize(self, rng: Seed = None) -> None:
         """Draw all parameters afresh, layer after layer, from a generator or a seed."""
+        self.check_whole()
         self.root.initialize(rng)
 
     @property

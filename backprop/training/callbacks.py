@@ -80,7 +80,7 @@ class Checkpoint(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
-        self.path = path
+        self.path = os.fspath(path)
         self.every = check_integer("Checkpoint: every", every)
 
     def on_epoch_end(self, trainer: Any) -> None:
@@ -136,7 +136,7 @@ class SaveBest(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str], monitor: str = "validation_accuracy") -> None:
-        self.path = path
+        self.path = os.fspath(path)
         self.monitor = monitor
 
     def on_epoch_end(self, trainer: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -111,15 +111,21 @@ class Trainer:
         ):
             value = getattr(self, name)
             if not isinstance(value, kind) and (value is not None or name == "optimizer"):
-                raise TypeError(f"Trainer: {name} must be a {kind.__name__}, got {value!r}")
+                article = "an" if name == "optimizer" else "a"
+                raise TypeError(f"Trainer: {name} must be {article} {kind.__name__}, got {value!r}")
         self.clip_norm = _positive_or_none("clip_norm", clip_norm)
         self.clip_value = _positive_or_none("clip_value", clip_value)
         self.rng = np.random.default_rng(rng)
+        if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
+            raise TypeError(f"Trainer: callbacks must be a sequence of them, got {callbacks!r}")
+        callbacks = tuple(callbacks)
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(f"Trainer: callbacks must be Callbacks, got {callback!r}")
         if metrics is not None and not isinstance(metrics, Mapping):
             raise TypeError(f"Trainer: metrics must be a dict of functions, got {metrics!r}")
+        if not isinstance(shuffle, (bool, np.bool_)):
+            raise TypeError(f"Trainer: shuffle must be True or False, got {shuffle!r}")
         self.shuffle = bool(shuffle)
         self._carriers: list[Any] = [
             layer for _, layer in network.walk() if getattr(layer, "carry", False)

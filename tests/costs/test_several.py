@@ -80,9 +80,9 @@ def test_bp1_is_that_of_every_cost_through_its_sigma():
 def test_what_several_costs_refuse():
     cost, _, a, activations, y = several()
     for error, match, call in [
-        (TypeError, "the output must be a tuple of 3 arrays, got 2 of them",
+        (TypeError, "the output must be a tuple of 3 arrays, got a tuple of 2",
          lambda: cost.value(a[:2], y)),
-        (TypeError, "the output must be a tuple of 3 arrays, got array",
+        (TypeError, "the output must be a tuple of 3 arrays, got one array",
          lambda: cost.value(a[0], y)),
         (TypeError, "the target y must be a tuple of 3 arrays", lambda: cost.value(a, y[0])),
         (ShapeError, r"y must have the output's shape \(3, 4\), got \(2, 4\)",

@@ -234,8 +234,8 @@ X, Y = np.ones((3, 2)), np.ones((2, 2))
 @pytest.mark.parametrize(
     ("x", "error", "message"),
     [
-        (X, TypeError, r"^graph: expected a tuple of 2 arrays, got array"),
-        ([X, Y], TypeError, r"^graph: expected a tuple of 2 arrays, got \["),
+        (X, TypeError, r"^graph: expected a tuple of 2 arrays, got one array of shape"),
+        ([X, Y], TypeError, "^graph: expected a tuple of 2 arrays, got a list of 2"),
         ((X,), TypeError, r"^graph: expected a tuple of 2 arrays"),
         ((X, Y, Y), TypeError, r"^graph: expected a tuple of 2 arrays"),
         ((X, [1.0]), TypeError, r"^graph: the input must be a numpy array, got list"),
@@ -261,9 +261,9 @@ def test_targets_and_gradients_that_do_not_fit():
     network = heads(HEADS["canonical, and not"][1], last="sigmoid")
     x, y = heads_data(2)
     a = network.forward(x, training=True)
-    with pytest.raises(TypeError, match="the target y must be a tuple of 4 arrays, got 3 of them"):
+    with pytest.raises(TypeError, match="must be a tuple of 4 arrays, got a tuple of 3"):
         network.backward(y[:3])
-    with pytest.raises(TypeError, match="the target y must be a tuple of 4 arrays, got array"):
+    with pytest.raises(TypeError, match="the target y must be a tuple of 4 arrays, got one array"):
         network.backward(y[0])
     with pytest.raises(ShapeError, match="y must have the output's shape"):
         network.backward((y[1], *y[1:]))

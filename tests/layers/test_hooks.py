@@ -412,7 +412,7 @@ def test_a_delta_hook_inside_one_branch_leaves_the_others_alone():
 @pytest.mark.parametrize(
     ("left", "error", "match"),
     [
-        (0, TypeError, "a hook must leave delta an array, got 0"),
+        (0, TypeError, "a hook must leave delta an array, got int"),
         (None, TypeError, "a hook must leave delta an array, got None"),
         (np.zeros((5, 1)), ShapeError, r"of shape \(5, 3\) and float64, got \(5, 1\) and float64"),
         (np.zeros((5, 3), np.float32), TypeError, r"float64, got \(5, 3\) and float32"),
@@ -721,3 +721,16 @@ def test_hooks_of_a_graph_s_nodes_run_in_its_order():
             layer.add_hook(moment, lambda layer, i=index, m=moment: seen.append(f"{m[0]}{i}"))
     run(network)
     assert seen == ["f0", "f1", "f2", "f3", "d3", "b3", "d2", "b2", "d1", "b1", "d0", "b0"]
+
+
+def test_what_a_forward_hook_assigns_is_the_output():
+    network = Network.from_sizes([3, 4, 2], dtype="float64", rng=0)
+    network[0].add_hook("forward", lambda layer: setattr(layer, "a", 0 * layer.a))
+    x = np.ones((3, 5))
+    a = network.forward(x, keep=True)
+    np.testing.assert_array_equal(a, network[1].forward(np.zeros((4, 5))))
+    assert not network[0].a.any()
+    network[1].add_hook("forward", lambda layer: setattr(layer, "a", layer.a[:1]))
+    with pytest.raises(ShapeError, match=r"a hook must leave a of shape \(2, 5\)"):
+        network.forward(x, keep=True)
+    assert network.root.a is None

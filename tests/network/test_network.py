@@ -400,8 +400,10 @@ def test_input_shape():
         error, message = refusal_of(wrong)
         with pytest.raises(error, match=f"^network: input_shape {message}"):
             Network([Sigmoid()], input_shape=(2, wrong))
-    for wrong in ((), 784):
-        with pytest.raises(ValueError, match="input_shape must be a tuple of sizes, got"):
+    with pytest.raises(ValueError, match="input_shape must not be empty, got"):
+        Network([Sigmoid()], input_shape=())
+    for wrong in (784, "784"):
+        with pytest.raises(TypeError, match="input_shape must be a sequence of integers, got"):
             Network([Sigmoid()], input_shape=wrong)
 
 

@@ -340,7 +340,7 @@ def test_labels_out_of_range_are_refused():
     [
         ({"batch_size": 0}, ValueError, "^Trainer: batch_size must be at least 1, got 0"),
         ({"batch_size": 2.5}, TypeError, "^Trainer: batch_size must be an integer, got 2.5"),
-        ({"optimizer": 3}, TypeError, "optimizer must be a Optimizer, got 3"),
+        ({"optimizer": 3}, TypeError, "optimizer must be an Optimizer, got 3"),
         ({"optimizer": "sdg"}, ValueError, "unknown optimizer 'sdg'"),
         ({"regularizer": 0.1}, TypeError, "regularizer must be a Regularizer, got 0.1"),
         ({"schedule": 0.1}, TypeError, "schedule must be a Schedule, got 0.1"),

@@ -259,6 +259,7 @@ _METHODS = (  # in which the mathematics of a layer stands
     "parameter_gradients",
     "downstream",
     "descend",
+    "descend_inside",
     "go_back_from",
     "step_forward",
     "step_backward",

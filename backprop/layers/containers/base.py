@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,8 +25,8 @@ from backprop.layers.mode import Mode
 class Container(Layer):
     """Base of the layers that are made of layers.
 
-    A subclass writes `output` and `descend`, in which it calls its children's `run`, `go_back` and
-    `go_back_from`, and `inner_shapes`.
+    A subclass writes `output` and `descend_inside`, in which it calls its children's `run`,
+    `go_back` and `go_back_from`, and `inner_shapes`.
 
     Attributes
     ----------
@@ -38,6 +38,7 @@ class Container(Layer):
     """
 
     ends_in_sigma: bool = False
+    replaces_downstream: ClassVar[bool] = False
 
     def adopt_children(self, children: Sequence[Layer]) -> None:
         """Take `children` in, if they are of one dtype."""
@@ -87,6 +88,7 @@ class Container(Layer):
         }
 
     def initialize(self, rng: Seed = None) -> None:
+        self.check_whole()
         rng = np.random.default_rng(rng)
         for child in self.children:
             if child.place_of is None:
@@ -100,9 +102,25 @@ class Container(Layer):
 
     # -- the way back ------------------------------------------------------------------------
 
+    @abstractmethod
+    def descend_inside(self, delta: Any, input_gradient: bool) -> Any:
+        """Go back through the children, from delta if `ends_in_sigma`, else from nabla_a."""
+
+    def descend(self, delta: Any, input_gradient: bool) -> Any:
+        replaced = self.replaces_downstream or "downstream" in self.__dict__
+        nabla_a_prev = self.descend_inside(delta, input_gradient and not replaced)
+        return self.downstream(delta) if input_gradient and replaced else nabla_a_prev
+
     def downstream(self, delta: Any) -> Any:
-        """Go back through the children, which fills their gradients, too."""
-        return self.descend(delta, True)
+        """Go back through the children, which fills their gradients, too.
+
+        What is assigned or overridden in its place is what the layer below gets.
+        """
+        return self.descend_inside(delta, True)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.replaces_downstream = cls.downstream is not Container.downstream
 
     # -- shapes and checks -------------------------------------------------------------------
 

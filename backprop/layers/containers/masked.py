@@ -108,7 +108,7 @@ class Masked(Chain):
     def delta_of(self, nabla_a: np.ndarray) -> np.ndarray:
         return self.children[-1].delta_of(nabla_a) if self.ends_in_sigma else nabla_a
 
-    def descend(self, delta: np.ndarray, input_gradient: bool) -> np.ndarray | None:
+    def descend_inside(self, delta: np.ndarray, input_gradient: bool) -> np.ndarray | None:
         *below, last = self.children
         enter = last.go_back_from if self.ends_in_sigma else last.go_back
         nabla_a = enter(delta, input_gradient or bool(below))

@@ -90,7 +90,7 @@ class Parallel(Container):
         outputs = [branch.run(a_prev, mode) for branch in self.children]
         return np.concatenate(outputs) if self.join == "concat" else sum(outputs[1:], outputs[0])
 
-    def descend(self, delta: Any, input_gradient: bool) -> Any:
+    def descend_inside(self, delta: Any, input_gradient: bool) -> Any:
         parts = [delta] * len(self.children)
         if self.join == "concat":
             ends = itertools.accumulate(len(branch.a) for branch in self.children[:-1])

@@ -55,6 +55,6 @@ class Residual(Chain):
     def output(self, a_prev: Any, mode: Mode) -> Any:
         return a_prev + up(self.children, a_prev, mode)  # a = a_prev + f(a_prev)
 
-    def descend(self, delta: Any, input_gradient: bool) -> Any:
+    def descend_inside(self, delta: Any, input_gradient: bool) -> Any:
         through = down(self.children, delta, input_gradient)
         return delta + through if through is not None else None  # the two ways add up

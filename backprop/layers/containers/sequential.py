@@ -72,7 +72,7 @@ class Sequential(Chain):
     def delta_of(self, nabla_a: Any) -> Any:
         return self.children[-1].delta_of(nabla_a) if self.ends_in_sigma else nabla_a
 
-    def descend(self, delta: Any, input_gradient: bool) -> Any:
+    def descend_inside(self, delta: Any, input_gradient: bool) -> Any:
         layers = self.children
         index = len(layers) - 1
         enter = layers[-1].go_back_from if self.ends_in_sigma else layers[-1].go_back

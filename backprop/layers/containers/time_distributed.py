@@ -77,7 +77,7 @@ class TimeDistributed(Container):
     def delta_of(self, nabla_a: np.ndarray) -> np.ndarray:
         return self._steps(self.layer.delta_of(examples(nabla_a)), self.a_prev)
 
-    def descend(self, delta: np.ndarray, input_gradient: bool) -> np.ndarray | None:
+    def descend_inside(self, delta: np.ndarray, input_gradient: bool) -> np.ndarray | None:
         nabla_a_prev = self.layer.go_back_from(examples(delta), input_gradient)
         return None if nabla_a_prev is None else nabla_a_prev.reshape(self.a_prev.shape)
 

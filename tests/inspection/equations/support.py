@@ -70,7 +70,7 @@ class Twice(Container):
     def output(self, a_prev, mode):
         return 2 * self.children[0].run(a_prev, mode)
 
-    def descend(self, delta, input_gradient):
+    def descend_inside(self, delta, input_gradient):
         return self.children[0].go_back(2 * delta, input_gradient)
 
 

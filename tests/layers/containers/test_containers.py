@@ -13,7 +13,7 @@ from backprop import SGD, DivergenceError, Network, SoftmaxCrossEntropy, Trainer
 from backprop.datasets.sequences import pad
 from backprop.gradients.check import check_gradients
 from backprop.gradients.contract import check_layer
-from backprop.graph import Input, apply
+from backprop.graph import Graph, Input, apply
 from backprop.layers import (
     GRU,
     Conv1d,
@@ -288,6 +288,72 @@ def test_what_took_a_layer_last_has_it_and_the_other_says_so():
     Sequential([*network.layers])
     with pytest.raises(RuntimeError, match=r"^network: its layer .* copies, copy.deepcopy\(lay"):
         network.forward(x)
+
+
+def test_what_has_lost_its_layers_cannot_change_them():
+    layers = [dense(rng=1), dense(rng=2)]
+    old = Network(layers, "quadratic")
+    new = Network(layers, "quadratic")
+    theta = new.theta.copy()
+    for change in (
+        lambda: old.initialize(7),
+        lambda: old.root.initialize(7),
+        lambda: old.set_state(new.state()),
+        lambda: old.root.set_state(new.state()),
+        lambda: setattr(old, "theta", 0 * theta),
+    ):
+        with pytest.raises(RuntimeError, match="has been built into"):
+            change()
+    np.testing.assert_array_equal(new.theta, theta)
+
+
+class Halved(Sequential):
+    """Sends half of the gradient down."""
+
+    def downstream(self, delta):
+        return 0.5 * super().downstream(delta)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Sequential([dense(rng=1)]),
+        lambda: Residual([dense(rng=1)]),
+        lambda: Parallel([dense(rng=1), dense(rng=2)], "sum"),
+        lambda: Graph(apply(dense(rng=1), Input("x", (3,)))),
+    ],
+    ids=["sequential", "residual", "parallel", "graph"],
+)
+def test_what_is_sent_down_can_be_replaced_in_containers_too(make):
+    container = make()
+    network = Network([dense(rng=3), container, dense(rng=4)], "quadratic")
+    x, y = np.random.default_rng(0).random((2, 3, 5))
+    network.forward(x, training=True)
+    network.backward(y)
+    plain = network.nabla.copy()
+    container.downstream = lambda delta: np.zeros((3, 5))
+    network.forward(x, training=True)
+    network.backward(y)
+    assert not network[0].nabla.any()
+    n = network[0].n_parameters
+    np.testing.assert_array_equal(network.nabla[n:], plain[n:])
+
+
+def test_an_overridden_downstream_of_a_container_counts():
+    x, u = np.random.default_rng(0).random((2, 3, 5))
+    whole, half = Sequential([dense(rng=1)]), Halved([dense(rng=1)])
+    for layer in (whole, half):
+        layer.forward(x, training=True)
+    np.testing.assert_array_equal(half.backward(u), 0.5 * whole.backward(u))
+    np.testing.assert_array_equal(half.nabla, whole.nabla)
+    assert half.backward(u, input_gradient=False) is None
+
+
+def test_saving_warns_of_what_it_cannot_write_down(tmp_path):
+    network = Network([dense(rng=1), Residual([dense(rng=2)])], "quadratic")
+    network[1].children[0].downstream = lambda delta: delta
+    with pytest.warns(UserWarning, match=r"^layer 1\.0, Dense.*: the downstream assigned to"):
+        network.save(tmp_path / "n.npz")
 
 
 def test_a_refused_layer_stays_free():
