@@ -55,6 +55,19 @@ def check_integer(name: str, value: Any, least: int | None = 1) -> int:
     return number
 
 
+def check_bool(name: str, value: Any) -> bool:
+    """Return `value` as a Python bool if it is True or False, of Python or of NumPy.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
 def is_plain(array: Any) -> bool:
     """Return whether `*` and `@` mean for `array` what they mean for an ndarray."""
     return isinstance(array, np.ndarray) and not isinstance(array, (np.matrix, np.ma.MaskedArray))

@@ -380,10 +380,7 @@ def _order_of(outputs: list[Node]) -> list[Node]:
     """Return all nodes that the outputs depend on, and them, every one after its inputs."""
     order: dict[Node, None] = {}
     for output in outputs:
-        below = topological_order(
-            output, lambda node: [i for i in node.inputs if type(i) is not float]
-        )
-        order |= dict.fromkeys(below)
+        order |= dict.fromkeys(topological_order(output, _inputs_of))
     return list(order)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
 
-from backprop.core.checks import check_number
+from backprop.core.checks import check_bool, check_number
 from backprop.core.shapes import ShapeError, copy_into
 
 
@@ -121,12 +121,11 @@ class Learning:
         """Set one of the three, after a check that names `owner`."""
         if name not in LEARNING:
             raise ValueError(f"{owner}: {name} is none of {', '.join(LEARNING)}")
-        if name != "trainable":
-            value = check_number(f"{owner}: {name}", value, "[0, inf)")
-        elif not isinstance(value, (bool, np.bool_)):
-            raise TypeError(f"{owner}: trainable must be True or False, got {value!r}")
+        what = f"{owner}: {name}"
+        if name == "trainable":
+            value = check_bool(what, value)
         else:
-            value = bool(value)
+            value = check_number(what, value, "[0, inf)")
         setattr(self, name, value)
 
     def described(self) -> dict[str, Any]:

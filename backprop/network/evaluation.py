@@ -11,9 +11,8 @@ import numpy as np
 
 from backprop.core.checks import check_integer
 from backprop.core.shapes import count_examples, each_array
+from backprop.kernels import memory
 from backprop.kernels.threads import own_threads, run_all
-
-SHARED_BATCH = 64  # images of a batch that is computed in one thread, of several
 
 
 def in_batches(
@@ -25,7 +24,7 @@ def in_batches(
     """
     batch_size = check_integer("network: batch_size", batch_size)
     if threads:
-        batch_size = min(batch_size, SHARED_BATCH)
+        batch_size = min(batch_size, memory.SHARED_BATCH_SIZE)
     if count_examples(arrays[0]) <= batch_size:
         if not threads:
             return list(compute(*arrays))

@@ -51,8 +51,7 @@ def restore(trainer: Any, path: str | os.PathLike[str]) -> None:
     """Put `trainer` where the run was when `save` wrote `path`; its next `fit` goes on from there.
 
     Trainer and network must have been made as they were for that run; what has been frozen since,
-    by a callback for instance, is frozen again. Whatever is raised, they
-    are left as they were.
+    by a callback for instance, is frozen again. Whatever is raised, they are left as they were.
 
     Parameters
     ----------

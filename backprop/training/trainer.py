@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_integer, check_number
+from backprop.core.checks import check_bool, check_integer, check_number
 from backprop.core.config import by_name
 from backprop.core.shapes import count_examples, each_array
 from backprop.kernels.threads import own_threads
@@ -124,9 +124,7 @@ class Trainer:
                 raise TypeError(f"Trainer: callbacks must be Callbacks, got {callback!r}")
         if metrics is not None and not isinstance(metrics, Mapping):
             raise TypeError(f"Trainer: metrics must be a dict of functions, got {metrics!r}")
-        if not isinstance(shuffle, (bool, np.bool_)):
-            raise TypeError(f"Trainer: shuffle must be True or False, got {shuffle!r}")
-        self.shuffle = bool(shuffle)
+        self.shuffle = check_bool("Trainer: shuffle", shuffle)
         self._carriers: list[Any] = [
             layer for _, layer in network.walk() if getattr(layer, "carry", False)
         ]

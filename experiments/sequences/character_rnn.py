@@ -30,7 +30,7 @@ from backprop.datasets.sequences import chunks, pad
 from backprop.schedules import CosineDecay
 from experiments.common import figure, option_parser, read_result, write_and_draw
 from experiments.sequences import couplets
-from experiments.sequences.writing import WritingProgress, draw_bits, draw_shares
+from experiments.sequences.writing import WritingProgress, draw_bits, draw_shares, measures
 
 STREAMS, CHUNK = 16, 96
 ETA, CLIP = 0.01, 40.0
@@ -105,13 +105,7 @@ def run(n_couplets: int, epochs: int, n_written: int, seed: int) -> dict[str, An
     )
     trainer.fit(x, y, epochs, validation=validation_data(training[-1], test))
     samples = {str(t): write_now(t) for t in (0.5, 1.0, 1.5)}
-    return {
-        "parameters": network.n_parameters,
-        "bits": couplets.baselines(training, test),
-        "progress": progress.records,
-        "temperatures": {t: couplets.score(written) for t, written in samples.items()},
-        "samples": {t: written[:4] for t, written in samples.items()},
-    }
+    return measures(network, progress, samples, couplets.baselines(training, test))
 
 
 def draw(path: Path) -> None:

@@ -31,7 +31,7 @@ from backprop.layers import LayerNorm, PositionalEncoding, TransformerBlock
 from backprop.schedules import CosineDecay
 from experiments.common import figure, option_parser, read_result, write_and_draw
 from experiments.sequences import couplets
-from experiments.sequences.writing import WritingProgress, draw_bits, draw_shares
+from experiments.sequences.writing import WritingProgress, draw_bits, draw_shares, measures
 
 ETA, BATCH = 0.003, 32
 D, HEADS, BLOCKS = 64, 4, 2
@@ -96,11 +96,7 @@ def run(n_couplets: int, epochs: int, n_written: int, seed: int) -> dict[str, An
     network.forward(examples([SHOWN])[0], training=True)
     last = network[1 + BLOCKS].children[0].children[1]  # the attention of the last block
     return {
-        "parameters": network.n_parameters,
-        "bits": couplets.baselines(training, test),
-        "progress": progress.records,
-        "temperatures": {t: couplets.score(written) for t, written in samples.items()},
-        "samples": {t: written[:4] for t, written in samples.items()},
+        **measures(network, progress, samples, couplets.baselines(training, test)),
         "attention": np.round(last.attention[..., 0].astype(float), 3).tolist(),
     }
 

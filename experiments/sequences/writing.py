@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
-from backprop import Callback, Trainer
+from backprop import Callback, Network, Trainer
 from experiments.common import tidy
 from experiments.sequences import couplets
 
@@ -63,6 +63,22 @@ def describe(record: dict[str, Any]) -> str:
     shares = ", ".join(f"{name} {record[name]:.0%}" for name in SHARES)
     start = f"{record['characters']:9,} characters read: {record['bits']:.3f} bits each"
     return f"{start}; right {shares}"
+
+
+def measures(
+    network: Network,
+    progress: WritingProgress,
+    samples: dict[str, list[str]],
+    baselines: dict[str, float],
+) -> dict[str, Any]:
+    """Return what is kept of a run, with the couplets written at every temperature."""
+    return {
+        "parameters": network.n_parameters,
+        "bits": baselines,
+        "progress": progress.records,
+        "temperatures": {t: couplets.score(written) for t, written in samples.items()},
+        "samples": {t: written[:4] for t, written in samples.items()},
+    }
 
 
 # -- the figure ------------------------------------------------------------------------------

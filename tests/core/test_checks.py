@@ -7,6 +7,7 @@ import pytest
 
 from backprop.core.checks import (
     check_array,
+    check_bool,
     check_finite,
     check_integer,
     check_number,
@@ -50,6 +51,18 @@ def test_truth_is_no_number(value):
     for least in (1, 0, None):
         with pytest.raises(TypeError, match=r"^n must be an integer, got "):
             check_integer("n", value, least)
+
+
+@pytest.mark.parametrize("value", [True, False, np.True_, np.False_], ids=repr)
+def test_truth(value):
+    assert check_bool("b", value) is bool(value)
+
+
+@pytest.mark.parametrize("value", [1, 0, None, "yes", [], np.array(True)], ids=repr)
+def test_what_is_no_truth(value):
+    wanted = re.escape(f"b must be True or False, got {value!r}")
+    with pytest.raises(TypeError, match=f"^{wanted}$"):
+        check_bool("b", value)
 
 
 def test_the_least_integer():

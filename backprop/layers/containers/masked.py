@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 
 from backprop.core.shapes import Shape, ShapeError, shape_text
-from backprop.layers.activations import Activation
 from backprop.layers.base import Layer
-from backprop.layers.containers.base import check_one_array, check_steps, down, up
-from backprop.layers.containers.sequential import Chain
+from backprop.layers.containers.base import check_one_array, check_steps
+from backprop.layers.containers.sequential import OpenChain
 from backprop.layers.mode import Mode
 
 
-class Masked(Chain):
+class Masked(OpenChain):
     """A chain of layers for sequences of different lengths, padded to one length.
 
     Which steps are real goes with the data, so that a network, a trainer and `predict` need to
@@ -95,28 +94,14 @@ class Masked(Chain):
 
     def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
         inner, mask = self._split(a_prev)
-        a = up(self.children, inner, mode.masked(mask))
-        if mode.keep and self.ends_in_sigma:
-            self.z = self.children[-1].z
-        return a  # type: ignore[no-any-return]
+        return super().output(inner, mode.masked(mask))  # type: ignore[no-any-return]
 
     def z_and_a(self, a_prev: np.ndarray, mode: Mode) -> tuple[Any, Any]:
         inner, mask = self._split(a_prev)
-        *below, last = self.children
-        return last.z_and_a(up(below, inner, mode.masked(mask)), mode.masked(mask))
-
-    def delta_of(self, nabla_a: np.ndarray) -> np.ndarray:
-        return self.children[-1].delta_of(nabla_a) if self.ends_in_sigma else nabla_a
+        return super().z_and_a(inner, mode.masked(mask))
 
     def descend_inside(self, delta: np.ndarray, input_gradient: bool) -> np.ndarray | None:
-        *below, last = self.children
-        enter = last.go_back_from if self.ends_in_sigma else last.go_back
-        nabla_a = enter(delta, input_gradient or bool(below))
-        inner = down(below, nabla_a, input_gradient)
+        inner = super().descend_inside(delta, input_gradient)
         if inner is None:
             return None
         return np.concatenate([inner, np.zeros_like(inner[:1])])  # the row of the mask
-
-    @property
-    def output_activation(self) -> Activation | None:
-        return self.children[-1].output_activation

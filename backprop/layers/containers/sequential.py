@@ -33,29 +33,8 @@ class Chain(Container):
         return self.children
 
 
-class Sequential(Chain):
-    """A chain of layers as one layer, a^l = layer_l(a^(l-1)).
-
-    The backward pass goes through the children from the last to the first, each of which is given
-    what the one above it sends down. If the last one owns an activation, so does the chain: a cost
-    may then enter below it.
-
-    Parameters
-    ----------
-    layers : sequence of Layer
-        One object may occur in several places: they share its parameters, and its gradients add
-        up.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If there is none, something is no layer, or dtypes differ.
-    ShapeError
-        From `output_shape`, if a layer cannot take the output of the layer below.
-    """
-
-    def __init__(self, layers: Sequence[Layer]) -> None:
-        self.adopt_children(layers)
+class OpenChain(Chain):
+    """A chain whose last layer's activation is its own: a cost may enter below it."""
 
     def output(self, a_prev: Any, mode: Mode) -> Any:
         a = a_prev
@@ -85,6 +64,31 @@ class Sequential(Chain):
     @property
     def output_activation(self) -> Activation | None:
         return self.children[-1].output_activation
+
+
+class Sequential(OpenChain):
+    """A chain of layers as one layer, a^l = layer_l(a^(l-1)).
+
+    The backward pass goes through the children from the last to the first, each of which is given
+    what the one above it sends down. If the last one owns an activation, so does the chain: a cost
+    may then enter below it.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        One object may occur in several places: they share its parameters, and its gradients add
+        up.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is none, something is no layer, or dtypes differ.
+    ShapeError
+        From `output_shape`, if a layer cannot take the output of the layer below.
+    """
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self.adopt_children(layers)
 
     def __getitem__(self, index: int) -> Layer:
         return self.children[index]
