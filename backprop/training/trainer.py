@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_bool, check_integer, check_number
+from backprop.core.checks import check_bool, check_integer
 from backprop.core.config import by_name
 from backprop.core.shapes import count_examples, each_array
 from backprop.kernels.threads import own_threads
 from backprop.layers.base import Seed
 from backprop.layers.mode import TRAINING
-from backprop.layers.parameters import LEARNING, Learning
+from backprop.layers.parameters import Learning
 from backprop.metrics import default_metrics
 from backprop.network import Network
 from backprop.optimizers import Optimizer, clip_by_norm, clip_by_value
@@ -24,10 +24,18 @@ from backprop.regularizers import Regularizer
 from backprop.schedules import Schedule
 from backprop.training.callback import Callback
 from backprop.training.callbacks import ProgressBar
-from backprop.training.divergence import DivergenceError, first_not_finite, is_finite
+from backprop.training.checks import (
+    carriers,
+    check_callbacks,
+    check_fit,
+    check_part,
+    positive_or_none,
+)
+from backprop.training.divergence import DivergenceError, first_not_finite
 from backprop.training.history import History
 from backprop.training.interrupts import interrupt_asks
 from backprop.training.minibatches import minibatches, rows_of
+from backprop.training.state import put_state, state_of
 
 Data = tuple[Any, Any]
 
@@ -77,6 +85,8 @@ class Trainer:
         Why a callback asked to stop, or "".
     error : BaseException or None
         What ended the last `fit`, if an error did.
+    epoch_rng_state : dict
+        The state of the generator from which the order of the epoch under way was drawn.
     """
 
     def __init__(
@@ -104,35 +114,17 @@ class Trainer:
         self.batch_size = check_integer("Trainer: batch_size", batch_size)
         self.regularizer = regularizer
         self.schedule = schedule
-        for name, kind in (
-            ("optimizer", Optimizer),
-            ("regularizer", Regularizer),
-            ("schedule", Schedule),
-        ):
-            value = getattr(self, name)
-            if not isinstance(value, kind) and (value is not None or name == "optimizer"):
-                article = "an" if name == "optimizer" else "a"
-                raise TypeError(f"Trainer: {name} must be {article} {kind.__name__}, got {value!r}")
-        self.clip_norm = _positive_or_none("clip_norm", clip_norm)
-        self.clip_value = _positive_or_none("clip_value", clip_value)
+        check_part("an", "optimizer", self.optimizer, Optimizer)
+        check_part("a", "regularizer", regularizer, Regularizer, optional=True)
+        check_part("a", "schedule", schedule, Schedule, optional=True)
+        self.clip_norm = positive_or_none("clip_norm", clip_norm)
+        self.clip_value = positive_or_none("clip_value", clip_value)
         self.rng = np.random.default_rng(rng)
-        if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
-            raise TypeError(f"Trainer: callbacks must be a sequence of them, got {callbacks!r}")
-        callbacks = tuple(callbacks)
-        for callback in callbacks:
-            if not isinstance(callback, Callback):
-                raise TypeError(f"Trainer: callbacks must be Callbacks, got {callback!r}")
+        callbacks = check_callbacks(callbacks)
         if metrics is not None and not isinstance(metrics, Mapping):
             raise TypeError(f"Trainer: metrics must be a dict of functions, got {metrics!r}")
         self.shuffle = check_bool("Trainer: shuffle", shuffle)
-        self._carriers: list[Any] = [
-            layer for _, layer in network.walk() if getattr(layer, "carry", False)
-        ]
-        if self.shuffle and self._carriers:
-            raise ValueError(
-                f"Trainer: {self._carriers[0]} carries its state from batch to batch: the order "
-                "counts, give shuffle=False"
-            )
+        self._carriers = carriers(network, self.shuffle)
         self.callbacks = [*([ProgressBar()] if progress else []), *callbacks]
         self.metrics = metrics
         self.monitor_training = sys.maxsize if monitor_training is True else 0
@@ -146,7 +138,7 @@ class Trainer:
         self.stopping = ""
         self.error: BaseException | None = None
         self.settings = self._describe()
-        self._epoch_rng_state: Any = self.rng.bit_generator.state
+        self.epoch_rng_state: Any = self.rng.bit_generator.state
         self._find_groups()
 
     def fit(
@@ -183,18 +175,7 @@ class Trainer:
             If NaN or infinity appears; the network keeps the parameters it has then.
         """
         epochs = check_integer("fit: epochs", epochs, 0)
-        self.network.check_data(x, y)
-        if validation is not None:
-            if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-                raise TypeError(
-                    f"validation must be a pair (x, y), got {type(validation).__name__}"
-                )
-            self.network.check_data(*validation)
-        for index, layer in enumerate(self.network.layers):
-            if not is_finite(layer.theta):
-                raise ValueError(
-                    f"layer {index}, {layer}, begins with parameters that are not finite"
-                )
+        check_fit(self.network, x, y, validation)
         n_examples = count_examples(x)
         if self.step and self.n_examples != n_examples:
             raise ValueError(
@@ -233,13 +214,13 @@ class Trainer:
     def _train_epoch(self, rows_x: Any, rows_y: Any) -> None:
         """Go through the examples, from where the epoch stands, in this epoch's order."""
         if self.step == 0:
-            self._epoch_rng_state = self.rng.bit_generator.state
+            self.epoch_rng_state = self.rng.bit_generator.state
             order = self._draw_order()
             for layer in self._carriers:
                 layer.reset_state()
         else:  # the order that the interrupted epoch was in
             after = self.rng.bit_generator.state
-            self.rng.bit_generator.state = self._epoch_rng_state
+            self.rng.bit_generator.state = self.epoch_rng_state
             order = self._draw_order()
             self.rng.bit_generator.state = after
         steps = self.steps_per_epoch
@@ -358,34 +339,9 @@ class Trainer:
         for callback in self.callbacks:
             getattr(callback, event)(self)
 
-    # -- state, for checkpoints --------------------------------------------------------------
-
     def state(self) -> dict[str, Any]:
-        """Return all that a training goes on from, to the bit; see `backprop.training.checkpoint`.
-
-        ``"network"`` and ``"optimizer"`` are dicts of arrays, all else is plain data.
-        """
-        return {
-            "network": self.network.state(),
-            "optimizer": self.optimizer.state(),
-            "eta": float(self.optimizer.eta),
-            "epoch": self.epoch,
-            "step": self.step,
-            "seconds": self.seconds,
-            "n_examples": self.n_examples,
-            "rng": self.rng.bit_generator.state,
-            "epoch_rng": self._epoch_rng_state,
-            "layer_rngs": [
-                None if layer.rng is None else layer.rng.bit_generator.state
-                for _, layer in self.network.walk()
-            ],
-            "learning": {
-                name: layer.learning
-                for name, layer in self.network.walk()
-                if layer.learning and layer.place_of is None
-            },
-            "history": self.history.records,
-        }
+        """Return all that a training goes on from, to the bit: `backprop.training.state`."""
+        return state_of(self)
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned: the next `fit` goes on from there.
@@ -395,45 +351,7 @@ class Trainer:
         KeyError, TypeError, ValueError
             If it is not the state of such a trainer; nothing has changed then.
         """
-        eta = check_number("eta", state["eta"], "[0, inf)")
-        seconds = check_number("seconds", state["seconds"], "[0, inf)")
-        epoch = check_integer("epoch", state["epoch"], 0)
-        step = check_integer("step", state["step"], 0)
-        if state["n_examples"] is not None:
-            check_integer("n_examples", state["n_examples"])
-        history = History(state["history"])
-        if len(history) != epoch or any(r.get("epoch") != e for e, r in enumerate(history, 1)):
-            raise ValueError(f"its history does not lead to epoch {epoch}")
-        generators = [layer.rng for _, layer in self.network.walk()]
-        states = [state["rng"], *(s for s in state["layer_rngs"] if s is not None)]
-        targets = [self.rng, *(g for g in generators if g is not None)]
-        for of_generator, target in zip(states, targets, strict=True):
-            type(target.bit_generator)().state = of_generator  # raises unless it fits
-        type(self.rng.bit_generator)().state = state["epoch_rng"]
-        layers = dict(self.network.walk())
-        learning = {layers[name]: dict(given) for name, given in dict(state["learning"]).items()}
-        for layer, given in learning.items():
-            for key, value in given.items():
-                Learning().set(layer, key, value)  # raises unless it fits
-        before, theta = self.optimizer.state(), self.network.theta
-        self.optimizer.set_state(state["optimizer"], theta)
-        try:
-            self.network.set_state(state["network"])
-        except (KeyError, TypeError, ValueError):
-            self.optimizer.set_state(before, theta)
-            raise
-        for of_generator, target in zip(states, targets, strict=True):
-            target.bit_generator.state = of_generator
-        for layer in layers.values():
-            if not layer.children and layer.place_of is None:
-                for key, value in {**LEARNING, **learning.get(layer, {})}.items():
-                    if getattr(layer, key) != value:
-                        layer.set_learning(key, value)
-        self.optimizer.eta = eta
-        self.epoch, self.step = epoch, step
-        self.seconds, self.n_examples = seconds, state["n_examples"]
-        self._epoch_rng_state = state["epoch_rng"]
-        self.history = history
+        put_state(self, state)
 
     def _describe(self) -> dict[str, Any]:
         parts = {"optimizer": self.optimizer, "regularizer": self.regularizer}
@@ -442,7 +360,3 @@ class Trainer:
         described["batch_size"], described["shuffle"] = self.batch_size, self.shuffle
         described["clip_norm"], described["clip_value"] = self.clip_norm, self.clip_value
         return described
-
-
-def _positive_or_none(name: str, value: float | None) -> float | None:
-    return None if value is None else check_number(f"Trainer: {name}", value, "(0, inf)")

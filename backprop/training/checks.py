@@ -1,0 +1,56 @@
+"""What a trainer is given, checked before anything changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from backprop.core.checks import check_number
+from backprop.network import Network
+from backprop.training.callback import Callback
+from backprop.training.divergence import is_finite
+
+
+def check_part(article: str, name: str, value: Any, kind: type, optional: bool = False) -> None:
+    """Raise a TypeError unless `value`, the trainer's optimizer say, is of its kind."""
+    if not isinstance(value, kind) and not (optional and value is None):
+        raise TypeError(f"Trainer: {name} must be {article} {kind.__name__}, got {value!r}")
+
+
+def check_callbacks(callbacks: Any) -> tuple[Callback, ...]:
+    """Return the callbacks, if they are a sequence of them."""
+    if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
+        raise TypeError(f"Trainer: callbacks must be a sequence of them, got {callbacks!r}")
+    callbacks = tuple(callbacks)
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise TypeError(f"Trainer: callbacks must be Callbacks, got {callback!r}")
+    return callbacks
+
+
+def carriers(network: Network, shuffle: bool) -> list[Any]:
+    """Return the layers that carry their state from batch to batch, for which the order counts."""
+    found = [layer for _, layer in network.walk() if getattr(layer, "carry", False)]
+    if shuffle and found:
+        raise ValueError(
+            f"Trainer: {found[0]} carries its state from batch to batch: the order counts, give "
+            "shuffle=False"
+        )
+    return found
+
+
+def positive_or_none(name: str, value: float | None) -> float | None:
+    """Return a positive number, or None as it is."""
+    return None if value is None else check_number(f"Trainer: {name}", value, "(0, inf)")
+
+
+def check_fit(network: Network, x: Any, y: Any, validation: Any) -> None:
+    """Raise an error if the data do not fit the network, or it begins with NaN or infinity."""
+    network.check_data(x, y)
+    if validation is not None:
+        if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+            raise TypeError(f"validation must be a pair (x, y), got {type(validation).__name__}")
+        network.check_data(*validation)
+    for index, layer in enumerate(network.layers):
+        if not is_finite(layer.theta):
+            raise ValueError(f"layer {index}, {layer}, begins with parameters that are not finite")
