@@ -29,6 +29,11 @@ from backprop.kernels import environment
 
 _DATA_HELP = "builtin, mnist, fashion-mnist, or a folder of IDX files"
 _MODEL_HELP = "a run's folder, or a saved network"
+_MAXIMUM: dict[str, Any] = {
+    "type": positive_number,
+    "metavar": "X",
+    "help": "the pixel value that becomes 1 (default: the run's own; 255 for bytes)",
+}
 
 
 def entry() -> NoReturn:
@@ -112,6 +117,7 @@ def _add_train(commands: Any) -> None:
     add = train.add_argument
     # fmt: off
     add("--data", metavar="DATA", help=f"{_DATA_HELP} (default: {default.data})")
+    add("--maximum", **_MAXIMUM)
     add("--sizes", type=sizes_of_layers,
         help=f"neurons from input to output (default: {','.join(map(str, default.sizes))})")
     add("--activation",
@@ -189,7 +195,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
     network, config = _open_model(arguments)
     source = load_source(config)
-    x, y = inputs_and_targets(network, source, source.x_test, source.labels_test)
+    test = source.x_test, source.labels_test
+    x, y = inputs_and_targets(network, source, *test, config.maximum)
     found = network.evaluate(x, y)
     if arguments.json:
         print(json.dumps({"data": source.source, "test_examples": x.shape[-1], **found}))
@@ -203,6 +210,7 @@ def _add_predict(commands: Any) -> None:
     predict = commands.add_parser("predict", help="the class that a network sees in every image")
     predict.add_argument("model", type=Path, metavar="RUN", help=_MODEL_HELP)
     predict.add_argument("images", type=Path, metavar="IMAGES", help="an IDX file of images")
+    predict.add_argument("--maximum", **_MAXIMUM)
     predict.add_argument("--outputs", action="store_true", help="print all outputs, not the class")
     predict.set_defaults(run=_predict, data=None)
 
@@ -211,11 +219,11 @@ def _predict(arguments: argparse.Namespace) -> int:
     from backprop import datasets, metrics
     from backprop.application.run_data import inputs
 
-    network, _ = _open_model(arguments)
+    network, config = _open_model(arguments)
     images = datasets.read_idx(arguments.images)
     if images.ndim < 2 or len(images) == 0:
         raise ValueError(f"{arguments.images} holds no images, its shape is {images.shape}")
-    a = network.predict(inputs(network, str(arguments.images), images))
+    a = network.predict(inputs(network, str(arguments.images), images, config.maximum))
     if arguments.outputs:
         for column in a.T:
             print(" ".join(f"{number:.6g}" for number in column))
@@ -255,6 +263,7 @@ def _add_gradcheck(commands: Any) -> None:
     # fmt: off
     add("model", type=Path, metavar="RUN", help=_MODEL_HELP)
     add("--data", help=f"{_DATA_HELP} (default: random numbers)")
+    add("--maximum", **_MAXIMUM)
     add("--examples", type=positive_integer, default=3, metavar="N",
         help="the minibatch (default: 3)")
     add("--elements", type=positive_integer, default=100, metavar="N",
@@ -274,7 +283,9 @@ def _gradcheck(arguments: argparse.Namespace) -> int:
     x = y = None
     if arguments.data is not None:
         source, n = datasets.load(arguments.data), arguments.examples
-        x, y = inputs_and_targets(network, source, source.x_test[:n], source.labels_test[:n])
+        some = source.x_test[:n], source.labels_test[:n]
+        maximum = arguments.maximum or _config_of(arguments.model).maximum
+        x, y = inputs_and_targets(network, source, *some, maximum)
         y = None if network.cost is None else y
     report = check_gradients(
         network, x, y, batch=arguments.examples, rng=arguments.seed, elements=arguments.elements
@@ -287,26 +298,36 @@ def _gradcheck(arguments: argparse.Namespace) -> int:
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="RUN", help=_MODEL_HELP)
     parser.add_argument("--data", help=f"{_DATA_HELP} (default: the run's own)")
+    parser.add_argument("--maximum", **_MAXIMUM)
 
 
 def _open_model(arguments: argparse.Namespace) -> tuple[Any, Any]:
     """Return the network and its run's configuration, with the data that were asked for."""
     import numpy as np
 
-    from backprop.application.run_config import RunConfig
-    from backprop.application.run_folder import CONFIG, folder_of, read_config, read_model
+    from backprop.application.run_folder import read_model
 
     path = arguments.model
     network = read_model(path)
-    folder = folder_of(path)
-    config = read_config(folder) if (folder / CONFIG).exists() else RunConfig()
+    config = _config_of(path)
     if arguments.data is not None:
         config = replace(config, data=_absolute_data(arguments.data), data_sha256=None)
+    if arguments.maximum is not None:
+        config = replace(config, maximum=arguments.maximum)
     if network.cost is None:
         raise ValueError(f"{path} holds a network without a cost")
     if not np.isfinite(network.theta).all():
         raise ValueError(f"{path} holds a network whose parameters are not finite")
     return network, config
+
+
+def _config_of(model: Path) -> Any:
+    """Return the configuration of the run that a network is of; the default one of no run."""
+    from backprop.application.run_config import RunConfig
+    from backprop.application.run_folder import CONFIG, folder_of, read_config
+
+    folder = folder_of(model)
+    return read_config(folder) if (folder / CONFIG).exists() else RunConfig()
 
 
 # -- data, doctor ----------------------------------------------------------------------------

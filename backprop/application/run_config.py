@@ -55,6 +55,7 @@ class RunConfig:
     dtype: str = "float32"
     clip_norm: float | None = None
     patience: int | None = None
+    maximum: float | None = None  # of the pixels: the value that becomes 1
     data_sha256: str | None = None  # of the data that the run began with
 
     def __post_init__(self) -> None:
@@ -73,7 +74,7 @@ class RunConfig:
             raise ValueError(f"sizes must hold at least input and output, got {self.sizes!r}")
         for size in self.sizes:
             check_integer("sizes", size)
-        for name in ("eta", "clip_norm"):
+        for name in ("maximum", "eta", "clip_norm"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name), "(0, inf)")
         check_number("lmbda", self.lmbda, "[0, inf)")

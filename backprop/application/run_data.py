@@ -11,6 +11,7 @@ import numpy as np
 from backprop import datasets
 from backprop.application.run_config import RunConfig
 from backprop.costs import SoftmaxCrossEntropy
+from backprop.datasets.transforms import check_scale
 from backprop.network import Network
 
 
@@ -41,7 +42,8 @@ def load_run_data(config: RunConfig, network: Network) -> RunData:
         network, or there are too few for the split.
     """
     source = load_source(config)
-    x, y = inputs_and_targets(network, source, source.x_train, source.labels_train)
+    maximum = config.maximum
+    x, y = inputs_and_targets(network, source, source.x_train, source.labels_train, maximum)
     n = x.shape[-1]
     n_validation = n // 6 if config.validation_size is None else config.validation_size
     n_training = n - n_validation if config.train_size is None else config.train_size
@@ -52,7 +54,7 @@ def load_run_data(config: RunConfig, network: Network) -> RunData:
         )
     validation = (x[..., n - n_validation :], y[..., n - n_validation :]) if n_validation else None
     training = (x[..., :n_training], y[..., :n_training])
-    test = inputs_and_targets(network, source, source.x_test, source.labels_test)
+    test = inputs_and_targets(network, source, source.x_test, source.labels_test, maximum)
     return RunData(source, training, validation, test)
 
 
@@ -80,7 +82,11 @@ def sha256_of(source: datasets.Dataset) -> str:
 
 
 def inputs_and_targets(
-    network: Network, source: datasets.Dataset, images: np.ndarray, labels: np.ndarray
+    network: Network,
+    source: datasets.Dataset,
+    images: np.ndarray,
+    labels: np.ndarray,
+    maximum: float | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return images as the network's inputs, and labels as its cost's targets.
 
@@ -90,10 +96,10 @@ def inputs_and_targets(
     Raises
     ------
     ValueError
-        If the images do not have as many pixels as the network has inputs, or there are more
-        classes than outputs.
+        If the images do not have as many pixels as the network has inputs, their values need a
+        `maximum`, or there are more classes than outputs.
     """
-    x = inputs(network, source.name, images)
+    x = inputs(network, source.name, images, maximum)
     n_out = network.output_shape[0]
     if len(network.output_shape) != 1 or n_out < 2:
         raise ValueError(
@@ -110,7 +116,7 @@ def inputs_and_targets(
     return x, datasets.one_hot(labels, n_out, network.dtype)
 
 
-def inputs(network: Network, name: str, images: np.ndarray) -> np.ndarray:
+def inputs(network: Network, name: str, images: np.ndarray, maximum: float | None) -> np.ndarray:
     """Return images, N x height x width, as the network's inputs, one a column.
 
     Parameters
@@ -120,11 +126,14 @@ def inputs(network: Network, name: str, images: np.ndarray) -> np.ndarray:
         Of the images, for the error.
     images : numpy.ndarray
         Example-major: the first axis counts the images.
+    maximum : float or None
+        The value that becomes 1, see `datasets.to_columns`.
 
     Raises
     ------
     ValueError
-        If the network takes inputs of another shape, or none that are real.
+        If the network takes inputs of another shape, or none that are real; if the values need a
+        `maximum`, or exceed it.
     """
     n = math.prod(images.shape[1:])
     if network.dtype.kind != "f":
@@ -134,5 +143,6 @@ def inputs(network: Network, name: str, images: np.ndarray) -> np.ndarray:
             f"the network takes examples of shape {network.input_shape}, but the images of {name} "
             f"have {n} pixels, their shape is {images.shape[1:]}"
         )
-    rows = datasets.to_columns(images, network.dtype).T
+    check_scale(name, images, maximum, "--maximum ")
+    rows = datasets.to_columns(images, network.dtype, maximum).T
     return np.moveaxis(rows.reshape(-1, *network.input_shape), 0, -1)

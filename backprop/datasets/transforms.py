@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from backprop.core.checks import check_array, check_finite, check_integer, is_finite
+from backprop.core.checks import check_array, check_finite, check_integer, check_number, is_finite
 
 
 def one_hot(labels: npt.ArrayLike, n_classes: int, dtype: npt.DTypeLike = np.float32) -> np.ndarray:
@@ -51,11 +51,16 @@ def one_hot(labels: npt.ArrayLike, n_classes: int, dtype: npt.DTypeLike = np.flo
     return rows.T
 
 
-def to_columns(images: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> np.ndarray:
-    """Return examples as columns, each flattened in C order.
+def to_columns(
+    images: npt.ArrayLike, dtype: npt.DTypeLike = np.float32, maximum: float | None = None
+) -> np.ndarray:
+    """Return examples as columns, each flattened in C order, scaled so that `maximum` becomes 1.
 
-    Integers are divided by the largest value of their type, so that uint8 grey levels come to lie
-    in [0, 1]. Floating-point values are kept as they are.
+    Bytes (uint8) are grey levels from 0 to 255, so that they come to lie in [0, 1]. Of integers of
+    any other type nothing says what their white is (12-bit pixels come in uint16, and those of
+    8 bits in int64), so it must be stated; it is the same for training and test data. Floating-point
+    values are kept as they are, unless they are such grey levels themselves: whole numbers, none
+    negative, that go beyond 127.
 
     Parameters
     ----------
@@ -63,6 +68,9 @@ def to_columns(images: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> np.n
         Examples, of integers or of floating-point numbers.
     dtype : dtype-like
         Of the result: a floating-point type.
+    maximum : float, optional
+        What all values are divided by, and none exceeds in size: 4095 for pixels of 12 bits, 1 to
+        keep the values as they are.
 
     Returns
     -------
@@ -76,15 +84,17 @@ def to_columns(images: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> np.n
         If `images` holds anything but real numbers, or `dtype` is not a floating-point type.
     ValueError
         If `images` has fewer than two axes, or holds a number that is NaN or infinite, be it only
-        in `dtype`.
+        in `dtype`; if the values need a `maximum`, or exceed the one that is given.
     """
     images = np.asarray(images)
     if images.ndim < 2:
         raise ValueError(f"to_columns: images must have shape (N, ...), got {images.shape}")
-    return _rows("to_columns", images, dtype).T
+    return _rows("to_columns", images, dtype, maximum).T
 
 
-def to_images(images: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> np.ndarray:
+def to_images(
+    images: npt.ArrayLike, dtype: npt.DTypeLike = np.float32, maximum: float | None = None
+) -> np.ndarray:
     """Return images as a convolution takes them, channels x height x width x examples.
 
     Parameters
@@ -93,6 +103,8 @@ def to_images(images: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> np.nd
         Grey images have one channel, C = 1.
     dtype : dtype-like
         Of the result: a floating-point type.
+    maximum : float, optional
+        What becomes 1, as in `to_columns`.
 
     Returns
     -------
@@ -110,28 +122,78 @@ def to_images(images: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> np.nd
             f"to_images: images must have shape (N, H, W) or (N, C, H, W), got {images.shape}"
         )
     channels = (1, *images.shape[1:]) if images.ndim == 3 else images.shape[1:]
-    rows = _rows("to_images", images, dtype)
+    rows = _rows("to_images", images, dtype, maximum)
     return np.moveaxis(rows.reshape(len(rows), *channels), 0, -1)
 
 
-def _rows(owner: str, images: np.ndarray, dtype: npt.DTypeLike) -> np.ndarray:
+def check_scale(
+    owner: str, images: np.ndarray, maximum: float | None, option: str = "maximum="
+) -> float | None:
+    """Return what the values of `images` are to be divided by; None where they stay as they are.
+
+    Raises
+    ------
+    ValueError
+        If they need a `maximum` (the message says how to give it, by `option`), or exceed it.
+    """
+    if images.size == 0 or (maximum is None and images.dtype == np.uint8):
+        return 255.0 if maximum is None and images.dtype.kind != "f" else maximum
+    if maximum is None and images.dtype.kind == "f" and not _are_grey_levels(images):
+        return None
+    least, largest = images.min().item(), images.max().item()
+    if maximum is None:
+        white = int(max(largest, -least))
+        if white > 16:  # the largest number of so many bits
+            white = 2 ** max(8, white.bit_length()) - 1
+        kind = "whole numbers" if images.dtype.kind == "f" else "values"
+        keep = f", or {option}1 to keep them" if images.dtype.kind == "f" else ""
+        raise ValueError(
+            f"{owner}: {images.dtype} images hold {kind} from {least:.15g} to {largest:.15g}: state "
+            f"which value becomes 1, such as {option}{white}{keep}"
+        )
+    if max(largest, -least) > maximum:
+        raise ValueError(
+            f"{owner}: {option.strip(' =-')} must not be less than any value, got {maximum:.15g} for "
+            f"{images.dtype} images from {least:.15g} to {largest:.15g}"
+        )
+    return maximum
+
+
+def _are_grey_levels(images: np.ndarray) -> bool:
+    """Say whether floating-point images hold what only integers of 8 bits or more would."""
+    first = images[:1]  # which most often tells
+    for some in (first, images):
+        with np.errstate(invalid="ignore"):
+            if not (np.rint(some) == some).all() or some.min() < 0:
+                return False
+    return 127 < images.max() < math.inf  # what is infinite is told as such
+
+
+def _rows(
+    owner: str, images: np.ndarray, dtype: npt.DTypeLike, maximum: float | None
+) -> np.ndarray:
     """Return one example a row, scaled and in `dtype` as `to_columns` says."""
     dtype = np.dtype(dtype)
     if dtype.kind != "f":
         raise TypeError(f"{owner}: dtype must be floating-point, got {dtype}")
     if images.dtype.kind not in "iuf":
+        remedy = "; convert them: images.astype(np.float32)" if images.dtype.kind == "b" else ""
         raise TypeError(
             f"{owner}: images must be integers or floating-point numbers, got {images.dtype}"
+            f"{remedy}"
         )
+    if maximum is not None:
+        maximum = check_number(f"{owner}: maximum", maximum, "(0, inf)")
     images = np.ascontiguousarray(images)
-    if images.dtype.kind == "f":
+    if images.dtype.kind == "f":  # before the scale, which could hide that one is infinite
         with np.errstate(over="ignore"):
-            images = images.astype(dtype, copy=False)
-        check_finite(f"{owner}: {dtype} images", images)
-    else:  # in float32 at least: the largest integers are infinite in float16
+            check_finite(f"{owner}: {dtype} images", images.astype(dtype, copy=False))
+    maximum = check_scale(owner, images, maximum)
+    if maximum is not None and maximum != 1:
+        # in float32 at least: the largest integers are infinite in float16
         wide = np.result_type(dtype, np.float32)
-        images = np.divide(images, np.iinfo(images.dtype).max, dtype=wide)
-        images = images.astype(dtype, copy=False)
+        images = np.divide(images, maximum, dtype=wide)
+    images = images.astype(dtype, copy=False)
     return images.reshape(len(images), math.prod(images.shape[1:]))
 
 

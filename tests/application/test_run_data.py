@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from backprop.application import cli
-from backprop.datasets import write_idx
+from backprop.datasets import read_idx, write_idx
 from tests.application.support import fails, train
 
 
@@ -47,3 +47,33 @@ def test_one_class_alone_is_refused(tmp_path, capsys):
     line = fails(capsys, "train", "--data", tmp_path, "--sizes", "6,1", "--out", tmp_path / "run")
     assert "classes need one output each, two at least" in line
     assert not (tmp_path / "run").exists()
+
+
+def test_pixels_of_other_types_are_scaled_by_the_stated_maximum(tmp_path, idx_folder, capsys):
+    wide = shutil.copytree(idx_folder, tmp_path / "wide")
+    for split in ("train", "t10k"):
+        path = wide / f"{split}-images-idx3-ubyte.gz"
+        write_idx(path, read_idx(path).astype(np.int32))
+    line = fails(capsys, "train", "--data", wide, "--sizes", "42,8,4", "--out", tmp_path / "a")
+    assert "int32 images hold values from 0 to 255: " in line
+    assert line.rstrip().endswith("such as --maximum 255")
+    assert not (tmp_path / "a").exists()
+    assert train(tmp_path / "bytes", idx_folder, "--no-plots") == 0
+    assert train(tmp_path / "a", wide, "--no-plots", "--maximum", "255") == 0
+    found = [json.loads((tmp_path / run / "result.json").read_text()) for run in ("bytes", "a")]
+    assert found[0]["test_cost"] == found[1]["test_cost"]
+    capsys.readouterr()
+    printed = []
+    for run, data in (("bytes", idx_folder), ("a", wide)):
+        images = data / "t10k-images-idx3-ubyte.gz"
+        assert cli.main(["predict", str(tmp_path / run), str(images), "--outputs"]) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+    images = wide / "t10k-images-idx3-ubyte.gz"
+    assert "--maximum 255" in fails(capsys, "predict", tmp_path / "bytes", images)
+    model, maximum = str(tmp_path / "bytes"), ["--maximum", "255"]
+    for command in (["evaluate", model, "--data"], ["gradcheck", model, "--data"]):
+        assert "--maximum 255" in fails(capsys, *command, wide)
+        assert cli.main([*command, str(wide), *maximum]) == 0
+    assert cli.main(["predict", model, str(images), "--outputs", *maximum]) == 0
+    assert capsys.readouterr().out.endswith(printed[0])

@@ -62,21 +62,72 @@ class TestToColumns:
         np.testing.assert_array_equal(x, expected)
         assert x.max() == 1
 
-    @pytest.mark.parametrize("dtype", ["int8", "uint16", "int16", "int32", "int64", "uint64"])
+    @pytest.mark.parametrize(
+        ("dtype", "maximum"),
+        [("int32", 255), ("int64", 255), ("uint16", 4095), ("uint16", 255), ("int8", 127),
+         ("int16", 32768), ("uint64", 2**64 - 1), ("uint8", 15), ("float64", 255)],
+    )  # fmt: skip
     @pytest.mark.parametrize("to", ["float16", "float32", "float64"])
-    def test_integers_are_scaled_by_their_largest_value(self, dtype, to):
-        largest = np.iinfo(dtype).max
-        x = to_columns(np.array([[largest, 0, largest // 2]], dtype=dtype), to)
-        assert x.dtype == to
-        np.testing.assert_allclose(x[:, 0], [1, 0, 0.5], rtol=0.01)
-        assert x[0, 0] == 1
+    def test_values_are_divided_by_the_stated_maximum(self, dtype, maximum, to):
+        some = min(maximum, 2**15 - 1)
+        images = np.array([[some, 0, some // 2]]).astype(dtype)
+        for x in (to_columns(images, to, maximum), to_images(images[None], to, maximum)):
+            assert x.dtype == to
+            np.testing.assert_allclose(
+                x.ravel(), np.array([some, 0, some // 2]) / maximum, rtol=1e-3, atol=1e-7
+            )
+        if to == "float64":
+            expected = images.T.astype(float) / maximum
+            np.testing.assert_allclose(to_columns(images, to, maximum), expected, rtol=1e-15)
 
-    def test_floating_point_values_are_kept(self):
-        images = np.arange(12, dtype=np.float64).reshape(2, 3, 2)[:, ::-1] * 100
+    @pytest.mark.parametrize(
+        ("dtype", "largest", "white"),
+        [("int32", 255, 255), ("int64", 200, 255), ("uint16", 4011, 4095), ("int8", 127, 255),
+         ("uint16", 800, 1023), ("int16", 16, 16), ("uint32", 1, 1), ("uint16", 60_000, 65_535)],
+    )  # fmt: skip
+    def test_integers_but_bytes_need_a_maximum(self, dtype, largest, white):
+        images = np.zeros((3, 2, 2), dtype)
+        images[1, 0, 1] = largest
+        for function in (to_columns, to_images):
+            match = rf"{dtype} images hold values from 0 to {largest}: .*such as maximum={white}$"
+            with pytest.raises(ValueError, match=f"^{function.__name__}: {match}"):
+                function(images)
+            assert function(images, maximum=white).max() == np.float32(largest) / np.float32(white)
+
+    def test_training_and_test_data_are_scaled_alike(self):
+        training, test = np.full((2, 3), 4095, np.uint16), np.full((2, 3), 255, np.uint16)
+        np.testing.assert_array_equal(to_columns(training, maximum=4095), 1)
+        np.testing.assert_array_equal(to_columns(test, maximum=4095), np.float32(255 / 4095))
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_grey_levels_in_floating_point_need_a_maximum(self, dtype):
+        images = np.array([[0.0, 3.0], [254.0, 12.0]], dtype)
+        with pytest.raises(ValueError, match=r"hold whole numbers from 0 to 254: .*maximum=255, "):
+            to_columns(images)
+        np.testing.assert_array_equal(to_columns(images, maximum=255), np.float32(images.T / 255))
+        np.testing.assert_array_equal(to_columns(images, maximum=1e3).max(), np.float32(0.254))
+
+    @pytest.mark.parametrize("value", [0.5, -200.0, 1.5])
+    def test_other_floating_point_values_are_kept(self, value):
+        images = np.full((2, 3, 2), 300.0)[:, ::-1]
+        images[1, 2, 1] = value
         x = to_columns(images, np.float32)
         assert x.dtype == np.float32
         assert x.T.flags.c_contiguous
         np.testing.assert_array_equal(x, images.reshape(2, 6).T)
+
+    @pytest.mark.parametrize(
+        ("values", "maximum"), [([0, 256], 255), ([-200, 3], 127), ([0.0, 1.5], 1)]
+    )
+    def test_a_maximum_that_values_exceed(self, values, maximum):
+        match = f"^to_columns: maximum must not be less than any value, got {maximum} for "
+        with pytest.raises(ValueError, match=match):
+            to_columns([values], maximum=maximum)
+
+    @pytest.mark.parametrize("maximum", [0, -1, np.nan, np.inf, "255"])
+    def test_a_maximum_that_is_none(self, maximum):
+        with pytest.raises((ValueError, TypeError), match=r"^to_columns: maximum must be "):
+            to_columns(np.zeros((2, 2), np.uint8), maximum=maximum)
 
     def test_rows_that_need_nothing_are_not_copied(self):
         rows = np.ones((3, 2), dtype=np.float32)
