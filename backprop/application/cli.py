@@ -7,7 +7,6 @@ line on stderr), 130 after Ctrl-C.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -192,6 +191,7 @@ def _add_evaluate(commands: Any) -> None:
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     from backprop.application.run_data import inputs_and_targets, load_source
+    from backprop.core.plain import to_json
 
     network, config = _open_model(arguments)
     source = load_source(config)
@@ -199,7 +199,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     x, y = inputs_and_targets(network, source, *test, config.maximum)
     found = network.evaluate(x, y)
     if arguments.json:
-        print(json.dumps({"data": source.source, "test_examples": x.shape[-1], **found}))
+        print(to_json({"data": source.source, "test_examples": x.shape[-1], **found}))
     else:
         print(f"data: {source.source}")
         print(f"test cost {found['cost']:.6g}, test accuracy {found['accuracy']:.2%}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from backprop.application.run_folder import (
     refuse_used_folder,
 )
 from backprop.core.config import by_name
+from backprop.core.plain import to_json
 from backprop.core.storage import write_text
 from backprop.network import Network
 from backprop.optimizers import Optimizer
@@ -96,7 +96,7 @@ def train(config: RunConfig, folder: Path | None, resume: bool = False, plots: b
     result = describe_result(config, data, trainer)
     network.save(folder / MODEL)
     trainer.history.to_csv(folder / HISTORY)
-    write_text(folder / RESULT, json.dumps(result, indent=1) + "\n")
+    write_text(folder / RESULT, to_json(result, indent=1) + "\n")
     if trainer.stopping:
         tell(f"stopped: {trainer.stopping}")
     if plots:

@@ -58,9 +58,9 @@ def to_columns(
 
     Bytes (uint8) are grey levels from 0 to 255, so that they come to lie in [0, 1]. Of integers of
     any other type nothing says what their white is (12-bit pixels come in uint16, and those of
-    8 bits in int64), so it must be stated; it is the same for training and test data. Floating-point
-    values are kept as they are, unless they are such grey levels themselves: whole numbers, none
-    negative, that go beyond 127.
+    8 bits in int64), so it must be stated; it is the same for training and test data. Values in
+    floating-point are kept as they are, unless they are such grey levels themselves: whole
+    numbers, none negative, that go beyond 127.
 
     Parameters
     ----------
@@ -148,13 +148,13 @@ def check_scale(
         kind = "whole numbers" if images.dtype.kind == "f" else "values"
         keep = f", or {option}1 to keep them" if images.dtype.kind == "f" else ""
         raise ValueError(
-            f"{owner}: {images.dtype} images hold {kind} from {least:.15g} to {largest:.15g}: state "
-            f"which value becomes 1, such as {option}{white}{keep}"
+            f"{owner}: {images.dtype} images hold {kind} from {least:.15g} to {largest:.15g}: "
+            f"state which value becomes 1, such as {option}{white}{keep}"
         )
     if max(largest, -least) > maximum:
         raise ValueError(
-            f"{owner}: {option.strip(' =-')} must not be less than any value, got {maximum:.15g} for "
-            f"{images.dtype} images from {least:.15g} to {largest:.15g}"
+            f"{owner}: {option.strip(' =-')} must not be less than any value, got {maximum:.15g} "
+            f"for {images.dtype} images from {least:.15g} to {largest:.15g}"
         )
     return maximum
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from backprop.core.plain import numbers_from_json, to_json
 from backprop.core.storage import FileError, write_text
 
 
@@ -115,8 +115,11 @@ class History:
         write_text(path, text.getvalue())
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Write a list with one object per epoch."""
-        write_text(path, json.dumps(self.records, indent=1) + "\n")
+        """Write a list with one object per epoch, as JSON that every parser takes.
+
+        Numbers that are not finite are the strings "NaN", "Infinity" and "-Infinity" there.
+        """
+        write_text(path, to_json(self.records, indent=1) + "\n")
 
     @classmethod
     def from_csv(cls, path: str | os.PathLike[str]) -> History:
@@ -153,8 +156,8 @@ class History:
         """Read what `to_json` wrote; errors as in `from_csv`."""
         data = Path(path).read_bytes()
         try:
-            records = json.loads(data)
-        except ValueError as error:
+            records = numbers_from_json(data)
+        except (ValueError, RecursionError) as error:
             raise FileError(f"{path} is not JSON: {error}") from None
         if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
             raise FileError(f"{path} is not a history: expected a list of objects")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 
 from backprop.core.storage import FileError
@@ -123,6 +124,20 @@ def test_nan_survives(kind: str, tmp_path):
     path = tmp_path / "history"
     getattr(History([{"epoch": 1, "cost": math.nan}]), f"to_{kind}")(path)
     assert math.isnan(getattr(History, f"from_{kind}")(path)["cost"][0])
+
+
+def test_json_of_numbers_that_are_not_finite_is_what_every_parser_takes(tmp_path):
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    records = [{"epoch": 1, "cost": math.nan, "a": np.float32(np.inf), "b": -math.inf, "c": 1e308}]
+    History(records).to_json(tmp_path / "json")
+    text = (tmp_path / "json").read_text()
+    (read,) = json.loads(text, parse_constant=refuse)
+    assert read == {"epoch": 1, "cost": "NaN", "a": "Infinity", "b": "-Infinity", "c": 1e308}
+    (back,) = History.from_json(tmp_path / "json")
+    assert math.isnan(back.pop("cost"))
+    assert back == {"epoch": 1, "a": math.inf, "b": -math.inf, "c": 1e308}
 
 
 def test_csv_and_json_as_text(tmp_path):

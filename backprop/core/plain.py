@@ -1,0 +1,59 @@
+"""Plain data as strict JSON, which knows no NaN and no infinity: they are written as strings."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+
+_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def to_json(data: Any, indent: int | None = None) -> str:
+    """Return numbers, strings, lists and dicts as JSON that every parser takes.
+
+    A number that is not finite becomes the string "NaN", "Infinity" or "-Infinity", which
+    Python's `float`, JavaScript's `Number` and the JSON of Protocol Buffers all read as that
+    number. A NumPy scalar becomes the number that it holds.
+
+    Raises
+    ------
+    TypeError
+        If something else is in it.
+    """
+    return json.dumps(_strict(data), indent=indent, allow_nan=False)
+
+
+def numbers_from_json(text: str | bytes) -> Any:
+    """Return the data that `to_json` wrote, every string that stands for a number being one.
+
+    Raises
+    ------
+    ValueError, RecursionError
+        If `text` is no JSON.
+    """
+    return _numbers(json.loads(text))
+
+
+def _strict(data: Any) -> Any:
+    if isinstance(data, np.generic):
+        data = data.item()
+    if isinstance(data, float) and not math.isfinite(data):
+        return next(name for name, number in _NOT_FINITE.items() if number == data or data != data)
+    if isinstance(data, dict):
+        return {key: _strict(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_strict(value) for value in data]
+    return data
+
+
+def _numbers(data: Any) -> Any:
+    if isinstance(data, str):
+        return _NOT_FINITE.get(data, data)
+    if isinstance(data, dict):
+        return {key: _numbers(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_numbers(value) for value in data]
+    return data
