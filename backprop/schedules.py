@@ -51,7 +51,8 @@ class ConstantRate(Schedule):
 class StepDecay(Schedule):
     """A learning rate that drops by a factor every so many epochs.
 
-    eta(e) = eta factor^floor(e / every).
+    eta(e) = eta factor^floor(e / every). What is less than 1e-9 short of a drop counts as there:
+    the time is rounded, and after a `Warmup` of 0.3 epochs e = 2.3 - 0.3 is a little less than 2.
 
     Parameters
     ----------
@@ -69,7 +70,7 @@ class StepDecay(Schedule):
         self.every = check_integer(f"{type(self).__name__}: every", every)
 
     def _eta(self, epoch: float) -> float:
-        return self.eta * self.factor ** (epoch // self.every)
+        return self.eta * self.factor ** ((epoch + 1e-9) // self.every)
 
 
 class ExponentialDecay(Schedule):

@@ -1,4 +1,5 @@
 import math
+from fractions import Fraction
 
 import pytest
 
@@ -42,6 +43,24 @@ def test_numbers(schedule, values):
 def test_far_away_epochs():
     assert StepDecay(1.0)(1e9) == 0.0
     assert ExponentialDecay(1.0, 1.0)(1e9) == 0.0
+
+
+@pytest.mark.parametrize("warmup", ["0.1", "0.3", "0.7", "1.1", "2.3", "3"])
+@pytest.mark.parametrize("steps", [1, 3, 7, 10, 30, 1000])
+def test_a_step_decay_after_a_warm_up_drops_at_the_exact_minibatch(warmup, steps):
+    schedule = Warmup(float(warmup), StepDecay(8.0, factor=0.5, every=2))
+    for step in range(9 * steps):
+        epoch = step // steps + (step % steps) / steps  # as the trainer has it
+        after = Fraction(step, steps) - Fraction(warmup)
+        expected = 8 * epoch / float(warmup) if after < 0 else 8 * 0.5 ** (after // 2)
+        assert schedule(epoch) == pytest.approx(expected, rel=1e-12, abs=0), (step, epoch)
+
+
+def test_a_schedule_after_a_warm_up_ends_where_it_should():
+    for tenths in range(1, 40):
+        schedule = Warmup(tenths / 10, CosineDecay(1.0, 0.7, final=0.25))
+        assert schedule((tenths + 7) / 10) == pytest.approx(0.25, rel=1e-15)
+        assert schedule(tenths / 10) == pytest.approx(1, rel=1e-15)
 
 
 def test_repr():
