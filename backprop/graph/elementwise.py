@@ -7,7 +7,6 @@ warning, as in `np.log`.
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -104,8 +103,9 @@ class Divide(Elementwise):
 class Power(Elementwise):
     """a = u^v;  da/du = v u^(v-1),  da/dv = a ln u, for a positive u.
 
-    Where the exponent v is a constant, a negative u has its derivative too if v is a whole
-    number. At u = 0 the slope is numpy's: inf for 0 < v < 1, nan for v = 0.
+    A negative u has its da/du too if v is a whole number, but no da/dv: it is nan. u^0 is 1
+    everywhere, also at 0, so that its da/du is 0. At u = 0 the value is 0 for every v > 0 and its
+    da/dv is 0, also, from that side, for v = 0; da/du is numpy's, inf for 0 < v < 1.
     """
 
     n_inputs, symbol = 2, "**"
@@ -115,14 +115,18 @@ class Power(Elementwise):
             raise ValueError(f"a constant base must be positive, got {value:g}")
 
     def value(self, u: Any, v: Any) -> np.ndarray:
+        if np.iscomplexobj(v):  # of a complex exponent numpy's power of 0 is nan
+            return np.where((u == 0) & (np.real(v) > 0), 0, np.where(u == 0, 1, u) ** v)
         return u**v  # type: ignore[no-any-return]
 
     def local(self, a: np.ndarray, u: Any, v: Any) -> tuple[Any, Any]:
-        if isinstance(u, float):
-            return None, a * math.log(u)
-        if isinstance(v, float):
-            return v * u ** (v - 1), None
-        return v * u ** (v - 1), a * np.log(u)
+        by_u = by_v = None
+        if not isinstance(u, float):
+            by_u = v * u ** (v - (v != 0))  # for v = 0 that is 0 u^0
+        if not isinstance(v, float):
+            counts = (u != 0) | (np.real(v) < 0)  # elsewhere a = 0^v does not change with v
+            by_v = a * np.log(u, out=np.zeros_like(a), where=counts, dtype=a.dtype)
+        return by_u, by_v
 
 
 class Exp(Elementwise):

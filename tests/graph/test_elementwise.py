@@ -64,3 +64,32 @@ def test_domain_edges_are_numpys_and_warn():
     half.forward((zero, 0.5), training=True)
     with pytest.warns(RuntimeWarning, match="divide by zero"):
         assert half.backward(zero + 1)[0] == np.inf
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.filterwarnings("error")
+def test_slopes_of_powers_at_0(dtype):
+    u = np.array([[0, 0, 0, 0, 2, 3, -2, 0.25]], dtype)
+    v = np.array([[0, 1, 2, 0.5, 0, 2, 3, -1]], dtype)
+    power, ln = Power(), np.log
+    with np.errstate(divide="ignore", invalid="ignore"):  # the root at 0, the log of -2
+        a = power.forward((u, v), keep=True)
+        by_u, by_v = power.backward(np.ones_like(a))
+    np.testing.assert_array_equal(a, [[1, 0, 0, 0, 1, 9, -8, 4]])
+    np.testing.assert_array_equal(by_u, [[0, 1, 0, np.inf, 0, 6, 12, -16]])  # as in PyTorch
+    expected = np.array([[0, 0, 0, 0, ln(2), 9 * ln(3), np.nan, 4 * ln(0.25)]])
+    np.testing.assert_allclose(by_v, expected, rtol=np.finfo(dtype).eps * 4)
+    assert by_u.dtype == by_v.dtype == dtype
+    for exponent, slope in ((0.0, 0), (1.0, 1), (2.0, 0), (3.0, 0)):
+        a = power.forward((u[:, :3], exponent), keep=True)
+        np.testing.assert_array_equal(a, float(exponent == 0))
+        np.testing.assert_array_equal(power.backward(np.ones_like(a))[0], slope)
+
+
+def test_the_complex_step_goes_through_powers_of_0():
+    h = 1e-20
+    u, v = np.zeros((1, 3), complex), np.array([[1 + h * 1j, 2 + h * 1j, 0.5]])
+    np.testing.assert_array_equal(Power().forward((u, v)), 0)
+    u, v = np.full((1, 3), h * 1j), np.array([[0.0, 1, 2]], complex)
+    step = Power().forward((u, v))
+    np.testing.assert_allclose(step.imag / h, [[0, 1, 0]], atol=1e-19)
