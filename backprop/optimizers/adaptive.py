@@ -1,17 +1,81 @@
-"""Steps divided by a running root mean square of the gradient."""
+"""Steps divided by a running root mean square of the gradient.
+
+The squares are kept as their plain sum, which takes the fewest passes. Gradients whose squares do
+not fit into the dtype, from about 1e17 up in float32, or that are not small beside eps when their
+squares are 0, have the same rules by roots instead of squares, from the first such step on.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
 from backprop.optimizers.base import Optimizer, Part
 
+_TYPES = [np.finfo(kind) for kind in (np.float32, np.float64, np.longdouble)]
+_LARGEST = {info.dtype.itemsize: float(info.max) for info in _TYPES}
+_LEAST_EPS = {info.dtype.itemsize: math.sqrt(float(info.tiny)) / float(info.eps) for info in _TYPES}
+"""By bytes of the dtype: beside a smaller eps, a gradient whose square is 0 would count."""
 
-class RMSProp(Optimizer):
+
+class Adaptive(Optimizer):
+    """Base of the rules with squares: those that fit are summed as they are, else by roots.
+
+    A subclass writes both rules, `_update_by_squares` and `_update_by_roots`, and `_to_roots`.
+    """
+
+    names_by_roots: ClassVar[tuple[str, ...]] = ()
+
+    eps: float
+
+    def _names_in(self, state: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+        return self.names_by_roots if "root_v" in state else self.accumulator_names
+
+    def _update(
+        self, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *accumulators: np.ndarray
+    ) -> None:
+        size = s.itemsize
+        if "root_v" not in self.accumulators:
+            room = 0.5 * (1 - self._decay_of_squares()) * _LARGEST[size]
+            # vdot, unlike dot, does not warn of what overflows
+            if self.eps > _LEAST_EPS[size] and np.vdot(nabla, nabla) < room:
+                self._update_by_squares(s, theta, nabla, *accumulators)
+                return
+            carried = self.accumulators.values()
+            self._to_roots(*carried)
+            self.accumulators = dict(zip(self.names_by_roots, carried, strict=True))
+        self._update_by_roots(s, theta, nabla, *accumulators)
+
+    @abstractmethod
+    def _decay_of_squares(self) -> float:
+        """Return by what a square is multiplied from step to step."""
+
+    @abstractmethod
+    def _update_by_squares(
+        self, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *accumulators: np.ndarray
+    ) -> None:
+        """Do what `_update` says, with the plain sum of the squares."""
+
+    @abstractmethod
+    def _update_by_roots(
+        self, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *accumulators: np.ndarray
+    ) -> None:
+        """Do what `_update` says, with the root of the mean square."""
+
+    @abstractmethod
+    def _to_roots(self, *accumulators: np.ndarray) -> None:
+        """Turn what the one rule carries into what the other does, in place."""
+
+    def _eps_of(self, s: np.ndarray, factor: float) -> float:
+        """Return eps times a factor, or what is the least above 0 in the dtype."""
+        return max(self.eps * factor, float(np.finfo(s.dtype).smallest_subnormal))
+
+
+class RMSProp(Adaptive):
     """Gradient descent, each step divided by a running root mean square of the gradient.
 
     ::
@@ -21,7 +85,8 @@ class RMSProp(Optimizer):
 
     eps is outside the root, as in torch.optim.RMSprop. The array ``accumulators["v"]`` holds
     v / (1 - rho), the plain sum of rho^k nabla^2 over the steps k = 0, 1, ... backwards, which
-    saves a pass; the constant is in the last line's scalars.
+    saves a pass; the constant is in the last line's scalars. Once squares do not fit into the
+    dtype it is ``accumulators["root_v"]``, which holds sqrt(v).
 
     Source: Hinton, Neural networks for machine learning, 2012, lecture 6e (rho = 0.9 there).
 
@@ -36,13 +101,17 @@ class RMSProp(Optimizer):
     """
 
     accumulator_names = ("v",)
+    names_by_roots = ("root_v",)
 
     def __init__(self, eta: float = 0.01, rho: float = 0.99, eps: float = 1e-8) -> None:
         super().__init__(eta)
         self.rho = self._check_number("rho", rho, "[0, 1)")
         self.eps = self._check_number("eps", eps, "(0, inf)")
 
-    def _update(
+    def _decay_of_squares(self) -> float:
+        return self.rho
+
+    def _update_by_squares(
         self, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *accumulators: np.ndarray
     ) -> None:
         (v,) = accumulators
@@ -56,8 +125,23 @@ class RMSProp(Optimizer):
         np.multiply(s, self._eta * c, out=s)
         np.subtract(theta, s, out=theta)  # theta <- theta - eta nabla / (sqrt(v) + eps)
 
+    def _update_by_roots(
+        self, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *accumulators: np.ndarray
+    ) -> None:
+        (root_v,) = accumulators
+        _mean_root(root_v, nabla, self.rho, s)
+        np.add(root_v, self._eps_of(s, 1), out=s)
+        np.divide(nabla, s, out=s)
+        np.multiply(s, self._eta, out=s)
+        np.subtract(theta, s, out=theta)  # theta <- theta - eta nabla / (sqrt(v) + eps)
 
-class Adam(Optimizer):
+    def _to_roots(self, *accumulators: np.ndarray) -> None:
+        (v,) = accumulators
+        np.sqrt(v, out=v)
+        np.multiply(v, math.sqrt(1 - self.rho), out=v)
+
+
+class Adam(Adaptive):
     """Adam: momentum divided by a running root mean square, both corrected for starting at 0.
 
     ::
@@ -69,7 +153,9 @@ class Adam(Optimizer):
     m_hat and v_hat are weighted means. With M = sum of beta1^k nabla and S = sum of beta1^k, over
     the t steps k = 0, 1, ... backwards, m = (1 - beta1) M and 1 - beta1^t = (1 - beta1) S, so that
     m_hat = M / S. The arrays ``accumulators["m"]`` and ``accumulators["v"]`` hold these plain
-    sums, m / (1 - beta1) and v / (1 - beta2), which saves two passes.
+    sums, m / (1 - beta1) and v / (1 - beta2), which saves two passes. Once squares do not fit into
+    the dtype they are ``accumulators["mean"]`` and ``accumulators["root_v"]``, which hold m and
+    sqrt(v).
 
     Source: Kingma and Ba, Adam: a method for stochastic optimization, 2015, algorithm 1.
 
@@ -84,6 +170,7 @@ class Adam(Optimizer):
     """
 
     accumulator_names = ("m", "v")
+    names_by_roots = ("mean", "root_v")
 
     def __init__(
         self, eta: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8
@@ -93,7 +180,10 @@ class Adam(Optimizer):
         self.beta2 = self._check_number("beta2", beta2, "[0, 1)")
         self.eps = self._check_number("eps", eps, "(0, inf)")
 
-    def _update(
+    def _decay_of_squares(self) -> float:
+        return self.beta2
+
+    def _update_by_squares(
         self, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *accumulators: np.ndarray
     ) -> None:
         m, v = accumulators
@@ -109,6 +199,27 @@ class Adam(Optimizer):
         np.divide(m, s, out=s)
         np.multiply(s, self._eta * root2 / sum1, out=s)
         np.subtract(theta, s, out=theta)  # theta <- theta - eta m_hat / (sqrt(v_hat) + eps)
+
+    def _update_by_roots(
+        self, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *accumulators: np.ndarray
+    ) -> None:
+        mean, root_v = accumulators
+        sum1 = 1 - self.beta1**self.t  # m_hat = mean / sum1
+        root2 = math.sqrt(1 - self.beta2**self.t)  # sqrt(v_hat) = root_v / root2
+        np.multiply(mean, self.beta1, out=mean)
+        np.multiply(nabla, 1 - self.beta1, out=s)
+        np.add(mean, s, out=mean)
+        _mean_root(root_v, nabla, self.beta2, s)
+        np.add(root_v, self._eps_of(s, root2), out=s)  # s = root2 (sqrt(v_hat) + eps)
+        np.divide(mean, s, out=s)
+        np.multiply(s, self._eta * root2 / sum1, out=s)
+        np.subtract(theta, s, out=theta)  # theta <- theta - eta m_hat / (sqrt(v_hat) + eps)
+
+    def _to_roots(self, *accumulators: np.ndarray) -> None:
+        m, v = accumulators
+        np.multiply(m, 1 - self.beta1, out=m)
+        np.sqrt(v, out=v)
+        np.multiply(v, math.sqrt(1 - self.beta2), out=v)
 
 
 class AdamW(Adam):
@@ -144,23 +255,20 @@ class AdamW(Adam):
         super().__init__(eta, beta1, beta2, eps)
         self.weight_decay = self._check_number("weight_decay", weight_decay, "[0, inf)")
 
-    def step(
+    def advance(
         self,
         theta: np.ndarray,
         nabla: np.ndarray,
         weights: Sequence[Part] | None = None,
         groups: Sequence[tuple[slice, float]] | None = None,
     ) -> None:
-        """Change `theta` in place by one step, decaying the parts named by `weights` (or all).
-
-        The parts must not overlap. Otherwise as `Optimizer.step`.
-        """
+        # The parts that `weights` names, or all, decay; they must not overlap.
         self._check(theta, nabla)
         named: Sequence[Part] = [slice(None)] if weights is None else weights
         parts = [self._part(theta, part) for part in named]
         for part, factor in parts:  # theta <- theta - eta weight_decay theta
             np.multiply(part, 1 - self._eta * self.weight_decay * factor, out=part)
-        super().step(theta, nabla, weights, groups)
+        super().advance(theta, nabla, weights, groups)
 
     def _part(self, theta: np.ndarray, part: Any) -> tuple[np.ndarray, float]:
         """Return the view of theta that one of `weights` names, and its factor."""
@@ -174,3 +282,10 @@ class AdamW(Adam):
                 f"got {part}"
             )
         return theta[part], factor
+
+
+def _mean_root(root: np.ndarray, nabla: np.ndarray, decay: float, s: np.ndarray) -> None:
+    """Let root be sqrt(decay root^2 + (1 - decay) nabla^2), in place, without squares."""
+    np.multiply(root, math.sqrt(decay), out=root)
+    np.multiply(nabla, math.sqrt(1 - decay), out=s)
+    np.hypot(root, s, out=root)

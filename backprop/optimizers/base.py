@@ -42,6 +42,11 @@ class Optimizer(Configurable, ABC):
     _nabla: np.ndarray
     _scratch: np.ndarray
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "step" in vars(cls):
+            raise TypeError(f"{cls.__name__}: override advance, which is what a trainer calls")
+
     def __init__(self, eta: float) -> None:
         self.eta = eta
         self.reset()
@@ -70,7 +75,8 @@ class Optimizer(Configurable, ABC):
             Parameters and gradient, of one real floating-point dtype.
         weights : sequence of slice, or of (slice, float), optional
             The parts of `theta` that hold weights and not biases, for the rules that treat them
-            differently (`AdamW`), each with the factor of its decay; all of it, unless told.
+            differently (`AdamW`), each with the factor of its decay; all of it, unless told. They
+            must not overlap.
         groups : sequence of (slice, float), optional
             The parts of `theta` that learn, each with a factor for eta: what is in none of them
             is left as it is, and so are its accumulators. All of it, unless told.
@@ -80,6 +86,20 @@ class Optimizer(Configurable, ABC):
         TypeError, ValueError
             If `theta` and `nabla` are not such vectors, or not of the size and dtype of the steps
             before. Nothing is changed then.
+        """
+        with np.errstate(under="ignore"):  # what gets too small to count is 0
+            self.advance(theta, nabla, weights, groups)
+
+    def advance(
+        self,
+        theta: np.ndarray,
+        nabla: np.ndarray,
+        weights: Sequence[Part] | None = None,
+        groups: Sequence[tuple[slice, float]] | None = None,
+    ) -> None:
+        """Do what `step` does, for a trainer, which sees to NumPy's warnings itself.
+
+        A subclass that has more to do than `_update` overrides this.
         """
         same = theta is self._theta and nabla is self._nabla  # as in the step before
         if not (same and theta.flags.writeable and theta.dtype == self._scratch.dtype):
@@ -152,13 +172,13 @@ class Optimizer(Configurable, ABC):
         t = np.asarray(state.get("t", -1))
         if t.shape != () or t.dtype.kind not in "iu" or t < 0:
             raise ValueError(f"{kind}: the state must count its steps in t, got t = {t}")
-        names = {"t", *self.accumulator_names} if t > 0 else {"t"}
-        if state.keys() != names:
+        names = self._names_in(state) if t > 0 else ()
+        if state.keys() != {"t", *names}:
             raise ValueError(
-                f"{kind}: the state after {t} steps must hold {', '.join(sorted(names))}, "
+                f"{kind}: the state after {t} steps must hold {', '.join(sorted(['t', *names]))}, "
                 f"got {', '.join(sorted(state))}"
             )
-        vectors = {name: np.array(state[name]) for name in self.accumulator_names if name in state}
+        vectors = {name: np.array(state[name]) for name in names}
         for name, vector in vectors.items():
             if vector.shape != theta.shape or vector.dtype != theta.dtype:
                 raise ValueError(
@@ -167,6 +187,10 @@ class Optimizer(Configurable, ABC):
                 )
         self.reset()
         self.t, self.accumulators = int(t), vectors
+
+    def _names_in(self, state: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+        """Return the names of the vectors that a state like this one holds."""
+        return self.accumulator_names
 
     def _check_number(self, name: str, value: Any, interval: str) -> float:
         return check_number(f"{type(self).__name__}: {name}", value, interval)

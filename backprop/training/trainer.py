@@ -185,7 +185,7 @@ class Trainer:
         self.stopping, self.interrupted, self.error = "", False, None
         metrics = default_metrics(y) if self.metrics is None else self.metrics
         rows_x, rows_y = rows_of(x), rows_of(y)
-        quiet = np.errstate(over="ignore", invalid="ignore")
+        quiet = np.errstate(over="ignore", under="ignore", invalid="ignore")
         with interrupt_asks(self), quiet, own_threads(self.network.root.uses_threads):
             self._call("on_fit_start")
             try:
@@ -270,7 +270,7 @@ class Trainer:
             clip_by_value(nabla, self.clip_value)
         if self.clip_norm is not None:
             clip_by_norm(nabla, self.clip_norm)
-        self.optimizer.step(theta, nabla, self._weights, self._groups)
+        self.optimizer.advance(theta, nabla, self._weights, self._groups)
 
     def _find_groups(self) -> None:
         """Find the parts of theta that learn, at what rates, and which of them are weights."""

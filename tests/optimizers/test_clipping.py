@@ -1,4 +1,6 @@
 import math
+import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -42,13 +44,40 @@ def test_clip_by_norm_of_float32_extremes(size):
 
 @pytest.mark.parametrize(
     ("bad", "dtype"),
-    [(math.nan, "f4"), (math.inf, "f4"), (-math.inf, "f8"), (1e200, "f8")],
+    [(math.nan, "f4"), (math.inf, "f4"), (-math.inf, "f8"), (math.nan, "f8")],
 )
-def test_clip_by_norm_leaves_what_has_no_finite_norm(bad, dtype):
+def test_clip_by_norm_leaves_what_has_no_direction(bad, dtype):
     nabla = np.array([1.0, bad, 3.0], dtype)
     before = nabla.copy()
     assert not math.isfinite(clip_by_norm(nabla, 1.0))
     np.testing.assert_array_equal(nabla, before)
+
+
+@pytest.mark.parametrize("blocks", [1, 3])
+@pytest.mark.parametrize("max_norm", [1e-30, 1.0, 1e20, 1e300])
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    [("f4", 1e-44), ("f4", 1e-38), ("f4", 1e19), ("f4", 1e25), ("f4", 2e37), ("f8", 1e-310),
+     ("f8", 1e-170), ("f8", 1e-154), ("f8", 1e154), ("f8", 1e160), ("f8", 1e200), ("f8", 1e307)],
+)  # fmt: skip
+def test_clip_by_norm_of_extremes(monkeypatch, dtype, size, max_norm, blocks):
+    monkeypatch.setattr(memory, "UPDATE_BLOCK", BLOCK)
+    exact = [Fraction(float(np.dtype(dtype).type(size))) * k for k in (3, -4, 0, 12)]
+    nabla = np.array([*map(float, exact), *[0.0] * BLOCK * (blocks - 1)], dtype)
+    norm = 13 * Fraction(float(np.dtype(dtype).type(size)))  # 3, 4, 12 and 13
+    with warnings.catch_warnings(), np.errstate(all="raise"):
+        warnings.simplefilter("error")
+        assert clip_by_norm(nabla, max_norm) == pytest.approx(float(norm), rel=1e-6)
+    factor = min(Fraction(1), Fraction(max_norm) / norm)
+    expected = np.array([float(x * factor) for x in exact])
+    rtol, least = 8 * np.finfo(dtype).eps, float(np.finfo(dtype).smallest_subnormal)
+    np.testing.assert_allclose(nabla[:4], expected, rtol=rtol, atol=4 * least)
+
+
+def test_a_norm_beyond_the_largest_number_is_clipped_too():
+    nabla = np.full(4, 1.5e308)
+    assert clip_by_norm(nabla, 2.0) == math.inf
+    np.testing.assert_allclose(nabla, 1.0, rtol=1e-15)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
