@@ -132,7 +132,7 @@ def make_network(config: RunConfig, rng: np.random.Generator) -> Network:
 def make_trainer(
     config: RunConfig, network: Network, data: RunData, rng: np.random.Generator
 ) -> Trainer:
-    """Return the configured trainer, which prints every epoch.
+    """Return the configured trainer.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def make_trainer(
     optimizer = by_name(Optimizer, config.optimizer)
     if config.eta is not None:
         optimizer = type(optimizer)(eta=config.eta)
-    callbacks: list[Callback] = [PrintEpochs(config.epochs)]
+    callbacks: list[Callback] = []
     if config.patience is not None:
         if data.validation is None:
             raise ValueError("--patience needs validation data")
@@ -157,18 +157,6 @@ def make_trainer(
         rng=rng,
         callbacks=callbacks,
     )
-
-
-class PrintEpochs(Callback):
-    """Print one line per epoch to stdout."""
-
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
-
-    def on_epoch_end(self, trainer: Trainer) -> None:
-        seconds = trainer.history.records[-1]["seconds"]
-        text = f"epoch {trainer.epoch:>{len(str(self.epochs))}}/{self.epochs}"
-        tell(f"{text}  {trainer.history.describe()}  {seconds:.2f} s")
 
 
 def describe_result(config: RunConfig, data: RunData, trainer: Trainer) -> dict[str, Any]:

@@ -1,69 +1,13 @@
-"""The callbacks that come with the package: progress, checkpoints, an early end, the best net."""
+"""The callbacks that come with the package: checkpoints, an early end, the best network."""
 
 from __future__ import annotations
 
 import os
-import sys
-import time
 from typing import Any
 
-from backprop.core.checks import check_integer, check_number
+from backprop.core.checks import check_integer
 from backprop.training import checkpoint
 from backprop.training.callback import Callback
-
-
-class ProgressBar(Callback):
-    """Show a tqdm bar for each epoch on stderr, with cost and accuracy, if that is a terminal.
-
-    The cost shown while an epoch runs is that of the current minibatch.
-
-    Parameters
-    ----------
-    seconds : float
-        The least time between two changes of the bar.
-    """
-
-    def __init__(self, seconds: float = 0.1) -> None:
-        self.seconds = check_number("ProgressBar: seconds", seconds, "[0, inf)")
-        self._bar: Any = None
-        self._shown = 0.0
-        self._before = ""
-
-    def on_step_end(self, trainer: Any) -> None:
-        now = time.perf_counter()
-        if now - self._shown < self.seconds:
-            return
-        self._shown = now
-        if sys.stderr is None or not sys.stderr.isatty():
-            return
-        if self._bar is None:
-            self._open(trainer)
-        self._bar.n = trainer.step
-        self._bar.set_postfix_str(f"cost {trainer.minibatch_cost():.4f}{self._before}")
-
-    def on_epoch_end(self, trainer: Any) -> None:
-        self._close()
-
-    def on_fit_end(self, trainer: Any) -> None:
-        self._close()
-
-    def _open(self, trainer: Any) -> None:
-        from tqdm import tqdm  # not at import time: the core does without
-
-        self._bar = tqdm(
-            total=trainer.steps_per_epoch,
-            initial=trainer.step,
-            desc=f"epoch {trainer.epoch + 1}",
-            unit="batch",
-            leave=False,
-        )
-        epochs = trainer.history.describe()
-        self._before = f"; epoch {trainer.epoch}: {epochs}" if epochs else ""
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
 
 
 class Checkpoint(Callback):

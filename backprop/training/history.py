@@ -67,25 +67,6 @@ class History:
 
         return max(records, key=goodness)
 
-    def describe(self) -> str:
-        """Return cost and accuracy of the last epoch in words, "" before the first.
-
-        Such as ``"training: cost 0.1234, accuracy 97.50%; validation: cost 0.2000"``.
-        """
-        if not self.records:
-            return ""
-        record = self.records[-1]
-        parts = []
-        for data in ("training", "validation"):
-            words = [
-                f"{name} {record[f'{data}_{name}']:{form}}"
-                for name, form in (("cost", ".4f"), ("accuracy", ".2%"))
-                if f"{data}_{name}" in record
-            ]
-            if words:
-                parts.append(f"{data}: {', '.join(words)}")
-        return "; ".join(parts)
-
     def __getitem__(self, column: str) -> list[Any]:
         if column not in self.columns:
             raise KeyError(f"no column {column!r} in the history, it has {self.columns}")

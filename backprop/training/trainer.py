@@ -23,7 +23,6 @@ from backprop.optimizers import Optimizer, clip_by_norm, clip_by_value
 from backprop.regularizers import Regularizer
 from backprop.schedules import Schedule
 from backprop.training.callback import Callback
-from backprop.training.callbacks import ProgressBar
 from backprop.training.checks import (
     carriers,
     check_callbacks,
@@ -35,6 +34,7 @@ from backprop.training.divergence import DivergenceError, first_not_finite
 from backprop.training.history import History
 from backprop.training.interrupts import interrupt_asks
 from backprop.training.minibatches import minibatches, rows_of
+from backprop.training.progress import Progress, check_progress
 from backprop.training.state import put_state, state_of
 
 Data = tuple[Any, Any]
@@ -68,8 +68,8 @@ class Trainer:
     monitor_training : bool or int
         After every epoch, evaluate cost and metrics on all training examples (True), none
         (False) or the first so many.
-    progress : bool
-        Show a `ProgressBar`, where stderr is a terminal.
+    progress : True, False, "bar" or "lines"
+        What every `fit` shows unless told otherwise.
     shuffle : bool
         Draw a new order of the examples for every epoch. Layers that carry their state from batch
         to batch need False; they start every epoch from 0.
@@ -102,7 +102,7 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         metrics: dict[str, Callable[[np.ndarray, np.ndarray], float]] | None = None,
         monitor_training: bool | int = True,
-        progress: bool = True,
+        progress: bool | str = True,
         shuffle: bool = True,
     ) -> None:
         if not isinstance(network, Network):
@@ -125,7 +125,9 @@ class Trainer:
             raise TypeError(f"Trainer: metrics must be a dict of functions, got {metrics!r}")
         self.shuffle = check_bool("Trainer: shuffle", shuffle)
         self._carriers = carriers(network, self.shuffle)
-        self.callbacks = [*([ProgressBar()] if progress else []), *callbacks]
+        self.callbacks = list(callbacks)
+        self.progress = check_progress("Trainer", progress)
+        self._progress: list[Callback] = []
         self.metrics = metrics
         self.monitor_training = sys.maxsize if monitor_training is True else 0
         if not isinstance(monitor_training, bool):
@@ -147,6 +149,7 @@ class Trainer:
         y: np.ndarray,
         epochs: int = 1,
         validation: Data | None = None,
+        progress: bool | str | None = None,
     ) -> History:
         """Train for so many more epochs (an epoch that was interrupted is finished as the first).
 
@@ -159,6 +162,12 @@ class Trainer:
             Targets as the cost takes them, the examples on the last axis.
         epochs : int
         validation : (x, y), optional
+        progress : True, False, "bar" or "lines", optional
+            "lines" prints a line after every epoch to stdout: its number, cost and metrics (of
+            the validation data in brackets), seconds, and eta where it changes. "bar" shows the
+            epoch under way as well, in a notebook or on stderr. True is "bar" in a notebook and
+            where stderr is a terminal, and "lines" elsewhere, as in a log file or a pipe. The
+            trainer's own `progress` unless told. Nothing that cannot be shown ends a training.
 
         Returns
         -------
@@ -175,6 +184,7 @@ class Trainer:
             If NaN or infinity appears; the network keeps the parameters it has then.
         """
         epochs = check_integer("fit: epochs", epochs, 0)
+        progress = self.progress if progress is None else check_progress("fit", progress)
         check_fit(self.network, x, y, validation)
         n_examples = count_examples(x)
         if self.step and self.n_examples != n_examples:
@@ -183,6 +193,7 @@ class Trainer:
             )
         self.n_examples = n_examples
         self.stopping, self.interrupted, self.error = "", False, None
+        self._progress = [Progress(progress, self.epoch + epochs)] if progress else []
         metrics = default_metrics(y) if self.metrics is None else self.metrics
         rows_x, rows_y = rows_of(x), rows_of(y)
         quiet = np.errstate(over="ignore", under="ignore", invalid="ignore")
@@ -224,7 +235,7 @@ class Trainer:
             order = self._draw_order()
             self.rng.bit_generator.state = after
         steps = self.steps_per_epoch
-        each_step = [c for c in self.callbacks if c.wants_steps]
+        each_step = [c for c in (*self._progress, *self.callbacks) if c.wants_steps]
         started = time.perf_counter()
         for x, y in minibatches(rows_x, rows_y, order, self.step, self.batch_size):
             if self.schedule is not None:
@@ -336,7 +347,7 @@ class Trainer:
         return self.interrupted or bool(self.stopping)
 
     def _call(self, event: str) -> None:
-        for callback in self.callbacks:
+        for callback in (*self._progress, *self.callbacks):
             getattr(callback, event)(self)
 
     def state(self) -> dict[str, Any]:

@@ -72,19 +72,6 @@ def test_best():
         history.best("top_5")
 
 
-def test_describe():
-    history = History()
-    assert history.describe() == ""
-    history.append({"epoch": 1, "training_cost": 0.5, "training_accuracy": 0.25})
-    assert history.describe() == "training: cost 0.5000, accuracy 25.00%"
-    history.append({"epoch": 2, "training_cost": 1 / 3, "validation_cost": 0.12346, "eta": 1.0})
-    assert history.describe() == "training: cost 0.3333; validation: cost 0.1235"
-    history.append({"epoch": 3, "validation_accuracy": 0.97555})
-    assert history.describe() == "validation: accuracy 97.56%"
-    history.append({"epoch": 4, "seconds": 1.0})
-    assert history.describe() == ""
-
-
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_nan_is_never_best(place: int):
     records = [dict(record) for record in RECORDS]

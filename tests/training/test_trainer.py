@@ -9,7 +9,7 @@ import pytest
 import backprop as bp
 from backprop.layers import Dense, Dropout, Identity, Layer
 from backprop.schedules import ConstantRate, StepDecay
-from backprop.training import callbacks, checkpoint
+from backprop.training import checkpoint
 from tests.support import refusal_of
 
 N, N_IN, N_OUT = 53, 6, 3  # 53 examples: the last minibatch of 10 holds 3
@@ -665,23 +665,3 @@ def test_save_best_keeps_the_best_network(tmp_path):
     trainer.fit(x, y, 2)
     cost = bp.Network.load(path).evaluate(x, y)["cost"]
     assert cost == pytest.approx(min(trainer.history["training_cost"]), rel=1e-6)
-
-
-def test_the_progress_bar_is_quiet_where_stderr_is_no_terminal(capsys):
-    make_trainer(progress=True).fit(*make_data(), 2)
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err == ""
-
-
-def test_the_progress_bar_shows_cost_and_accuracy_on_a_terminal(capsys, monkeypatch):
-    import sys
-
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    bar = callbacks.ProgressBar(seconds=0)
-    make_trainer(progress=False, callbacks=[bar]).fit(*make_data(), 2, make_data(20, 2))
-    shown = capsys.readouterr().err
-    assert "epoch 2" in shown
-    assert "cost 0." in shown or "cost 1." in shown
-    assert "validation: cost" in shown
-    assert "accuracy" in shown
