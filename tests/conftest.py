@@ -33,6 +33,7 @@ SLOW = (
     "application",
     "datasets",
     "docs/test_make.py",
+    "docs/test_notebooks.py",
     "docs/test_pages.py",
     "docs/test_tables.py",
     "experiments",

@@ -1,10 +1,10 @@
 """Pictures of a training run and of a network: everything matplotlib is here.
 
 Every function draws into one `ax` and returns it. Without one it makes a new figure, which is
-``ax.figure``: in a notebook, end the cell with that. Such figures are not pyplot's; they need no
-screen, no `plt.show` and no `plt.close`, and `save` writes them to a file. The global rcParams
-stay as they are. Labels may stand to the right of an `ax` of yours and above it, so give a figure
-of several panels ``layout="constrained"``, as one of `new_figure` has it.
+``ax.figure``; a notebook shows it where a cell ends with the call. Such figures are not pyplot's;
+they need no screen, no `plt.show` and no `plt.close`, and `save` writes them to a file. The global
+rcParams stay as they are. Labels may stand to the right of an `ax` of yours and above it, so give
+a figure of several panels ``layout="constrained"``, as one of `new_figure` has it.
 
 >>> from backprop import plots
 >>> plots.save(plots.learning_curves(history, "accuracy"), "accuracy.png")

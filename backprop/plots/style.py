@@ -60,12 +60,19 @@ def in_our_style(draw: Callable[P, T]) -> Callable[P, T]:
 
 
 class NotebookFigure(Figure):
-    """A figure outside pyplot, which a notebook shows all the same."""
+    """A figure outside pyplot, which a notebook shows all the same; at the end of a cell."""
 
     def _repr_png_(self) -> bytes:
         file = io.BytesIO()
         self.savefig(file, format="png", bbox_inches="tight")
         return file.getvalue()
+
+
+class NotebookAxes(Axes):
+    """The axes of a figure of its own, which a notebook shows where it shows its value."""
+
+    def _repr_png_(self) -> bytes:
+        return self.figure._repr_png_()
 
 
 @contextlib.contextmanager
@@ -101,7 +108,9 @@ def new_figure(width: float, height: float) -> Iterator[Figure]:
 
 def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
     """Return `ax`, or that of a new figure of so many inches."""
-    return _empty_figure(width, height).subplots() if ax is None else ax
+    if ax is not None:
+        return ax
+    return _empty_figure(width, height).add_subplot(axes_class=NotebookAxes)
 
 
 def _empty_figure(width: float, height: float) -> Figure:
