@@ -63,16 +63,20 @@ class NotebookFigure(Figure):
     """A figure outside pyplot, which a notebook shows all the same; at the end of a cell."""
 
     def _repr_png_(self) -> bytes:
-        file = io.BytesIO()
-        self.savefig(file, format="png", bbox_inches="tight")
-        return file.getvalue()
+        return _png(self)
 
 
 class NotebookAxes(Axes):
-    """The axes of a figure of its own, which a notebook shows where it shows its value."""
+    """The axes of a figure of its own, which a notebook shows in its place."""
 
     def _repr_png_(self) -> bytes:
-        return self.figure._repr_png_()
+        return _png(self.figure)
+
+
+def _png(figure: Any) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png", bbox_inches="tight")
+    return file.getvalue()
 
 
 @contextlib.contextmanager
