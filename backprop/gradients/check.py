@@ -18,16 +18,21 @@ import numpy as np
 from backprop.core.checks import check_integer, check_number
 from backprop.core.shapes import ShapeError, each_array
 from backprop.costs import Cost
+from backprop.gradients.arguments import drawn_input
 from backprop.gradients.problems import (
     Problem,
     cost_problems,
-    drawn_input,
     function_problem,
     layer_problem,
     network_problem,
 )
+from backprop.gradients.repeated import (
+    what_backward_changes,
+    why_no_longer,
+    why_not_deterministic,
+)
 from backprop.gradients.report import ArrayCheck, Report
-from backprop.gradients.slopes import differentiate
+from backprop.gradients.slopes import differentiate, no_gradient
 from backprop.layers.base import Layer, Seed
 from backprop.network import Network
 from backprop.regularizers import Regularizer
@@ -83,21 +88,30 @@ def check_gradients(
     For the complex step it is a few eps times the terms of the sum, the outputs, whose rounding a
     formula such as tanh' = 1 - a^2 inherits, the a or z that a cost subtracts y from, and the
     largest element of the array, beside which this one came out of the same sums. That uncertainty
-    divided by the tolerance is the least that errors are measured against. It is nothing but
-    rounding: a small gradient beside large ones is checked like any other, down to some 1e-15 of
-    them. What is smaller, or too vague to be told from a wrong value, is not called wrong: the
-    report says how many elements could not be judged, and how well they are known.
+    divided by the tolerance is the least that errors are measured against.
+
+    There are three verdicts. An element that differs by no more than the uncertainty is right if
+    the uncertainty is small, 1000 tolerances at most, beside the largest gradient of all, or the
+    terms of which this one is the sum: so is a bias below a batch normalisation, whose gradient is
+    0 but for rounding. Else the numbers cannot tell right from wrong, and the element is *not
+    judged*, as when C holds a constant of 1e12, which leaves of its differences nothing but
+    rounding. The report names such elements, and has not `passed`.
 
     The step is chosen for every element: from 1e-3 max(1, abs(x)) down by tens, until rounding
     outweighs what the result still changes; the least uncertain one is used. Steps at which the
     function is not finite do not count, so it may be checked beside the end of its domain. If the
     slopes to the left and to the right differ, and go on differing as the step shrinks, the element
     straddles a kink: it is reported as such, and all that is asked of its gradient is to lie
-    between the two. If the function itself is not finite, nothing is known, and the report has
-    not `passed`, but says so. A function that computes in float32 is held to float32's rounding.
+    between the two; in an array of which no element is elsewhere, to be one of the two, or it is
+    not judged. Where the function itself is not finite, nothing is judged. A function that computes
+    in float32 is held to float32's rounding.
 
     Everything happens in float64, on copies: `target` and the arrays given are not changed.
-    Random numbers of a layer (`Layer.rng`, a dropout mask) are the same in every evaluation.
+    Random numbers of a layer (`Layer.rng`, a dropout mask) are the same in every evaluation. What
+    differs all the same from one evaluation to the next, because a layer draws from a generator
+    of another name, or a cost or a function draws at each call, has no derivative: the report says
+    that it is not deterministic, and judges nothing. Two backward passes in the same state must
+    give the same, too.
 
     Parameters
     ----------
@@ -134,7 +148,8 @@ def check_gradients(
     Returns
     -------
     Report
-        To be printed, and asked whether it `passed`.
+        To be printed, and asked whether it `passed`: all that was asked for was judged, and is
+        right.
 
     Raises
     ------
@@ -197,12 +212,12 @@ def check_gradients(
             "check_gradients: the target must be a layer, a cost, a network or a function, "
             f"got {target!r}"
         )
-    found = [
-        _check_array(problem, name, rng, elements, tolerance, exact_tolerance)
-        for problem in problems
-        for name in problem.arrays
-    ]
-    return Report(title, tuple(found))
+    arrays, disagreements = [], []
+    for problem in problems:
+        arrays += _check_problem(problem, rng, elements, tolerance, exact_tolerance)
+        if not arrays[-1].reason:
+            disagreements += what_backward_changes(problem)
+    return Report(title, tuple(arrays), tuple(disagreements))
 
 
 def assert_gradients(
@@ -221,41 +236,52 @@ def assert_gradients(
     return report
 
 
-def _check_array(
+def _check_problem(
     problem: Problem,
-    name: str,
     rng: np.random.Generator,
     elements: int | None,
     tolerance: float,
     exact_tolerance: float,
-) -> ArrayCheck:
-    """Hold the gradient by one array, or by `elements` of it, against both methods."""
-    array = problem.arrays[name]
-    indices = list(np.ndindex(array.shape))
-    if elements is not None and elements < len(indices):
-        chosen = np.sort(rng.choice(len(indices), elements, replace=False))
-        indices = [indices[i] for i in chosen]
-    analytic = np.array([problem.analytic[name][index] for index in indices], np.float64)
-    found = differentiate(problem, name, indices, analytic, tolerance, exact_tolerance)
-    central = found.central
-    return ArrayCheck(
-        name=name,
-        shape=array.shape,
-        indices=indices,
-        analytic=analytic,
-        central=central.value,
-        uncertainty=central.uncertainty,
-        step=central.step,
-        left=central.left,
-        right=central.right,
-        kink=central.kink,
-        exact=found.exact,
-        exact_uncertainty=found.exact_uncertainty,
-        note=found.note,
-        float32=bool(central.float32.any()),
-        tolerance=tolerance,
-        exact_tolerance=exact_tolerance,
-    )
+) -> list[ArrayCheck]:
+    """Hold the gradients by all arrays, or by `elements` of each, against both methods."""
+    chosen = {}
+    for name, array in problem.arrays.items():
+        chosen[name] = list(np.ndindex(array.shape))
+        if elements is not None and elements < len(chosen[name]):
+            drawn = np.sort(rng.choice(len(chosen[name]), elements, replace=False))
+            chosen[name] = [chosen[name][i] for i in drawn]
+    reason, found = why_not_deterministic(problem), {}
+    for name, indices in chosen.items():
+        analytic = np.array([problem.analytic[name][index] for index in indices], np.float64)
+        if reason:
+            numeric = no_gradient(len(indices))
+        else:
+            numeric = differentiate(problem, name, indices, analytic, tolerance, exact_tolerance)
+        found[name] = analytic, numeric
+    reason = reason or why_no_longer(problem)
+    return [
+        ArrayCheck(
+            name=name,
+            shape=problem.arrays[name].shape,
+            indices=chosen[name],
+            analytic=analytic,
+            central=numeric.central.value,
+            uncertainty=numeric.central.uncertainty,
+            step=numeric.central.step,
+            left=numeric.central.left,
+            right=numeric.central.right,
+            kink=numeric.central.kink,
+            exact=numeric.exact,
+            exact_uncertainty=numeric.exact_uncertainty,
+            scale=numeric.scale,
+            note=numeric.note,
+            float32=bool(numeric.central.float32.any()),
+            tolerance=tolerance,
+            exact_tolerance=exact_tolerance,
+            reason=reason,
+        )
+        for name, (analytic, numeric) in found.items()
+    ]
 
 
 def _refuse(kind: str, given: dict[str, Any], *names: str) -> None:

@@ -13,15 +13,24 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_array
-from backprop.core.shapes import Shape, ShapeError, count_examples, each_array, is_several
+from backprop.core.shapes import ShapeError, count_examples, each_array
 from backprop.costs import Cost
+from backprop.gradients.arguments import (
+    check_not_truncated,
+    check_parameters,
+    drawn_targets,
+    drawn_upstream,
+)
 from backprop.gradients.numeric import one_number
 from backprop.layers.base import Layer
 from backprop.network import Network
 from backprop.regularizers import Regularizer
 
+EVALUATIONS = 5
+"""How often the value is computed in the same state, to see whether it is deterministic."""
+
 Value = Callable[[], np.ndarray]
+Gradients = Callable[[], dict[str, np.ndarray]]  # new arrays, by the names of what they are by
 ComplexTwin = tuple[dict[str, np.ndarray], Value]  # arrays and value, in complex numbers
 
 
@@ -30,19 +39,25 @@ class Problem:
     """The number sum(weights * value()), and its gradient by each of `arrays`.
 
     `value` reads the arrays where they are, and returns a new one, so that elements which do not
-    change cancel exactly before they are summed. `in_complex` is the same twice in complex
-    numbers, arrays and value; or why that is not possible.
+    change cancel exactly before they are summed. `gradients` goes both ways and returns the
+    hand-written ones. `in_complex` is the value twice in complex numbers, arrays and value; or why
+    that is not possible.
 
     A cost forgets its arguments: C is 1e-20 where a - y was rounded at 1e-16. So the values may
     include such arguments, of weight 0: how far rounding in them reaches is `inner`, per eps.
     """
 
     arrays: dict[str, np.ndarray]
-    analytic: dict[str, np.ndarray]
+    gradients: Gradients
     value: Value
     weights: np.ndarray
     in_complex: ComplexTwin | str
     inner: Any = 0.0
+
+    @property
+    def of_arguments(self) -> bool:
+        """Whether the values are a cost's, and its arguments are among them."""
+        return bool(np.any(self.inner))
 
     @property
     def largest(self) -> float:
@@ -51,6 +66,11 @@ class Problem:
         return float(np.nan_to_num(max(sizes, default=0), nan=0, posinf=0))
 
     def __post_init__(self) -> None:
+        with np.errstate(all="ignore"):
+            self.before = [self.value() for _ in range(EVALUATIONS)]
+        self.analytic = self.gradients()
+        with np.errstate(all="ignore"):
+            self.after = self.value()
         for name, array in self.arrays.items():
             shape = np.shape(self.analytic[name])
             if shape != array.shape:
@@ -69,8 +89,8 @@ def layer_problem(
     training: bool = True,
 ) -> Problem:
     """Return sum(nabla_a * layer.forward(x)), by the input and every parameter."""
-    _check_finite(str(layer), layer)
-    _check_not_truncated([layer])
+    check_parameters(str(layer), layer)
+    check_not_truncated([layer])
     twin = layer.astype(np.float64)
     _ask_for_gradients([twin])
     value = _forward_of(twin, x, training)
@@ -83,14 +103,20 @@ def layer_problem(
     complex_numbers = _complex_or_reason(in_complex)
     twin.forward(another_input(x), training, keep=True)  # what a layer keeps too long would show
     value()
-    nabla_a = _drawn_upstream(nabla_a, each_array(np.shape, twin.a), rng)
-    downstream = twin.backward(nabla_a)
-    analytic = {name: nabla.copy() for name, nabla in twin.gradients.items()}
+    nabla_a = drawn_upstream(nabla_a, each_array(np.shape, twin.a), rng)
     arrays = twin.parameters
     if not layer.integer_input:
         arrays = {**inputs_by_name(layer, x), **arrays}
-        analytic = {**inputs_by_name(layer, each_array(np.array, downstream)), **analytic}
-    return Problem(arrays, analytic, value, _as_one(nabla_a), complex_numbers)
+
+    def gradients() -> dict[str, np.ndarray]:
+        value()
+        by_x = twin.backward(nabla_a)
+        found = {name: nabla.copy() for name, nabla in twin.gradients.items()}
+        if layer.integer_input:
+            return found
+        return {**inputs_by_name(layer, each_array(np.array, by_x)), **found}
+
+    return Problem(arrays, gradients, value, _as_one(nabla_a), complex_numbers)
 
 
 def inputs_by_name(layer: Layer, x: Any) -> dict[str, np.ndarray]:
@@ -134,14 +160,15 @@ def _forward_of(layer: Layer, x: Any, training: bool) -> Value:
 
 def cost_problems(cost: Cost, z: np.ndarray, y: Any, rng: np.random.Generator) -> list[Problem]:
     """Return the cost by a, and by z if there is a canonical activation."""
-    y = _drawn_targets(y, z.shape, rng)
+    y = drawn_targets(y, z.shape, rng)
     a = z if cost.canonical is None else cost.canonical().sigma(z)
     cost.check(a, y)
     unit = _target_size(y)
-    problems = [_mean_problem("a", a, cost.nabla_a(a, y), lambda a: cost._per_example(a, y), unit)]
+    f = lambda a: cost._per_example(a, y)  # noqa: E731
+    problems = [_mean_problem("a", a, lambda: cost.nabla_a(a, y), f, unit)]
     if cost.canonical is not None:
         f = lambda z: cost._per_example_from_z(z, y)  # noqa: E731
-        problems.append(_mean_problem("z", z, cost.delta(a, y), f, unit))
+        problems.append(_mean_problem("z", z, lambda: cost.delta(a, y), f, unit))
     return problems
 
 
@@ -155,7 +182,7 @@ def _target_size(y: Any) -> float:
 def _mean_problem(
     name: str,
     x: np.ndarray,
-    gradient: np.ndarray,
+    gradient: Callable[[], np.ndarray],
     f: Callable[[np.ndarray], np.ndarray],
     unit: float,
 ) -> Problem:
@@ -169,7 +196,12 @@ def _mean_problem(
     weights, inner = _mean_weights(batch, x.size, unit)
     value = lambda: np.append(f(x), x)  # noqa: E731
     return Problem(
-        {name: x}, {name: gradient}, value, weights, _complex_or_reason(in_complex), inner
+        {name: x},
+        lambda: {name: np.array(gradient())},
+        value,
+        weights,
+        _complex_or_reason(in_complex),
+        inner,
     )
 
 
@@ -197,17 +229,17 @@ def network_problem(
             f"got {regularizer!r}"
         )
     for number, layer in enumerate(network.layers):
-        _check_finite(f"layer {number}, {layer},", layer)
-    _check_not_truncated(network.layers)
+        check_parameters(f"layer {number}, {layer},", layer)
+    check_not_truncated(network.layers)
     integers = network.root.integer_input
     a = network.forward(x if integers else each_array(lambda one: one.astype(network.dtype), x))
     shape = each_array(np.shape, a)
     if network.cost is None:
-        nabla_a = _drawn_upstream(nabla_a, shape, rng)
+        nabla_a = drawn_upstream(nabla_a, shape, rng)
         weights = _as_one(nabla_a).ravel()
         inner = np.zeros(weights.size)
     else:
-        y = _drawn_targets(y, shape, rng)
+        y = drawn_targets(y, shape, rng)
         network.cost.check(each_array(lambda one: np.zeros(one.shape), a), y)
         size = _target_size(y) * max(1.0, *getattr(network.cost, "weights", (1.0,)))
         weights, inner = _mean_weights(count_examples(a), _as_one(a).size, size)
@@ -221,20 +253,24 @@ def network_problem(
         there = {**inputs_by_name(network.root, z), **_by_layer(other, "parameters")}
         return there, _outputs_of(other, z, y, regularizer, training)
 
+    def gradients() -> dict[str, np.ndarray]:
+        value()
+        by_x = twin.backpropagate(nabla_a) if network.cost is None else twin.backward(y)
+        if regularizer is not None:
+            for part, factor in twin.root.weight_parts():
+                regularizer.scaled(factor).add_gradient(twin.theta[part], twin.nabla[part])
+        found = {name: nabla.copy() for name, nabla in _by_layer(twin, "gradients").items()}
+        if integers:
+            return found
+        return {**inputs_by_name(network.root, each_array(np.array, by_x)), **found}
+
     complex_numbers = _complex_or_reason(in_complex)
     twin.forward(another_input(x), training, keep=True)
-    value()
-    downstream = twin.backpropagate(nabla_a) if network.cost is None else twin.backward(y)
-    if regularizer is not None:
-        for part, factor in twin.root.weight_parts():
-            regularizer.scaled(factor).add_gradient(twin.theta[part], twin.nabla[part])
-    analytic = {name: nabla.copy() for name, nabla in _by_layer(twin, "gradients").items()}
     arrays = _by_layer(twin, "parameters")
     if not integers:
         arrays = {**inputs_by_name(network.root, x), **arrays}
-        analytic = {**inputs_by_name(network.root, each_array(np.array, downstream)), **analytic}
     weights, inner = np.append(weights, 1.0), np.append(inner, 0.0)
-    return Problem(arrays, analytic, value, weights, complex_numbers, inner)
+    return Problem(arrays, gradients, value, weights, complex_numbers, inner)
 
 
 def _outputs_of(
@@ -269,9 +305,14 @@ def _by_layer(network: Network, kind: str) -> dict[str, np.ndarray]:
 
 def function_problem(f: Callable[[np.ndarray], Any], x: np.ndarray, gradient: Any) -> Problem:
     """Return f(x) by x."""
-    analytic = np.asarray(gradient(x.copy()) if callable(gradient) else gradient)
-    if analytic.dtype.kind not in "fiu":
-        raise TypeError(f"check_gradients: the gradient must be real numbers, got {analytic.dtype}")
+
+    def gradients() -> dict[str, np.ndarray]:
+        found = np.array(gradient(x.copy()) if callable(gradient) else gradient)
+        if found.dtype.kind not in "fiu":
+            raise TypeError(
+                f"check_gradients: the gradient must be real numbers, got {found.dtype}"
+            )
+        return {"x": found}
 
     def in_complex() -> ComplexTwin:
         z = x.astype(np.complex128)
@@ -279,7 +320,7 @@ def function_problem(f: Callable[[np.ndarray], Any], x: np.ndarray, gradient: An
 
     return Problem(
         {"x": x},
-        {"x": analytic},
+        gradients,
         lambda: np.array([one_number(f(x), "real")]),
         np.ones(1),
         _complex_or_reason(in_complex),
@@ -328,90 +369,3 @@ def rewinder(layers: Iterable[Layer]) -> Callable[[], None]:
             layer.take_state(name, array.copy())
 
     return rewind
-
-
-# -- arguments, given or drawn ------------------------------------------------------------------
-
-
-def drawn_input(
-    x: Any,
-    shape: Any,
-    batch: int,
-    rng: np.random.Generator,
-    integers: bool = False,
-) -> Any:
-    """Return a copy of x, in float64 unless the target takes integers, or draw it.
-
-    Of several inputs x is a tuple, and so is the shape.
-    """
-    if isinstance(x, tuple):
-        return tuple(_real_copy(f"input x[{k}]", one) for k, one in enumerate(x))
-    if x is not None:
-        return np.array(x) if integers else _real_copy("input x", x)
-    if integers:
-        raise TypeError("check_gradients: the target takes integers: give x")
-    if is_several(shape):
-        return tuple(drawn_input(None, one, batch, rng) for one in shape)
-    if shape is None or None in shape:
-        raise TypeError("check_gradients: give x, or the input_shape to draw it of")
-    return rng.standard_normal((*shape, batch))
-
-
-def _drawn_targets(y: Any, shape: Any, rng: np.random.Generator) -> Any:
-    """Return y, in float64 if it is floating, or random columns in (0, 1) that add up to 1."""
-    if isinstance(y, tuple):
-        return tuple(_drawn_targets(one, None, rng) for one in y)
-    if y is None and is_several(shape):
-        return tuple(_drawn_targets(None, one, rng) for one in shape)
-    if y is None:
-        y = rng.random(shape)
-        return y / y.sum(axis=0)  # type: ignore[no-any-return]
-    if isinstance(y, np.ndarray) and y.dtype.kind == "f":
-        return y.astype(np.float64)
-    return y  # type: ignore[no-any-return]  # labels, or what the cost will refuse
-
-
-def _drawn_upstream(nabla_a: Any, shape: Any, rng: np.random.Generator) -> Any:
-    if is_several(shape):
-        several = (None,) * len(shape) if nabla_a is None else nabla_a
-        if not isinstance(several, tuple) or len(several) != len(shape):
-            raise TypeError(
-                f"check_gradients: the upstream gradient nabla_a must be a tuple of {len(shape)} "
-                f"arrays, got {nabla_a!r}"
-            )
-        pairs = zip(several, shape, strict=True)
-        return tuple(_drawn_upstream(one, of_one, rng) for one, of_one in pairs)
-    if nabla_a is None:
-        return rng.standard_normal(shape)
-    return _real_copy("upstream gradient nabla_a", nabla_a, shape)
-
-
-def _real_copy(name: str, array: Any, shape: Shape | None = None) -> np.ndarray:
-    """Return a copy of a real array in float64, or say what is the matter with it."""
-    check_array("check_gradients", name, array, None)
-    if array.dtype.kind == "c":
-        raise TypeError(f"check_gradients: the {name} must be real, got {array.dtype}")
-    if shape is not None and array.shape != shape:
-        raise ShapeError(
-            f"check_gradients: the {name} has shape {array.shape}, expected {shape}", str(shape)
-        )
-    if array.size == 0:
-        raise ValueError(f"check_gradients: the {name} is empty, its shape is {array.shape}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"check_gradients: the {name} must be finite, got NaN or infinity")
-    return np.array(array, np.float64)
-
-
-def _check_finite(name: str, layer: Layer) -> None:
-    if not np.isfinite(layer.theta).all():
-        raise ValueError(f"check_gradients: the parameters of {name} are not finite")
-
-
-def _check_not_truncated(layers: Iterable[Layer]) -> None:
-    for top in layers:
-        for _, layer in top.walk():
-            if getattr(layer, "truncate", None) is not None:
-                raise ValueError(
-                    f"check_gradients: {layer} truncates its gradient, which so is by design not "
-                    "the derivative of its output: check it with truncate=None"
-                )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,8 +43,15 @@ class ArrayCheck:
         The gradient by the complex step, if there is one: NaN for an element that has none.
     note : str
         Why there is none, or not for every element.
+    scale : ndarray
+        What an uncertainty is large or small beside: the largest of all gradients, or of the terms
+        that this one is the sum of.
     float32 : bool
         Whether the function returns numbers of float32.
+    tolerance, exact_tolerance : float
+        The largest relative error of a right gradient.
+    reason : str
+        Why no element was judged, where that is so.
     """
 
     name: str
@@ -58,10 +66,12 @@ class ArrayCheck:
     kink: np.ndarray
     exact: np.ndarray | None
     exact_uncertainty: np.ndarray | None
+    scale: np.ndarray
     note: str
     float32: bool
     tolerance: float
     exact_tolerance: float
+    reason: str = ""
 
     @property
     def central_error(self) -> np.ndarray:
@@ -89,39 +99,69 @@ class ArrayCheck:
         return np.where(error > tolerance, relative_errors(numeric, self.analytic), error)
 
     @property
+    def passed(self) -> np.ndarray:
+        """Whether the element's gradient was judged, and is right.
+
+        It is as near to the numeric gradient as `tolerance` demands, or as near as that is known
+        itself, if it is known well.
+        """
+        return self._verdicts[0]
+
+    @property
     def wrong(self) -> np.ndarray:
-        """Whether the element's gradient is not known to be right. NaN never is.
+        """Whether the element's gradient was judged, and is not right. NaN never is.
 
         The complex step decides wherever there is one. Only what it forgives, because rounding in
         it would explain as much, is for central differences to confirm, as is all the rest.
         """
+        return self._verdicts[1]
+
+    @property
+    def not_judged(self) -> np.ndarray:
+        """Whether the element's gradient may be right or wrong: `describe` says why."""
+        return ~(self.passed | self.wrong)
+
+    @functools.cached_property
+    def _verdicts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which elements are right, and which are wrong."""
+        nothing = np.zeros(self.kink.shape, bool)
+        if self.reason:
+            return nothing, nothing
+        seen = ~np.isnan(self.central)
+        known = seen & (self.uncertainty <= self._limit)
+        close = relative_errors(self.central, self.analytic) <= self.tolerance
+        far = seen & ~(self.central_error <= self.tolerance)
+        # That 0 equals 0 says little where all that is less than 1 is lost in rounding.
+        right = seen & ~far & (known | (close & (self.analytic != 0)))
+        wrong, exactly = far, nothing
+        error = self.exact_error
+        if error is not None and self.exact is not None and self.exact_uncertainty is not None:
+            # An imaginary part of exactly 0 may have been lost on the way, as in abs.
+            decides = self._has_exact & ((self.exact != 0) | known)
+            exactly = relative_errors(self.exact, self.analytic) <= self.exact_tolerance
+            exact_known = self.exact_uncertainty <= self._limit
+            far_off = far | ~(error <= self.exact_tolerance)
+            right = np.where(decides, exactly | (~far_off & (exact_known | right)), right)
+            wrong = np.where(decides, ~exactly & far_off, wrong)
+        # At a kink any number between the two slopes is a right one; but where no element is
+        # elsewhere that says little, and it has to be one of the two.
         slack = self.uncertainty + 1e-3 * np.abs(self.right - self.left)
         low, high = np.minimum(self.left, self.right), np.maximum(self.left, self.right)
         between = (low - slack <= self.analytic) & (self.analytic <= high + slack)
-        right = np.where(self.kink, between, self.central_error <= self.tolerance)
-        error = self.exact_error
-        if error is not None and self.exact is not None:
-            close = relative_errors(self.exact, self.analytic) <= self.exact_tolerance
-            right = close | (right & (~self._has_exact | (error <= self.exact_tolerance)))
-        return ~right
+        one_side = np.minimum(np.abs(self.analytic - low), np.abs(self.analytic - high)) <= slack
+        right = np.where(self.kink, exactly | (one_side if self.kink.all() else between), right)
+        wrong = np.where(self.kink, ~exactly & ~between, wrong)
+        return right, wrong
+
+    @property
+    def _limit(self) -> np.ndarray:
+        """How far a numeric gradient may be off, and the element still counts as judged."""
+        return min((1e5 if self.float32 else 1e3) * self.tolerance, 0.1) * self.scale
 
     @property
     def unknown(self) -> np.ndarray:
         """Whether there is no numeric gradient, because the function is not finite there."""
         return np.isnan(self.central) & ~self._has_exact
-
-    @property
-    def coarse(self) -> np.ndarray:
-        """Whether the numeric gradient is too uncertain to tell a right gradient from a wrong one.
-
-        Such an element is not called wrong; the report says how many there are.
-        """
-        numeric = self.central
-        if self.exact is not None:
-            numeric = np.where(self._has_exact, self.exact, self.central)
-        size = np.maximum(np.abs(numeric), np.abs(self.analytic))
-        close = relative_errors(numeric, self.analytic) <= self.tolerance
-        return (self.known > 0.1 * size) & ~(close | self.kink | self.wrong)
 
     @property
     def known(self) -> np.ndarray:
@@ -139,47 +179,68 @@ class ArrayCheck:
         return [int(i) for i in order if self.wrong[i]]
 
     def describe(self, i: int) -> str:
-        """Return a line on one element: both values, and their ratio."""
+        """Return a line on one element: both values, and their ratio; or why it is not judged."""
         index = ", ".join(map(str, self.indices[i]))
         line = f"{self.name}[{index}]: backward {self.analytic[i]:.8g}, "
+        if self.reason:
+            return line + self.reason
         if self.kink[i]:
-            return line + (
+            line += (
                 f"kink, slope {self.left[i]:.6g} to the left and {self.right[i]:.6g} to the right"
             )
+            return line + (", and no element is elsewhere" if self.not_judged[i] else "")
         if self.unknown[i]:
             return line + "numeric unknown, the function is not finite there"
         numeric, error = self.central[i], self.exact_error
         if self.exact is not None and error is not None and self._has_exact[i]:
             seen = error[i] <= self.exact_tolerance and self.wrong[i]  # by central differences
             numeric = numeric if seen else self.exact[i]
+        if self.not_judged[i]:
+            return line + f"numeric {numeric:.8g} is only known to {self.known[i]:.0e}"
         ratio = self.analytic[i] / numeric if numeric else np.inf
         relative = relative_errors(numeric, self.analytic[i])
         return line + f"numeric {numeric:.8g}, ratio {ratio:.6g}, relative error {relative:.1e}"
 
+    def __repr__(self) -> str:
+        n = len(self.indices)
+        verdicts = {"right": self.passed, "wrong": self.wrong, "not judged": self.not_judged}
+        found = ", ".join(f"{v.sum()} {name}" for name, v in verdicts.items() if v.any())
+        return f"<ArrayCheck of {self.name}, {self.shape}: of {n} elements {found}>"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Report:
-    """What `check_gradients` found; ``str(report)`` is a table, and the wrong elements.
+    """What `check_gradients` found: it prints as a table, with the elements that are not right.
 
     Attributes
     ----------
     target : str
         The layer, cost, network or function.
     arrays : tuple of ArrayCheck
+    disagreements : tuple of str
+        A line for each two ways to the same value or gradient that lead to different ones.
     """
 
     target: str
     arrays: tuple[ArrayCheck, ...]
+    disagreements: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Whether no gradient is wrong."""
-        return not any(array.wrong.any() for array in self.arrays)
+        """Whether every gradient that was asked for was judged, and is right."""
+        return self.verdict == "right"
+
+    @property
+    def verdict(self) -> str:
+        """Say "right", "wrong" if anything is, or "not judged" if anything was not."""
+        if self.disagreements or any(array.wrong.any() for array in self.arrays):
+            return "wrong"
+        return "not judged" if any(array.not_judged.any() for array in self.arrays) else "right"
 
     @property
     def central_error(self) -> float:
-        """The largest relative error against central differences."""
-        return max((float(a.central_error.max(initial=0)) for a in self.arrays), default=0.0)
+        """The largest relative error against central differences; NaN if one is not known."""
+        return float(max((a.central_error.max(initial=0) for a in self.arrays), default=0.0))
 
     @property
     def exact_error(self) -> float | None:
@@ -197,35 +258,44 @@ class Report:
         return [a.describe(int(i)) for a in self.arrays for i in np.flatnonzero(a.kink)]
 
     def __str__(self) -> str:
-        verdict = "the gradients are right"
-        if not self.passed:
-            known = any((array.wrong & ~array.unknown).any() for array in self.arrays)
-            verdict = "WRONG GRADIENTS" if known else "NOT CHECKED, the function is not finite"
         table = columns([_HEADER, *map(_row, self.arrays)])
-        lines = [f"{self.target}: {verdict}", *(f"  {line}" for line in table)]
+        lines = [f"{self.target}: {_WORDS[self.verdict]}", *(f"  {line}" for line in table)]
+        lines += self.disagreements
         for array in self.arrays:
-            wrong = array.worst()
-            if wrong:
-                n = f"{len(wrong)} of {len(array.indices)}"
-                what = "wrong" if (array.wrong & ~array.unknown).any() else "not checked"
-                lines.append(f"{self.target}, {array.name}: {what} in {n} elements, the worst are")
-                lines += [f"  {array.describe(i)}" for i in wrong[:_SHOWN]]
-        kinks = self.kinks
+            lines += self._elements(array, array.worst(), "wrong", "the worst are")
+        reasons = dict.fromkeys(array.reason for array in self.arrays if array.reason)
+        if reasons:
+            lines += [f"{self.target}: {reason}" for reason in reasons]
+        else:
+            for array in self.arrays:
+                unjudged = np.flatnonzero(array.not_judged).tolist()
+                lines += self._elements(array, unjudged, "not judged", "such as")
+        kinks = [a.describe(int(i)) for a in self.arrays for i in np.flatnonzero(a.kink & a.passed)]
         lines += [f"  {kink}" for kink in kinks[:_SHOWN]]
         if len(kinks) > _SHOWN:
             lines.append(f"  and {len(kinks) - _SHOWN} more kinks")
-        for array in self.arrays:
-            coarse = array.coarse
-            if coarse.any():
-                lines.append(
-                    f"{array.name}: {coarse.sum()} of {coarse.size} elements cannot be judged, the "
-                    f"numeric gradient is only known to {array.known[coarse].max():.0e}"
-                )
         if any(array.float32 for array in self.arrays):
             lines.append("the function computes in float32: only coarse errors can be seen")
         notes = dict.fromkeys(array.note for array in self.arrays if array.note)
         lines += [f"no complex step: {note}" for note in notes]
         return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _elements(self, array: ArrayCheck, which: list[int], verdict: str, some: str) -> list[str]:
+        """Return lines on the elements of one verdict, if there are any: not on too many."""
+        if not which:
+            return []
+        n = f"{len(which)} of {len(array.indices)}"
+        lines = [f"{self.target}, {array.name}: {verdict} in {n} elements, {some}"]
+        return [*lines, *(f"  {array.describe(i)}" for i in which[:_SHOWN])]
+
+
+_WORDS = {
+    "right": "the gradients are right",
+    "wrong": "WRONG GRADIENTS",
+    "not judged": "NOT JUDGED",
+}
 
 
 def _row(array: ArrayCheck) -> tuple[str, ...]:
@@ -237,15 +307,9 @@ def _row(array: ArrayCheck) -> tuple[str, ...]:
         array.name,
         str(array.shape),
         f"all {size:,}" if n == size else f"{n:,} of {size:,}",
-        f"{array.central_error.max(initial=0):.1e}",
+        "-" if np.isnan(array.central).all() else f"{np.nanmax(array.central_error):.1e}",
         "-" if exact is None else f"{exact.max(initial=0):.1e}",
         " to ".join(dict.fromkeys(f"{h:.0e}" for h in steps[:1] + steps[-1:])) or "-",
         str(int(array.kink.sum())),
-        _verdict(array),
+        "WRONG" if array.wrong.any() else "not judged" if array.not_judged.any() else "right",
     )
-
-
-def _verdict(array: ArrayCheck) -> str:
-    if (array.wrong & ~array.unknown).any():
-        return "WRONG"
-    return "not checked" if array.unknown.any() else "right"

@@ -22,6 +22,8 @@ from backprop.gradients.problems import Problem, Value
 EPS = float(np.finfo(np.float64).eps)
 EPS32 = float(np.finfo(np.float32).eps)
 COMPLEX_STEP = 1e-30
+FLAT = 1e-5
+"""What the gradient of a constant counts as, so that 0 is known well if to 1e-10."""
 
 Index = tuple[int, ...]
 
@@ -34,6 +36,7 @@ class Slope(NamedTuple):
     step: Any  # the h that was chosen
     left: Any  # the one-sided slopes at that step
     right: Any
+    flow: Any = 0.0  # the sizes of the terms that it is the sum of
     kink: Any = False  # whether the element straddles a kink
     float32: Any = False  # whether the function returns numbers of float32
 
@@ -48,14 +51,25 @@ class NumericGradient:
         NaN where the function is not finite.
     exact, exact_uncertainty : ndarray or None
         The gradient by the complex step, if there is one: NaN for an element that has none.
+    scale : ndarray
+        What an uncertainty is large or small beside: the largest of the element's gradients, of
+        all other elements', and of the terms that the gradient is the sum of, which may cancel.
     note : str
-        Why there is none, or not for every element.
+        Why there is no complex step, or not for every element.
     """
 
     central: Slope
     exact: np.ndarray | None
     exact_uncertainty: np.ndarray | None
+    scale: np.ndarray
     note: str
+
+
+def no_gradient(n: int) -> NumericGradient:
+    """Return the gradient by n elements of which nothing is known."""
+    unknown = Slope(np.nan, np.nan, np.nan, np.nan, np.nan)
+    nothing = _together([unknown] * n)
+    return NumericGradient(nothing, None, None, nothing.flow, "")
 
 
 def differentiate(
@@ -85,7 +99,7 @@ def differentiate(
     with np.errstate(all="ignore"):
         base = problem.value()
         slopes = [_central_slope(problem, array, index, base) for index in indices]
-        exact, rounding, note = _complex_slopes(problem, name, indices, base)
+        exact, rounding, flow, note = _complex_slopes(problem, name, indices, base)
         central = _together(slopes)
         doubt = _contradicted(exact, analytic, central, tolerance)
         close = relative_errors(exact, analytic) <= exact_tolerance
@@ -100,18 +114,32 @@ def differentiate(
         note = f"not analytic in {name}, the two methods differ"
         exact[contradicted] = np.nan
     none = np.isnan(exact)
+    seen = np.maximum(np.abs(central.value) - central.uncertainty, 0)
+    scale = _scale(problem, base, [analytic, exact, seen], [central.flow, flow])
     if none.all():
-        return NumericGradient(central, None, None, note)
+        return NumericGradient(central, None, None, scale, note)
     if note:
         note += f" (in {none.sum()} of {len(indices)} elements)"
-    return NumericGradient(central, exact, rounding, note)
+    return NumericGradient(central, exact, rounding, scale, note)
+
+
+def _scale(
+    problem: Problem, base: np.ndarray, gradients: list[np.ndarray], flows: list[np.ndarray]
+) -> np.ndarray:
+    """Return, for every element, what the uncertainty of its gradient is to be small beside."""
+    sizes = [np.where(np.isfinite(one), np.abs(one), 0.0) for one in (*gradients, *flows)]
+    largest = max([problem.largest, *(float(one.max(initial=0)) for one in sizes[:3])])
+    there = np.abs(problem.weights * base)
+    if largest <= 64 * EPS * there[np.isfinite(there)].sum():
+        largest = FLAT  # a function that does not change: all that is seen is its rounding
+    return np.maximum(largest, np.max(sizes, axis=0))  # type: ignore[no-any-return]
 
 
 def _together(slopes: list[Slope]) -> Slope:
     """Return the slopes of single elements as one of arrays."""
     table = np.array(slopes, np.float64).reshape(-1, len(Slope._fields)).T
     together = Slope(*table)  # type: ignore[call-arg]  # a row for each field
-    return together._replace(kink=table[5] != 0, float32=table[6] != 0)
+    return together._replace(kink=together.kink != 0, float32=together.float32 != 0)
 
 
 def _contradicted(
@@ -137,8 +165,12 @@ def _central_slope(
     base: np.ndarray,
     h: float | None = None,
     eps: float = EPS,
+    noise: float = 1.0,
 ) -> Slope:
-    """Return the slope of one element, beginning with the step h; `base` are the values at x."""
+    """Return the slope of one element, beginning with the step h; `base` are the values at x.
+
+    There may be more rounding inside the function than in its value: by the factor `noise`.
+    """
     weights, here = problem.weights, array[index]
     finite = np.isfinite(base[weights != 0])
     found = best = last = None
@@ -154,8 +186,8 @@ def _central_slope(
         slope = _difference(weights, up, down) / (above - below)
         right = _difference(weights, up, base) / (above - here)
         left = _difference(weights, base, down) / (here - below)
-        still = slope == 0 and not finite.all()  # an infinite value hides what moves
-        if still or not np.isfinite([slope, right, left]).all():
+        hidden = slope == 0 and not finite.all()  # an infinite value hides what moves
+        if hidden or not np.isfinite([slope, right, left]).all():
             last, h = None, h / 10
             continue
         size = (np.abs(weights) + problem.inner) * np.maximum(np.abs(up), np.abs(down))
@@ -163,13 +195,17 @@ def _central_slope(
             moved = up != down
             seen = moved & (weights != 0)
             eps = max(eps, _rounding_unit(np.append(up[seen], down[seen])))
-            unmoved = size[~moved & np.isfinite(size)].sum()
-        rounding = (4 * eps * size[moved].sum() + EPS * unmoved) / h
+            still = ~moved & np.isfinite(size)
+            if problem.of_arguments and not moved[problem.inner > 0].any():
+                still &= problem.inner > 0  # what of a cost can move if its arguments do not
+            unmoved = size[still].sum()
+        rounding = noise * (4 * eps * size[moved].sum() + EPS * unmoved) / h
         gap = abs(right - left)
         if last is not None:
             last_slope, last_gap = last
             drift = abs(slope - last_slope) / 9  # the error of the smaller step, if of order h
-            found = Slope(slope, drift + rounding, h, left, right)
+            flow = (np.abs(weights) + problem.inner) * _changes(up, down)
+            found = Slope(slope, drift + rounding, h, left, right, flow.sum() / (above - below))
             # Curvature makes the gap shrink with h, and rounding makes it grow.
             kinked = bool(0.3 * last_gap < gap < 3 * last_gap and gap > 8 * rounding)
             straddles = straddles + 1 if kinked else 0
@@ -192,7 +228,17 @@ def _central_slope(
 
 def _difference(weights: np.ndarray, up: np.ndarray, down: np.ndarray) -> Any:
     """Return the weighted sum of up - down, in which what stays infinite has no part."""
-    return (weights * np.subtract(up, down, out=np.zeros(up.shape), where=up != down)).sum()
+    return (weights * _minus(up, down)).sum()
+
+
+def _changes(up: np.ndarray, down: np.ndarray) -> np.ndarray:
+    """Return the sizes of the finite ones of up - down."""
+    changes = np.abs(_minus(up, down))
+    return np.where(np.isfinite(changes), changes, 0.0)
+
+
+def _minus(up: np.ndarray, down: np.ndarray) -> np.ndarray:
+    return np.subtract(up, down, out=np.zeros(up.shape), where=up != down)  # type: ignore[no-any-return]
 
 
 def _rounding_unit(values: np.ndarray) -> float:
@@ -219,7 +265,14 @@ def _second_look(
         known = best.uncertainty if best.value else 0.0
         if abs(other.value - best.value) > 10 * (other.uncertainty + known):
             best = other
-    best = _with_scatter(problem, array, index, best)
+    smooth, best = best, _with_scatter(problem, array, index, best)
+    if best.uncertainty > 10 * smooth.uncertainty > 0:  # steps were too small for so much noise
+        noise = best.uncertainty / smooth.uncertainty
+        h = min(1e6 * best.step, 1e-3 * max(1.0, here))
+        other = _central_slope(problem, array, index, base, h, noise=noise)
+        if not np.isnan(other.value) and not other.kink:
+            other = _with_scatter(problem, array, index, other)
+            best = min(best, other, key=lambda slope: slope.uncertainty)
     if best.uncertainty >= 0.1 * abs(best.value):
         other = _central_slope(problem, array, index, base, eps=EPS32)
         if other.value != 0 and not np.isnan(other.value) and not other.kink:
@@ -248,27 +301,27 @@ def _with_scatter(problem: Problem, array: np.ndarray, index: Index, slope: Slop
 
 def _complex_slopes(
     problem: Problem, name: str, indices: list[Index], base: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """Return the slopes, how far rounding may put them off, and why some are NaN."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
+    """Return the slopes, how far rounding may put them off, their terms, and why some are NaN."""
     if isinstance(problem.in_complex, str):
         nothing = np.full(len(indices), np.nan)
-        return nothing, nothing.copy(), problem.in_complex
+        return nothing, nothing.copy(), nothing.copy(), problem.in_complex
     arrays, value = problem.in_complex
     found = [_complex_slope(problem, value, arrays[name], index, base) for index in indices]
-    slopes, terms = np.array(found).reshape(-1, 2).T
+    slopes, flow, reached = np.array(found).reshape(-1, 3).T
     slopes[~np.isfinite(slopes)] = np.nan
     none = np.isnan(slopes)
     # A gradient that is tiny beside others comes out of the same sums and differences:
     # that of a bias below a batch normalisation is 0, and 1e-16 in backward.
-    rounding = 8 * EPS * (terms + np.abs(slopes[~none]).max(initial=0))
+    rounding = 8 * EPS * (flow + reached + np.abs(slopes[~none]).max(initial=0))
     rounding += 64 * EPS * problem.largest
-    return slopes, rounding, f"not finite in {name}" if none.any() else ""
+    return slopes, rounding, flow, f"not finite in {name}" if none.any() else ""
 
 
 def _complex_slope(
     problem: Problem, value: Value, array: np.ndarray, index: Index, base: np.ndarray
-) -> tuple[float, float]:
-    """Return the slope of one element, and the size of what is added up in it.
+) -> tuple[float, float, float]:
+    """Return the slope of one element, the sizes of its terms, and of the outputs it reaches.
 
     NaN, if the function does not give one for this element.
     """
@@ -277,10 +330,12 @@ def _complex_slope(
     try:
         moved = imaginary_slope(value, array, index, h)
     except Exception:  # whatever a function says that is not made for complex numbers
-        return np.nan, np.nan
+        return np.nan, np.nan, np.nan
     terms = problem.weights * moved
     reached = np.abs(problem.weights * base)[terms != 0].sum()
     if not np.isfinite(reached):  # ln(0 + ih) is finite, but ln 0 is not
-        return np.nan, np.nan
+        return np.nan, np.nan, np.nan
+    if problem.of_arguments:  # what BP1 inherits is their rounding, not that of the cost
+        reached = 0.0
     inner = (problem.inner * np.abs(moved)).sum()
-    return terms.sum(), np.abs(terms).sum() + reached + inner
+    return terms.sum(), np.abs(terms).sum() + inner, reached

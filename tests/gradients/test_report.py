@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -31,11 +32,12 @@ def test_what_is_not_finite_is_wrong(bad: float):
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_function_that_is_not_finite_is_not_checked(bad: float):
+def test_a_function_that_is_not_finite_is_not_judged(bad: float):
     report = check_gradients(lambda x: bad * x.sum(), np.ones(2), gradient=np.ones(2))
     assert not report.passed
+    assert report.verdict == "not judged"
     text = str(report)
-    assert "NOT CHECKED, the function is not finite" in text
+    assert text.startswith("<lambda>: NOT JUDGED\n")
     assert "x[0]: backward 1, numeric unknown, the function is not finite there" in text
     assert "WRONG" not in text
 
@@ -45,8 +47,10 @@ def test_one_infinite_example_leaves_the_others_to_be_checked():
     report = check_gradients(CrossEntropy(), z, y)
     a, by_z = report.arrays
     assert a.unknown.tolist() == [True, False]
-    assert a.wrong.tolist() == [True, False]
-    assert not by_z.wrong.any()
+    assert a.not_judged.tolist() == [True, False]
+    assert a.passed.tolist() == [False, True]
+    assert by_z.passed.all()
+    assert report.verdict == "not judged"
 
 
 def test_what_cannot_be_judged_is_said():
@@ -55,9 +59,10 @@ def test_what_cannot_be_judged_is_said():
 
     x = np.array([0.3, 0.4])
     report = check_gradients(f, x, gradient=lambda x: 1e-8 * np.cos(x))
-    assert report.passed
-    assert "x: 2 of 2 elements cannot be judged, the numeric gradient is only known" in str(report)
-    assert "cannot be judged" not in str(check_gradients(lambda x: x.sum(), x, gradient=np.ones(2)))
+    assert not report.passed
+    assert "f, x: not judged in 2 of 2 elements, such as\n  x[0]: backward 9.55" in str(report)
+    assert re.search(r"x\[1\]: backward 9.21.*, numeric \S+ is only known to \de-0\d", str(report))
+    assert "not judged" not in str(check_gradients(lambda x: x.sum(), x, gradient=np.ones(2)))
 
 
 def test_the_errors_shown_for_wrong_elements_are_undistorted():
@@ -84,6 +89,7 @@ def checked(name, analytic, central, **more) -> ArrayCheck:
         "kink": np.zeros(n, bool),
         "exact": np.array(central),
         "exact_uncertainty": np.full(n, 1e-16),
+        "scale": np.ones(n),
         "note": "",
         "float32": False,
         **more,
@@ -100,7 +106,7 @@ def test_a_report_in_full():
     arrays = (
         checked("input", [1.0, -2.0], [1.0, -2.0], step=np.array([1e-4, 1e-6])),
         checked("w", [1.0, 2.0, 3.0], [1.0, 1.0, 3.0], float32=True),
-        checked("b", [0.5] * 7, [0.5] * 7, **kinks, **none),
+        checked("b", [0.0] * 7, [0.5] * 7, **kinks, **none),
     )
     slopes = "kink, slope 0 to the left and 1 to the right"
     report = Report("Target", arrays)
@@ -115,9 +121,19 @@ def test_a_report_in_full():
         "  b            (7,)   all 7    0.0e+00  -        1e-04           7      right",
         "Target, w: wrong in 1 of 3 elements, the worst are",
         "  w[1]: backward 2, numeric 1, ratio 2, relative error 5.0e-01",
-        *(f"  b[{i}]: backward 0.5, {slopes}" for i in range(5)),
+        *(f"  b[{i}]: backward 0, {slopes}" for i in range(5)),
         "  and 2 more kinks",
         "the function computes in float32: only coarse errors can be seen",
         "no complex step: no such numbers",
     ]
     assert str(Report("Target", arrays[:1])).startswith("Target: the gradients are right\n")
+    assert repr(report) == str(report)
+    assert repr(arrays[1]) == "<ArrayCheck of w, (3,): of 3 elements 2 right, 1 wrong>"
+
+
+def test_a_disagreement_alone_is_wrong():
+    report = Report("Target", (checked("w", [1.0], [1.0]),), ("w: two ways lead to two gradients",))
+    assert report.verdict == "wrong"
+    assert not report.passed
+    assert str(report).splitlines()[0] == "Target: WRONG GRADIENTS"
+    assert "w: two ways lead to two gradients" in str(report).splitlines()

@@ -198,7 +198,6 @@ def test_a_saturated_network_is_right(scale: float, label: int):
     report = check_gradients(confident(scale), np.array([[0.73]]), np.array([label]))
     assert report.passed, str(report)
     assert report.exact_error is not None
-    assert ("cannot be judged" in str(report)) == (scale >= 50 and label == 0)  # 1e-32 and less
 
 
 @pytest.mark.parametrize("scale", [1, 5, 10])
