@@ -264,6 +264,8 @@ class AdamW(Adam):
     ) -> None:
         # The parts that `weights` names, or all, decay; they must not overlap.
         self._check(theta, nabla)
+        if theta is not self._theta:  # whose eta may be another
+            self.turn_to(theta)
         named: Sequence[Part] = [slice(None)] if weights is None else weights
         parts = [self._part(theta, part) for part in named]
         for part, factor in parts:  # theta <- theta - eta weight_decay theta

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,12 +14,18 @@ import numpy as np
 from backprop.core.checks import check_array, check_number, check_vector
 from backprop.core.config import Configurable
 from backprop.kernels import memory
+from backprop.optimizers.memory import Memory, same_place
 
 Part = slice | tuple[slice, float]  # of theta, and by what factor a rule applies to it
 
 
 class Optimizer(Configurable, ABC):
     """Base of the optimizers; a subclass defines `accumulator_names` and `_update`.
+
+    What the steps leave belongs to one theta, which is to say, to its memory: a step on another
+    one starts afresh, and one on a theta of before goes on where that was. A copy of an optimizer,
+    or one that was pickled, goes on with a theta that holds the same numbers as that of the last
+    step, such as that of a copied network, and starts afresh on any other.
 
     Parameters
     ----------
@@ -26,9 +35,10 @@ class Optimizer(Configurable, ABC):
     Attributes
     ----------
     eta : float
-        May be assigned between steps, as a schedule does.
+        That of the next step on the theta of the last one. What is assigned holds for every theta
+        from then on, but while a `Trainer` fits, for that which it trains alone.
     t : int
-        Steps taken.
+        Steps taken on the theta of the last one.
     accumulators : dict of str to ndarray, shape (P,)
         The vectors that the rule carries from step to step, of theta's shape and dtype; empty
         before the first step.
@@ -38,9 +48,14 @@ class Optimizer(Configurable, ABC):
 
     t: int
     accumulators: dict[str, np.ndarray]
+    _given: float  # the learning rate, where a theta has none of its own
+    _own: float | None = None  # that of this theta alone
+    _for_one: bool = False  # whether what is assigned to eta is for this theta alone
     _theta: np.ndarray  # those of the last step, which need no second check
     _nabla: np.ndarray
     _scratch: np.ndarray
+    _others: list[Memory]  # of thetas of before
+    _digest: str | None = None  # of a copy: that of the theta which its state belongs to
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -48,17 +63,24 @@ class Optimizer(Configurable, ABC):
             raise TypeError(f"{cls.__name__}: override advance, which is what a trainer calls")
 
     def __init__(self, eta: float) -> None:
+        self._others = []
         self.eta = eta
         self.reset()
 
     @property
     def eta(self) -> float:
         """The learning rate."""
-        return self._eta
+        return self._given if self._own is None else self._own
 
     @eta.setter
     def eta(self, value: float) -> None:
-        self._eta = self._check_number("eta", value, "[0, inf)")
+        self._eta = value = self._check_number("eta", value, "[0, inf)")
+        if self._for_one:
+            self._own = value
+            return
+        self._given, self._own = value, None
+        for other in self._others:
+            other.eta = None
 
     def step(
         self,
@@ -84,8 +106,7 @@ class Optimizer(Configurable, ABC):
         Raises
         ------
         TypeError, ValueError
-            If `theta` and `nabla` are not such vectors, or not of the size and dtype of the steps
-            before. Nothing is changed then.
+            If `theta` and `nabla` are not such vectors. Nothing is changed then.
         """
         with np.errstate(under="ignore"):  # what gets too small to count is 0
             self.advance(theta, nabla, weights, groups)
@@ -104,6 +125,7 @@ class Optimizer(Configurable, ABC):
         same = theta is self._theta and nabla is self._nabla  # as in the step before
         if not (same and theta.flags.writeable and theta.dtype == self._scratch.dtype):
             self._check(theta, nabla)
+            self.turn_to(theta)
             self._theta, self._nabla = theta, nabla
             self._scratch = np.empty(min(theta.size, memory.UPDATE_BLOCK), theta.dtype)
         n = theta.size
@@ -118,7 +140,7 @@ class Optimizer(Configurable, ABC):
             else:
                 self._update_in_blocks(vectors)
             return
-        eta = self._eta
+        eta = self.eta
         try:
             for part, factor in groups:
                 self._eta = eta * factor
@@ -141,23 +163,64 @@ class Optimizer(Configurable, ABC):
         `s` is scratch memory of the block's size; `t` already counts this step.
         """
 
+    def turn_to(self, theta: np.ndarray) -> None:
+        """Let `eta`, `t`, `accumulators` and `state` be those of `theta`, as a step on it does."""
+        if same_place(theta, self._theta):
+            return
+        if self._digest is not None and self._digest == _digest(theta):
+            self._theta, self._digest = theta, None  # the copy of a theta, for a copy of its state
+            return
+        if self._theta.size:
+            self._others.append(Memory.of(self._theta, self.t, self.accumulators, self._own))
+        found, self._others = Memory.taken_from(self._others, theta)
+        self._theta, self._nabla, self._digest = theta, np.empty(0), None
+        self.t, self.accumulators, self._own = found.t, found.accumulators, found.eta
+        self._eta = self.eta
+
+    @contextmanager
+    def training(self, theta: np.ndarray, keep_eta: bool = True) -> Iterator[None]:
+        """Within this, let what is assigned to `eta` be for `theta` alone.
+
+        Without `keep_eta` it is afterwards what it was before, as if lent to a schedule.
+        """
+        self.turn_to(theta)
+        before, own, self._for_one = self._for_one, self._own, True
+        try:
+            yield
+        finally:
+            self._for_one = before
+            if not keep_eta:
+                self.turn_to(theta)
+                self._own = own
+                self._eta = self.eta
+
     def reset(self) -> None:
-        """Forget all steps taken."""
+        """Forget all steps taken, on whatever theta, and what eta a training has come to."""
         self.t = 0
         self.accumulators = {}
         self._theta = self._nabla = self._scratch = np.empty(0)
+        self._others, self._digest, self._own = [], None, None
+        self._eta = self._given
+
+    def config(self) -> dict[str, Any]:
+        """Return ``{"class": name, argument: value, ...}``; eta is what it is for a new theta."""
+        return {**super().config(), "eta": self._given}
+
+    def __copy__(self) -> Optimizer:
+        return copy.deepcopy(self)  # two cannot share accumulators
 
     def __getstate__(self) -> dict[str, Any]:
         forgotten = dict.fromkeys(("_theta", "_nabla", "_scratch"), np.empty(0))
-        return {**self.__dict__, **forgotten}
+        digest = _digest(self._theta) if self._theta.size else self._digest
+        return {**self.__dict__, **forgotten, "_others": [], "_for_one": False, "_digest": digest}
 
     def state(self) -> dict[str, np.ndarray]:
         """Return copies of ``t`` and of every vector in `accumulators`, by name.
 
         The learning rate is not part of it: it belongs to `config`.
         """
-        copies = {name: vector.copy() for name, vector in self.accumulators.items()}
-        return {"t": np.array(self.t), **copies}
+        taken = self.accumulators if self.t else {}  # a first step may have been cut short
+        return {"t": np.array(self.t), **{name: vector.copy() for name, vector in taken.items()}}
 
     def set_state(self, state: Mapping[str, np.ndarray], theta: np.ndarray) -> None:
         """Copy in what `state` returned: the next step for `theta` goes on bit for bit.
@@ -185,7 +248,7 @@ class Optimizer(Configurable, ABC):
                     f"{kind}: {name} in the state must be {_size_and_dtype(theta)} like theta, "
                     f"got {_size_and_dtype(vector)}"
                 )
-        self.reset()
+        self.turn_to(theta)
         self.t, self.accumulators = int(t), vectors
 
     def _names_in(self, state: Mapping[str, np.ndarray]) -> tuple[str, ...]:
@@ -206,13 +269,12 @@ class Optimizer(Configurable, ABC):
             )
         if not theta.flags.writeable:
             raise ValueError(f"{owner}: theta is read-only")
-        for vector in self.accumulators.values():
-            if vector.shape != theta.shape or vector.dtype != theta.dtype:
-                raise ValueError(
-                    f"{owner}: has taken steps on {_size_and_dtype(vector)}, got a theta of "
-                    f"{_size_and_dtype(theta)}: use a new optimizer, or reset()"
-                )
 
 
 def _size_and_dtype(vector: np.ndarray) -> str:
     return f"{vector.size} elements of {vector.dtype}"
+
+
+def _digest(theta: np.ndarray) -> str:
+    """Return what tells whether two vectors hold the same numbers."""
+    return f"{_size_and_dtype(theta)}, {hashlib.sha256(theta.tobytes()).hexdigest()}"

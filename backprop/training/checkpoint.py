@@ -29,9 +29,12 @@ def save(trainer: Any, path: str | os.PathLike[str]) -> None:
 
     Raises
     ------
+    TypeError
+        If the history holds anything but numbers, so that it could not be restored.
     OSError
         If the file cannot be written; an earlier one is then untouched.
     """
+    trainer.history.check()
     state = trainer.state()
     arrays = {
         f"{part}/{name}": np.asarray(array)

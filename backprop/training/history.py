@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import numbers
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -43,6 +44,19 @@ class History:
     def append(self, record: dict[str, Any]) -> None:
         """Add the record of one more epoch."""
         self.records.append(dict(record))
+
+    def check(self) -> None:
+        """Raise a TypeError unless every record is a dict of numbers, or None, by name."""
+        for number, record in enumerate(self.records, 1):
+            for name, value in record.items():
+                if not isinstance(name, str):
+                    raise TypeError(
+                        f"history: record {number} has a column {name!r:.80}, which is no name"
+                    )
+                if value is not None and not _is_number(value):
+                    raise TypeError(
+                        f"history: record {number}: {name} must be a number, got {value!r:.80}"
+                    )
 
     def best(self, column: str, largest: bool | None = None) -> dict[str, Any]:
         """Return the first record with the best value in `column`.
@@ -143,6 +157,17 @@ class History:
         if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
             raise FileError(f"{path} is not a history: expected a list of objects")
         return cls(records)
+
+
+def _is_number(value: Any) -> bool:
+    """Say whether it is a number that a float can hold, if not in all its digits."""
+    if not isinstance(value, numbers.Real):
+        return False
+    try:
+        float(value)
+    except OverflowError:
+        return False
+    return True
 
 
 def _number(text: str) -> float | int:

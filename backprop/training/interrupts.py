@@ -26,6 +26,7 @@ def interrupt_asks(trainer: Any) -> Iterator[None]:
 
     def ask(signum: int, frame: Any) -> None:
         if trainer.interrupted:
+            signal.signal(signal.SIGINT, before)  # what is raised may keep this from its end
             before(signum, frame)
         trainer.interrupted = True
 

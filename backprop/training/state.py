@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from backprop.core.checks import check_integer, check_number
+from backprop.core.generators import generator_state, set_generator_state
 from backprop.layers.parameters import LEARNING, Learning
 from backprop.training.history import History
 
@@ -14,6 +16,7 @@ def state_of(trainer: Any) -> dict[str, Any]:
 
     ``"network"`` and ``"optimizer"`` are dicts of arrays, all else is plain data.
     """
+    trainer.optimizer.turn_to(trainer.network.theta)
     return {
         "network": trainer.network.state(),
         "optimizer": trainer.optimizer.state(),
@@ -22,10 +25,10 @@ def state_of(trainer: Any) -> dict[str, Any]:
         "step": trainer.step,
         "seconds": trainer.seconds,
         "n_examples": trainer.n_examples,
-        "rng": trainer.rng.bit_generator.state,
-        "epoch_rng": trainer.epoch_rng_state,
+        "rng": generator_state(trainer.rng),
+        "epoch_rng": generator_state(trainer.epoch_rng),
         "layer_rngs": [
-            None if layer.rng is None else layer.rng.bit_generator.state
+            None if layer.rng is None else generator_state(layer.rng)
             for _, layer in trainer.network.walk()
         ],
         "learning": {
@@ -33,7 +36,7 @@ def state_of(trainer: Any) -> dict[str, Any]:
             for name, layer in trainer.network.walk()
             if layer.learning and layer.place_of is None
         },
-        "history": trainer.history.records,
+        "history": [dict(record) for record in trainer.history],
     }
 
 
@@ -45,42 +48,68 @@ def put_state(trainer: Any, state: dict[str, Any]) -> None:
     KeyError, TypeError, ValueError
         If it is not the state of such a trainer; nothing has changed then.
     """
-    eta = check_number("eta", state["eta"], "[0, inf)")
-    seconds = check_number("seconds", state["seconds"], "[0, inf)")
+    _check(trainer, state)
+    before = state_of(trainer)
+    try:
+        _put(trainer, state)
+    except BaseException:
+        _put(trainer, before)
+        raise
+
+
+def _check(trainer: Any, state: dict[str, Any]) -> None:
+    """Check what can be before anything changes; what fails later, `put_state` puts back."""
+    check_number("eta", state["eta"], "[0, inf)")
+    check_number("seconds", state["seconds"], "[0, inf)")
+    n_examples = state["n_examples"]
+    if n_examples is not None:
+        check_integer("n_examples", n_examples)
     epoch = check_integer("epoch", state["epoch"], 0)
     step = check_integer("step", state["step"], 0)
-    if state["n_examples"] is not None:
-        check_integer("n_examples", state["n_examples"])
+    steps = -(-(n_examples or 0) // trainer.batch_size)
+    if step > steps:
+        raise ValueError(f"step must be at most the {steps} minibatches of an epoch, got {step}")
     history = History(state["history"])
+    history.check()
     if len(history) != epoch or any(r.get("epoch") != e for e, r in enumerate(history, 1)):
         raise ValueError(f"its history does not lead to epoch {epoch}")
-    generators = [layer.rng for _, layer in trainer.network.walk()]
-    states = [state["rng"], *(s for s in state["layer_rngs"] if s is not None)]
-    targets = [trainer.rng, *(g for g in generators if g is not None)]
-    for of_generator, target in zip(states, targets, strict=True):
-        type(target.bit_generator)().state = of_generator  # raises unless it fits
-    type(trainer.rng.bit_generator)().state = state["epoch_rng"]
+    for rng, of_rng in _generators(trainer, state):
+        if rng is not None:
+            set_generator_state(copy.deepcopy(rng), of_rng)
+        elif of_rng is not None:
+            raise ValueError("a layer without a generator cannot have the state of one")
     layers = dict(trainer.network.walk())
-    learning = {layers[name]: dict(given) for name, given in dict(state["learning"]).items()}
-    for layer, given in learning.items():
-        for key, value in given.items():
-            Learning().set(layer, key, value)  # raises unless it fits
-    before, theta = trainer.optimizer.state(), trainer.network.theta
-    trainer.optimizer.set_state(state["optimizer"], theta)
-    try:
-        trainer.network.set_state(state["network"])
-    except (KeyError, TypeError, ValueError):
-        trainer.optimizer.set_state(before, theta)
-        raise
-    for of_generator, target in zip(states, targets, strict=True):
-        target.bit_generator.state = of_generator
-    for layer in layers.values():
+    for name, given in dict(state["learning"]).items():
+        layer = layers[name]
+        for key, value in dict(given).items():
+            Learning().set(layer, key, value)
+
+
+def _put(trainer: Any, state: dict[str, Any]) -> None:
+    network, optimizer = trainer.network, trainer.optimizer
+    optimizer.set_state(state["optimizer"], network.theta)
+    if trainer.schedule is None:  # which would set it anyway
+        with optimizer.training(network.theta):
+            optimizer.eta = state["eta"]
+    network.set_state(state["network"])
+    for rng, of_rng in _generators(trainer, state):
+        if rng is not None:
+            set_generator_state(rng, of_rng)
+    for name, layer in network.walk():
         if not layer.children and layer.place_of is None:
-            for key, value in {**LEARNING, **learning.get(layer, {})}.items():
+            for key, value in {**LEARNING, **state["learning"].get(name, {})}.items():
                 if getattr(layer, key) != value:
                     layer.set_learning(key, value)
-    trainer.optimizer.eta = eta
-    trainer.epoch, trainer.step = epoch, step
-    trainer.seconds, trainer.n_examples = seconds, state["n_examples"]
-    trainer.epoch_rng_state = state["epoch_rng"]
-    trainer.history = history
+    trainer.history, trainer.n_examples = History(state["history"]), state["n_examples"]
+    trainer.under_way = (state["epoch"], state["step"], state["seconds"])
+
+
+def _generators(trainer: Any, state: dict[str, Any]) -> list[tuple[Any, Any]]:
+    """Return every generator with the state that is meant for it."""
+    generators = [
+        trainer.rng,
+        trainer.epoch_rng,
+        *(layer.rng for _, layer in trainer.network.walk()),
+    ]
+    states = [state["rng"], state["epoch_rng"], *state["layer_rngs"]]
+    return list(zip(generators, states, strict=True))

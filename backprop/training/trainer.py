@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import sys
 import time
@@ -56,7 +57,8 @@ class Trainer:
     regularizer : Regularizer, optional
         Adds its gradient to that of the weights, not of the biases.
     schedule : Schedule, optional
-        Sets the optimizer's eta before every minibatch, from the (fractional) epoch.
+        Sets the optimizer's eta before every minibatch, from the (fractional) epoch. When `fit`
+        ends, eta is what it was before.
     clip_norm, clip_value : float, optional
         Clip the whole gradient to this norm, every component to this size, before the step.
     rng : numpy.random.Generator, int or None
@@ -78,15 +80,18 @@ class Trainer:
     ----------
     history : History
     epoch, step : int
-        Whole epochs behind, and minibatches behind in the epoch under way.
+        Whole epochs behind, which are those that have a record in the history, and minibatches
+        behind in the epoch under way: all of them, while its record is still to come.
+    seconds : float
+        Spent on these minibatches.
     interrupted : bool
         Whether the last `fit` was ended early by Ctrl-C.
     stopping : str
         Why a callback asked to stop, or "".
     error : BaseException or None
         What ended the last `fit`, if an error did.
-    epoch_rng_state : dict
-        The state of the generator from which the order of the epoch under way was drawn.
+    epoch_rng : numpy.random.Generator
+        As `rng` was when the order of the epoch under way was drawn.
     """
 
     def __init__(
@@ -133,14 +138,13 @@ class Trainer:
         if not isinstance(monitor_training, bool):
             self.monitor_training = check_integer("Trainer: monitor_training", monitor_training, 0)
         self.history = History()
-        self.epoch = self.step = 0
-        self.seconds = 0.0
+        self.under_way = (0, 0, 0.0)
         self.n_examples: int | None = None
         self.interrupted = False
         self.stopping = ""
         self.error: BaseException | None = None
         self.settings = self._describe()
-        self.epoch_rng_state: Any = self.rng.bit_generator.state
+        self.epoch_rng = copy.deepcopy(self.rng)
         self._find_groups()
 
     def fit(
@@ -174,7 +178,8 @@ class Trainer:
         History
             That of all epochs so far, `history`. Ctrl-C ends the training after the minibatch
             under way: the callbacks then run as at a regular end (so that `Checkpoint` saves),
-            and `interrupted` is set. A second Ctrl-C is an ordinary KeyboardInterrupt.
+            and `interrupted` is set. A second Ctrl-C is an ordinary KeyboardInterrupt. Whatever is
+            raised, another `fit` goes on from there: an epoch counts from its record on.
 
         Raises
         ------
@@ -197,21 +202,45 @@ class Trainer:
         metrics = default_metrics(y) if self.metrics is None else self.metrics
         rows_x, rows_y = rows_of(x), rows_of(y)
         quiet = np.errstate(over="ignore", under="ignore", invalid="ignore")
-        with interrupt_asks(self), quiet, own_threads(self.network.root.uses_threads):
-            self._call("on_fit_start")
+        eta_stays = self.schedule is None
+        with (
+            interrupt_asks(self),
+            quiet,
+            own_threads(self.network.root.uses_threads),
+            self.optimizer.training(self.network.theta, eta_stays),
+        ):
             try:
+                self._call("on_fit_start")
                 last = self.epoch + epochs
                 while self.epoch < last and not self._must_end():
                     self._train_epoch(rows_x, rows_y)
-                    if self.step == 0:  # the epoch is complete
-                        self.history.append(self._record(x, y, validation, metrics))
+                    if self.step >= self.steps_per_epoch:
+                        record = self._record(x, y, validation, metrics)
+                        self.history.append(record)  # with which the epoch is over
                         self._call("on_epoch_end")
             except BaseException as error:
                 self.error = error
                 raise
             finally:
-                self._call("on_fit_end")
+                self._end()
         return self.history
+
+    @property
+    def epoch(self) -> int:
+        """Whole epochs behind."""
+        return len(self.history)
+
+    @property
+    def step(self) -> int:
+        """Minibatches behind in the epoch under way."""
+        epoch, step, _ = self.under_way
+        return step if epoch == len(self.history) else 0
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on the minibatches of the epoch under way."""
+        epoch, _, seconds = self.under_way
+        return seconds if epoch == len(self.history) else 0.0
 
     def stop(self, reason: str) -> None:
         """Ask, from a callback, that `fit` ends after this minibatch."""
@@ -224,36 +253,34 @@ class Trainer:
 
     def _train_epoch(self, rows_x: Any, rows_y: Any) -> None:
         """Go through the examples, from where the epoch stands, in this epoch's order."""
-        if self.step == 0:
-            self.epoch_rng_state = self.rng.bit_generator.state
-            order = self._draw_order()
+        epoch, step, seconds = self.epoch, self.step, self.seconds
+        if step == 0:
+            self.epoch_rng = copy.deepcopy(self.rng)
+            order = self._draw_order(self.rng)
             for layer in self._carriers:
                 layer.reset_state()
         else:  # the order that the interrupted epoch was in
-            after = self.rng.bit_generator.state
-            self.rng.bit_generator.state = self.epoch_rng_state
-            order = self._draw_order()
-            self.rng.bit_generator.state = after
+            order = self._draw_order(copy.deepcopy(self.epoch_rng))
         steps = self.steps_per_epoch
         each_step = [c for c in (*self._progress, *self.callbacks) if c.wants_steps]
         started = time.perf_counter()
-        for x, y in minibatches(rows_x, rows_y, order, self.step, self.batch_size):
-            if self.schedule is not None:
-                self.optimizer.eta = self.schedule(self.epoch + self.step / steps)
-            self._descend(x, y)
-            self.step += 1
-            for callback in each_step:
-                callback.on_step_end(self)
-            if self.interrupted or self.stopping:
-                break
-        self.seconds += time.perf_counter() - started
-        if self.step == steps:
-            self.step = 0
-            self.epoch += 1
+        try:
+            for x, y in minibatches(rows_x, rows_y, order, step, self.batch_size):
+                if self.schedule is not None:
+                    self.optimizer.eta = self.schedule(epoch + step / steps)
+                self._descend(x, y)
+                step += 1
+                self.under_way = (epoch, step, seconds)
+                for callback in each_step:
+                    callback.on_step_end(self)
+                if self.interrupted or self.stopping:
+                    break
+        finally:
+            self.under_way = (epoch, step, seconds + time.perf_counter() - started)
 
-    def _draw_order(self) -> np.ndarray:
+    def _draw_order(self, rng: np.random.Generator) -> np.ndarray:
         n = self.n_examples or 0
-        return self.rng.permutation(n) if self.shuffle else np.arange(n)
+        return rng.permutation(n) if self.shuffle else np.arange(n)
 
     def _descend(self, x: Any, y: Any) -> None:
         """Take one step on one minibatch: forward, BP1 to BP4, regularisation, update."""
@@ -310,11 +337,10 @@ class Trainer:
     ) -> dict[str, Any]:
         network = self.network
         record: dict[str, Any] = {
-            "epoch": self.epoch,
+            "epoch": self.epoch + 1,
             "seconds": self.seconds,
             "eta": float(self.optimizer.eta),
         }
-        self.seconds = 0.0
         n = min(count_examples(x), self.monitor_training)
         if n:
             x, y = (each_array(lambda one: one[..., :n], data) for data in (x, y))
@@ -329,7 +355,7 @@ class Trainer:
             record.update({f"validation_{name}": value for name, value in found.items()})
         if not math.isfinite(record.get("training_cost", 0.0)):
             raise DivergenceError(
-                f"the training cost became {record['training_cost']} in epoch {self.epoch}: "
+                f"the training cost became {record['training_cost']} in epoch {record['epoch']}: "
                 f"{first_not_finite(network)}; try a smaller eta"
             )
         return record
@@ -349,6 +375,17 @@ class Trainer:
     def _call(self, event: str) -> None:
         for callback in (*self._progress, *self.callbacks):
             getattr(callback, event)(self)
+
+    def _end(self) -> None:
+        """Call every `on_fit_end`, whichever of them raises; then raise what the first did."""
+        errors: list[BaseException] = []
+        for callback in (*self._progress, *self.callbacks):
+            try:
+                callback.on_fit_end(self)
+            except BaseException as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def state(self) -> dict[str, Any]:
         """Return all that a training goes on from, to the bit: `backprop.training.state`."""

@@ -60,7 +60,7 @@ def test_one_large_gradient_after_ordinary_ones(kind, place):
         assert "root_v" not in in_float64.accumulators
         np.testing.assert_allclose(theta, wide, rtol=1e-4, atol=1e-6)
     twin, again = kind(0.1), theta.copy()
-    twin.set_state(optimizer.state(), theta)
+    twin.set_state(optimizer.state(), again)
     for nabla in gradients:
         optimizer.step(theta, nabla)
         twin.step(again, nabla)

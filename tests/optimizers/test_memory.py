@@ -1,0 +1,191 @@
+"""The state of an optimizer belongs to one theta: another one begins afresh."""
+
+import copy
+import gc
+import pickle
+
+import numpy as np
+import pytest
+
+from backprop.optimizers import SGD, Adam, AdamW, Momentum
+from tests.optimizers.support import ALL, problem
+
+
+def steps_of_its_own(cls, theta, gradients):
+    """Return what a new optimizer makes of theta."""
+    theta, optimizer = theta.copy(), cls()
+    for nabla in gradients:
+        optimizer.step(theta, nabla)
+    return theta
+
+
+@pytest.mark.parametrize("cls", ALL)
+@pytest.mark.parametrize(("size", "dtype"), [(5, np.float64), (7, np.float64), (5, np.float32)])
+def test_another_theta_begins_afresh(cls, size, dtype):
+    first, gradients = problem(5)
+    second, others = problem(size, dtype)
+    expected = steps_of_its_own(cls, second, others)
+    optimizer = cls()
+    for nabla in gradients:
+        optimizer.step(first, nabla)
+    for number, nabla in enumerate(others, 1):
+        optimizer.step(second, nabla)
+        assert optimizer.t == number
+    np.testing.assert_array_equal(second, expected)
+    assert {vector.shape for vector in optimizer.accumulators.values()} <= {second.shape}
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_steps_in_turn_on_several_thetas_are_those_of_several_optimizers(cls):
+    problems = [problem(size) for size in (5, 6, 9)] + [problem(5)]
+    expected = [steps_of_its_own(cls, theta, gradients) for theta, gradients in problems]
+    optimizer = cls()
+    for step in range(len(problems[0][1])):
+        for theta, gradients in problems:
+            optimizer.step(theta, gradients[step])
+            assert optimizer.t == step + 1
+    for (theta, _), right in zip(problems, expected, strict=True):
+        np.testing.assert_array_equal(theta, right)
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_the_same_memory_is_the_same_theta_whatever_array_shows_it(cls):
+    theta, gradients = problem(6)
+    expected = steps_of_its_own(cls, theta, gradients)
+    optimizer = cls()
+    for nabla in gradients:
+        optimizer.step(theta.reshape(2, 3).reshape(-1), nabla.copy())  # new arrays each time
+    np.testing.assert_array_equal(theta, expected)
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_two_halves_of_one_memory_are_two_thetas(cls):
+    theta, gradients = problem(8)
+    right = [
+        steps_of_its_own(cls, theta[half], gradients[:, half]) for half in (slice(4), slice(4, 8))
+    ]
+    optimizer = cls()
+    for nabla in gradients:
+        optimizer.step(theta[:4], nabla[:4])
+        optimizer.step(theta[4:], nabla[4:])
+    np.testing.assert_array_equal(theta, np.concatenate(right))
+
+
+def test_a_theta_that_is_gone_is_forgotten_even_where_another_takes_its_place():
+    optimizer, kept = Adam(), np.ones(1000)
+    for _ in range(20):
+        theta = np.ones(1000)  # where the last one was, as a rule
+        optimizer.step(theta, np.ones(1000))
+        assert optimizer.t == 1
+        del theta
+        optimizer.step(kept, np.ones(1000))
+        gc.collect()
+    assert optimizer.t == 20
+    assert len(optimizer._others) <= 1
+
+
+@pytest.mark.parametrize("cls", ALL)
+@pytest.mark.parametrize(
+    "make", [copy.copy, copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))]
+)
+def test_a_copy_goes_on_with_a_copy_of_theta_and_begins_afresh_on_any_other(cls, make):
+    theta, gradients = problem(5)
+    expected = steps_of_its_own(cls, theta, gradients)
+    other, others = problem(5)[0] + 1, problem(5)[1]
+    fresh = steps_of_its_own(cls, other, others)
+    optimizer = cls()
+    for nabla in gradients[:3]:
+        optimizer.step(theta, nabla)
+    twins = [make(optimizer), make(make(optimizer))]
+    for twin in twins:
+        same = theta.copy()
+        for nabla in gradients[3:]:
+            twin.step(same, nabla)
+        np.testing.assert_array_equal(same, expected)
+    again, different = make(optimizer), other.copy()
+    for nabla in others:
+        again.step(different, nabla)
+    np.testing.assert_array_equal(different, fresh)
+    for nabla in gradients[3:]:  # the first is as it was
+        optimizer.step(theta, nabla)
+    np.testing.assert_array_equal(theta, expected)
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_state_and_set_state_are_of_the_theta_that_is_turned_to(cls):
+    (one, gradients), (other, others) = problem(5), problem(6)
+    optimizer = cls()
+    optimizer.step(one, gradients[0])
+    optimizer.step(one, gradients[1])
+    optimizer.step(other, others[0])
+    assert optimizer.state()["t"] == 1
+    optimizer.turn_to(one)
+    state = optimizer.state()
+    assert state["t"] == 2
+    twin, again = one.copy(), cls()
+    again.step(other, others[0])
+    again.set_state(state, twin)
+    for nabla in gradients[2:]:
+        again.step(twin, nabla)
+        optimizer.step(one, nabla)
+    np.testing.assert_array_equal(twin, one)
+    again.turn_to(other)
+    assert again.t == 1  # what it has of another is untouched
+
+
+def test_reset_forgets_every_theta():
+    optimizer, one, other = Momentum(), np.ones(3), np.ones(3)
+    optimizer.step(one, np.ones(3))
+    optimizer.step(other, np.ones(3))
+    optimizer.reset()
+    for theta in (one, other):
+        optimizer.turn_to(theta)
+        assert (optimizer.t, optimizer.accumulators) == (0, {})
+
+
+# -- eta ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cls", [SGD, Adam, AdamW])
+def test_the_eta_of_a_training_is_that_of_its_theta_alone(cls):
+    optimizer, one, other = cls(0.5), np.ones(3), np.ones(3)
+    with optimizer.training(one):
+        optimizer.eta = 0.0
+        optimizer.step(one, np.ones(3))
+    np.testing.assert_array_equal(one, 1)
+    assert optimizer.eta == 0.0  # of the theta of the last step
+    assert optimizer.config()["eta"] == 0.5
+    fresh = np.ones(3)
+    cls(0.5).step(fresh, np.ones(3))
+    optimizer.step(other, np.ones(3))
+    assert optimizer.eta == 0.5
+    np.testing.assert_array_equal(other, fresh)
+    optimizer.step(one, np.ones(3))  # where it was left
+    np.testing.assert_array_equal(one, 1)
+
+
+def test_eta_that_is_assigned_holds_for_every_theta():
+    optimizer, one, other = SGD(0.5), np.ones(3), np.ones(3)
+    with optimizer.training(one):
+        optimizer.eta = 0.0
+    optimizer.turn_to(other)
+    optimizer.eta = 0.25
+    for theta in (one, other, np.ones(2)):
+        optimizer.turn_to(theta)
+        assert optimizer.eta == 0.25
+
+
+def test_eta_that_is_lent_is_given_back_whatever_is_raised():
+    optimizer, theta = SGD(0.5), np.ones(3)
+
+    def fail():
+        with optimizer.training(theta, keep_eta=False):
+            optimizer.eta = 0.1
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert optimizer.eta == 0.5
+    optimizer.eta = 0.2  # and assigned for all again
+    optimizer.turn_to(np.ones(3))
+    assert optimizer.eta == 0.2
