@@ -63,8 +63,21 @@ def gate(z: np.ndarray, out: np.ndarray) -> None:
     out += 0.5
 
 
+def sigmoid_to_0(z: np.ndarray) -> np.ndarray:
+    """Return 1 / (1 + exp(-z)), accurate relatively down to 0 itself: what z may multiply."""
+    if z.real.min(initial=0) >= (-87.0 if z.dtype.itemsize == 4 else -708.0):
+        return sigmoid(z)
+    e = np.exp(np.where(z.real > 0, -z, z))  # exp(-|z|), which cannot overflow
+    return np.where(z.real > 0, 1, e) / (1 + e)  # type: ignore[no-any-return]
+
+
 def plain_sigmoid(z: np.ndarray) -> np.ndarray:
     """`sigmoid` and `gate`, plainly."""
+    return 1 / (1 + np.exp(-z))  # type: ignore[no-any-return]
+
+
+def plain_sigmoid_to_0(z: np.ndarray) -> np.ndarray:
+    """`sigmoid_to_0`, plainly."""
     return 1 / (1 + np.exp(-z))  # type: ignore[no-any-return]
 
 

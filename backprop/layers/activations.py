@@ -18,7 +18,13 @@ import numpy as np
 
 from backprop.core.checks import check_number
 from backprop.core.config import by_name, name_of
-from backprop.kernels.elementwise import at_least, normal_cdf, sigmoid, softplus
+from backprop.kernels.elementwise import (
+    at_least,
+    normal_cdf,
+    sigmoid,
+    sigmoid_to_0,
+    softplus,
+)
 from backprop.layers.neurons import Neurons
 
 
@@ -199,20 +205,21 @@ class GELU(Activation):
         return "gelu_tanh" if self.tanh else "gelu"
 
     def sigma(self, z: np.ndarray) -> np.ndarray:
-        if self.tanh:
-            return z * sigmoid(2 * self._u(z))
-        return z * normal_cdf(z)
+        bounded = np.clip(z, -_FAR, _FAR)
+        phi = sigmoid_to_0(2 * self._u(bounded)) if self.tanh else normal_cdf(bounded)
+        return at_least(-_FAR, z) * phi
 
     def prime(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
+        z = np.clip(z, -_FAR, _FAR)
         if self.tanh:
-            s = sigmoid(2 * self._u(z))
-            u_prime = _SQRT_2_OVER_PI * (1 + 3 * 0.044715 * z**2)
+            s = sigmoid_to_0(2 * self._u(z))
+            u_prime = _SQRT_2_OVER_PI * (1 + 3 * 0.044715 * z * z)
             return s * (1 + 2 * z * (1 - s) * u_prime)
         return normal_cdf(z) + z * np.exp(-0.5 * z**2) * _INV_SQRT_2PI
 
     @staticmethod
     def _u(z: np.ndarray) -> np.ndarray:
-        return _SQRT_2_OVER_PI * (z + 0.044715 * z**3)
+        return _SQRT_2_OVER_PI * z * (1 + 0.044715 * z * z)
 
 
 class SiLU(Activation):
@@ -222,10 +229,11 @@ class SiLU(Activation):
     """
 
     def sigma(self, z: np.ndarray) -> np.ndarray:
-        return z * sigmoid(z)
+        return at_least(-_FAR, z) * sigmoid_to_0(z)
 
     def prime(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
-        s = sigmoid(z)
+        z = np.clip(z, -_FAR, _FAR)
+        s = sigmoid_to_0(z)
         return s * (1 + z * (1 - s))
 
 
@@ -280,5 +288,6 @@ def as_activation(activation: Activation | str) -> Activation:
     return activation
 
 
+_FAR = 1e4  # beyond it sigma is 0 or z, to the last digit of a float64
 _SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
 _INV_SQRT_2PI = 1 / math.sqrt(2 * math.pi)

@@ -15,8 +15,10 @@ from backprop.kernels.elementwise import (
     plain_log_softmax,
     plain_normal_cdf,
     plain_sigmoid,
+    plain_sigmoid_to_0,
     plain_softplus,
     sigmoid,
+    sigmoid_to_0,
     softplus,
 )
 from tests.kernels.layouts import DTYPES, LAYOUTS, normal
@@ -24,6 +26,7 @@ from tests.kernels.layouts import DTYPES, LAYOUTS, normal
 SHAPES = [(1, 1), (3, 5), (31, 33), (32, 32), (7, 3, 50), (2, 2**14), (3, 2**14 + 1)]
 PAIRS = {  # each with its plain twin
     "sigmoid": (sigmoid, plain_sigmoid),
+    "sigmoid_to_0": (sigmoid_to_0, plain_sigmoid_to_0),
     "softplus": (softplus, plain_softplus),
     "log_softmax": (log_softmax, plain_log_softmax),
     "normal_cdf": (normal_cdf, plain_normal_cdf),
@@ -146,6 +149,17 @@ def test_softplus_is_accurate_at_both_ends(extremes):
     inside = exact > info.tiny
     np.testing.assert_allclose(a[inside], exact[inside], rtol=8 * info.eps)
     assert (a[~inside] <= info.tiny).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.filterwarnings("error")
+def test_the_sigmoid_that_z_may_multiply_ends_at_0(dtype):
+    z = np.array([-50, -87, -90, -100, -700, -709, -1e4, -1e38, -np.inf, 90, 1e38, np.inf], dtype)
+    found, least = sigmoid_to_0(z), float(np.finfo(dtype).smallest_subnormal)
+    np.testing.assert_array_equal(found[-3:], 1)
+    exact = np.exp(z[:-3].astype(np.longdouble))
+    np.testing.assert_allclose(found[:-3], exact.astype(float), rtol=1e-6, atol=2 * least)
+    np.testing.assert_array_equal(found[-6:-3], 0)
 
 
 def test_log_softmax_is_accurate_whatever_the_shift():

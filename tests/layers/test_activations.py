@@ -97,6 +97,78 @@ def test_tails(sigma: Activation, dtype):
     assert np.isfinite(da).all()
 
 
+# z, sigma(z) and sigma'(z) as mpmath has them, with 700 digits.
+EXACT = {
+    "silu": [
+        (-700.0, -6.9017735806318396e-302, -6.8919139040880798e-302),
+        (-80.0, -1.4438811102763321e-33, -1.425832596397878e-33),
+        (-30.0, -2.8072868906517897e-12, -2.713710660963134e-12),
+        (-10.0, -0.00045397868702434395, -0.00040856020865708232),
+        (-1.25, -0.27837517353163607, 0.0063191550846875812),
+        (0.5, 0.31122966560092728, 0.73996118730265181),
+        (4.0, 3.9280551601516338, 1.0526646148910729),
+        (40.0, 40.0, 1.0000000000000002),
+    ],
+    "gelu": [
+        (-30.0, -1.4720141781444561e-196, -4.4160316907084944e-195),
+        (-10.0, -7.6198530241605261e-23, -7.6184000964648141e-22),
+        (-1.25, -0.13206221708356907, -0.12266158306942212),
+        (0.5, 0.34573123063700655, 0.86749512465616284),
+        (4.0, 3.9998733150326675, 1.0005036496612264),
+        (40.0, 40.0, 1.0),
+    ],
+    "gelu_tanh": [
+        (-10.0, -1.204092348209806e-37, -2.7576380638540316e-36),
+        (-1.25, -0.1322857970302854, -0.12249263224964863),
+        (0.5, 0.34571400982514392, 0.86736990353464231),
+        (4.0, 3.9999297540518076, 1.0003351231971227),
+        (40.0, 40.0, 1.0),
+    ],
+    "softplus": [
+        (-700.0, 9.8596765437597709e-305, 9.8596765437597709e-305),
+        (-80.0, 1.8048513878454152e-35, 1.8048513878454152e-35),
+        (-1.25, 0.25192908134537289, 0.22270013882530885),
+        (0.5, 0.97407698418010668, 0.62245933120185456),
+        (40.0, 40.0, 1.0),
+    ],
+}
+
+
+@dtypes
+@pytest.mark.parametrize("sigma", [SiLU(), GELU(), GELU(tanh=True), Softplus()], ids=str)
+def test_values_and_slopes_are_those_of_mpmath(sigma: Activation, dtype):
+    z, a, slope = np.array(EXACT[sigma.name]).T
+    found = z.astype(dtype)
+    eps = float(np.finfo(dtype).eps)
+    rtol = 4 * eps * (1 + z**2)  # of exp(-z^2 / 2), whose argument is rounded
+    with np.errstate(under="ignore"):
+        wrong_a = abs(sigma.sigma(found) - a) / abs(a)
+        wrong_slope = abs(prime(sigma, found) - slope)
+    inside = abs(a) > np.finfo(dtype).tiny
+    assert (wrong_a <= rtol)[inside].all()
+    assert (wrong_slope <= 20 * eps).all()
+
+
+@elementwise
+@dtypes
+@pytest.mark.filterwarnings("error")
+def test_limits_far_out(sigma: Activation, dtype):
+    """Up to the largest number and infinity, where every activation has its limit or is z."""
+    largest = float(np.finfo(dtype).max)
+    sizes = [s for s in (1e5, 1e12, 1e13, 1e19, 1e25, 1e38, 1e103, 1e160) if s < largest]
+    z = np.array([[*sizes, largest, np.inf]], dtype)
+    low, high, low_slope, high_slope = LIMITS[sigma.name]
+    tiny = float(np.finfo(dtype).tiny) * 2  # where the sigmoid stays
+    for x, limit, slope in ((-z, low, low_slope), (z, high, high_slope)):
+        times = limit / (1e4 if x is z else -1e4)  # that it is z, or a slope times z
+        expected = x * dtype(times) if abs(limit) > 100 else np.full_like(x, limit)
+        np.testing.assert_allclose(sigma.sigma(x), expected, rtol=1e-6, atol=tiny)
+        np.testing.assert_allclose(prime(sigma, x), slope, rtol=1e-6, atol=tiny)
+    if sigma.name in ("silu", "gelu", "gelu_tanh"):
+        np.testing.assert_array_equal(sigma.sigma(-z), 0)
+        np.testing.assert_array_equal(prime(sigma, -z), 0)
+
+
 @every_activation
 @dtypes
 def test_tails_of_the_whole_layer(sigma: Activation, dtype):
