@@ -54,15 +54,53 @@ class Standardization(Layer):
     def fold(self, array: np.ndarray) -> np.ndarray:
         """Return an array of the input's shape as G x F x P x R."""
 
-    def centre(self, x: np.ndarray, mode: Mode) -> tuple[np.ndarray, Any, np.ndarray]:
-        """Return x - mu as a new array, mu, and the variance, the latter two G x R."""
+    def centre(self, x: np.ndarray, *ends: np.ndarray) -> tuple[np.ndarray, Any, np.ndarray]:
+        """Return x - mu as a new array, mu, and the variance, the latter two G x R.
+
+        `ends`, if given, are the smallest and the largest x, between which mu is.
+        """
         return x.copy(), None, _mean(x, x)
+
+    def standardize(
+        self, x: np.ndarray, mode: Mode
+    ) -> tuple[np.ndarray, Any, np.ndarray, np.ndarray]:
+        """Return x_hat as a new array, mu, the variance and the deviation, all three G x R."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            x_hat, mu, variance = self.centre(x)
+            deviation = np.sqrt(variance + self.epsilon)
+            inverse = 1 / deviation
+            fits = np.vdot(deviation, deviation).real < math.inf
+            if fits and mu is not None:
+                ratio = mu * inverse
+                fits = np.vdot(ratio, ratio).real < _LARGEST_RATIO[x.itemsize]
+            if not fits:
+                return self.standardize_extremes(x)
+        x_hat *= _wide(inverse, x)  # x_hat = (x - mu) / deviation
+        return x_hat, mu, variance, deviation
+
+    def standardize_extremes(self, x: np.ndarray) -> tuple[np.ndarray, Any, np.ndarray, np.ndarray]:
+        """Do the same where squares overflow, or the deviation is nothing beside mu.
+
+        The numbers are divided by a power of 2, which is exact, and mu, which is rounded, is no
+        larger than the largest of them and no smaller than the smallest: what is constant is 0.
+        """
+        low, high = x.real.min(axis=(1, 2)), x.real.max(axis=(1, 2))
+        info = np.finfo(x.dtype)
+        exponent = np.frexp(np.maximum(-low, high))[1].clip(0, info.maxexp - 1)
+        scale = np.ldexp(np.ones_like(low), exponent)
+        centred, mu, variance = self.centre(x / _wide(scale, x), low / scale, high / scale)
+        epsilon = self.epsilon
+        if x.dtype.kind == "c":
+            deviation = np.sqrt(variance * scale**2 + epsilon)
+        else:
+            deviation = np.hypot(np.sqrt(variance) * scale, x.dtype.type(math.sqrt(epsilon)))
+        centred /= _wide(np.maximum(deviation / scale, info.tiny), x)
+        variance = np.minimum(variance * scale, 0.5 * info.max / scale) * scale
+        return centred, None if mu is None else mu * scale, variance, deviation
 
     def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
         x = self.fold(a_prev)
-        x_hat, mu, variance = self.centre(x, mode)
-        deviation = np.sqrt(variance + self.epsilon)
-        x_hat *= _wide(1 / deviation, x)  # x_hat = (x - mu) / deviation
+        x_hat, mu, _, deviation = self.standardize(x, mode)
         a = x_hat * self.g.reshape(*x.shape[:2], 1, 1)
         self.shift(a)  # a = g x_hat + b
         if mode.keep:
@@ -128,8 +166,10 @@ class Normalization(Standardization):
         super().initialize(rng)
         self.b[...] = 0
 
-    def centre(self, x: np.ndarray, mode: Mode) -> tuple[np.ndarray, Any, np.ndarray]:
+    def centre(self, x: np.ndarray, *ends: np.ndarray) -> tuple[np.ndarray, Any, np.ndarray]:
         mu = _mean(x)
+        if ends:
+            mu = _between(mu, *ends)
         centred = x - _wide(mu, x)
         rest = _mean(centred)  # of a large mu the rounding is not small beside the deviation
         centred -= _wide(rest, x)
@@ -232,25 +272,35 @@ class BatchNorm(Normalization):
     def fold(self, array: np.ndarray) -> np.ndarray:
         return array.reshape(self.n, 1, -1, 1)
 
-    def centre(self, x: np.ndarray, mode: Mode) -> tuple[np.ndarray, Any, np.ndarray]:
+    def centre(self, x: np.ndarray, *ends: np.ndarray) -> tuple[np.ndarray, Any, np.ndarray]:
+        m = x.shape[2]
+        mu = _feature_sums(x) / m
+        if ends:
+            mu = _between(mu, *ends)
+        centred = x - _wide(mu, x)
+        rest = _feature_sums(centred) / m  # as in the base: the rounding of mu
+        centred -= _wide(rest, x)
+        return centred, mu + rest, _feature_sums(centred, centred) / m
+
+    def standardize(
+        self, x: np.ndarray, mode: Mode
+    ) -> tuple[np.ndarray, Any, np.ndarray, np.ndarray]:
         by_batch = mode.training and self.trainable
         if mode.keep:
             self.by_batch = by_batch
         if not by_batch:
             mu = self.running_mean.copy()  # which is shown, and which later training moves
-            return x - _wide(mu, x), mu, self.running_variance
-        m = x.shape[2]
-        mu = _feature_sums(x) / m
-        centred = x - _wide(mu, x)
-        rest = _feature_sums(centred) / m  # as in the base: the rounding of mu
-        centred -= _wide(rest, x)
-        variance = _feature_sums(centred, centred) / m
-        share = self.momentum  # statistics are no part of the derivative: real also in complex
-        self.running_mean[...] = (1 - share) * self.running_mean + share * mu.real
+            deviation = np.sqrt(self.running_variance + self.epsilon)
+            return (x - _wide(mu, x)) * _wide(1 / deviation, x), mu, deviation, deviation
+        x_hat, mu, variance, deviation = super().standardize(x, mode)
+        m, share = x.shape[2], self.momentum
+        # Statistics are no part of the derivative: real also in complex.
+        self.running_mean *= 1 - share
+        self.running_mean += share * mu.real
         if m > 1:
-            unbiased = variance.real * (m / (m - 1))
-            self.running_variance[...] = (1 - share) * self.running_variance + share * unbiased
-        return centred, mu + rest, variance
+            self.running_variance *= 1 - share
+            self.running_variance += share * (variance.real * (m / (m - 1)))
+        return x_hat, mu, variance, deviation
 
     def downstream(self, delta: np.ndarray) -> np.ndarray:
         nabla, x_hat = self.fold(delta), self.fold(self.x_hat)
@@ -416,6 +466,17 @@ class GroupNorm(Normalization):
 
     def __repr__(self) -> str:
         return f"GroupNorm({self.groups} groups of {self.channels // self.groups})"
+
+
+_LARGEST_RATIO = {
+    size: (1e-3 / float(np.finfo(f"f{min(size, 8)}").eps)) ** 2 for size in (4, 8, 16)
+}
+"""By bytes of the dtype: the square of mu / deviation where the rounding of mu begins to count."""
+
+
+def _between(mu: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return mu with its real part brought into [low, high]."""
+    return mu + (np.clip(mu.real, low, high) - mu.real)
 
 
 def _check_leading(layer: Layer, expected: Shape, input_shape: Shape) -> Shape:

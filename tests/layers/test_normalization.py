@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -508,3 +509,77 @@ def test_a_copy_in_another_dtype_has_seen_no_forward_pass():
     assert twin.x_hat is twin.deviation is twin.a is None
     assert twin.running_mean.dtype == np.float64
     np.testing.assert_array_equal(twin.running_mean, layer.running_mean)
+
+
+def exact_x_hat(layer, x):
+    """Return x_hat of numbers that fit into float64 in size, as float64 has it."""
+    x_hat = np.zeros(x.shape)
+    for indices in together(layer, x.shape):
+        numbers = [Fraction(float(x[i])) for i in indices]
+        mu = 0 if isinstance(layer, RMSNorm) else sum(numbers) / len(numbers)
+        variance = sum((number - mu) ** 2 for number in numbers) / len(numbers)
+        # The root of a fraction, whose parts may not fit: by way of integers.
+        total = variance + Fraction(layer.epsilon)
+        shift = 2 * max(0, 120 + total.denominator.bit_length() - total.numerator.bit_length())
+        root = Fraction(math.isqrt((total.numerator << shift) // total.denominator))
+        deviation = root / 2 ** (shift // 2)
+        for i, number in zip(indices, numbers, strict=True):
+            x_hat[i] = float((number - mu) / deviation)
+    return x_hat
+
+
+KINDS = [BatchNorm, LayerNorm, RMSNorm, lambda n, **options: GroupNorm(2, n, **options)]
+of_every_kind = pytest.mark.parametrize(
+    "kind", KINDS, ids=["BatchNorm", "LayerNorm", "RMSNorm", "GroupNorm"]
+)
+
+
+@of_every_kind
+@pytest.mark.parametrize("offset", [0, 1, 1e4, 1e8])
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    [("f4", 1e-38), ("f4", 1e-30), ("f4", 1e-20), ("f4", 1e10), ("f4", 1e18), ("f4", 1e20),
+     ("f4", 1e29), ("f8", 1e-300), ("f8", 1e-170), ("f8", 1e154), ("f8", 1e160), ("f8", 1e290)],
+)  # fmt: skip
+@pytest.mark.filterwarnings("error")
+def test_inputs_of_any_size_and_offset_are_standardised(kind, dtype, size, offset):
+    epsilon = 1e-5 if size > 1 else size**2 if dtype == "f8" and size > 1e-150 else 1e-37
+    layer = kind(4, epsilon=epsilon, dtype=dtype)
+    rng = np.random.default_rng(0)
+    x = ((rng.standard_normal((4, 3, 5)) + offset) * size).astype(dtype)
+    a = layer.forward(x, training=True)
+    eps = float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(a, exact_x_hat(layer, x), rtol=20 * eps, atol=20 * eps)
+    np.testing.assert_array_equal(a, layer.x_hat)
+    downstream = layer.backward(np.ones_like(x))
+    assert np.isfinite(downstream).all()
+    if kind is BatchNorm:
+        assert np.isfinite(layer.running_variance).all()
+
+
+@of_every_kind
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("value", [1.0, -3.3, 1e7, 1e10, -1e20, 1e30, 3.3e38])
+@pytest.mark.filterwarnings("error")
+def test_a_constant_becomes_0_whatever_its_size(kind, dtype, value):
+    layer = kind(6, dtype=dtype)
+    a = layer.forward(np.full((6, 5, 7), value, dtype), training=True)
+    if isinstance(layer, RMSNorm):
+        np.testing.assert_allclose(a, np.sign(value), rtol=1e-5)
+    else:
+        np.testing.assert_allclose(a, 0, atol=1e-9)
+        if abs(value) > 1e15:
+            np.testing.assert_array_equal(a, 0)
+    assert np.isfinite(layer.backward(np.ones_like(a))).all()
+
+
+def test_the_gradient_of_large_inputs_is_that_of_small_ones():
+    rng = np.random.default_rng(0)
+    x, nabla_a = rng.standard_normal((2, 6, 5, 7)).astype(np.float32)
+    for kind in KINDS:
+        small, large = kind(6, epsilon=1e-30), kind(6, epsilon=1e-30)
+        a = small.forward(x, training=True)
+        np.testing.assert_allclose(large.forward(x * np.float32(2**70), training=True), a, 1e-5)
+        downstream = large.backward(nabla_a) * np.float32(2**70)
+        np.testing.assert_allclose(downstream, small.backward(nabla_a), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(large.nabla_g, small.nabla_g, rtol=1e-5)
