@@ -31,6 +31,7 @@ import numpy as np
 
 from backprop.core.checks import check_array, check_integer, check_number
 from backprop.core.config import Configurable
+from backprop.core.quiet import underflow_is_0
 from backprop.kernels import memory
 
 
@@ -46,6 +47,7 @@ class Regularizer(Configurable, ABC):
     def __init__(self, lmbda: float) -> None:
         self.lmbda = check_number(f"{type(self).__name__}: lmbda", lmbda, "[0, inf)")
 
+    @underflow_is_0
     def value(self, w: np.ndarray) -> Any:
         """Return Omega(w) for one weight array of any shape, as a Python number.
 
@@ -64,6 +66,7 @@ class Regularizer(Configurable, ABC):
         wide = np.result_type(w.dtype, np.float64)
         return self.lmbda * sum((self._sum(w[rows].astype(wide)) for rows in _blocks(w)), 0.0)
 
+    @underflow_is_0
     def add_gradient(self, w: np.ndarray, nabla_w: np.ndarray) -> None:
         """Add dOmega/dw to `nabla_w`, in place.
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from backprop.core.checks import check_array, is_plain
 from backprop.core.config import Configurable
+from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import ShapeError
 from backprop.layers.activations import Activation
 
@@ -38,6 +39,7 @@ class Cost(Configurable, ABC):
 
     canonical: type[Activation] | None = None
 
+    @underflow_is_0
     def value(self, a: np.ndarray, y: np.ndarray) -> Any:
         """Return C, the mean over the batch, as a Python number.
 
@@ -56,22 +58,26 @@ class Cost(Configurable, ABC):
         """
         return mean(self.per_example(a, y))
 
+    @underflow_is_0
     def value_from_z(self, z: np.ndarray, y: np.ndarray) -> Any:
         """Return C for a = canonical(z), from z: finite and accurate for any finite z."""
         self._need_canonical()
         self.check(z, y)
         return mean(self._per_example_from_z(z, y))
 
+    @underflow_is_0
     def per_example(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return C_x for every example, shape (B,); `value` is their mean."""
         self.check(a, y)
         return self._per_example(a, y)
 
+    @underflow_is_0
     def nabla_a(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return dC/da, of a's shape: the first factor of BP1, with the 1/B of the mean."""
         self.check(a, y)
         return self._nabla_a(a, y)
 
+    @underflow_is_0
     def delta(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return dC/dz for a = canonical(z), of a's shape: all of BP1, with the 1/B."""
         self._need_canonical()

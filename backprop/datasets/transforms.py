@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backprop.core.checks import check_array, check_finite, check_integer, check_number, is_finite
+from backprop.core.quiet import underflow_is_0
 
 
 def one_hot(labels: npt.ArrayLike, n_classes: int, dtype: npt.DTypeLike = np.float32) -> np.ndarray:
@@ -239,6 +240,7 @@ def split(
     return (x[..., :cut], labels[..., :cut]), (x[..., cut:], labels[..., cut:])
 
 
+@underflow_is_0
 def standardize(
     x: np.ndarray, mean: np.ndarray | None = None, std: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_integer, check_number
+from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import ShapeError, each_array
 from backprop.costs import Cost
 from backprop.gradients.arguments import drawn_input
@@ -38,6 +39,7 @@ from backprop.network import Network
 from backprop.regularizers import Regularizer
 
 
+@underflow_is_0
 def check_gradients(
     target: Layer | Cost | Network | Callable[[np.ndarray], Any],
     x: Any = None,

@@ -24,6 +24,7 @@ import numpy as np
 
 from backprop.core.checks import check_array, check_integer
 from backprop.core.config import from_config
+from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import Shape, ShapeError, is_several
 from backprop.gradients.check import check_gradients
 from backprop.gradients.problems import another_input, rewinder
@@ -49,6 +50,7 @@ class ConformanceError(AssertionError):
         super().__init__(f"{self.layer}: {name}: {equation} fails: {what}")
 
 
+@underflow_is_0
 def check_layer(
     layer: Layer,
     input_shape: Shape | None = None,

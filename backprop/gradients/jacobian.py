@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import ShapeError
 from backprop.layers.base import Layer
 from backprop.network import Network
 
 
+@underflow_is_0
 def jacobian(function: Layer | Network, at: Any) -> Any:
     """Return the Jacobian by the input, explicitly, for one example.
 

@@ -25,9 +25,11 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_array, check_number
+from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import ShapeError
 
 
+@underflow_is_0
 def central_difference(
     f: Callable[[np.ndarray], Any], x: np.ndarray, step: float | None = None
 ) -> np.ndarray:
@@ -54,6 +56,7 @@ def central_difference(
     return gradient
 
 
+@underflow_is_0
 def complex_step(f: Callable[[np.ndarray], Any], x: np.ndarray, step: float = 1e-20) -> np.ndarray:
     """Return df/dx by Im f(x + ih) / h, a float64 array of x's shape.
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backprop.core.config import Configurable
+from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import Shape, ShapeError, shape_text
 from backprop.layers.checks import check_layer_input, check_like
 from backprop.layers.hooks import Hook, Hooks, Watch
@@ -112,6 +113,7 @@ class Layer(Stateful, Configurable, ABC):
 
     # -- the two passes, checked -------------------------------------------------------------
 
+    @underflow_is_0
     def forward(
         self,
         a_prev: np.ndarray,
@@ -153,6 +155,7 @@ class Layer(Stateful, Configurable, ABC):
             mode = mode.masked(mask)
         return self.run(a_prev, mode)
 
+    @underflow_is_0
     def backward(self, nabla_a: np.ndarray, input_gradient: bool = True) -> np.ndarray | None:
         """Fill the gradients of the parameters; return that of the input.
 
@@ -180,6 +183,7 @@ class Layer(Stateful, Configurable, ABC):
         self.check_upstream(nabla_a)
         return self.go_back(nabla_a, input_gradient)
 
+    @underflow_is_0
     def backward_from(self, delta: np.ndarray, input_gradient: bool = True) -> np.ndarray | None:
         """Do what `backward` does, from delta = dC/dz: entered below the activation.
 

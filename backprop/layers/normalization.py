@@ -22,110 +22,10 @@ import numpy as np
 
 from backprop.core.checks import check_integer, check_number
 from backprop.core.shapes import Shape
-from backprop.kernels.sums import row_sums
 from backprop.layers.base import Layer, Seed
 from backprop.layers.mode import Mode
 from backprop.layers.parameters import Gradient, Parameter
-
-
-class Standardization(Layer):
-    """Base of all normalisations: divide by the deviation, then scale.
-
-    What it lacks of the equations of `Normalization`, the mean and the shift, is what `RMSNorm`
-    does without.
-
-    Attributes
-    ----------
-    g, nabla_g : ndarray
-        The scale of every feature.
-    """
-
-    g, nabla_g = Parameter(), Gradient()
-
-    epsilon: float
-    x_hat: Any = None
-    mu: Any = None
-    deviation: Any = None
-
-    def initialize(self, rng: Seed = None) -> None:
-        self.g[...] = 1
-
-    @abstractmethod
-    def fold(self, array: np.ndarray) -> np.ndarray:
-        """Return an array of the input's shape as G x F x P x R."""
-
-    def centre(self, x: np.ndarray, *ends: np.ndarray) -> tuple[np.ndarray, Any, np.ndarray]:
-        """Return x - mu as a new array, mu, and the variance, the latter two G x R.
-
-        `ends`, if given, are the smallest and the largest x, between which mu is.
-        """
-        return x.copy(), None, _mean(x, x)
-
-    def standardize(
-        self, x: np.ndarray, mode: Mode
-    ) -> tuple[np.ndarray, Any, np.ndarray, np.ndarray]:
-        """Return x_hat as a new array, mu, the variance and the deviation, all three G x R."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            x_hat, mu, variance = self.centre(x)
-            deviation = np.sqrt(variance + self.epsilon)
-            inverse = 1 / deviation
-            fits = np.vdot(deviation, deviation).real < math.inf
-            if fits and mu is not None:
-                ratio = mu * inverse
-                fits = np.vdot(ratio, ratio).real < _LARGEST_RATIO[x.itemsize]
-            if not fits:
-                return self.standardize_extremes(x)
-        x_hat *= _wide(inverse, x)  # x_hat = (x - mu) / deviation
-        return x_hat, mu, variance, deviation
-
-    def standardize_extremes(self, x: np.ndarray) -> tuple[np.ndarray, Any, np.ndarray, np.ndarray]:
-        """Do the same where squares overflow, or the deviation is nothing beside mu.
-
-        The numbers are divided by a power of 2, which is exact, and mu, which is rounded, is no
-        larger than the largest of them and no smaller than the smallest: what is constant is 0.
-        """
-        low, high = x.real.min(axis=(1, 2)), x.real.max(axis=(1, 2))
-        info = np.finfo(x.dtype)
-        exponent = np.frexp(np.maximum(-low, high))[1].clip(0, info.maxexp - 1)
-        scale = np.ldexp(np.ones_like(low), exponent)
-        centred, mu, variance = self.centre(x / _wide(scale, x), low / scale, high / scale)
-        epsilon = self.epsilon
-        if x.dtype.kind == "c":
-            deviation = np.sqrt(variance * scale**2 + epsilon)
-        else:
-            deviation = np.hypot(np.sqrt(variance) * scale, x.dtype.type(math.sqrt(epsilon)))
-        centred /= _wide(np.maximum(deviation / scale, info.tiny), x)
-        variance = np.minimum(variance * scale, 0.5 * info.max / scale) * scale
-        return centred, None if mu is None else mu * scale, variance, deviation
-
-    def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
-        x = self.fold(a_prev)
-        x_hat, mu, _, deviation = self.standardize(x, mode)
-        a = x_hat * self.g.reshape(*x.shape[:2], 1, 1)
-        self.shift(a)  # a = g x_hat + b
-        if mode.keep:
-            self.x_hat, self.mu, self.deviation = x_hat.reshape(a_prev.shape), mu, deviation
-        return a.reshape(a_prev.shape)
-
-    def shift(self, a: np.ndarray) -> None:
-        """Add b, if there is one, to what is folded, in place."""
-
-    def parameter_gradients(self, delta: np.ndarray) -> None:
-        nabla, x_hat = self.fold(delta), self.fold(self.x_hat)
-        self.nabla_g[...] = _feature_sums(nabla, x_hat).reshape(self.g.shape)  # BP4
-
-    def downstream(self, delta: np.ndarray) -> np.ndarray:
-        nabla, x_hat = self.fold(delta), self.fold(self.x_hat)
-        u = nabla * self.g.reshape(*nabla.shape[:2], 1, 1)  # u = dC/dx_hat = g nabla_a
-        downstream = x_hat * _wide(_mean(u, x_hat), u)
-        np.subtract(u, downstream, out=downstream)
-        self.through_mean(downstream, u)
-        downstream *= _wide(1 / self.deviation, u)
-        # (u - mean of u - x_hat (mean of u x_hat)) / deviation
-        return downstream.reshape(delta.shape)
-
-    def through_mean(self, downstream: np.ndarray, u: np.ndarray) -> None:
-        """Subtract, in place, what every x did by moving mu, if there is one."""
+from backprop.layers.standardization import Standardization, between, feature_sums, mean, wide
 
 
 class Normalization(Standardization):
@@ -167,23 +67,23 @@ class Normalization(Standardization):
         self.b[...] = 0
 
     def centre(self, x: np.ndarray, *ends: np.ndarray) -> tuple[np.ndarray, Any, np.ndarray]:
-        mu = _mean(x)
+        mu = mean(x)
         if ends:
-            mu = _between(mu, *ends)
-        centred = x - _wide(mu, x)
-        rest = _mean(centred)  # of a large mu the rounding is not small beside the deviation
-        centred -= _wide(rest, x)
-        return centred, mu + rest, _mean(centred, centred)
+            mu = between(mu, *ends)
+        centred = x - wide(mu, x)
+        rest = mean(centred)  # of a large mu the rounding is not small beside the deviation
+        centred -= wide(rest, x)
+        return centred, mu + rest, mean(centred, centred)
 
     def shift(self, a: np.ndarray) -> None:
         a += self.b.reshape(*a.shape[:2], 1, 1)
 
     def parameter_gradients(self, delta: np.ndarray) -> None:
-        self.nabla_b[...] = _feature_sums(self.fold(delta)).reshape(self.b.shape)  # BP3
+        self.nabla_b[...] = feature_sums(self.fold(delta)).reshape(self.b.shape)  # BP3
         super().parameter_gradients(delta)
 
     def through_mean(self, downstream: np.ndarray, u: np.ndarray) -> None:
-        downstream -= _wide(_mean(u), u)
+        downstream -= wide(mean(u), u)
 
 
 class BatchNorm(Normalization):
@@ -274,13 +174,13 @@ class BatchNorm(Normalization):
 
     def centre(self, x: np.ndarray, *ends: np.ndarray) -> tuple[np.ndarray, Any, np.ndarray]:
         m = x.shape[2]
-        mu = _feature_sums(x) / m
+        mu = feature_sums(x) / m
         if ends:
-            mu = _between(mu, *ends)
-        centred = x - _wide(mu, x)
-        rest = _feature_sums(centred) / m  # as in the base: the rounding of mu
-        centred -= _wide(rest, x)
-        return centred, mu + rest, _feature_sums(centred, centred) / m
+            mu = between(mu, *ends)
+        centred = x - wide(mu, x)
+        rest = feature_sums(centred) / m  # as in the base: the rounding of mu
+        centred -= wide(rest, x)
+        return centred, mu + rest, feature_sums(centred, centred) / m
 
     def standardize(
         self, x: np.ndarray, mode: Mode
@@ -291,7 +191,7 @@ class BatchNorm(Normalization):
         if not by_batch:
             mu = self.running_mean.copy()  # which is shown, and which later training moves
             deviation = np.sqrt(self.running_variance + self.epsilon)
-            return (x - _wide(mu, x)) * _wide(1 / deviation, x), mu, deviation, deviation
+            return (x - wide(mu, x)) * wide(1 / deviation, x), mu, deviation, deviation
         x_hat, mu, variance, deviation = super().standardize(x, mode)
         m, share = x.shape[2], self.momentum
         # Statistics are no part of the derivative: real also in complex.
@@ -305,8 +205,8 @@ class BatchNorm(Normalization):
     def downstream(self, delta: np.ndarray) -> np.ndarray:
         nabla, x_hat = self.fold(delta), self.fold(self.x_hat)
         if not self.by_batch:  # mu and deviation are constants
-            return (nabla * _wide(self.g / self.deviation, nabla)).reshape(delta.shape)
-        return self.through_statistics(nabla, _feature_sums(nabla), _feature_sums(nabla, x_hat))
+            return (nabla * wide(self.g / self.deviation, nabla)).reshape(delta.shape)
+        return self.through_statistics(nabla, feature_sums(nabla), feature_sums(nabla, x_hat))
 
     def descend(self, delta: np.ndarray, input_gradient: bool) -> np.ndarray | None:
         # BP3 and BP4 are the sums that the way through mu and deviation needs as well.
@@ -321,10 +221,10 @@ class BatchNorm(Normalization):
     ) -> np.ndarray:
         """Return (g / deviation) (nabla_a - dC/db / m - x_hat (dC/dg) / m)."""
         m = nabla.shape[2]
-        downstream = self.fold(self.x_hat) * _wide(sum_nabla_x_hat / m, nabla)
+        downstream = self.fold(self.x_hat) * wide(sum_nabla_x_hat / m, nabla)
         np.subtract(nabla, downstream, out=downstream)
-        downstream -= _wide(sum_nabla / m, nabla)
-        downstream *= _wide(self.g / self.deviation, nabla)
+        downstream -= wide(sum_nabla / m, nabla)
+        downstream *= wide(self.g / self.deviation, nabla)
         return downstream.reshape(self.x_hat.shape)
 
     def __repr__(self) -> str:
@@ -468,17 +368,6 @@ class GroupNorm(Normalization):
         return f"GroupNorm({self.groups} groups of {self.channels // self.groups})"
 
 
-_LARGEST_RATIO = {
-    size: (1e-3 / float(np.finfo(f"f{min(size, 8)}").eps)) ** 2 for size in (4, 8, 16)
-}
-"""By bytes of the dtype: the square of mu / deviation where the rounding of mu begins to count."""
-
-
-def _between(mu: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Return mu with its real part brought into [low, high]."""
-    return mu + (np.clip(mu.real, low, high) - mu.real)
-
-
 def _check_leading(layer: Layer, expected: Shape, input_shape: Shape) -> Shape:
     """Return the input shape if it begins with `expected`."""
     if input_shape[: len(expected)] != expected:
@@ -493,28 +382,3 @@ def _check_epsilon(owner: str, epsilon: float, dtype: Any) -> float:
     if np.dtype(dtype).kind == "f" and epsilon < np.finfo(dtype).tiny:
         raise ValueError(f"{owner}: epsilon is 0 in {np.dtype(dtype)}, got {epsilon!r}")
     return epsilon
-
-
-def _mean(x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
-    """Return the mean of x, or of x y, over features and places: G x R."""
-    m = x.shape[1] * x.shape[2]
-    if y is None:
-        return np.full(m, 1 / m, x.dtype) @ x.reshape(len(x), m, -1)  # type: ignore[no-any-return]
-    if x.shape[2] > 1 and x.shape[3] > 1:
-        return _mean(x * y)  # einsum would add up all places one by one, and round every time
-    return np.einsum("gfpr,gfpr->gr", x, y) / m  # type: ignore[no-any-return]
-
-
-def _feature_sums(x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
-    """Return the sums of x, or of x y, over places and rest: (G F) x 1."""
-    rows = x.reshape(x.shape[0] * x.shape[1], -1)
-    return row_sums(rows, None if y is None else y.reshape(rows.shape))
-
-
-def _wide(statistic: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Return what is G x R in a shape that broadcasts against x."""
-    wide = statistic[:, None, None, :]
-    if x.shape[2] == 1 or x.shape[3] == 1:
-        return wide
-    # Laid out for all places, so that NumPy goes through places and rest in one long loop.
-    return np.broadcast_to(wide, (len(x), 1, *x.shape[2:])).copy()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_sequence
+from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import (
     copy_into,
     each_array,
@@ -161,6 +162,7 @@ class Network(Saved):
 
     # -- the two passes ----------------------------------------------------------------------
 
+    @underflow_is_0
     def forward(self, x: Any, training: bool = False, keep: bool = False) -> Any:
         """Return the output a^L for the minibatch `x`.
 
@@ -184,6 +186,7 @@ class Network(Saved):
         self.check_x(x)
         return self.root.run(x, TRAINING if training else KEEPING if keep else INFERENCE)
 
+    @underflow_is_0
     def backward(self, y: Any, input_gradient: bool = True) -> Any:
         """Backpropagate from the cost of the last forward pass that kept state, against `y`.
 
@@ -205,6 +208,7 @@ class Network(Saved):
         each_array(check_finite_targets, y)
         return self.go_back(*self.bp1(y), input_gradient)
 
+    @underflow_is_0
     def backpropagate(self, nabla_a: Any, input_gradient: bool = True) -> Any:
         """Backpropagate from any upstream gradient dC/da^L, output shape x B; needs no cost."""
         self._need_forward()
@@ -226,6 +230,7 @@ class Network(Saved):
         enter = self.root.go_back_from if below_sigma else self.root.go_back
         return enter(start, input_gradient)
 
+    @underflow_is_0
     def cost_per_example(self, y: Any) -> np.ndarray:
         """Return C_x for the last forward pass that kept state, from z of a canonical pair."""
         root = self.root
@@ -233,6 +238,7 @@ class Network(Saved):
 
     # -- use without training ----------------------------------------------------------------
 
+    @underflow_is_0
     def predict(self, x: Any, batch_size: int = 1000) -> Any:
         """Return the outputs for all of `x`, output shape x N, computed in batches.
 
@@ -268,6 +274,7 @@ class Network(Saved):
         self.check_data(x, y)
         return self.measure(x, y, batch_size, default_metrics(y) if metrics is None else metrics)
 
+    @underflow_is_0
     def measure(self, x: Any, y: Any, batch_size: int, metrics: Metrics) -> dict[str, float]:
         """Do what `evaluate` does, with data that are checked already."""
         threads = self.root.uses_threads

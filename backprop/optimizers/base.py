@@ -13,6 +13,7 @@ import numpy as np
 
 from backprop.core.checks import check_array, check_number, check_vector
 from backprop.core.config import Configurable
+from backprop.core.quiet import underflow_is_0
 from backprop.kernels import memory
 from backprop.optimizers.memory import Memory, same_place
 
@@ -82,6 +83,7 @@ class Optimizer(Configurable, ABC):
         for other in self._others:
             other.eta = None
 
+    @underflow_is_0
     def step(
         self,
         theta: np.ndarray,
@@ -108,8 +110,7 @@ class Optimizer(Configurable, ABC):
         TypeError, ValueError
             If `theta` and `nabla` are not such vectors. Nothing is changed then.
         """
-        with np.errstate(under="ignore"):  # what gets too small to count is 0
-            self.advance(theta, nabla, weights, groups)
+        self.advance(theta, nabla, weights, groups)
 
     def advance(
         self,

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from backprop.core.checks import check_integer
+from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import Shape, ShapeError, copy_into
 from backprop.initializers import Initializer, as_initializer
 from backprop.kernels.sums import sum_over_batch
@@ -196,6 +197,7 @@ class Recurrent(Layer):
     def take_state(self, name: str, array: np.ndarray) -> None:
         self.carried = array
 
+    @underflow_is_0
     def step(self, a_prev: np.ndarray, state: State = None) -> tuple[np.ndarray, State]:
         """Go on with sequences by any number of steps, keeping nothing in the layer.
 
