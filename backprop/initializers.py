@@ -39,7 +39,14 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 class Initializer(Configurable, ABC):
-    """Base of the initializers; a subclass defines `_draw`."""
+    """Base of the initializers; a subclass writes `draw`.
+
+    ::
+
+        class Signs(Initializer):  # -1 or 1, each as often
+            def draw(self, shape, rng):
+                return rng.choice([-1.0, 1.0], shape)
+    """
 
     def __call__(
         self, shape: tuple[int, ...], rng: np.random.Generator, dtype: npt.DTypeLike
@@ -73,10 +80,10 @@ class Initializer(Configurable, ABC):
             )
         sizes = check_sequence(owner, "shape", shape)
         shape = tuple(check_integer(f"{owner}: every size in shape", n) for n in sizes)
-        return self._draw(shape, rng).astype(dtype, copy=False)
+        return self.draw(shape, rng).astype(dtype, copy=False)
 
     @abstractmethod
-    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         """Return a new float64 array of `shape`."""
 
 
@@ -100,7 +107,7 @@ class Normal(Initializer):
         self.std = check_number(f"{type(self).__name__}: std", std, "[0, inf)")
         self.mean = check_number(f"{type(self).__name__}: mean", mean)
 
-    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         return self.mean + self.std * rng.standard_normal(shape)
 
 
@@ -110,7 +117,7 @@ class LeCunNormal(Initializer):
     Source: LeCun, Bottou, Orr and Mueller, Efficient BackProp, 1998, section 4.6.
     """
 
-    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         fan_in, _ = fans(shape)
         return math.sqrt(1 / fan_in) * rng.standard_normal(shape)
 
@@ -121,7 +128,7 @@ class LeCunUniform(Initializer):
     Source: LeCun, Bottou, Orr and Mueller, Efficient BackProp, 1998, section 4.6.
     """
 
-    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         fan_in, _ = fans(shape)
         r = math.sqrt(3 / fan_in)
         return rng.uniform(-r, r, shape)
@@ -147,7 +154,7 @@ class GlorotNormal(Initializer):
     networks, 2010, equation 12.
     """
 
-    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         return math.sqrt(2 / sum(fans(shape))) * rng.standard_normal(shape)
 
 
@@ -160,7 +167,7 @@ class GlorotUniform(Initializer):
     networks, 2010, equation 16.
     """
 
-    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         r = math.sqrt(6 / sum(fans(shape)))
         return rng.uniform(-r, r, shape)
 
@@ -171,7 +178,7 @@ class HeNormal(Initializer):
     Source: He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015, equation 10.
     """
 
-    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         fan_in, _ = fans(shape)
         return math.sqrt(2 / fan_in) * rng.standard_normal(shape)
 
@@ -182,7 +189,7 @@ class HeUniform(Initializer):
     Source: He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015, equation 10.
     """
 
-    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         fan_in, _ = fans(shape)
         r = math.sqrt(6 / fan_in)
         return rng.uniform(-r, r, shape)
@@ -208,7 +215,7 @@ class Orthogonal(Initializer):
     def __init__(self, gain: float = 1.0) -> None:
         self.gain = check_number(f"{type(self).__name__}: gain", gain)
 
-    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         fan_in, _ = fans(shape)
         n_out = shape[0]
         q, r = np.linalg.qr(rng.standard_normal((max(n_out, fan_in), min(n_out, fan_in))))
@@ -219,7 +226,7 @@ class Orthogonal(Initializer):
 class Zeros(Initializer):
     """All elements 0: the usual start for biases."""
 
-    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         return np.zeros(shape)
 
 
@@ -234,7 +241,7 @@ class Constant(Initializer):
     def __init__(self, value: float = 0.0) -> None:
         self.value = check_number(f"{type(self).__name__}: value", value)
 
-    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         return np.full(shape, self.value)
 
 

@@ -36,7 +36,16 @@ from backprop.kernels import memory
 
 
 class Regularizer(Configurable, ABC):
-    """Base of the penalties; a subclass defines `_sum` and `_gradient`.
+    """Base of the penalties; a subclass writes `penalty` and `gradient`.
+
+    ::
+
+        class Cubes(Regularizer):  # Omega = lambda sum of |w|^3, dOmega/dw = 3 lambda w |w|
+            def penalty(self, w):
+                return self.lmbda * (np.abs(w) ** 3).sum()
+
+            def gradient(self, w, out=None):
+                return np.multiply(3 * self.lmbda * w, np.abs(w), out=out)
 
     Parameters
     ----------
@@ -64,7 +73,7 @@ class Regularizer(Configurable, ABC):
         """
         self._check(w)
         wide = np.result_type(w.dtype, np.float64)
-        return self.lmbda * sum((self._sum(w[rows].astype(wide)) for rows in _blocks(w)), 0.0)
+        return sum((self.penalty(w[rows].astype(wide)) for rows in _blocks(w)), 0.0)
 
     @underflow_is_0
     def add_gradient(self, w: np.ndarray, nabla_w: np.ndarray) -> None:
@@ -85,12 +94,12 @@ class Regularizer(Configurable, ABC):
                 f"{owner}: nabla_w must have the shape {w.shape} of w, got {nabla_w.shape}"
             )
         if w.size <= memory.UPDATE_BLOCK:
-            np.add(nabla_w, self._gradient(w), out=nabla_w)
+            np.add(nabla_w, self.gradient(w), out=nabla_w)
             return
         scratch = np.empty_like(w[next(_blocks(w))])
         for rows in _blocks(w):
             w_block, nabla_block = w[rows], nabla_w[rows]
-            gradient = self._gradient(w_block, out=scratch[: len(w_block)])
+            gradient = self.gradient(w_block, out=scratch[: len(w_block)])
             np.add(nabla_block, gradient, out=nabla_block)
 
     def scaled(self, factor: float) -> Any:
@@ -102,11 +111,11 @@ class Regularizer(Configurable, ABC):
         return twin
 
     @abstractmethod
-    def _sum(self, w: np.ndarray) -> Any:
-        """Return Omega(w)/lambda of a float64 or complex128 block."""
+    def penalty(self, w: np.ndarray) -> Any:
+        """Return Omega(w) of a block, in float64 or complex128."""
 
     @abstractmethod
-    def _gradient(self, w: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    def gradient(self, w: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Return dOmega/dw of a block, in `out` if there is one."""
 
     def _check(self, w: Any) -> None:
@@ -140,11 +149,11 @@ class L2(Regularizer):
         """
         return cls(_book_strength(cls, lmbda, n) / 2)
 
-    def _sum(self, w: np.ndarray) -> Any:
+    def penalty(self, w: np.ndarray) -> Any:
         w = w.reshape(-1)
-        return np.dot(w, w).item()
+        return self.lmbda * np.dot(w, w).item()
 
-    def _gradient(self, w: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    def gradient(self, w: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         return np.multiply(w, 2 * self.lmbda, out=out)
 
 
@@ -172,10 +181,10 @@ class L1(Regularizer):
         """
         return cls(_book_strength(cls, lmbda, n))
 
-    def _sum(self, w: np.ndarray) -> Any:
-        return (w * np.sign(w.real)).sum().item()
+    def penalty(self, w: np.ndarray) -> Any:
+        return self.lmbda * (w * np.sign(w.real)).sum().item()
 
-    def _gradient(self, w: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    def gradient(self, w: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         signs = np.sign(w.real, out=out)
         return np.multiply(signs, self.lmbda, out=signs)
 

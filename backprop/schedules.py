@@ -15,7 +15,17 @@ from backprop.core.config import Configurable
 
 
 class Schedule(Configurable, ABC):
-    """Base of the schedules; a subclass defines `_eta`."""
+    """Base of the schedules; a subclass writes `eta_at`.
+
+    ::
+
+        class Inverse(Schedule):  # eta(e) = eta / (1 + e)
+            def __init__(self, eta):
+                self.eta = eta
+
+            def eta_at(self, epoch):
+                return self.eta / (1 + epoch)
+    """
 
     def __call__(self, epoch: float) -> float:
         """Return eta at `epoch` (a finite number, at least 0).
@@ -25,10 +35,10 @@ class Schedule(Configurable, ABC):
         TypeError, ValueError
             If `epoch` is not such a number.
         """
-        return self._eta(check_number(f"{type(self).__name__}: epoch", epoch, "[0, inf)"))
+        return self.eta_at(check_number(f"{type(self).__name__}: epoch", epoch, "[0, inf)"))
 
     @abstractmethod
-    def _eta(self, epoch: float) -> float:
+    def eta_at(self, epoch: float) -> float:
         """Return eta at an `epoch` that has been checked."""
 
 
@@ -44,7 +54,7 @@ class ConstantRate(Schedule):
     def __init__(self, eta: float) -> None:
         self.eta = check_number(f"{type(self).__name__}: eta", eta, "[0, inf)")
 
-    def _eta(self, epoch: float) -> float:
+    def eta_at(self, epoch: float) -> float:
         return self.eta
 
 
@@ -69,7 +79,7 @@ class StepDecay(Schedule):
         self.factor = check_number(f"{type(self).__name__}: factor", factor, "(0, 1]")
         self.every = check_integer(f"{type(self).__name__}: every", every)
 
-    def _eta(self, epoch: float) -> float:
+    def eta_at(self, epoch: float) -> float:
         return self.eta * self.factor ** ((epoch + 1e-9) // self.every)
 
 
@@ -91,7 +101,7 @@ class ExponentialDecay(Schedule):
         self.eta = check_number(f"{type(self).__name__}: eta", eta, "[0, inf)")
         self.rate = check_number(f"{type(self).__name__}: rate", rate, "[0, inf)")
 
-    def _eta(self, epoch: float) -> float:
+    def eta_at(self, epoch: float) -> float:
         return self.eta * math.exp(-self.rate * epoch)
 
 
@@ -118,7 +128,7 @@ class CosineDecay(Schedule):
         self.epochs = check_number(f"{type(self).__name__}: epochs", epochs, "(0, inf)")
         self.final = check_number(f"{type(self).__name__}: final", final, "[0, inf)")
 
-    def _eta(self, epoch: float) -> float:
+    def eta_at(self, epoch: float) -> float:
         if epoch >= self.epochs:
             return self.final
         cosine = math.cos(math.pi * epoch / self.epochs)
@@ -150,7 +160,7 @@ class Warmup(Schedule):
         self.epochs = check_number(f"{type(self).__name__}: epochs", epochs, "(0, inf)")
         self.then = then
 
-    def _eta(self, epoch: float) -> float:
+    def eta_at(self, epoch: float) -> float:
         if epoch < self.epochs:
             return self.then(0.0) * epoch / self.epochs
         return self.then(epoch - self.epochs)

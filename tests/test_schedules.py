@@ -142,5 +142,5 @@ def test_errors(make, error, message):
 
 
 def test_the_base_is_abstract():
-    with pytest.raises(TypeError, match=r"abstract class Schedule .*_eta"):
+    with pytest.raises(TypeError, match=r"abstract class Schedule .*eta_at"):
         Schedule()

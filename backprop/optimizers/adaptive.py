@@ -35,20 +35,20 @@ class Adaptive(Optimizer):
     def _names_in(self, state: Mapping[str, np.ndarray]) -> tuple[str, ...]:
         return self.names_by_roots if "root_v" in state else self.accumulator_names
 
-    def _update(
-        self, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *accumulators: np.ndarray
+    def update(
+        self, eta: float, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *more: np.ndarray
     ) -> None:
         size = s.itemsize
         if "root_v" not in self.accumulators:
             room = 0.5 * (1 - self._decay_of_squares()) * _LARGEST[size]
             # vdot, unlike dot, does not warn of what overflows
             if self.eps > _LEAST_EPS[size] and np.vdot(nabla, nabla) < room:
-                self._update_by_squares(s, theta, nabla, *accumulators)
+                self._update_by_squares(eta, s, theta, nabla, *more)
                 return
             carried = self.accumulators.values()
             self._to_roots(*carried)
             self.accumulators = dict(zip(self.names_by_roots, carried, strict=True))
-        self._update_by_roots(s, theta, nabla, *accumulators)
+        self._update_by_roots(eta, s, theta, nabla, *more)
 
     @abstractmethod
     def _decay_of_squares(self) -> float:
@@ -56,15 +56,15 @@ class Adaptive(Optimizer):
 
     @abstractmethod
     def _update_by_squares(
-        self, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *accumulators: np.ndarray
+        self, eta: float, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *more: np.ndarray
     ) -> None:
-        """Do what `_update` says, with the plain sum of the squares."""
+        """Do what `update` says, with the plain sum of the squares."""
 
     @abstractmethod
     def _update_by_roots(
-        self, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *accumulators: np.ndarray
+        self, eta: float, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *more: np.ndarray
     ) -> None:
-        """Do what `_update` says, with the root of the mean square."""
+        """Do what `update` says, with the root of the mean square."""
 
     @abstractmethod
     def _to_roots(self, *accumulators: np.ndarray) -> None:
@@ -112,9 +112,9 @@ class RMSProp(Adaptive):
         return self.rho
 
     def _update_by_squares(
-        self, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *accumulators: np.ndarray
+        self, eta: float, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *more: np.ndarray
     ) -> None:
-        (v,) = accumulators
+        (v,) = more
         c = 1 / math.sqrt(1 - self.rho)
         np.multiply(v, self.rho, out=v)
         np.multiply(nabla, nabla, out=s)
@@ -122,17 +122,17 @@ class RMSProp(Adaptive):
         np.sqrt(v, out=s)
         np.add(s, self.eps * c, out=s)  # s = c (sqrt(v) + eps)
         np.divide(nabla, s, out=s)
-        np.multiply(s, self._eta * c, out=s)
+        np.multiply(s, eta * c, out=s)
         np.subtract(theta, s, out=theta)  # theta <- theta - eta nabla / (sqrt(v) + eps)
 
     def _update_by_roots(
-        self, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *accumulators: np.ndarray
+        self, eta: float, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *more: np.ndarray
     ) -> None:
-        (root_v,) = accumulators
+        (root_v,) = more
         _mean_root(root_v, nabla, self.rho, s)
         np.add(root_v, self._eps_of(s, 1), out=s)
         np.divide(nabla, s, out=s)
-        np.multiply(s, self._eta, out=s)
+        np.multiply(s, eta, out=s)
         np.subtract(theta, s, out=theta)  # theta <- theta - eta nabla / (sqrt(v) + eps)
 
     def _to_roots(self, *accumulators: np.ndarray) -> None:
@@ -184,9 +184,9 @@ class Adam(Adaptive):
         return self.beta2
 
     def _update_by_squares(
-        self, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *accumulators: np.ndarray
+        self, eta: float, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *more: np.ndarray
     ) -> None:
-        m, v = accumulators
+        m, v = more
         sum1 = (1 - self.beta1**self.t) / (1 - self.beta1)  # m_hat = m / sum1
         root2 = math.sqrt((1 - self.beta2**self.t) / (1 - self.beta2))
         np.multiply(m, self.beta1, out=m)
@@ -197,13 +197,13 @@ class Adam(Adaptive):
         np.sqrt(v, out=s)  # sqrt(v_hat) = sqrt(v) / root2
         np.add(s, self.eps * root2, out=s)  # s = root2 (sqrt(v_hat) + eps)
         np.divide(m, s, out=s)
-        np.multiply(s, self._eta * root2 / sum1, out=s)
+        np.multiply(s, eta * root2 / sum1, out=s)
         np.subtract(theta, s, out=theta)  # theta <- theta - eta m_hat / (sqrt(v_hat) + eps)
 
     def _update_by_roots(
-        self, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *accumulators: np.ndarray
+        self, eta: float, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *more: np.ndarray
     ) -> None:
-        mean, root_v = accumulators
+        mean, root_v = more
         sum1 = 1 - self.beta1**self.t  # m_hat = mean / sum1
         root2 = math.sqrt(1 - self.beta2**self.t)  # sqrt(v_hat) = root_v / root2
         np.multiply(mean, self.beta1, out=mean)
@@ -212,7 +212,7 @@ class Adam(Adaptive):
         _mean_root(root_v, nabla, self.beta2, s)
         np.add(root_v, self._eps_of(s, root2), out=s)  # s = root2 (sqrt(v_hat) + eps)
         np.divide(mean, s, out=s)
-        np.multiply(s, self._eta * root2 / sum1, out=s)
+        np.multiply(s, eta * root2 / sum1, out=s)
         np.subtract(theta, s, out=theta)  # theta <- theta - eta m_hat / (sqrt(v_hat) + eps)
 
     def _to_roots(self, *accumulators: np.ndarray) -> None:
@@ -269,7 +269,7 @@ class AdamW(Adam):
         named: Sequence[Part] = [slice(None)] if weights is None else weights
         parts = [self._part(theta, part) for part in named]
         for part, factor in parts:  # theta <- theta - eta weight_decay theta
-            np.multiply(part, 1 - self._eta * self.weight_decay * factor, out=part)
+            np.multiply(part, 1 - self.eta * self.weight_decay * factor, out=part)
         super().advance(theta, nabla, weights, groups)
 
     def _part(self, theta: np.ndarray, part: Any) -> tuple[np.ndarray, float]:

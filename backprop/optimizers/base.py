@@ -21,7 +21,14 @@ Part = slice | tuple[slice, float]  # of theta, and by what factor a rule applie
 
 
 class Optimizer(Configurable, ABC):
-    """Base of the optimizers; a subclass defines `accumulator_names` and `_update`.
+    """Base of the optimizers; a subclass writes `update`, and names what it remembers.
+
+    ::
+
+        class SignDescent(Optimizer):  # theta <- theta - eta sign(nabla)
+            def update(self, eta, s, theta, nabla):
+                np.sign(nabla, out=s)
+                theta -= eta * s
 
     What the steps leave belongs to one theta, which is to say, to its memory: a step on another
     one starts afresh, and one on a theta of before goes on where that was. A copy of an optimizer,
@@ -35,6 +42,8 @@ class Optimizer(Configurable, ABC):
 
     Attributes
     ----------
+    accumulator_names : tuple of str
+        Of the vectors that the rule carries from step to step; a subclass says which.
     eta : float
         That of the next step on the theta of the last one. What is assigned holds for every theta
         from then on, but while a `Trainer` fits, for that which it trains alone.
@@ -121,7 +130,7 @@ class Optimizer(Configurable, ABC):
     ) -> None:
         """Do what `step` does, for a trainer, which sees to NumPy's warnings itself.
 
-        A subclass that has more to do than `_update` overrides this.
+        A subclass that has more to do than `update` overrides this.
         """
         same = theta is self._theta and nabla is self._nabla  # as in the step before
         if not (same and theta.flags.writeable and theta.dtype == self._scratch.dtype):
@@ -137,31 +146,39 @@ class Optimizer(Configurable, ABC):
         vectors = (theta, nabla, *self.accumulators.values())
         if groups is None:
             if n == len(self._scratch):
-                self._update(self._scratch, *vectors)
+                self.update(self._eta, self._scratch, *vectors)
             else:
-                self._update_in_blocks(vectors)
+                self._update_in_blocks(self._eta, vectors)
             return
-        eta = self.eta
-        try:
-            for part, factor in groups:
-                self._eta = eta * factor
-                self._update_in_blocks(tuple(vector[part] for vector in vectors))
-        finally:
-            self._eta = eta
+        for part, factor in groups:
+            parts = tuple(vector[part] for vector in vectors)
+            self._update_in_blocks(self._eta * factor, parts)
 
-    def _update_in_blocks(self, vectors: tuple[np.ndarray, ...]) -> None:
+    def _update_in_blocks(self, eta: float, vectors: tuple[np.ndarray, ...]) -> None:
         n, size = len(vectors[0]), len(self._scratch)
         for start in range(0, n, size):
             block = slice(start, start + size)
-            self._update(self._scratch[: n - start], *[vector[block] for vector in vectors])
+            self.update(eta, self._scratch[: n - start], *[vector[block] for vector in vectors])
 
     @abstractmethod
-    def _update(
-        self, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *accumulators: np.ndarray
+    def update(
+        self, eta: float, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *more: np.ndarray
     ) -> None:
-        """Apply the rule in place to one block of theta, nabla and every accumulator.
+        """Apply the rule in place to one block of theta, which is all a subclass writes.
 
-        `s` is scratch memory of the block's size; `t` already counts this step.
+        Parameters
+        ----------
+        eta : float
+            The learning rate, of the layer that the block belongs to.
+        s : ndarray, shape (k,)
+            Scratch memory, to be written over.
+        theta, nabla : ndarray, shape (k,)
+            The block; nabla must stay as it is.
+        *more : ndarray, shape (k,)
+            The block of every vector in `accumulator_names`, in that order; 0 at first.
+
+        The rule must treat all elements alike, as blocks and groups come one by one. ``self.t``
+        already counts this step.
         """
 
     def turn_to(self, theta: np.ndarray) -> None:

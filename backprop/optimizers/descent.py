@@ -25,10 +25,10 @@ class SGD(Optimizer):
     def __init__(self, eta: float = 0.1) -> None:
         super().__init__(eta)
 
-    def _update(
-        self, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *accumulators: np.ndarray
+    def update(
+        self, eta: float, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *more: np.ndarray
     ) -> None:
-        np.multiply(nabla, self._eta, out=s)
+        np.multiply(nabla, eta, out=s)
         np.subtract(theta, s, out=theta)  # theta <- theta - eta nabla
 
 
@@ -61,11 +61,11 @@ class Momentum(Optimizer):
         super().__init__(eta)
         self.mu = self._check_number("mu", mu, "[0, 1)")
 
-    def _update(
-        self, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *accumulators: np.ndarray
+    def update(
+        self, eta: float, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *more: np.ndarray
     ) -> None:
-        (v,) = accumulators
-        np.multiply(nabla, self._eta, out=s)
+        (v,) = more
+        np.multiply(nabla, eta, out=s)
         np.multiply(v, self.mu, out=v)
         np.subtract(v, s, out=v)  # v <- mu v - eta nabla
         np.add(theta, v, out=theta)  # theta <- theta + v
@@ -103,11 +103,11 @@ class Nesterov(Momentum):
         As in `Momentum`.
     """
 
-    def _update(
-        self, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *accumulators: np.ndarray
+    def update(
+        self, eta: float, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *more: np.ndarray
     ) -> None:
-        (v,) = accumulators
-        np.multiply(nabla, self._eta, out=s)
+        (v,) = more
+        np.multiply(nabla, eta, out=s)
         np.multiply(v, self.mu, out=v)
         np.subtract(v, s, out=v)  # v <- mu v - eta nabla
         np.subtract(theta, s, out=theta)

@@ -303,7 +303,7 @@ def test_names_and_descriptions():
 
 
 def test_the_base_is_abstract():
-    with pytest.raises(TypeError, match=r"abstract class Optimizer .*_update"):
+    with pytest.raises(TypeError, match=r"abstract class Optimizer .*update"):
         Optimizer(0.1)
 
 
@@ -354,7 +354,7 @@ def test_adamw_decays_by_the_factors_of_its_weights():
 
 def test_an_error_in_a_step_of_groups_leaves_eta_as_it_was():
     class Failing(SGD):
-        def _update(self, s, theta, nabla, *accumulators):
+        def update(self, eta, s, theta, nabla, *accumulators):
             raise ZeroDivisionError
 
     optimizer = Failing(0.1)
