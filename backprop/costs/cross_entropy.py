@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from backprop.core.checks import check_number, is_plain
 from backprop.core.shapes import ShapeError
-from backprop.costs.base import Cost, sum_features
+from backprop.costs.base import Cost
 from backprop.kernels.elementwise import log_softmax, softplus
 from backprop.layers.activations import Sigmoid, Softmax
+from backprop.layers.outputs import Outputs
 
 
-class ProbabilityCost(Cost):
-    """A cost of outputs in [0, 1]: what the two cross-entropies share."""
-
-    def check_activation(self, activation: Any) -> None:
-        super().check_activation(activation)
-        low, high = (0.0, 1.0) if activation is None else activation.range
-        if (low < 0 or high > 1) and self.canonical is not None:
-            raise ValueError(
-                f"{self} takes outputs in [0, 1], but the last activation is "
-                f"{activation!r}: use {self.canonical.__name__}()"
-            )
-
-    def per_example(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
-        self.check(a, y)
-        if a.dtype.kind == "f" and not (a.min() >= 0 and a.max() <= 1):
-            hint = "" if self.canonical is None else f": they come from {self.canonical.__name__}()"
-            raise ValueError(
-                f"{self}: outputs must be in [0, 1], got {a.min():g} to {a.max():g}{hint}"
-            )
-        return self._per_example(a, y)
-
-
-class CrossEntropy(ProbabilityCost):
+class CrossEntropy(Cost):
     """C_x = -sum_j [y_j ln a_j + (1 - y_j) ln(1 - a_j)], for targets y in [0, 1].
 
     dC/da = (a - y) / (a (1 - a)) / B; with `Sigmoid`, its canonical activation,
@@ -49,33 +26,34 @@ class CrossEntropy(ProbabilityCost):
     """
 
     canonical = Sigmoid
+    demands = Outputs.UNIT_INTERVAL
 
     def check(self, a: np.ndarray, y: np.ndarray) -> None:
         super().check(a, y)
         _check_targets(self, y)
 
-    def _per_example(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return sum_features(_minus_y_log_a(y, a) + _minus_y_log_a(1 - y, 1 - a))
+    def cost_of_each(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return (_minus_y_log_a(y, a) + _minus_y_log_a(1 - y, 1 - a)).sum(axis=0)
 
-    def _nabla_a(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def gradient(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
         nabla_a = _ratio(1 - y, 1 - a) - _ratio(y, a)
         nabla_a /= a.shape[-1]
         return nabla_a
 
-    def _per_example_from_z(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def cost_of_each_from_z(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
         # As ln(1 + exp(-|z|)) + ([z > 0] - y) z, in which nothing cancels for y = 0 or 1.
         positive = z.real > 0
         c = softplus(np.where(positive, -z, z))
-        c += (positive - y) * z
-        return sum_features(c)
+        c += _times(positive - y, z)
+        return c.sum(axis=0)
 
-    def _delta(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def delta_of(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
         delta = a - y
         delta /= a.shape[-1]
         return delta
 
 
-class SoftmaxCrossEntropy(ProbabilityCost):
+class SoftmaxCrossEntropy(Cost):
     """C_x = -sum_j y_j ln a_j: the log-likelihood of a softmax layer, over the first axis.
 
     The outputs a are the probabilities, not their logarithms or z: the last layer's activation is
@@ -101,6 +79,7 @@ class SoftmaxCrossEntropy(ProbabilityCost):
     """
 
     canonical = Softmax
+    demands = Outputs.PROBABILITIES
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         name = "SoftmaxCrossEntropy: label_smoothing"
@@ -129,24 +108,23 @@ class SoftmaxCrossEntropy(ProbabilityCost):
                 f"got {y.flat[first]} at index {first}"
             )
 
-    def _per_example(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return sum_features(_minus_y_log_a(self.probabilities(y, a), a))
+    def cost_of_each(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return _minus_y_log_a(self.probabilities(y, a), a).sum(axis=0)
 
-    def _nabla_a(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def gradient(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
         nabla_a = _ratio(self.probabilities(y, a), a)
         nabla_a /= -a.shape[-1]
         return nabla_a
 
-    def _per_example_from_z(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def cost_of_each_from_z(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
         log_a = log_softmax(z)
         if y.ndim < z.ndim and not self.label_smoothing:
             index, chosen = _one_hot_index(y), np.zeros(y.size, z.dtype)
             chosen[index[1]] = log_a.reshape(len(z), -1)[index]
-            return -sum_features(chosen.reshape(y.shape))
-        log_a *= self.probabilities(y, z)
-        return -sum_features(log_a)
+            return -chosen.reshape(y.shape)
+        return -_times(self.probabilities(y, z), log_a).sum(axis=0)
 
-    def _delta(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def delta_of(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
         delta = a - self.probabilities(y, a)
         if _has_padding(y, a):
             delta *= y >= 0
@@ -188,6 +166,11 @@ def _minus_y_log_a(y: np.ndarray, a: np.ndarray) -> np.ndarray:
         np.log(a, out=out, where=wanted)
     np.multiply(out, y, out=out, where=wanted)
     return np.negative(out, out=out)
+
+
+def _times(factor: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Return factor * z, which is 0 where the factor is 0, whatever z: minus infinity, say."""
+    return np.multiply(factor, z, out=np.zeros_like(z), where=factor != 0)
 
 
 def _ratio(y: np.ndarray, a: np.ndarray) -> np.ndarray:

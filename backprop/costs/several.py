@@ -9,7 +9,7 @@ import numpy as np
 
 from backprop.core.checks import check_number, check_sequence, kind_of
 from backprop.core.config import by_name
-from backprop.costs.base import Cost
+from backprop.costs.base import OF_A, Cost
 
 
 class WeightedCosts(Cost):
@@ -30,6 +30,8 @@ class WeightedCosts(Cost):
         If there is no cost, something is none, or there are not as many weights.
     """
 
+    is_sum: bool = True  # False where a subclass, or an assignment, makes it something else
+
     def __init__(self, costs: Sequence[Cost | str], weights: Sequence[float] | None = None) -> None:
         if isinstance(costs, (str, Cost)) or not costs:
             raise TypeError(f"WeightedCosts: expected a sequence of costs, got {costs!r}")
@@ -43,6 +45,16 @@ class WeightedCosts(Cost):
                 f"WeightedCosts: there are {len(self.costs)} costs and {len(self.weights)} weights"
             )
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if any(name in vars(cls) for name in OF_A):
+            cls.is_sum = False
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in OF_A:
+            super().__setattr__("is_sum", False)
+
     def check(self, a: Any, y: Any) -> None:
         for name, several in (("output", a), ("target y", y)):
             if not isinstance(several, tuple) or len(several) != len(self.costs):
@@ -53,44 +65,73 @@ class WeightedCosts(Cost):
         for cost, outputs, targets in zip(self.costs, a, y, strict=True):
             cost.check(outputs, targets)
 
-    def check_activation(self, activation: Any) -> None:
-        if not isinstance(activation, tuple):
+    def check_outputs(self, a: Any) -> None:
+        for cost, outputs in zip(self.costs, a, strict=True):
+            cost.check_outputs(outputs)
+
+    def check_last_layer(self, layer: Any, given: Any) -> None:
+        if not isinstance(given, tuple):
             raise ValueError(f"{self} is for several outputs, and there is one: give one cost")
-        if len(activation) != len(self.costs):
-            n, there = len(self.costs), len(activation)
+        if len(given) != len(self.costs):
+            n, there = len(self.costs), len(given)
             raise ValueError(f"{self} is for {n} outputs, and there are {there}")
-        for cost, one in zip(self.costs, activation, strict=True):
-            cost.check_activation(one)
+        for cost, one, gives in zip(self.costs, layer, given, strict=True):
+            cost.check_last_layer(one, gives)
+
+    def normalized(self, sample_weight: Any, a: Any, y: Any) -> Any:
+        """Return the weights of every output, a tuple of as many.
+
+        What is no tuple is for all of them; None in a tuple stands for no weights.
+        """
+        n, given = len(self.costs), sample_weight
+        if not self.is_sum and (isinstance(given, tuple) or np.ndim(given) != 1):
+            raise ValueError(f"{self}: sample_weight must be one number an example for all outputs")
+        if not isinstance(given, tuple):
+            given = (given,) * n
+        if len(given) != n:
+            raise ValueError(
+                f"{self}: sample_weight must be one array for all outputs, or a tuple of {n}, got "
+                f"{kind_of(given)}"
+            )
+        return tuple(
+            np.ones(y_k.shape[-1]) if w is None else cost.normalized(w, a_k, y_k)
+            for cost, w, a_k, y_k in zip(self.costs, given, a, y, strict=True)
+        )
 
     def is_canonical(self, activation: Any) -> bool:
-        """Say True: the way back starts from the deltas, `bp1` takes each through its sigma."""
-        return True
+        """Say whether the way back starts from the deltas: `bp1` takes each through its sigma."""
+        return self.is_sum
 
-    def of_each(self, z: Any, a: Any, activation: Any, y: Any) -> np.ndarray:
+    def of_each(self, z: Any, a: Any, activation: Any, y: Any, w: Any = None) -> np.ndarray:
+        if not self.is_sum:
+            c = self.cost_of_each(a, y)
+            return c if w is None else c * w[0]
+        nothing = (None,) * len(self.costs)
+        given = (z or nothing, a, activation or nothing, y, w or nothing)
         total = 0.0
-        for cost, weight, *of_output in self._outputs(z, a, activation, y):
+        for cost, weight, *of_output in zip(self.costs, self.weights, *given, strict=True):
             total = total + weight * cost.of_each(*of_output)
         return total  # type: ignore[return-value]
 
     def bp1(self, z: Any, a: Any, activation: Any, y: Any) -> tuple[Any, bool]:
+        if not self.is_sum:
+            return self.gradient(a, y), False
         starts = []
-        for cost, weight, z_k, a_k, sigma, y_k in self._outputs(z, a, activation, y):
+        of_outputs = zip(self.costs, self.weights, z, a, activation, y, strict=True)
+        for cost, weight, z_k, a_k, sigma, y_k in of_outputs:
             start, below = cost.bp1(z_k, a_k, sigma, y_k)
             if sigma is not None and not below:
                 start = sigma.times_prime(start, z_k, a_k)
             starts.append(weight * start)
         return tuple(starts), True
 
-    def _outputs(self, z: Any, a: Any, activation: Any, y: Any) -> Any:
-        return zip(self.costs, self.weights, z, a, activation, y, strict=True)
+    def cost_of_each(self, a: Any, y: Any) -> Any:
+        parts = zip(self.costs, self.weights, a, y, strict=True)
+        return sum(weight * cost.of_each(None, a_k, None, y_k) for cost, weight, a_k, y_k in parts)
 
-    def _per_example(self, a: Any, y: Any) -> np.ndarray:
-        nothing = (None,) * len(self.costs)
-        return self.of_each(nothing, a, nothing, y)
-
-    def _nabla_a(self, a: Any, y: Any) -> Any:
+    def gradient(self, a: Any, y: Any) -> Any:
         return tuple(
-            weight * cost._nabla_a(a_k, y_k)
+            weight * cost.gradient(a_k, y_k)
             for cost, weight, a_k, y_k in zip(self.costs, self.weights, a, y, strict=True)
         )
 

@@ -7,7 +7,7 @@ from abc import abstractmethod
 
 import numpy as np
 
-from backprop.costs.base import Cost, sum_features
+from backprop.costs.base import Cost
 from backprop.layers.activations import Identity
 
 
@@ -20,21 +20,21 @@ class SquaredCost(Cost):
     def _factor(self, a: np.ndarray) -> float:
         """Return what the sum of squares is multiplied by."""
 
-    def _per_example(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return self._factor(a) * sum_features(np.square(a - y))
+    def cost_of_each(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return self._factor(a) * np.square(a - y).sum(axis=0)
 
-    def _nabla_a(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def gradient(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
         nabla_a = a - y
         nabla_a *= 2 * self._factor(a) / a.shape[-1]
         return nabla_a
 
     # The canonical activation is the identity: z is a, and sigma' is 1.
 
-    def _per_example_from_z(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return self._per_example(z, y)
+    def cost_of_each_from_z(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return self.cost_of_each(z, y)
 
-    def _delta(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return self._nabla_a(a, y)
+    def delta_of(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return self.gradient(a, y)
 
 
 class Quadratic(SquaredCost):
@@ -66,3 +66,6 @@ class MeanSquaredError(SquaredCost):
 
     def _factor(self, a: np.ndarray) -> float:
         return 1 / math.prod(a.shape[:-1])
+
+    def mean_weight(self, w: np.ndarray) -> float:
+        return float(w.mean())  # of all steps: C is the mean over all that count

@@ -164,11 +164,12 @@ def cost_problems(cost: Cost, z: np.ndarray, y: Any, rng: np.random.Generator) -
     a = z if cost.canonical is None else cost.canonical().sigma(z)
     cost.check(a, y)
     unit = _target_size(y)
-    f = lambda a: cost._per_example(a, y)  # noqa: E731
-    problems = [_mean_problem("a", a, lambda: cost.nabla_a(a, y), f, unit)]
+    by_a = lambda a: cost.of_each(None, a, None, y)  # noqa: E731
+    problems = [_mean_problem("a", a, lambda: cost.nabla_a(a, y), by_a, unit)]
     if cost.canonical is not None:
-        f = lambda z: cost._per_example_from_z(z, y)  # noqa: E731
-        problems.append(_mean_problem("z", z, lambda: cost.delta(a, y), f, unit))
+        sigma = cost.canonical()
+        by_z = lambda z: cost.of_each(z, None, sigma, y)  # noqa: E731
+        problems.append(_mean_problem("z", z, lambda: cost.delta(a, y), by_z, unit))
     return problems
 
 

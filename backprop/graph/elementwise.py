@@ -13,6 +13,7 @@ import numpy as np
 
 from backprop.core.shapes import Shape, ShapeError
 from backprop.graph.operations import Operation
+from backprop.layers.outputs import Outputs
 
 
 class Elementwise(Operation):
@@ -65,6 +66,12 @@ class Subtract(Elementwise):
 
     n_inputs, symbol = 2, "-"
 
+    def gives(self, taken: Any, input_shape: Any) -> Outputs:
+        u, v = taken
+        if u == 1.0 and v is not Outputs.ANYTHING:
+            return Outputs.UNIT_INTERVAL  # 1 - v
+        return Outputs.ANYTHING
+
     def value(self, u: Any, v: Any) -> np.ndarray:
         return u - v  # type: ignore[no-any-return]
 
@@ -76,6 +83,11 @@ class Multiply(Elementwise):
     """a = u v;  da/du = v,  da/dv = u."""
 
     n_inputs, symbol = 2, "*"
+
+    def gives(self, taken: Any, input_shape: Any) -> Outputs:
+        if all(0 <= u <= 1 if isinstance(u, float) else u is not Outputs.ANYTHING for u in taken):
+            return Outputs.UNIT_INTERVAL
+        return Outputs.ANYTHING
 
     def value(self, u: Any, v: Any) -> np.ndarray:
         return u * v  # type: ignore[no-any-return]

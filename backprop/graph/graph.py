@@ -199,6 +199,13 @@ class Graph(Container):
     def output_activation(self) -> Any:
         return one_or_all([layer.output_activation for layer in self.output_layers])
 
+    def gives(self, taken: Any, input_shape: Any) -> Any:
+        known = list(taken) if isinstance(taken, tuple) else [taken] * self.n_inputs
+        shapes = self.inner_shapes(input_shape)
+        for layer, operands, (shape, _) in zip(self.children, self.operands, shapes, strict=True):
+            known.append(layer.known_outputs(_fetch(known, operands), shape))
+        return one_or_all([known[i] for i in self.outputs])
+
     def tangents(self, x: Any, direction: Any) -> dict[str, np.ndarray]:
         """Return the derivative of every node in a direction of x: forward accumulation.
 

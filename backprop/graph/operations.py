@@ -27,6 +27,7 @@ from backprop.initializers import Initializer, as_initializer
 from backprop.layers.base import Layer, Seed
 from backprop.layers.checks import check_input
 from backprop.layers.mode import Mode
+from backprop.layers.outputs import Outputs, joined, still_says
 from backprop.layers.parameters import Gradient, Parameter
 
 
@@ -66,6 +67,11 @@ class Operation(Layer):
 
     def output(self, a_prev: Any, mode: Mode) -> np.ndarray:
         return self.value(*self.operands(a_prev))
+
+    def known_outputs(self, taken: Any, input_shape: Any) -> Any:
+        if not still_says(self, "gives", "value"):
+            return Outputs.ANYTHING
+        return super().known_outputs(taken, input_shape)
 
     def downstream(self, delta: np.ndarray) -> Any:
         inputs = self.operands(self.a_prev)
@@ -261,6 +267,9 @@ class Slice(Operation):
                              expected)  # fmt: skip
         return (self.stop - self.start, *input_shape[1:])
 
+    def gives(self, taken: Outputs, input_shape: Shape) -> Outputs:
+        return taken.rearranged()
+
     def value(self, u: np.ndarray) -> np.ndarray:
         return u[self.start : self.stop]
 
@@ -300,6 +309,9 @@ class Concatenate(Operation):
             got = " and ".join(map(str, input_shape))
             raise ShapeError(f"{self}: expected {expected}, got {got}", expected)
         return (sum(shape[0] for shape in input_shape), *first[1:])
+
+    def gives(self, taken: Any, input_shape: Any) -> Outputs:
+        return joined(list(taken))
 
     def value(self, *inputs: Any) -> np.ndarray:
         batch = max(u.shape[-1] for u in inputs)  # a Variable has 1

@@ -27,6 +27,7 @@ from backprop.layers.dropout import ChannelDropout, Dropout, GaussianNoise
 from backprop.layers.embedding import Embedding
 from backprop.layers.neurons import Neurons
 from backprop.layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from backprop.layers.outputs import Outputs
 from backprop.layers.parameters import Gradient, Parameter
 from backprop.layers.pooling import (
     AvgPool1d,
@@ -75,6 +76,7 @@ __all__ = [
     "MaxPool2d",
     "MultiHeadAttention",
     "Neurons",
+    "Outputs",
     "Parallel",
     "Parameter",
     "PositionalEncoding",

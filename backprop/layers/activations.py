@@ -26,6 +26,7 @@ from backprop.kernels.elementwise import (
     softplus,
 )
 from backprop.layers.neurons import Neurons
+from backprop.layers.outputs import Outputs, still_says, within
 
 
 class Activation(Neurons):
@@ -36,13 +37,17 @@ class Activation(Neurons):
     Attributes
     ----------
     range : (float, float)
-        The smallest interval that is known to hold every value of sigma.
+        The smallest interval that is known to hold every value of sigma. A subclass that writes
+        a `sigma` says anew what it is.
+    normalized : bool
+        Whether the values add up to 1 over the first axis, as those of `Softmax` do.
     elementwise : bool
         Whether each a depends on its own z alone, so that there is a sigma'(z). `Softmax` says
         False: it has a Jacobian, which `times_prime` multiplies by.
     """
 
     range: tuple[float, float] = (-math.inf, math.inf)
+    normalized: bool = False
     elementwise: bool = True
 
     @abstractmethod
@@ -64,6 +69,12 @@ class Activation(Neurons):
         delta = self.prime(z, a)
         delta *= nabla_a
         return delta
+
+    def outputs(self, n: int | None) -> Outputs:
+        """Return what is known of n values of sigma, one above the other."""
+        low, high = self.range if still_says(self, "range", "sigma") else Activation.range
+        normalized = self.normalized and still_says(self, "normalized", "sigma")
+        return within(low, high, normalized, n)
 
     @property
     def name(self) -> str:
@@ -262,6 +273,7 @@ class Softmax(Activation):
     """
 
     range = (0.0, 1.0)
+    normalized = True
     elementwise = False
 
     def sigma(self, z: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from backprop.core.shapes import Shape, ShapeError, shape_text
 from backprop.layers.checks import check_layer_input, check_like
 from backprop.layers.hooks import Hook, Hooks, Watch
 from backprop.layers.mode import INFERENCE, KEEPING, TRAINING, Mode
+from backprop.layers.outputs import SaysWhatItGives
 from backprop.layers.parameters import Tie
 from backprop.layers.state import Stateful
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 Seed = np.random.Generator | int | None
 
 
-class Layer(Stateful, Configurable, ABC):
+class Layer(Stateful, SaysWhatItGives, Configurable, ABC):
     """One step of the chain: a differentiable function of its input and its parameters.
 
     A layer is used through `forward` and `backward`, which check what they are given. What a new
@@ -41,7 +42,8 @@ class Layer(Stateful, Configurable, ABC):
     ``downstream(delta)``       BP2: w^T delta, what the layer below multiplies by its sigma'
     ==========================  ==================================================================
 
-    and `output_shape`. Parameters are declared in the class body, each beside its gradient, and
+    and `output_shape`; `gives`, if a cross-entropy may follow. Parameters are declared in the class
+    body, each beside its gradient, and
     given their shapes by `allocate`::
 
         class Scale(Layer):

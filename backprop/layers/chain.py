@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from backprop.core.shapes import Shape, ShapeError, shape_text
 from backprop.layers.base import Layer
@@ -49,6 +50,13 @@ def chain_shapes(
         shapes.append(shape)
         below = f"layer {index}, {layer}"
     return shapes
+
+
+def chain_gives(layers: Sequence[Layer], taken: Any, input_shapes: Sequence[Any]) -> Any:
+    """Return what is known of a chain's outputs, from the shapes of every layer's input."""
+    for layer, shape in zip(layers, input_shapes, strict=False):
+        taken = layer.known_outputs(taken, shape)
+    return taken
 
 
 def how_shapes_came(layers: Sequence[Layer], input_shape: Shape, shapes: list[Shape]) -> str:

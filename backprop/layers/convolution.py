@@ -21,7 +21,7 @@ from backprop.core.shapes import Shape
 from backprop.initializers import Initializer, as_initializer
 from backprop.kernels.threads import run_all
 from backprop.kernels.windows import NAMES, Windows, check_padding, check_places, for_every_axis
-from backprop.layers.activations import Activation, as_activation
+from backprop.layers.activations import Activation
 from backprop.layers.base import Seed
 from backprop.layers.neurons import Neurons
 from backprop.layers.parameters import Gradient, Parameter
@@ -75,7 +75,7 @@ class WindowedNeurons(Neurons):
                 f"{name}: groups must divide channels_in and channels_out, got {self.groups} "
                 f"for {self.channels_in} and {self.channels_out}"
             )
-        self.activation = as_activation(activation)
+        self.activation = activation  # type: ignore[assignment]
         self.w_init = as_initializer(w_init)
         self.b_init = as_initializer(b_init)
         arguments = (self.kernel, self.stride, self.dilation, self.padding)

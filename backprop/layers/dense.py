@@ -10,7 +10,7 @@ from backprop.core.checks import check_integer
 from backprop.core.shapes import Shape
 from backprop.initializers import Initializer, as_initializer
 from backprop.kernels.sums import sum_over_batch
-from backprop.layers.activations import Activation, as_activation
+from backprop.layers.activations import Activation
 from backprop.layers.base import Seed
 from backprop.layers.neurons import Neurons
 from backprop.layers.parameters import Gradient, Parameter
@@ -73,7 +73,7 @@ class Dense(Neurons):
     ) -> None:
         self.n_in = check_integer("Dense: n_in", n_in)
         self.n_out = check_integer("Dense: n_out", n_out)
-        self.activation = as_activation(activation)
+        self.activation = activation  # type: ignore[assignment]
         self.w_init = as_initializer(w_init)
         self.b_init = as_initializer(b_init)
         self.allocate(dtype, w=(self.n_out, self.n_in), b=(self.n_out, 1))

@@ -7,11 +7,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from backprop.core.assignment import OnAssignment
 from backprop.layers.base import Layer
 from backprop.layers.mode import Mode
+from backprop.layers.outputs import Outputs
 
 if TYPE_CHECKING:
     from backprop.layers.activations import Activation
+
+
+@OnAssignment
+def checked_activation(layer: Any, activation: Any) -> None:
+    """sigma, or its name; refused if the cost that the layer ends in cannot take its values."""
+    from backprop.layers.activations import as_activation  # which are neurons
+
+    before = vars(layer).get("activation")
+    vars(layer)["activation"] = as_activation(activation)
+    if before is not None:
+        try:
+            layer.outputs_changed()
+        except ValueError:
+            vars(layer)["activation"] = before
+            raise
 
 
 class Neurons(Layer):
@@ -28,10 +45,11 @@ class Neurons(Layer):
     Attributes
     ----------
     activation : Activation
-        sigma.
+        sigma. May be assigned, or its name; refused where a cost follows that cannot take its
+        values.
     """
 
-    activation: Activation
+    activation: Activation = checked_activation  # type: ignore[assignment]
 
     @abstractmethod
     def weighted_input(self, a_prev: np.ndarray) -> np.ndarray:
@@ -49,6 +67,9 @@ class Neurons(Layer):
 
     def delta_of(self, nabla_a: np.ndarray) -> np.ndarray:
         return self.activation.times_prime(nabla_a, self.z, self.a)  # BP1, BP2: * sigma'(z)
+
+    def gives(self, taken: Any, input_shape: Any) -> Outputs:
+        return self.activation.outputs(self.output_shape(input_shape)[0])
 
     @property
     def output_activation(self) -> Activation:

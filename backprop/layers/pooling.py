@@ -14,6 +14,7 @@ from backprop.kernels.threads import run_all
 from backprop.kernels.windows import NAMES, Windows, check_padding, check_places, for_every_axis
 from backprop.layers.base import Layer
 from backprop.layers.mode import Mode
+from backprop.layers.outputs import Outputs
 
 
 class Pool(Layer):
@@ -72,6 +73,9 @@ class MaxPool(Pool):
 
     uses_threads = True
     _maxima: Any = None  # the padded input, and then after every axis
+
+    def gives(self, taken: Outputs, input_shape: Shape) -> Outputs:
+        return taken.rearranged()
 
     def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
         maxima = [self.windows.pad(a_prev, -math.inf)]
@@ -188,6 +192,13 @@ class MaxPool2d(MaxPool):
 class AvgPool(Pool):
     """The mean of a window, for any number of axes."""
 
+    def gives(self, taken: Outputs, input_shape: Shape) -> Outputs:
+        padding = self.windows.padding
+        padded = padding == "same" or any(padding)
+        if padded and taken is not Outputs.ANYTHING:  # zeros are part of some means
+            return Outputs.UNIT_INTERVAL
+        return taken
+
     def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
         first, *others = self.windows.views(self.windows.pad(a_prev))
         a = first.copy()
@@ -251,6 +262,9 @@ class GlobalAvgPool(Layer):
         if len(input_shape) < 2:
             raise self.shape_error("(C, ..., n)", input_shape)
         return input_shape[:1]
+
+    def gives(self, taken: Outputs, input_shape: Shape) -> Outputs:
+        return taken
 
     def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
         channels, *places, batch = a_prev.shape

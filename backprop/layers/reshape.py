@@ -11,6 +11,7 @@ from backprop.core.checks import check_integer, check_sequence
 from backprop.core.shapes import Shape, ShapeError, shape_text
 from backprop.layers.base import Layer
 from backprop.layers.mode import Mode
+from backprop.layers.outputs import Outputs
 
 
 class Reshape(Layer):
@@ -55,6 +56,10 @@ class Reshape(Layer):
             f"(..., B) with {'a multiple of ' if -1 in self.shape else ''}"
             f"{abs(math.prod(self.shape))} elements an example",
         )
+
+    def gives(self, taken: Outputs, input_shape: Shape) -> Outputs:
+        same = self.output_shape(input_shape)[0] == input_shape[0]
+        return taken if same else taken.rearranged()
 
     def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
         return a_prev.reshape(*self.output_shape(a_prev.shape[:-1]), a_prev.shape[-1])
@@ -113,6 +118,9 @@ class Transpose(Layer):
             raise self.shape_error(f"({sizes})", input_shape)
         return tuple(input_shape[axis] for axis in self.axes)
 
+    def gives(self, taken: Outputs, input_shape: Shape) -> Outputs:
+        return taken if self.axes[0] == 0 else taken.rearranged()
+
     def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
         # A copy in C order: one pass now, and what comes after goes through memory in order.
         return a_prev.transpose(*self.axes, -1).copy()
@@ -155,6 +163,9 @@ class TimeStep(Layer):
         if len(input_shape) != 2 or (steps is not None and steps < least):
             raise self.shape_error(f"(d, T >= {least})", input_shape)
         return input_shape[:1]
+
+    def gives(self, taken: Outputs, input_shape: Shape) -> Outputs:
+        return taken
 
     def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
         return a_prev[:, self.t].copy()

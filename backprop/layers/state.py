@@ -399,6 +399,11 @@ class Stateful:
         """The container or network that the layer stands in, or None."""
         return None if self._owner is None else self._owner()
 
+    def outputs_changed(self) -> None:
+        """Tell whatever the layer stands in that it gives something else from now on."""
+        if self.owner is not None:
+            self.owner.outputs_changed()
+
     def lose(self, layer: Any) -> None:
         """Note that `layer`, inside this, has become part of something else."""
         self._lost = f"{layer}"

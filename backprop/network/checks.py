@@ -18,9 +18,11 @@ from backprop.core.shapes import (
 )
 from backprop.graph.graph import Graph
 from backprop.layers.base import Layer
+from backprop.layers.chain import chain_gives, chain_shapes
 from backprop.layers.checks import check_input
-from backprop.layers.containers.sequential import Sequential
+from backprop.layers.containers.sequential import OpenChain, Sequential
 from backprop.layers.flat import check_layers
+from backprop.layers.outputs import Outputs
 from backprop.network.evaluation import count_targets
 
 
@@ -67,6 +69,35 @@ def check_targets(x: Any, y: Any) -> None:
     check_finite_targets(y)
     if not count_targets(y):
         raise ValueError("all labels are -1, which do not count: there is nothing to learn")
+
+
+def check_last_layer(cost: Any, layers: Any, input_shape: Any) -> None:
+    """Raise a ValueError unless the outputs of a root, or of a chain, are such as the cost takes.
+
+    `layers` are a layer or a sequence of layers, which nothing has been made of yet.
+    """
+    chain = (layers,) if isinstance(layers, Layer) else layers
+    shapes = [input_shape, *chain_shapes(chain, input_shape)]
+    given = chain_gives(chain, Outputs.ANYTHING, shapes)
+    last = _last_of(chain[-1])
+    if is_several(shapes[-1]):
+        n = len(shapes[-1])
+        given = given if isinstance(given, tuple) else (given,) * n
+        ends = last.output_layers if isinstance(last, Graph) else (last,) * n
+        last = tuple(map(_last_of, ends))
+    cost.check_last_layer(last, given)
+
+
+def _last_of(layer: Any) -> Any:
+    """Return the layer in a chain, or a graph of one output, that computes the output."""
+    while isinstance(layer, (OpenChain, Graph)):
+        if isinstance(layer, OpenChain):
+            layer = layer.children[-1]
+        elif len(layer.outputs) == 1:
+            layer = layer.output_layers[0]
+        else:
+            break
+    return layer
 
 
 def outputs_like(network: Any, x: Any) -> Any:

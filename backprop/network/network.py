@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from backprop.core.assignment import OnAssignment
 from backprop.core.checks import check_sequence
 from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import (
@@ -19,16 +20,18 @@ from backprop.core.upstairs import upstairs
 from backprop.costs import Cost, as_cost
 from backprop.graph.graph import Graph
 from backprop.initializers import Initializer
-from backprop.layers.activations import Activation, Identity, as_activation
+from backprop.layers.activations import Activation, Identity, Sigmoid, Softmax, as_activation
 from backprop.layers.base import Layer, Seed
 from backprop.layers.chain import chain_shapes
 from backprop.layers.containers.sequential import Sequential
 from backprop.layers.dense import Dense
 from backprop.layers.flat import adopt
 from backprop.layers.mode import INFERENCE, KEEPING, TRAINING
+from backprop.layers.outputs import Outputs
 from backprop.metrics import default_metrics
 from backprop.network.checks import (
     check_finite_targets,
+    check_last_layer,
     check_targets,
     check_x,
     input_shape_of,
@@ -90,6 +93,14 @@ class Network(Saved):
 
     _lost: str | None = None
 
+    @OnAssignment
+    def cost(self, cost: Any) -> None:
+        """The cost, or None. May be assigned; refused if the last layer does not fit it."""
+        cost = None if cost is None else as_cost(cost)
+        if cost is not None:
+            check_last_layer(cost, self.root, self.input_shape)
+        vars(self)["cost"] = cost
+
     def __init__(
         self,
         layers: Sequence[Layer] | Layer,
@@ -97,19 +108,17 @@ class Network(Saved):
         input_shape: Sequence[int] | None = None,
         rng: Seed = None,
     ) -> None:
-        self.cost: Cost | None = None if cost is None else as_cost(cost)
+        vars(self)["cost"] = None if cost is None else as_cost(cost)
         rng = None if rng is None else np.random.default_rng(rng)
         if not isinstance(layers, Layer):
             layers = tuple(layers)
         self.input_shape: Any = input_shape_of(layers, input_shape)
         if isinstance(layers, Layer):
             self.output_shape: Any = layers.output_shape(self.input_shape)
-            activation = layers.output_activation
         else:
             self.output_shape = chain_shapes(layers, self.input_shape)[-1]
-            activation = layers[-1].output_activation
         if self.cost is not None:  # all that can be refused is, before any layer is taken over
-            self.cost.check_activation(activation)
+            check_last_layer(self.cost, layers, self.input_shape)
         root = layers if isinstance(layers, Layer) else Sequential(layers)
         (self.root,) = adopt(self, (root,), "a network")
         self.dtype = self.root.dtype or np.dtype(np.float32)
@@ -150,8 +159,12 @@ class Network(Saved):
         hidden = as_activation(activation)
         if output_activation is None:
             bounded = hidden.range[1] < math.inf
-            squared = cost.canonical in (None, Identity)
-            output_activation = hidden if squared and bounded else (cost.canonical or Identity)()
+            fitting: dict[Outputs, Activation] = {
+                Outputs.ANYTHING: hidden if bounded else Identity(),
+                Outputs.UNIT_INTERVAL: Sigmoid(),
+                Outputs.PROBABILITIES: Softmax(),
+            }
+            output_activation = fitting[cost.demands]
         activations = [*[hidden] * (len(sizes) - 2), as_activation(output_activation)]
         rng = np.random.default_rng(rng)
         layers = [
@@ -204,6 +217,7 @@ class Network(Saved):
         """
         cost = self.need_cost()
         self._need_forward()
+        self.outputs_changed()
         cost.check(self.root.a, y)
         each_array(check_finite_targets, y)
         return self.go_back(*self.bp1(y), input_gradient)
@@ -421,9 +435,15 @@ class Network(Saved):
             With what was got and what was expected.
         """
         self.check_x(x)
+        self.outputs_changed()
         for targets in y if isinstance(y, tuple) else (y,):
             check_targets(x, targets)
         self.need_cost().check(outputs_like(self, x), y)
+
+    def outputs_changed(self) -> None:
+        """Raise a ValueError if the last layer, as it is now, does not fit the cost."""
+        if self.cost is not None:
+            check_last_layer(self.cost, self.root, self.input_shape)
 
     def need_cost(self) -> Cost:
         """Return the cost, or raise a RuntimeError that says what to do without one."""

@@ -200,10 +200,10 @@ def test_canonical_pairs():
 
 def test_a_cost_without_a_canonical_activation():
     class Absolute(Cost):
-        def _per_example(self, a, y):
+        def cost_of_each(self, a, y):
             return costs.sum_features(np.abs(a - y))
 
-        def _nabla_a(self, a, y):
+        def gradient(self, a, y):
             return np.sign(a - y) / a.shape[-1]
 
     a, y = np.array([[1.0, -2.0], [0.5, 4.0]]), np.zeros((2, 2))

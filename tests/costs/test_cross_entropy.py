@@ -14,7 +14,7 @@ from backprop.costs import (
     SoftmaxCrossEntropy,
 )
 from backprop.gradients.check import check_gradients
-from backprop.layers import Identity, ReLU, ShapeError, Sigmoid, Softmax, Softplus, Tanh
+from backprop.layers import ShapeError, Sigmoid, Softmax
 from tests.costs.support import (
     dtypes,
     refused,
@@ -106,16 +106,6 @@ def test_label_smoothing_must_be_below_1(value):
         SoftmaxCrossEntropy("0.1")
 
 
-@pytest.mark.parametrize("cost", [CrossEntropy(), SoftmaxCrossEntropy()], ids=str)
-def test_probability_costs_refuse_other_outputs(cost: Cost):
-    for activation in (Identity(), Tanh(), ReLU(), Softplus()):
-        message = rf"takes outputs in \[0, 1\], but .* is {re.escape(repr(activation))}: use S"
-        with pytest.raises(ValueError, match=message):
-            cost.check_activation(activation)
-    for activation in (Sigmoid(), Softmax(), None):
-        cost.check_activation(activation)
-
-
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_steps_that_fill_up_a_sequence_cost_nothing(smoothing: float):
     """A sequence with padding costs what it does alone, and delta is 0 at the padding."""
@@ -125,7 +115,7 @@ def test_steps_that_fill_up_a_sequence_cost_nothing(smoothing: float):
     y = rng.integers(0, 4, (5, 2))
     y[3:, 1] = -1
     alone = [slice(0, 5), slice(0, 3)]
-    for values in (cost.per_example(a, y), cost._per_example_from_z(z, y)):
+    for values in (cost.per_example(a, y), cost.of_each(z, a, Softmax(), y)):
         for j, real in enumerate(alone):
             expected = cost.per_example(a[:, real, j : j + 1], y[real, j : j + 1])
             np.testing.assert_allclose(values[j], expected[0], rtol=1e-13)
@@ -143,3 +133,23 @@ def test_padding_is_for_sequences_alone():
         SoftmaxCrossEntropy().value(np.eye(2), np.array([0, -1]))
     with pytest.raises(ValueError, match="got -2 at index 0"):
         SoftmaxCrossEntropy().value(np.full((2, 1, 1), 0.5), np.array([[-2]]))
+
+
+@dtypes
+def test_a_logit_of_minus_infinity_costs_nothing_where_the_target_is_0(dtype):
+    z = np.array([[-np.inf, 0.0], [0.0, 1.0], [1.0, -np.inf]], dtype)
+    y = np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 0.0]], dtype)
+    expected = [math.log1p(math.e), math.log1p(math.e)]
+    with np.errstate(all="raise"):
+        for targets in (y, y.argmax(axis=0)):
+            found = SoftmaxCrossEntropy().of_each(z, None, Softmax(), targets)
+            np.testing.assert_allclose(found, expected, rtol=1e-6)
+        a = Softmax().sigma(z)
+        assert SoftmaxCrossEntropy().value(a, y) == pytest.approx(expected[0], rel=1e-6)
+        assert SoftmaxCrossEntropy().value_from_z(z, y) == pytest.approx(expected[0], rel=1e-6)
+        delta = SoftmaxCrossEntropy().delta(a, y)
+    np.testing.assert_allclose(delta, (a - y) / 2, rtol=1e-6)
+    assert SoftmaxCrossEntropy().value_from_z(z, y[[1, 0, 2]]) == np.inf
+    both = np.array([[-np.inf, np.inf]], dtype)
+    assert CrossEntropy().value_from_z(both, np.array([[0.0, 1.0]], dtype)) == 0
+    assert CrossEntropy().value_from_z(both, np.array([[1.0, 0.0]], dtype)) == np.inf

@@ -17,6 +17,7 @@ from backprop.costs import (
 )
 from backprop.gradients.numeric import central_difference, relative_error
 from backprop.layers import ShapeError, Sigmoid, Softmax, Tanh
+from backprop.layers.outputs import Outputs
 
 
 def test_by_name():
@@ -88,11 +89,12 @@ def test_what_several_costs_refuse():
         (ShapeError, r"y must have the output's shape \(3, 4\), got \(2, 4\)",
          lambda: cost.value(a, (y[0], y[0], y[2]))),
         (ValueError, "is for 3 outputs, and there are 2",
-         lambda: cost.check_activation(activations[:2])),
+         lambda: cost.check_last_layer(activations[:2], (Outputs.UNIT_INTERVAL,) * 2)),
         (ValueError, "is for several outputs, and there is one: give one cost",
-         lambda: cost.check_activation(Sigmoid())),
-        (ValueError, r"takes outputs in \[0, 1\], but the last activation is Tanh",
-         lambda: cost.check_activation((Tanh(), Tanh(), Softmax()))),
+         lambda: cost.check_last_layer(Sigmoid(), Outputs.UNIT_INTERVAL)),
+        (ValueError, r"takes numbers in \[0, 1\], each .* last layer, Tanh\(\), gives any numbers",
+         lambda: cost.check_last_layer((Tanh(), Tanh(), Softmax()), (
+             Outputs.ANYTHING, Outputs.ANYTHING, Outputs.PROBABILITIES))),
         (TypeError, r"WeightedCosts: expected a sequence of costs, got \[\]",
          lambda: costs.WeightedCosts([])),
         (TypeError, "WeightedCosts: expected a sequence of costs, got 'quadratic'",

@@ -32,9 +32,9 @@ class HiddenDropout(Layer):
 
 
 class Noisy(Quadratic):
-    def _per_example(self, a, y):
+    def cost_of_each(self, a, y):
         noise = 1e-6 * np.random.default_rng().standard_normal(a.shape[-1])
-        return super()._per_example(a, y) + noise
+        return super().cost_of_each(a, y) + noise
 
 
 def noisy_function(x):
@@ -99,8 +99,8 @@ class Moving(Dense):
 
 
 class NoisySlope(Quadratic):
-    def _nabla_a(self, a, y):
-        return super()._nabla_a(a, y) * (1 + 1e-9 * np.random.default_rng().random())
+    def gradient(self, a, y):
+        return super().gradient(a, y) * (1 + 1e-9 * np.random.default_rng().random())
 
 
 @pytest.mark.parametrize(

@@ -20,14 +20,14 @@ class Offset(Quadratic):
     def __init__(self, constant: float, factor: float = 1.0) -> None:
         self.constant, self.factor = constant, factor
 
-    def _per_example(self, a, y):
-        value = super()._per_example(a, y)
+    def cost_of_each(self, a, y):
+        value = super().cost_of_each(a, y)
         if self.real:
             value = np.hypot(value, 0)  # which takes no complex numbers
         return value + self.constant
 
-    def _nabla_a(self, a, y):
-        return self.factor * super()._nabla_a(a, y)
+    def gradient(self, a, y):
+        return self.factor * super().gradient(a, y)
 
 
 class RealOffset(Offset):

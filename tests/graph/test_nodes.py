@@ -110,7 +110,7 @@ N = exp(X)
         (lambda: Graph(Input("u", (2,)) + Input("u", (2,))), ValueError,
          r"^two nodes are called u$"),
         (lambda: Network(Graph(apply(Tanh(), X)), "softmax_cross_entropy"), ValueError,
-         r"takes outputs in \[0, 1\]"),
+         r"takes probabilities that add up to 1, but the last layer, Tanh\(\), gives"),
     ],
 )  # fmt: skip
 def test_errors_name_the_nodes(build, error, message):

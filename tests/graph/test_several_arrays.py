@@ -288,7 +288,7 @@ def test_targets_and_gradients_that_do_not_fit():
          r"^Quadratic\(\) is for one output, and there are 4: give a cost for each$"),
         (lambda: heads("cross_entropy"), ValueError, r"^CrossEntropy\(\) is for one output, and"),
         (lambda: heads(["quadratic"] * 3), ValueError, r" is for 3 outputs, and there are 4$"),
-        (lambda: heads(["cross_entropy"] * 4), ValueError, r"takes outputs in \[0, 1\], but the"),
+        (lambda: heads(["cross_entropy"] * 4), ValueError, r"takes numbers in \[0, 1\], each by"),
         (lambda: Network([Dense(2, 2)], ["quadratic"] * 2), ValueError,
          r" is for several outputs, and there is one: give one cost$"),
         (lambda: Network(pair(), []), TypeError, r"^WeightedCosts: expected a sequence of costs"),

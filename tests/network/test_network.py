@@ -45,6 +45,7 @@ from backprop.optimizers import SGD
 from backprop.training.trainer import Trainer
 from tests.cases import CASES, Case, Scale
 from tests.network.support import (
+    PAIRS,
     assert_same_states,
     cost_of,
     data,
@@ -163,8 +164,10 @@ def test_gradients_of_every_pair(cost: Cost, output: str, batch: int):
     assert_gradients(network, *data(network, batch))
 
 
-@pytest.mark.parametrize("n_out", [1, 2, 5])
-@pairs
+@pytest.mark.parametrize(
+    ("cost", "output", "n_out"),
+    [(*pair, n) for pair in PAIRS for n in (1, 2, 5) if (pair[1], n) != ("softmax", 1)],
+)
 def test_gradients_with_any_number_of_outputs(cost: Cost, output: str, n_out: int):
     network = Network.from_sizes([3, n_out], "sigmoid", cost, output, dtype="float64", rng=4)
     assert_gradients(network, *data(network, 2))
@@ -591,7 +594,7 @@ def test_costs_are_checked():
     with pytest.raises(TypeError, match=r"^cost must be a Cost or its name, got 3$"):
         Network([Dense(3, 2)], 3)
     with pytest.raises(
-        ValueError, match=r"takes outputs in \[0, 1\], but .* is Tanh\(\): use Soft"
+        ValueError, match=r"takes probabilities that .* Dense\(3 -> 2, tanh\), gives any numbers: "
     ):
         Network([Dense(3, 2, "tanh")], SoftmaxCrossEntropy())
 

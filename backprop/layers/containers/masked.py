@@ -96,6 +96,9 @@ class Masked(OpenChain):
         inner, mask = self._split(a_prev)
         return super().output(inner, mode.masked(mask))  # type: ignore[no-any-return]
 
+    def gives(self, taken: Any, input_shape: Any) -> Any:
+        return super().gives(taken, input_shape)
+
     def z_and_a(self, a_prev: np.ndarray, mode: Mode) -> tuple[Any, Any]:
         inner, mask = self._split(a_prev)
         return super().z_and_a(inner, mode.masked(mask))

@@ -12,6 +12,7 @@ from backprop.core.shapes import Shape, ShapeError, shape_text
 from backprop.layers.base import Layer
 from backprop.layers.containers.base import Container, check_one_array
 from backprop.layers.mode import Mode
+from backprop.layers.outputs import Outputs, joined
 
 
 class Parallel(Container):
@@ -50,6 +51,10 @@ class Parallel(Container):
         if len({getattr(branch, "integer_input", False) for branch in branches}) > 1:
             raise ValueError("Parallel: either all branches take integers, or none")
         self.adopt_children(branches)
+
+    def gives(self, taken: Any, input_shape: Shape) -> Outputs:
+        found = [branch.known_outputs(taken, input_shape) for branch in self.children]
+        return joined(found) if self.join == "concat" or len(found) == 1 else Outputs.ANYTHING
 
     def readers(self) -> Sequence[Layer]:
         return self.children

@@ -8,7 +8,7 @@ from typing import Any
 from backprop.core.shapes import Shape
 from backprop.layers.activations import Activation
 from backprop.layers.base import Layer
-from backprop.layers.chain import chain_shapes
+from backprop.layers.chain import chain_gives, chain_shapes
 from backprop.layers.containers.base import Container, up
 from backprop.layers.mode import Mode
 
@@ -60,6 +60,11 @@ class OpenChain(Chain):
             index -= 1
             nabla_a = layers[index].go_back(nabla_a, input_gradient or index > 0)
         return nabla_a
+
+    def gives(self, taken: Any, input_shape: Any) -> Any:
+        return chain_gives(
+            self.children, taken, [shape for shape, _ in self.inner_shapes(input_shape)]
+        )
 
     @property
     def output_activation(self) -> Activation | None:

@@ -64,6 +64,9 @@ class TimeDistributed(Container):
         check_one_array(self, of_step)
         return (*of_step, input_shape[-1])
 
+    def gives(self, taken: Any, input_shape: Shape) -> Any:
+        return self.layer.known_outputs(taken, input_shape[:-1])
+
     def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
         a = self._steps(self.layer.run(examples(a_prev), mode), a_prev)
         if mode.keep:

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from backprop.initializers import Initializer
-from backprop.layers.activations import Activation, as_activation
+from backprop.layers.activations import Activation
 from backprop.layers.base import Seed
+from backprop.layers.neurons import checked_activation
+from backprop.layers.outputs import Outputs, still_says
 from backprop.layers.recurrent.base import Recurrent, Step
 
 
@@ -46,6 +48,8 @@ class RNN(Recurrent):
     Descent is Difficult", 1994.
     """
 
+    activation: Any = checked_activation
+
     def __init__(
         self,
         n_in: int,
@@ -59,7 +63,7 @@ class RNN(Recurrent):
         dtype: Any = "float32",
         rng: Seed = None,
     ) -> None:
-        self.activation = as_activation(activation)
+        self.activation = activation
         super().__init__(n_in, n, w_init, w_h_init, reverse, truncate, carry, dtype, rng)
 
     def step_forward(self, step: Step) -> None:
@@ -69,6 +73,11 @@ class RNN(Recurrent):
         (nabla_h,), (h_new,) = nabla, step.after
         delta[...] = self.activation.times_prime(nabla_h, step.z, h_new)  # BP2: * sigma'(z_t)
         np.matmul(self.w_h.T, delta, out=nabla_h)  # w_h^T delta_t, for step t - 1
+
+    def gives(self, taken: Any, input_shape: Any) -> Outputs:
+        if not still_says(self, "gives", "step_forward"):
+            return Outputs.ANYTHING
+        return self.activation.outputs(self.n).rearranged()  # h is 0 where a mask begins
 
     @property
     def own_activation(self) -> Activation:
