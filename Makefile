@@ -46,7 +46,7 @@ gradcheck: $(VENV)/.test  ## print the worst errors of all gradients, as a table
 	@$(BIN)/python -m tests.peers.gradient_errors
 
 experiments: $(VENV)/.experiments  ## run every experiment; figures land under runs/experiments
-	@set -e; fast=$$($(BIN)/python -m backprop.kernels.environment); for module in $(EXPERIMENTS); do \
+	@set -e; fast=$$($(BIN)/backprop environment); for module in $(EXPERIMENTS); do \
 	  echo "== $$module"; env $$fast $(BIN)/python -m $$module; done
 	@$(if $(filter $(MNIST_CONVNET),$(EXPERIMENTS)),,echo \
 	  "left out: $(MNIST_CONVNET) needs MNIST; $(BIN)/backprop data fetch mnist")

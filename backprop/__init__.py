@@ -7,6 +7,9 @@
 Arrays are features x batch: one example a column, the batch always the last axis.
 """
 
+import backprop.core.search_path  # noqa: F401 - before all else: it says where that is found
+
+# isort: split
 from backprop import layers
 from backprop.core.storage import FileError
 from backprop.costs import (

@@ -1,4 +1,4 @@
-"""The command ``backprop``: train, evaluate, predict, plot, gradcheck, data, doctor.
+"""The command ``backprop``: train, evaluate, predict, plot, gradcheck, data, doctor, environment.
 
 Exit status: 0, or 1 if training diverged or a gradient is wrong, 2 for bad arguments or files (one
 line on stderr), 130 after Ctrl-C.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+import backprop
 from backprop import __version__
 from backprop.application.arguments import (
     Parser,
@@ -37,15 +39,18 @@ _MAXIMUM: dict[str, Any] = {
 
 def entry() -> NoReturn:
     """Run the command in a process of its own, set up for the full speed of the machine."""
-    doctor = sys.argv[1:2] == ["doctor"]  # tells of the process as it would be without this
-    variables = {} if doctor else environment.for_this_machine()
+    as_it_is = sys.argv[1:2] in (["doctor"], ["environment"])  # they tell of it without this
+    variables = {} if as_it_is else environment.for_this_machine()
     if variables:  # only a fresh process reads them: NumPy is loaded in this one
-        os.execve(
-            sys.executable,
-            [sys.executable, "-m", "backprop", *sys.argv[1:]],
-            {**os.environ, **variables},
-        )
+        program = str(Path(backprop.__file__).with_name("__main__.py"))  # not -m: see there
+        command = [sys.executable, *_interpreter_options(), program, *sys.argv[1:]]
+        os.execve(sys.executable, command, {**os.environ, **variables})
     sys.exit(main())
+
+
+def _interpreter_options() -> list[str]:
+    """Return the options that this Python was started with, such as -I, -W error or -X dev."""
+    return subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined, no-any-return]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -94,6 +99,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_data(commands)
     doctor = commands.add_parser("doctor", help="versions, BLAS kernel, threads; what to set")
     doctor.set_defaults(run=_doctor)
+    variables = commands.add_parser(
+        "environment", help="the variables that make Python scripts of your own faster"
+    )
+    variables.set_defaults(run=_environment)
     return parser
 
 
@@ -381,4 +390,9 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from backprop.application.doctor import report
 
     print(report())
+    return 0
+
+
+def _environment(arguments: argparse.Namespace) -> int:
+    environment.show()
     return 0

@@ -32,5 +32,10 @@ def for_memory() -> dict[str, str]:
     return dict(MEMORY)
 
 
-if __name__ == "__main__":  # env $(python -m backprop.kernels.environment) python script.py
+def show() -> None:
+    """Print them for the shell: ``env $(backprop environment) python script.py``."""
     print(*map("=".join, for_this_machine().items()))
+
+
+if __name__ == "__main__":
+    show()

@@ -47,8 +47,12 @@ def test_the_command_starts_again_with_a_better_kernel(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["backprop", "data", "where"])
     with pytest.raises(SystemExit):
         cli.entry()
-    assert calls[0][1] == [sys.executable, "-m", "backprop", "data", "where"]
-    assert calls[0][2][blas.VARIABLE] == "SkylakeX"
+    ((program, command, variables),) = calls
+    assert program == command[0] == sys.executable
+    main = os.path.join(os.path.dirname(bp.__file__), "__main__.py")
+    assert command[-3:] == [main, "data", "where"]
+    assert "-m" not in command
+    assert variables[blas.VARIABLE] == "SkylakeX"
 
 
 def test_no_command_is_one_line(capsys):

@@ -24,7 +24,7 @@ DOWNLOADING = [c for c in COMMANDS if c.startswith("backprop") and "--data mnist
 INSTALLING = [c for c in COMMANDS if " -m pip install " in c]
 MAKING = [c for c in COMMANDS if c.startswith("make ")]  # test_make.py shows what they do
 ELSEWHERE = {
-    "env $(python -m backprop.kernels.environment) python script.py",  # tests/kernels
+    "env $(backprop environment) python script.py",  # tests/application
     "pre-commit install",  # installs hooks into git
 }
 
