@@ -26,6 +26,7 @@ from backprop.application.arguments import (
     sizes_of_layers,
 )
 from backprop.application.console import discard_stdout, tell_error
+from backprop.core.terminal import readable_streams
 from backprop.kernels import environment
 
 _DATA_HELP = "builtin, mnist, fashion-mnist, or a folder of IDX files"
@@ -55,6 +56,11 @@ def _interpreter_options() -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``backprop`` with these arguments and return the exit status."""
+    with readable_streams(sys.stdout, sys.stderr):
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
         from backprop.training.trainer import DivergenceError
 

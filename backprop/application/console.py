@@ -6,23 +6,23 @@ import contextlib
 import os
 import sys
 
+from backprop.core.terminal import write_line
+
 
 def tell(text: str) -> None:
     """Print `text`; a reader that has gone, or a full disk behind stdout, ends no training."""
     try:
         print(text, flush=True)
     except OSError as error:
-        if not isinstance(error, BrokenPipeError) and sys.stderr is not None:
-            print(f"backprop: cannot write to stdout: {error.strerror}", file=sys.stderr)
+        if not isinstance(error, BrokenPipeError):
+            write_line(f"backprop: cannot write to stdout: {error.strerror}", sys.stderr)
         with contextlib.suppress(OSError, ValueError):
             discard_stdout()  # nobody will read what comes after
 
 
 def tell_error(message: str) -> None:
     """Print `message` to stderr as one line that names the command."""
-    line = " ".join(message.split())
-    if sys.stderr is not None:  # None where it was closed, and print would take stdout
-        print(f"backprop: error: {line}", file=sys.stderr)
+    write_line(f"backprop: error: {' '.join(message.split())}", sys.stderr)
 
 
 def discard_stdout() -> None:

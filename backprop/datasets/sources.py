@@ -19,6 +19,7 @@ import numpy as np
 
 from backprop.core.checks import is_finite
 from backprop.core.storage import FileError, write_text
+from backprop.core.terminal import write_line
 from backprop.datasets import digits
 from backprop.datasets.idx import read_idx, write_idx
 
@@ -378,4 +379,4 @@ def _absolute(path: str | os.PathLike[str]) -> Path:
 
 
 def _notice(text: str) -> None:
-    print(f"backprop: {text}", file=sys.stderr)
+    write_line(f"backprop: {text}", sys.stderr)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import sys
 from dataclasses import dataclass
 
 import numpy as np
 
 from backprop.core.shapes import Shape
 from backprop.core.tables import columns
+from backprop.core.terminal import readable
 from backprop.gradients.numeric import relative_errors
 
 _HEADER = ("gradient by", "shape", "checked", "central", "complex", "step", "kinks", "")
@@ -278,7 +280,7 @@ class Report:
             lines.append("the function computes in float32: only coarse errors can be seen")
         notes = dict.fromkeys(array.note for array in self.arrays if array.note)
         lines += [f"no complex step: {note}" for note in notes]
-        return "\n".join(lines)
+        return readable("\n".join(lines), sys.stdout)
 
     __repr__ = __str__
 

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import copy
 import re
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from backprop import costs
-from backprop.core.checks import check_integer
+from backprop.core.checks import check_bool, check_integer
 from backprop.core.shapes import is_several
+from backprop.core.terminal import can_write, in_ascii
 from backprop.inspection import equations, typeset
+from backprop.inspection.alphabet import ASCII, UNICODE
 from backprop.inspection.equations import LayerSymbols, gradient_symbol
 from backprop.inspection.record import LayerTrace, SharedParameter
 from backprop.inspection.typeset import Equation, Part, Section
@@ -105,12 +108,13 @@ class Trace:
     # -- as text -----------------------------------------------------------------------------
 
     def __str__(self) -> str:
-        return self.to_text()
+        text = self.to_text()
+        return text if can_write(sys.stdout, text) else self.to_text(ascii_only=True)
 
     def _repr_markdown_(self) -> str:
         return self.to_markdown()
 
-    def to_text(self, digits: int = 4) -> str:
+    def to_text(self, digits: int = 4, ascii_only: bool = False) -> str:
         """Return both passes as text for a fixed-width font, in Unicode.
 
         The numbers of a layer are written out if no array in its equations has more than 8 rows
@@ -123,8 +127,13 @@ class Trace:
         digits : int
             Decimals, at least 2. Arrays that are small or large as a whole have a power of ten
             before them, and zeros at the end are left out.
+        ascii_only : bool
+            Write ``delta^2`` and ``dC/dw`` with letters. ``print(trace)`` does so where stdout
+            has no Greek ones.
         """
-        return typeset.to_text(self._sections(), check_integer("digits", digits, 2))
+        alphabet = ASCII if check_bool("ascii_only", ascii_only) else UNICODE
+        text = typeset.to_text(self._sections(), check_integer("digits", digits, 2), alphabet)
+        return in_ascii(text) if ascii_only else text  # names may hold any characters
 
     def to_markdown(self, digits: int = 4) -> str:
         """Return the same as Markdown, the mathematics in LaTeX between ``$$``."""

@@ -1,8 +1,8 @@
 r"""Equations filled in with numbers, as plain text, Markdown or LaTeX.
 
 An equation is written once, its symbols in a little LaTeX (``\delta^{2}``, ``\partial C``), its
-numbers as arrays. Plain text turns the symbols into Unicode and draws the matrices; Markdown and
-LaTeX (package amsmath) typeset both.
+numbers as arrays. Plain text turns the symbols into Unicode, or ASCII, and draws the matrices;
+Markdown and LaTeX (package amsmath) typeset both.
 
 An array of more than two axes is written as a matrix of matrices, one example a column as always:
 a sequence n x T x B as a row of B matrices n x T, images C x H x W x B as a row of B images for
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backprop.core.tables import columns
+from backprop.inspection.alphabet import ASCII, UNICODE, Alphabet
 
 LIMIT = 8
 """Rows and columns of the largest array that is written out; twice the rows if of matrices."""
@@ -132,67 +133,53 @@ def _grid(part: np.ndarray | Kernels | float) -> np.ndarray | None:
 # -- plain text ------------------------------------------------------------------------------
 
 
-def to_text(sections: Sequence[Section], digits: int) -> str:
-    """Return the sections as text for a fixed-width font, in Unicode."""
+def to_text(sections: Sequence[Section], digits: int, alphabet: Alphabet = UNICODE) -> str:
+    """Return the sections as text for a fixed-width font."""
     blocks = []
     for section in sections:
         lines = [section.title, "-" * len(section.title)]
         for text in section.sentences:
-            math_as_text = re.sub(r"\$(.*?)\$", lambda found: plain(found[1]), text)
-            lines += textwrap.wrap(math_as_text, WIDTH)
+            as_text = re.sub(r"\$(.*?)\$", lambda found: alphabet.text(found[1]), text)
+            lines += textwrap.wrap(as_text, WIDTH)
         if section.written_out:
             for equation in section.equations:
-                lines += _text_equation(equation, digits)
+                lines += _text_equation(equation, digits, alphabet)
         else:
-            lines += _text_table(section.equations)
+            lines += _text_table(section.equations, alphabet)
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
 
 
-def plain(latex: str) -> str:
-    r"""Return a symbol in Unicode, as it is printed: ``w^{2}`` with a raised 2."""
-    text = re.sub(r"\\(?:mathrm|text)\{(.*?)\}", r"\1", latex)
-    text = re.sub(r"\\frac\{(\w+)\}\{(\w+)\}", r"\1/\2", text)
-    text = re.sub(r"\^\{([\w.]+)\}", lambda found: found[1].translate(_SUPERSCRIPTS), text)
-    text = re.sub(r"_\{([\w.+,-]+)\}", _subscript, text)
-    text = re.sub(r"\\sqrt\{([^{} ]*)\}", r"√\1", text)
-    text = re.sub(r"\\sqrt\{(.*?)\}", r"√(\1)", text)
-    for command, character in _CHARACTERS.items():
-        text = text.replace(command, character)
-    return text.replace("\\_", "_")
-
-
-def _subscript(found: re.Match[str]) -> str:
-    lowered = found[1].translate(_SUBSCRIPTS)
-    return lowered if not set(lowered) & set(found[1]) - set(".,") else f"_{found[1]}"
-
-
-def _text_table(equations: Sequence[Equation]) -> list[str]:
-    rows = [("", "", "shape", "norm", "from", "to"), *map(_summary, equations)]
+def _text_table(equations: Sequence[Equation], alphabet: Alphabet) -> list[str]:
+    rows = [("", "", "shape", "norm", "from", "to")]
+    rows += [_summary(equation, alphabet) for equation in equations]
     return columns(rows, align="<<<>")
 
 
-def _text_equation(equation: Equation, digits: int) -> list[str]:
+def _text_equation(equation: Equation, digits: int, alphabet: Alphabet) -> list[str]:
     """Return the formula in a line of its own, and the numbers below it."""
-    tag, left = equation.tag.ljust(5), plain(equation.left)
+    tag, left = equation.tag.ljust(5), alphabet.text(equation.left)
     lines = []
     if equation.formula:
-        whole, indent = f"{tag}{left} = {_inline(equation.formula)}", " " * (len(tag + left) + 3)
+        whole = f"{tag}{left} = {_inline(equation.formula, alphabet)}"
+        indent = " " * (len(tag + left) + 3)
         lines += textwrap.wrap(whole, WIDTH, subsequent_indent=indent)
         tag, left = " " * len(tag), " " * len(left)
     start = [tag + left]
     row = [start]
-    groups = [[_block(part, digits) for part in group] for group in _groups(equation)]
-    if any(len(_beside([start, *group])[0]) > WIDTH for group in groups):
-        groups = [[_block(part, digits) for part in group] for group in _groups(equation, 1)]
+    groups = [[_block(part, digits, alphabet) for part in group] for group in _groups(equation)]
+    if any(len(_beside([start, *group], alphabet=alphabet)[0]) > WIDTH for group in groups):
+        groups = [
+            [_block(part, digits, alphabet) for part in group] for group in _groups(equation, 1)
+        ]
     for group in groups:
         wider = [*row, *group]
-        if len(row) > 1 and len(_beside(wider)[0]) > WIDTH:
-            lines += _beside(row)
+        if len(row) > 1 and len(_beside(wider, alphabet=alphabet)[0]) > WIDTH:
+            lines += _beside(row, alphabet=alphabet)
             start = [" " * len(start[0])]
             wider = [start, *wider[len(row) :]]
         row = wider
-    return [line.rstrip() for line in [*lines, *_beside(row)]]
+    return [line.rstrip() for line in [*lines, *_beside(row, alphabet=alphabet)]]
 
 
 def _groups(equation: Equation, inside: int = 0) -> list[list[Part]]:
@@ -214,56 +201,59 @@ def _groups(equation: Equation, inside: int = 0) -> list[list[Part]]:
     return groups
 
 
-def _inline(formula: Sequence[str]) -> str:
-    return " ".join(map(plain, formula)).replace("( ", "(").replace(" )", ")")
+def _inline(formula: Sequence[str], alphabet: Alphabet) -> str:
+    return " ".join(map(alphabet.text, formula)).replace("( ", "(").replace(" )", ")")
 
 
-def _block(part: Part, digits: int) -> list[str]:
+def _block(part: Part, digits: int, alphabet: Alphabet = UNICODE) -> list[str]:
     """Return a part as lines of equal length."""
     if isinstance(part, str):
-        return [plain(part)]
+        return [alphabet.text(part)]
     exponent, grid = _entries(part, digits)
-    factor = f"10{str(exponent).translate(_SUPERSCRIPTS)} " if exponent else ""
+    factor = f"10{alphabet.superscript(str(exponent))} " if exponent else ""
     if isinstance(part, (int, float)):
         return [f"{grid[0][0][0][0]} {factor}".strip()]
     width = max(len(entry) for down in grid for rows in down for row in rows for entry in row)
     block: list[str] = []
     for down in grid:
-        line = _beside([_matrix(rows, width) for rows in down], "  ")
+        line = _beside([_matrix(rows, width, alphabet) for rows in down], "  ")
         block += [" " * len(line[0]), *line] if block else line
     if len(grid) > 1 or len(grid[0]) > 1:
-        block = _enclosed(block, " ")
+        block = _enclosed(block, " ", alphabet)
     return _beside([[factor], block], "") if factor else block
 
 
-def _matrix(rows: list[list[str]], width: int) -> list[str]:
-    return _enclosed(["  ".join(entry.rjust(width) for entry in row) for row in rows], "")
+def _matrix(rows: list[list[str]], width: int, alphabet: Alphabet) -> list[str]:
+    lines = ["  ".join(entry.rjust(width) for entry in row) for row in rows]
+    return _enclosed(lines, "", alphabet)
 
 
-def _enclosed(lines: list[str], gap: str) -> list[str]:
-    return _beside([_bracket("[", len(lines)), lines, _bracket("]", len(lines))], gap)
+def _enclosed(lines: list[str], gap: str, alphabet: Alphabet) -> list[str]:
+    left, right = (_bracket(kind, len(lines), alphabet) for kind in "[]")
+    return _beside([left, lines, right], gap)
 
 
-def _bracket(kind: str, height: int) -> list[str]:
+def _bracket(kind: str, height: int, alphabet: Alphabet) -> list[str]:
     if height == 1:
         return [kind]
-    top, middle, bottom = list({"[": "⎡⎢⎣", "]": "⎤⎥⎦", "(": "⎛⎜⎝", ")": "⎞⎟⎠"}[kind])
+    top, middle, bottom = list(alphabet.brackets[kind])
     return [top, *[middle] * (height - 2), bottom]
 
 
-def _beside(blocks: Sequence[list[str]], gap: str = " ") -> list[str]:
+def _beside(blocks: Sequence[list[str]], gap: str = " ", alphabet: Alphabet = UNICODE) -> list[str]:
     """Join blocks side by side, each in the middle of the height; parentheses are as high."""
     height = max(map(len, blocks))
     rows, gap_before = [""] * height, ""
     for block in blocks:
-        if block in (["("], [")"]):
-            block = _bracket(block[0], height)
+        kind = block[0] if block in (["("], [")"]) else ""
+        if kind:
+            block = _bracket(kind, height, alphabet)
         above = (height - len(block)) // 2
         empty = " " * len(block[0])
         padded = [*[empty] * above, *block, *[empty] * (height - len(block) - above)]
-        before = "" if block[0] in (")", "⎞") else gap_before
+        before = "" if kind == ")" else gap_before
         rows = [row + before + line for row, line in zip(rows, padded, strict=True)]
-        gap_before = "" if block[0] in ("(", "⎛") else gap
+        gap_before = "" if kind == "(" else gap
     return rows
 
 
@@ -283,7 +273,7 @@ def to_markdown(sections: Sequence[Section], digits: int) -> str:
         else:
             rows = ["| | | shape | norm | from | to |", "|---|---|---|---:|---:|---:|"]
             for equation in section.equations:
-                tag, _, *numbers = _summary(equation)
+                tag, _, *numbers = _summary(equation, UNICODE)
                 rows.append(f"| {tag} | ${_latex_symbols(equation)}$ | {' | '.join(numbers)} |")
             blocks.append("\n".join(rows))
     return "\n\n".join(blocks) + "\n"
@@ -312,9 +302,9 @@ def _latex_tag(equation: Equation) -> str:
 
 
 def _latex_summary(equation: Equation) -> str:
-    _, _, shape, norm, *_ = _summary(equation)
+    _, _, shape, norm, *_ = _summary(equation, ASCII)
     norm = re.sub(r"e([+-]\d+)", lambda found: rf" \cdot 10^{{{int(found[1])}}}", norm)
-    size = shape.replace("×", r" \times ")
+    size = shape.replace("x", r" \times ")
     return (
         f"{_latex_symbols(equation, '&=')}, \\qquad {size}, "
         rf"\quad \lVert {equation.left} \rVert = {norm}"
@@ -363,14 +353,14 @@ def _escaped(text: str) -> str:
 # -- numbers ---------------------------------------------------------------------------------
 
 
-def _summary(equation: Equation) -> tuple[str, str, str, str, str, str]:
+def _summary(equation: Equation, alphabet: Alphabet) -> tuple[str, str, str, str, str, str]:
     """Return tag, symbols, shape, norm and range of the result."""
-    symbols = plain(equation.left)
+    symbols = alphabet.text(equation.left)
     if equation.formula:
-        symbols += f" = {_inline(equation.formula)}"
+        symbols += f" = {_inline(equation.formula, alphabet)}"
     result = equation.result.array if isinstance(equation.result, Kernels) else equation.result
     values = np.atleast_1d(np.asarray(result, dtype=np.float64))
-    shape = "×".join(map(str, values.shape))
+    shape = alphabet.times.join(map(str, values.shape))
     numbers = (np.linalg.norm(values), values.min(), values.max())
     norm, low, high = (f"{number:.4g}" for number in numbers)
     return equation.tag, symbols, shape, norm, low, high
@@ -400,28 +390,3 @@ def _entries(
     entries = [f"{v:.{decimals}f}" if v else "0" for v in scaled.ravel().tolist()]
     entries = [re.sub(r"^-(0\.?0*)$", r"\1", entry) for entry in entries]
     return exponent, np.array(entries, dtype=object).reshape(scaled.shape).tolist()
-
-
-_SUPERSCRIPTS = str.maketrans("0123456789-T.", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻ᵀ·")
-_SUBSCRIPTS = str.maketrans("0123456789+-aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ")
-_CHARACTERS = {
-    r"\delta": "δ",
-    r"\sigma'": "σ′",
-    r"\sigma": "σ",
-    " / ": "/",
-    r"\partial ": "∂",
-    r"\nabla ": "∇",
-    r"\nabla": "∇",
-    r"\odot": "⊙",
-    r"\sum": "Σ",
-    r"\lVert ": "‖",
-    r" \rVert": "‖",
-    r"\ln": "ln",
-    r"\tanh'": "tanh′",
-    r"\tanh": "tanh",
-    r"\star": "⋆",
-    r"\ast": "∗",
-    r"\epsilon": "ε",
-    r"\mu": "μ",
-    "-": "−",
-}

@@ -174,7 +174,7 @@ def _shape_of_input_image(n_in: int, given: tuple[int, int] | None) -> tuple[int
     height, width = (check_integer("weights: image_shape", side) for side in given)
     if height * width != n_in:
         raise ValueError(
-            f"weights: image_shape {height}×{width} has {height * width} pixels, expected {n_in}"
+            f"weights: image_shape {height} x {width} has {height * width} pixels, expected {n_in}"
         )
     return height, width
 

@@ -80,7 +80,7 @@ def delta_histograms(network: Network, ax: Axes | None = None) -> Axes:
     rows = [(name, layer, layer.delta) for name, layer in layers if layer.delta is not None]
     if not rows:
         raise RuntimeError(
-            "no δ to draw: call network.forward(x, training=True) and network.backward(y) first"
+            "no delta to draw: call network.forward(x, training=True) and network.backward(y) first"
         )
     values = [_finite_and_not_zero(delta) for _, _, delta in rows]
     sizes = [np.log10(np.abs(row)) for row in values]

@@ -27,12 +27,12 @@ FLAT = 0.01  # of the largest slope: where a sigmoid or tanh counts as saturated
 STEEPEST: dict[type, float] = {Sigmoid: 0.25, Tanh: 1.0}  # the largest slope, sigma'(0)
 
 WORDS = {
-    "vanishing": "its gradient δ is {} times smaller than the last layer's, so that it hardly "
+    "vanishing": "its gradient delta is {} times smaller than the last layer's, so that it hardly "
     "learns: gradients vanish; try other initial weights (glorot_normal, or he_normal for ReLU), "
     "ReLU in the place of sigmoids, or fewer layers",
-    "no gradient": "its gradient δ is 0, and the last layer's is not: it cannot learn",
-    "exploding": "its gradient δ is {} times larger than the last layer's: gradients explode; try "
-    "a smaller eta, or smaller initial weights, such as he_normal or nielsen",
+    "no gradient": "its gradient delta is 0, and the last layer's is not: it cannot learn",
+    "exploding": "its gradient delta is {} times larger than the last layer's: gradients explode; "
+    "try a smaller eta, or smaller initial weights, such as he_normal or nielsen",
     "dead": "{:.0%} of its ReLUs were 0 for each of the last {examples:,} examples looked at: "
     "units die; try a smaller eta or he_normal",
     "saturated": "{:.0%} of its activations are where the curve is flat (a slope below {flat:.0%} "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import html
 import math
 import os
@@ -11,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from backprop.core.terminal import can_write, write_line
 from backprop.training.callback import Callback
 
 SECONDS = 0.1  # the least time between two changes of the bar
@@ -72,7 +72,8 @@ class Progress(Callback):
 
     def on_epoch_end(self, trainer: Any) -> None:
         self._with_bar(lambda bar: bar.make_room())
-        print_line(describe_epoch(trainer.history.records[-1], trainer, self.last_epoch))
+        line = describe_epoch(trainer.history.records[-1], trainer, self.last_epoch)
+        write_line(line, sys.stdout)
         self._start = time.perf_counter(), 0
         self._shown = max(self._shown, self._start[0])  # the line is out before the bar is back
 
@@ -241,21 +242,3 @@ def _in_words(name: str, value: float | None) -> str:
     if name.endswith("accuracy"):
         return f"{value:.2%}"
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.4g}"
-
-
-def print_line(line: str) -> None:
-    """Print a line to stdout at once, if there is one that takes it."""
-    with contextlib.suppress(Exception):  # none, closed, full, without a reader, something else
-        if not can_write(sys.stdout, line):
-            line = line.encode("ascii", "backslashreplace").decode()
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-
-
-def can_write(stream: Any, text: str) -> bool:
-    """Return whether a stream's encoding has all characters of a text."""
-    try:
-        text.encode(getattr(stream, "encoding", None) or "utf-8")
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from backprop.inspection import typeset
+from backprop.inspection.alphabet import ASCII, UNICODE
 from backprop.inspection.typeset import Equation, Kernels
 
 
@@ -74,4 +75,38 @@ def test_mathematics_in_a_sentence_is_not_torn_apart():
     ],
 )
 def test_symbols(latex, text):
-    assert typeset.plain(latex) == text
+    assert UNICODE.text(latex) == text
+
+
+@pytest.mark.parametrize(
+    ("latex", "text"),
+    [
+        (r"\delta^{3.1}", "delta^3.1"),
+        ("a^{1}_{12}", "a^1_12"),
+        ("a_{t-1}", "a_(t-1)"),
+        (r"(\partial C / \partial a^{2})_{3.1}", "(dC/da^2)_3.1"),
+        (r"\sqrt{v^{2}}", "sqrt(v^2)"),
+        (r"\sqrt{v^{2} + \epsilon}", "sqrt(v^2 + eps)"),
+        (r"\nabla_{a}C", "nabla_a C"),
+        (r"\nabla a_{t}", "nabla a_t"),
+        (r"\tanh'(c)", "tanh'(c)"),
+        (r"\frac{1}{2} \lVert a - y \rVert^{2}", "1/2 ||a - y||^2"),
+    ],
+)
+def test_symbols_in_ascii(latex, text):
+    assert ASCII.text(latex) == text
+
+
+def test_a_trace_in_ascii_stands_as_it_does_in_unicode():
+    matrix = np.array([[1.0, -2.0], [3.0, 4.0]])
+    equation = Equation(
+        r"\delta^{1}", matrix, ("(", "w^{T}", r"\delta^{2}", ")"), ("(", matrix, matrix, ")"), "BP2"
+    )
+    assert typeset.to_text([typeset.Section("t", (equation,))], 4, ASCII).splitlines() == [
+        "t",
+        "-",
+        "BP2  delta^1 = (w^T delta^2)",
+        "             = ([ 1  -2] [ 1  -2]) = [ 1  -2]",
+        "               ([ 3   4] [ 3   4])   [ 3   4]",
+    ]
+    assert typeset._block(2.5e-6, 4, ASCII) == ["2.5 10^-6"]

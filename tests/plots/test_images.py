@@ -81,7 +81,7 @@ def test_a_mosaic_is_wide_rather_than_high(n: int) -> None:
             np.ones((2, 12)),
             (3, 5),
             ValueError,
-            "weights: image_shape 3×5 has 15 pixels, expected 12",
+            "weights: image_shape 3 x 5 has 15 pixels, expected 12",
         ),
         (np.ones((2, 12)), (3, 4.0), TypeError, "weights: image_shape must be an integer, got 4.0"),
         (np.ones((2, 12)), (-3, -4), ValueError, "weights: image_shape must be at least 1, got -3"),

@@ -95,7 +95,7 @@ def test_histograms_need_the_two_passes() -> None:
     network = Network.from_sizes([4, 3, 2], rng=0)
     with pytest.raises(RuntimeError, match=r"no activations to draw: call network.forward\(x, tr"):
         plots.activation_histograms(network)
-    with pytest.raises(RuntimeError, match=r"no δ to draw: call network.forward\(x, training=True"):
+    with pytest.raises(RuntimeError, match=r"no delta to draw: call network.forward\(x, trai"):
         plots.delta_histograms(network)
     network.forward(np.ones((4, 5), np.float32), training=True)
     plots.activation_histograms(network)

@@ -396,7 +396,7 @@ def test_five_layers_of_sigmoid_with_small_weights_vanish():
     times = np.median(np.divide(last, first))
     assert times > 1e5
     assert health.messages[0] == (
-        "layer 0, Dense(20 -> 15, sigmoid), step 181: its gradient δ is "
+        "layer 0, Dense(20 -> 15, sigmoid), step 181: its gradient delta is "
         f"{float(f'{times:.2g}'):,.0f} times smaller than the last layer's, so that it hardly "
         "learns: gradients vanish; try other initial weights (glorot_normal, or he_normal for "
         "ReLU), ReLU in the place of sigmoids, or fewer layers"
@@ -455,7 +455,10 @@ def test_what_lies_below_dead_units_cannot_learn():
     health = GradientHealth(every=1)
     fit(network, health)
     assert kinds(health) == [(0, "vanishing"), (1, "vanishing"), (1, "dead")]
-    assert "its gradient δ is 0, and the last layer's is not: it cannot learn" in health.messages[0]
+    assert (
+        "its gradient delta is 0, and the last layer's is not: it cannot learn"
+        in health.messages[0]
+    )
 
 
 def test_updates_too_small():

@@ -15,6 +15,7 @@ from scipy.signal import convolve2d, correlate2d
 
 from backprop import Dense, Network, TimeDistributed
 from backprop.inspection import typeset
+from backprop.inspection.alphabet import UNICODE
 from backprop.inspection.typeset import Equation
 from backprop.layers import Conv2d
 from backprop.layers.containers.base import Container
@@ -201,7 +202,7 @@ def check_numbers(trace):
                 found = value_of(equation.numbers, windows, expected.shape[2:])
                 message = f"{part.title}: {equation}"
                 np.testing.assert_allclose(found, expected, 1e-9, 1e-12, err_msg=message)
-                checked.append(typeset.plain(equation.left))
+                checked.append(UNICODE.text(equation.left))
     return checked
 
 
