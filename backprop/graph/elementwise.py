@@ -29,6 +29,7 @@ class Elementwise(Operation):
     """
 
     symbol: ClassVar[str] = ""
+    independent_steps = True
 
     def expression(self, *operands: str) -> str:
         if not self.symbol:

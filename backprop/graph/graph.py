@@ -19,9 +19,11 @@ from backprop.core.checks import check_array, kind_of
 from backprop.core.config import from_config
 from backprop.core.shapes import ShapeError, shape_text, with_batch
 from backprop.graph.nodes import Input, Node, names_of, one_or_all, topological_order
+from backprop.graph.operations import Operation
 from backprop.layers.base import Layer, Seed
 from backprop.layers.checks import check_input
 from backprop.layers.containers.base import Container
+from backprop.layers.masks import is_sequence, only_real
 from backprop.layers.mode import INFERENCE, Mode
 
 
@@ -66,6 +68,8 @@ class Graph(Container):
     TypeError
         If the layers' dtypes differ.
     """
+
+    hands_mask_on = True
 
     def __init__(
         self,
@@ -122,6 +126,8 @@ class Graph(Container):
                 or any(learns[i] for i in nodes_in(operands))
             )
         self._learns = learns
+        has_steps, reason = self.flow_of_steps()
+        self.keeps_steps = not reason and has_steps[self.outputs[0]]
 
     # -- the two passes ----------------------------------------------------------------------
 
@@ -134,19 +140,75 @@ class Graph(Container):
     def values(self, x: Any, mode: Mode) -> list[np.ndarray]:
         """Return the values of all nodes."""
         values = list(x) if self.n_inputs > 1 else [x]
-        for layer, operands in zip(self.children, self.operands, strict=True):
-            values.append(layer.run(_fetch(values, operands), mode))
+        modes = [mode] * len(self.children)
+        if mode.mask is not None:
+            modes = self.modes(values, mode)
+        for layer, operands, of_node in zip(self.children, self.operands, modes, strict=True):
+            values.append(layer.run(_fetch(values, operands), of_node))
         return values
+
+    # -- masks -------------------------------------------------------------------------------
+
+    def modes(self, inputs: list[Any], mode: Any) -> list[Mode]:
+        """Return the mode of every node but the inputs, each with the mask of its own input.
+
+        An operation needs none: it treats every step by itself.
+        """
+        given, _ = self.masks([mode.mask if is_sequence(x, mode.mask) else None for x in inputs])
+        return [
+            mode.masked(None if isinstance(layer, Operation) else mask)
+            for layer, mask in zip(self.children, given, strict=True)
+        ]
+
+    def masks(self, of_inputs: list[Any]) -> tuple[list[Any], list[Any]]:
+        """Return the masks that the nodes but the inputs are given, and those of all values.
+
+        None where there are no steps.
+        """
+        given, masks = [], list(of_inputs)
+        for layer, operands in zip(self.children, self.operands, strict=True):
+            found = [masks[i] for i in nodes_in(operands) if masks[i] is not None]
+            mask = np.logical_and.reduce(found) if found else None
+            given.append(mask)
+            masks.append(None if mask is None else layer.output_mask(mask))
+        return given, masks
+
+    def flow_of_steps(self) -> tuple[list[bool], str]:
+        """Return which nodes' values have steps, and why a node cannot be given a mask, or ""."""
+        has = [len(shape) > 1 for shape in self.shapes[: self.n_inputs]]
+        for layer, operands in zip(self.children, self.operands, strict=True):
+            given = [isinstance(i, int) and has[i] for i in operands]
+            if any(given):
+                reason = layer.why_unmasked()
+                if isinstance(layer, Operation):
+                    reason = layer.why_steps_meet(given)
+                if reason:
+                    return has, reason
+            has.append(any(given) and layer.keeps_steps)
+        return has, ""
+
+    def why_unmasked(self) -> str:
+        return self.flow_of_steps()[1]
+
+    def output_mask(self, mask: Any) -> Any:
+        shapes = self.shapes[: self.n_inputs]
+        _, masks = self.masks([mask if len(shape) > 1 else None for shape in shapes])
+        return masks[self.outputs[0]]
 
     def z_and_a(self, a_prev: Any, mode: Mode) -> tuple[Any, Any]:
         values = list(a_prev) if self.n_inputs > 1 else [a_prev]
         zs: dict[int, Any] = {}
-        for layer, operands in zip(self.children, self.operands, strict=True):
+        modes = [mode] * len(self.children)
+        if mode.mask is not None:
+            modes = self.modes(values, mode)
+        for layer, operands, of_node in zip(self.children, self.operands, modes, strict=True):
             at, given = len(values), _fetch(values, operands)
             if at in self.outputs:
-                zs[at], a = layer.z_and_a(given, mode)
+                if of_node.mask is not None:
+                    given = only_real(layer, given, of_node.mask)
+                zs[at], a = layer.z_and_a(given, of_node)
             else:
-                a = layer.run(given, mode)
+                a = layer.run(given, of_node)
             values.append(a)
         a = one_or_all([values[i] for i in self.outputs])
         return self._z_of([zs[i] for i in self.outputs], values), a

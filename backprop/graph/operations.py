@@ -42,6 +42,14 @@ class Operation(Layer):
     """
 
     n_inputs: ClassVar[int] = 1
+    unmasked_advice = (
+        "may put steps together, real or not: in a graph it cannot be given a mask, unless its "
+        "class says independent_steps = True"
+    )
+
+    def why_steps_meet(self, has_steps: Sequence[bool]) -> str:
+        """Return why it cannot be given a mask if so many of its inputs have steps; or ""."""
+        return self.why_unmasked()
 
     def expression(self, *operands: str) -> str:
         """Return the operation as one writes it, given how its operands are written."""
@@ -186,6 +194,9 @@ class MatMul(Operation):
 
     n_inputs = 2
 
+    def why_steps_meet(self, has_steps: Sequence[bool]) -> str:
+        return super().why_steps_meet(has_steps) if has_steps[0] else ""  # w v[:, t] at each step
+
     def expression(self, *operands: str) -> str:
         return " @ ".join(operands)
 
@@ -251,6 +262,8 @@ class Slice(Operation):
         On the first axis, 0 <= start < stop.
     """
 
+    independent_steps = True
+
     def __init__(self, start: int, stop: int) -> None:
         self.start = check_integer("Slice: start", start, 0)
         self.stop = check_integer("Slice: stop", stop)
@@ -292,6 +305,8 @@ class Concatenate(Operation):
     n_inputs : int
         How many; at least 2.
     """
+
+    independent_steps = True
 
     def __init__(self, n_inputs: int = 2) -> None:
         self.n_inputs = check_integer("Concatenate: n_inputs", n_inputs, 2)  # type: ignore[misc]

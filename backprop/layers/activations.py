@@ -50,6 +50,11 @@ class Activation(Neurons):
     normalized: bool = False
     elementwise: bool = True
 
+    @property
+    def independent_steps(self) -> bool:  # type: ignore[override]
+        """Whether every step is by itself, which is sure of an elementwise function."""
+        return self.elementwise
+
     @abstractmethod
     def sigma(self, z: np.ndarray) -> np.ndarray:
         """Return a = sigma(z), a new array of z's shape and dtype."""
@@ -275,6 +280,7 @@ class Softmax(Activation):
     range = (0.0, 1.0)
     normalized = True
     elementwise = False
+    independent_steps = True  # type: ignore[assignment] # the classes of a step
 
     def sigma(self, z: np.ndarray) -> np.ndarray:
         a = z - z.real.max(axis=0, keepdims=True)

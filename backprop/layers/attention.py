@@ -54,9 +54,8 @@ class MultiHeadAttention(Layer):
     What a query may not look at has weight 0 in A; the softmax is over the other keys. `causal`
     forbids a step all later ones, s > t. The mask of `forward`, T x B, forbids all steps the
     padding of shorter sequences. If nothing is left, the column of A is 0 and the output is b_o. A
-    padded step still asks, and has a finite output, which means nothing; where its upstream
-    gradient is 0, it adds nothing to any gradient. What stands in the padding must be finite, and
-    changes nothing at the real steps.
+    padded step still asks, as if its input were 0, and has an output, which means nothing; where
+    its upstream gradient is 0, it adds nothing to any gradient.
 
     Source: Vaswani et al., "Attention Is All You Need", 2017, sections 3.2.1 and 3.2.2, whose
     matrices have one step a row where these have one step a column.

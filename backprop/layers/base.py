@@ -19,6 +19,7 @@ from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import Shape, ShapeError, shape_text
 from backprop.layers.checks import check_layer_input, check_like
 from backprop.layers.hooks import Hook, Hooks, Watch
+from backprop.layers.masks import Masking, only_real
 from backprop.layers.mode import INFERENCE, KEEPING, TRAINING, Mode
 from backprop.layers.outputs import SaysWhatItGives
 from backprop.layers.parameters import Tie
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 Seed = np.random.Generator | int | None
 
 
-class Layer(Stateful, SaysWhatItGives, Configurable, ABC):
+class Layer(Stateful, SaysWhatItGives, Masking, Configurable, ABC):
     """One step of the chain: a differentiable function of its input and its parameters.
 
     A layer is used through `forward` and `backward`, which check what they are given. What a new
@@ -92,9 +93,11 @@ class Layer(Stateful, SaysWhatItGives, Configurable, ABC):
     integer_input : bool
         Whether the layer takes integers, such as the tokens of an `Embedding`: it then has no
         downstream gradient, and `backward` returns None.
-    takes_mask : bool
-        Whether the layer heeds the mask of a sequence: T x B, True where a step is real and
-        False where it only fills a shorter sequence up.
+    takes_mask, independent_steps, keeps_steps : bool
+        What the layer does with padded sequences; see `backprop.layers.masks`. One that says
+        nothing is refused inside `Masked`.
+    real_steps : ndarray of bool, T x B, or None
+        The mask of the last pass that kept state: True where a step is real.
     uses_threads : bool
         Whether the layer has several threads work for it where its arrays are large, as
         `backprop.kernels.threads` has it.
@@ -104,7 +107,6 @@ class Layer(Stateful, SaysWhatItGives, Configurable, ABC):
 
     independent_examples: bool = True
     integer_input: bool = False
-    takes_mask: bool = False
     uses_threads: bool = False
     a_prev: Any = None
     z: Any = None
@@ -134,7 +136,8 @@ class Layer(Stateful, SaysWhatItGives, Configurable, ABC):
             `backward` needs: the input and the output themselves, not copies of them, so change
             neither before `backward`.
         mask : ndarray of bool, T x B, optional
-            Which steps of the sequences d x T x B are real, for a layer that `takes_mask`.
+            Which steps of the sequences d x T x B are real; what stands in the others changes
+            nothing. See `backprop.layers.masks` for which layers take one.
         keep : bool
             Keep what `backward` needs, but behave as in inference: `backward` then goes back
             through the layer as it predicts. Without `training` and `keep` nothing is kept, and
@@ -253,11 +256,13 @@ class Layer(Stateful, SaysWhatItGives, Configurable, ABC):
 
     def run(self, a_prev: Any, mode: Mode) -> Any:
         """Return the output; keep input and output if ``mode.keep``, and call the hooks then."""
+        if mode.mask is not None:
+            a_prev = only_real(self, a_prev, mode.mask)
         if not mode.keep:
             return self.output(a_prev, mode)
         self.a = None  # a pass that fails half-way leaves nothing to go back from
         a = self.output(a_prev, mode)
-        self.a_prev, self.a, self.delta = a_prev, a, None
+        self.a_prev, self.a, self.delta, self.real_steps = a_prev, a, None, mode.mask
         if self._hooks is not None:
             return self._hooks.after_output(self)
         return a
@@ -276,11 +281,13 @@ class Layer(Stateful, SaysWhatItGives, Configurable, ABC):
         """Go back from dC/dz."""
         if self.z is not None:
             self.delta = delta
-        if self._hooks is None and not self.ties_across:
+        if self._hooks is None and not self.ties_across and self.real_steps is None:
             return self.descend(delta, input_gradient)
         if self._hooks is not None:
             delta = self._hooks.at_delta(self, delta)
         nabla_a_prev = self.descend(delta, input_gradient)
+        if self.real_steps is not None and nabla_a_prev is not None:
+            nabla_a_prev = only_real(self, nabla_a_prev, self.real_steps)
         for place, tie in self.ties_across:
             tie.add_gradient(place)
         if self._hooks is not None:
@@ -418,19 +425,6 @@ class Layer(Stateful, SaysWhatItGives, Configurable, ABC):
             return "; the batch is the last axis"
         turn = "x.T" if len(shape) == 2 else "np.moveaxis(x, 0, -1)"
         return f"; the batch is the last axis: did you mean {turn}?"
-
-    def check_mask(self, a_prev: np.ndarray, mask: np.ndarray) -> None:
-        """Raise a TypeError or ShapeError unless the layer takes this mask with this input."""
-        if not self.takes_mask:
-            raise TypeError(f"{self}: takes no mask")
-        if not isinstance(mask, np.ndarray) or mask.dtype != bool:
-            got = mask.dtype if isinstance(mask, np.ndarray) else type(mask).__name__
-            raise TypeError(f"{self}: the mask must be an array of bool, got {got}")
-        if mask.shape != a_prev.shape[-2:]:
-            raise ShapeError(
-                f"{self}: the mask must have the shape T x B of the sequences, "
-                f"{a_prev.shape[-2:]}, got {mask.shape}"
-            )
 
     def check_upstream(self, nabla: Any, name: str = "nabla_a", like: Any = None) -> None:
         """Raise unless `nabla` has dtype and shape of the activation, or of z."""

@@ -23,6 +23,7 @@ from backprop.kernels.threads import run_all
 from backprop.kernels.windows import NAMES, Windows, check_padding, check_places, for_every_axis
 from backprop.layers.activations import Activation
 from backprop.layers.base import Seed
+from backprop.layers.masks import BY_LENGTH, by_length, of_windows
 from backprop.layers.neurons import Neurons
 from backprop.layers.parameters import Gradient, Parameter
 
@@ -44,6 +45,7 @@ class WindowedNeurons(Neurons):
 
     axes: ClassVar[int]
     uses_threads = True
+    unmasked_advice = BY_LENGTH
     w, nabla_w = Parameter(regularized=True), Gradient()
     b, nabla_b = Parameter(), Gradient()
 
@@ -80,6 +82,7 @@ class WindowedNeurons(Neurons):
         self.b_init = as_initializer(b_init)
         arguments = (self.kernel, self.stride, self.dilation, self.padding)
         self.windows = Windows(*(for_every_axis(argument, self.axes) for argument in arguments))
+        self.takes_mask = not by_length(self.windows)
         ones = (1,) * (self.axes + 1)
         w_shape = (*self.w_channels(), *self.windows.kernel)
         self.allocate(dtype, w=w_shape, b=(self.channels_out, *ones))
@@ -210,6 +213,9 @@ class Convolution(WindowedNeurons):
         self.check_channels(input_shape)
         return (self.channels_out, *self.windows.check(self, "kernel", input_shape))
 
+    def output_mask(self, mask: np.ndarray) -> np.ndarray:
+        return of_windows(self, self.windows, mask)
+
     def shape_rule(self, input_shape: Shape) -> str:
         return self.windows.rule(input_shape[1:])
 
@@ -257,6 +263,10 @@ class Conv2d(Convolution):
     z = w P + b, dC/dw = delta P^T, and dC/dP = w^T delta, of which every element is added to the
     place it was taken from: that is the full correlation, written as a sum over the windows. P is
     made in blocks, in both passes anew, so it is never kept and never large.
+
+    With a mask the places of the last axis are steps (of `Conv1d` all places are), and the input is
+    0 where a step only fills a sequence up: padding begins where a sequence ends. The places of the
+    output that are real are those which the sequence alone has.
 
     Source: LeCun et al., "Gradient-Based Learning Applied to Document Recognition", 1998; the
     book, chapter 6; Dumoulin and Visin, "A guide to convolution arithmetic for deep learning",

@@ -58,6 +58,8 @@ class Dense(Neurons):
         For a size that is not a positive integer, or an unknown name.
     """
 
+    unmasked_advice = "takes no sequences: TimeDistributed(Dense(...)) applies it to every step"
+
     w, nabla_w = Parameter(regularized=True), Gradient()
     b, nabla_b = Parameter(), Gradient()
 

@@ -19,6 +19,7 @@ class Disturbance(Layer):
     """Base of the layers that draw random numbers in training and do nothing in inference."""
 
     rng: np.random.Generator
+    independent_steps = True
 
     def initialize(self, rng: Seed = None) -> None:
         # A stream of its own: how many masks are drawn does not depend on who else draws.

@@ -60,6 +60,7 @@ class Embedding(Layer):
     """
 
     integer_input = True
+    independent_steps = True
     tokens: Any = None
     nabla_columns: Any = None
 

@@ -79,7 +79,7 @@ class Normalization(Standardization):
         a += self.b.reshape(*a.shape[:2], 1, 1)
 
     def parameter_gradients(self, delta: np.ndarray) -> None:
-        self.nabla_b[...] = feature_sums(self.fold(delta)).reshape(self.b.shape)  # BP3
+        self.nabla_b[...] = feature_sums(self.upstream(delta)).reshape(self.b.shape)  # BP3
         super().parameter_gradients(delta)
 
     def through_mean(self, downstream: np.ndarray, u: np.ndarray) -> None:
@@ -109,7 +109,8 @@ class BatchNorm(Normalization):
 
     Of a single number (n x B with B = 1) training makes x_hat = 0: the output is b, the downstream
     gradient 0, and the running variance stays as it was, for one number says nothing of it.
-    (PyTorch refuses such a batch.) Steps that only fill a sequence up count like all others.
+    (PyTorch refuses such a batch.) Steps that a mask says only fill a sequence up count for
+    nothing, here and in the running statistics.
 
     What the layer below adds to all examples, its bias, is subtracted again, and the nonlinearity
     comes after the shift b, so the usual stack is ::
@@ -144,6 +145,7 @@ class BatchNorm(Normalization):
     """
 
     independent_examples = False
+    takes_mask = True
     running_mean: np.ndarray
     running_variance: np.ndarray
     state_names = ("running_mean", "running_variance")
@@ -202,30 +204,42 @@ class BatchNorm(Normalization):
             self.running_variance += share * (variance.real * (m / (m - 1)))
         return x_hat, mu, variance, deviation
 
-    def downstream(self, delta: np.ndarray) -> np.ndarray:
-        nabla, x_hat = self.fold(delta), self.fold(self.x_hat)
+    def through(self, delta: np.ndarray, x_hat: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+        nabla, x_hat = self.fold(delta), self.fold(x_hat)
         if not self.by_batch:  # mu and deviation are constants
-            return (nabla * wide(self.g / self.deviation, nabla)).reshape(delta.shape)
-        return self.through_statistics(nabla, feature_sums(nabla), feature_sums(nabla, x_hat))
+            return (nabla * wide(self.g / deviation, nabla)).reshape(delta.shape)
+        sums = feature_sums(nabla), feature_sums(nabla, x_hat)
+        return self.through_statistics(nabla, x_hat, *sums).reshape(delta.shape)
 
     def descend(self, delta: np.ndarray, input_gradient: bool) -> np.ndarray | None:
         # BP3 and BP4 are the sums that the way through mu and deviation needs as well.
         together = self.by_batch and self.wants_gradients() and self.follows(BatchNorm)
+        together = together and self.real_steps is None
         if not (input_gradient and together):
             return super().descend(delta, input_gradient)
         self.parameter_gradients(delta)
-        return self.through_statistics(self.fold(delta), self.nabla_b, self.nabla_g)
+        nabla, x_hat = self.fold(delta), self.fold(self.x_hat)
+        downstream = self.through_statistics(nabla, x_hat, self.nabla_b, self.nabla_g)
+        return downstream.reshape(delta.shape)
 
     def through_statistics(
-        self, nabla: np.ndarray, sum_nabla: np.ndarray, sum_nabla_x_hat: np.ndarray
+        self,
+        nabla: np.ndarray,
+        x_hat: np.ndarray,
+        sum_nabla: np.ndarray,
+        sum_nabla_x_hat: np.ndarray,
     ) -> np.ndarray:
-        """Return (g / deviation) (nabla_a - dC/db / m - x_hat (dC/dg) / m)."""
+        """Return (g / deviation) (nabla_a - dC/db / m - x_hat (dC/dg) / m), folded."""
         m = nabla.shape[2]
-        downstream = self.fold(self.x_hat) * wide(sum_nabla_x_hat / m, nabla)
+        downstream: np.ndarray = x_hat * wide(sum_nabla_x_hat / m, nabla)
         np.subtract(nabla, downstream, out=downstream)
         downstream -= wide(sum_nabla / m, nabla)
         downstream *= wide(self.g / self.deviation, nabla)
-        return downstream.reshape(self.x_hat.shape)
+        return downstream
+
+    def rectangles(self, mask: np.ndarray) -> list[tuple[Any, Any]]:
+        found = np.nonzero(mask)  # all real steps side by side: n x ... x M
+        return [((..., *found), slice(None))] if len(found[0]) else []
 
     def __repr__(self) -> str:
         return f"BatchNorm({self.n})"
@@ -234,12 +248,18 @@ class BatchNorm(Normalization):
 class OverFeatures(Standardization):
     """What `LayerNorm` and `RMSNorm` share: the numbers taken together are those of an example."""
 
+    unmasked_advice = (
+        "may take the steps together, real or not: of each step by itself it is given one size, "
+        "that of the features, or stands in TimeDistributed"
+    )
+
     def __init__(
         self, shape: int | Sequence[int], epsilon: float = 1e-5, dtype: Any = "float32"
     ) -> None:
         name = type(self).__name__
         sizes = tuple(shape) if isinstance(shape, Sequence) else (shape,)
         self.shape = tuple(check_integer(f"{name}: shape", n) for n in sizes)
+        self.independent_steps = len(self.shape) == 1
         if not self.shape:
             raise ValueError(f"{name}: shape must not be empty, got {shape!r}")
         self.epsilon = _check_epsilon(name, epsilon, dtype)
@@ -320,8 +340,10 @@ class GroupNorm(Normalization):
     all T), or plain n x B. With ``groups=channels`` every channel goes by itself, which is called
     instance normalisation; with ``groups=1`` the whole example does, as in `LayerNorm`, but with
     one scale and shift a channel. Training and inference are the same. A group of a single number
-    has x_hat = 0. Source: Wu and He, "Group Normalization", 2018; for instances, Ulyanov, Vedaldi
-    and Lempitsky, "Instance Normalization: The Missing Ingredient for Fast Stylization", 2016.
+    has x_hat = 0. With a mask the steps that only fill a sequence up count for nothing.
+
+    Source: Wu and He, "Group Normalization", 2018; for instances, Ulyanov, Vedaldi and Lempitsky,
+    "Instance Normalization: The Missing Ingredient for Fast Stylization", 2016.
 
     Parameters
     ----------
@@ -345,6 +367,8 @@ class GroupNorm(Normalization):
         epsilon that is not a positive number.
     """
 
+    takes_mask = True
+
     def __init__(
         self, groups: int, channels: int, epsilon: float = 1e-5, dtype: Any = "float32"
     ) -> None:
@@ -363,6 +387,15 @@ class GroupNorm(Normalization):
 
     def fold(self, array: np.ndarray) -> np.ndarray:
         return array.reshape(self.groups, self.channels // self.groups, -1, array.shape[-1])
+
+    def rectangles(self, mask: np.ndarray) -> list[tuple[Any, Any]]:
+        counts, found = mask.sum(axis=0), []
+        for count in np.unique(counts[counts > 0]):  # sequences of as many steps make an array
+            examples = np.flatnonzero(counts == count)
+            _, steps = np.nonzero(mask[:, examples].T)
+            steps = steps.reshape(len(examples), count).T
+            found.append(((..., steps, examples[None, :]), examples))
+        return found
 
     def __repr__(self) -> str:
         return f"GroupNorm({self.groups} groups of {self.channels // self.groups})"

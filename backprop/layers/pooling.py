@@ -13,6 +13,7 @@ from backprop.kernels import memory
 from backprop.kernels.threads import run_all
 from backprop.kernels.windows import NAMES, Windows, check_padding, check_places, for_every_axis
 from backprop.layers.base import Layer
+from backprop.layers.masks import BY_LENGTH, by_length, of_windows, only_real
 from backprop.layers.mode import Mode
 from backprop.layers.outputs import Outputs
 
@@ -21,6 +22,7 @@ class Pool(Layer):
     """What the pooling layers share: the windows, and the shapes."""
 
     axes: ClassVar[int]
+    unmasked_advice = BY_LENGTH
 
     def __init__(
         self,
@@ -35,6 +37,7 @@ class Pool(Layer):
         stride = self.size if self.stride is None else self.stride
         arguments = (self.size, stride, 1, self.padding)
         self.windows = Windows(*(for_every_axis(argument, self.axes) for argument in arguments))
+        self.takes_mask = not by_length(self.windows)
         pads, sizes = self.windows.padding, self.windows.kernel
         if pads != "same" and any(2 * p > n for p, n in zip(pads, sizes, strict=True)):
             raise ValueError(
@@ -49,6 +52,9 @@ class Pool(Layer):
 
     def shape_rule(self, input_shape: Shape) -> str:
         return self.windows.rule(input_shape[1:])
+
+    def output_mask(self, mask: np.ndarray) -> np.ndarray:
+        return of_windows(self, self.windows, mask)
 
     def __repr__(self) -> str:
         windows = self.windows
@@ -78,7 +84,10 @@ class MaxPool(Pool):
         return taken.rearranged()
 
     def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
-        maxima = [self.windows.pad(a_prev, -math.inf)]
+        padded = a_prev
+        if mode.mask is not None:
+            padded = np.where(mode.mask, a_prev, a_prev.dtype.type(-math.inf))
+        maxima = [self.windows.pad(padded, -math.inf)]
         for axis in reversed(range(self.axes)):
             first, *others = self._views(maxima[-1], axis)
             largest = np.maximum(first, others[0]) if others else first.copy()
@@ -87,10 +96,14 @@ class MaxPool(Pool):
             maxima.append(largest)
         if mode.keep:
             self._maxima = (*maxima[:-1], maxima[-1].copy())  # a is the user's, too
+        if mode.mask is not None:
+            return only_real(self, maxima[-1], self.output_mask(mode.mask))  # type: ignore[no-any-return]
         return maxima[-1]
 
     def downstream(self, delta: np.ndarray) -> np.ndarray:
         nabla, sizes = delta, self.a_prev.shape[1:-1]
+        if self.real_steps is not None:
+            nabla = only_real(self, delta, self.output_mask(self.real_steps))
         for axis in range(self.axes):
             above, below = self._maxima[-1 - axis], self._maxima[-2 - axis]
             nabla = self.hand_down(nabla, above, below, axis, sizes[axis])
@@ -165,7 +178,9 @@ class MaxPool2d(MaxPool):
     Where several elements of a window are its maximum, the first of them in row order takes the
     whole gradient (as in PyTorch), and an element that is the maximum of several windows takes
     that of them all. If one is NaN, so is the maximum, and the gradient, for what it is worth,
-    goes to the maximum of the first row of the window that is not padding.
+    goes to the maximum of the first row of the window that is not padding. With a mask the places
+    of the last axis are steps, and what fills a sequence up is padding, too: -inf. The windows of
+    the output that are real are those which the sequence alone has; the others are 0.
 
     Parameters
     ----------
@@ -235,8 +250,10 @@ class AvgPool2d(AvgPool):
         downstream dC/da_prev = sum of nabla_a / size over the windows this lies in
 
     Padding counts as zeros: the divisor is the size of the window everywhere, at the edge, too
-    (PyTorch's count_include_pad). Source: LeCun et al., "Gradient-Based Learning Applied to
-    Document Recognition", 1998, there with a learnt factor.
+    (PyTorch's count_include_pad). So does what fills up a sequence with a mask; the windows of the
+    output that are real are those which the sequence alone has. Source: LeCun
+    et al., "Gradient-Based Learning Applied to Document Recognition", 1998, there with a learnt
+    factor.
 
     Parameters
     ----------
@@ -255,8 +272,15 @@ class GlobalAvgPool(Layer):
         forward    a[c] = (sum of a_prev[c] over all places) / n, n the number of places
         downstream dC/da_prev = nabla_a / n at every place
 
+    With a mask the last axis of places is that of steps, and only the real steps of every sequence
+    count: the sum is over them, n is their number (times that of the other places), and the
+    gradient is 0 at all others. Of a sequence without a real step a is 0.
+
     Source: Lin, Chen and Yan, "Network in Network", arXiv 1312.4400, 2013.
     """
+
+    takes_mask = True
+    keeps_steps = False
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if len(input_shape) < 2:
@@ -270,11 +294,22 @@ class GlobalAvgPool(Layer):
         channels, *places, batch = a_prev.shape
         columns = a_prev.reshape(channels, math.prod(places), batch).swapaxes(1, 2)
         # Long rows, summed pairwise.
-        return np.ascontiguousarray(columns).mean(axis=-1)  # type: ignore[no-any-return]
+        a: np.ndarray = np.ascontiguousarray(columns).mean(axis=-1)
+        if mode.mask is not None:  # where 0 stands in all other steps
+            a *= math.prod(places) / self.count(a_prev, mode.mask)
+        return a
 
     def downstream(self, delta: np.ndarray) -> np.ndarray:
         channels, *places, batch = self.a_prev.shape
         downstream = np.empty(self.a_prev.shape, delta.dtype)
         part = delta / math.prod(places)
+        if self.real_steps is not None:
+            part *= math.prod(places) / self.count(self.a_prev, self.real_steps)
         downstream.reshape(channels, -1, batch)[...] = part[:, None]
         return downstream
+
+    def count(self, a_prev: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Return over how many places each sequence's mean is, (B,), at least 1."""
+        of_step = math.prod(a_prev.shape[1:-2])
+        kind = np.float32 if a_prev.dtype.itemsize == 4 else np.float64
+        return of_step * np.maximum(mask.sum(axis=0), 1).astype(kind)

@@ -21,10 +21,13 @@ class PositionalEncoding(Layer):
         downstream dC/da_prev = nabla_a
 
     for t = 0, 1, ..., T - 1, any T. With an odd d the last row is a sine without its cosine. It
-    takes d x T x B of any d, and has no parameters.
+    takes d x T x B of any d, and has no parameters. With a mask t counts the real steps of every
+    sequence, so that what fills it up, in front too, moves no step to another place.
 
     Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.5.
     """
+
+    takes_mask = True
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 2:
@@ -33,7 +36,10 @@ class PositionalEncoding(Layer):
 
     def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
         d, steps, _ = a_prev.shape
-        return a_prev + positions(d, steps, "f4" if a_prev.dtype.itemsize == 4 else "f8")
+        p = positions(d, steps, "f4" if a_prev.dtype.itemsize == 4 else "f8")
+        if mode.mask is not None:
+            p = p[:, np.maximum(mode.mask.cumsum(axis=0) - 1, 0), 0]  # d x T x B
+        return a_prev + p
 
     def downstream(self, delta: np.ndarray) -> np.ndarray:
         return delta.copy()

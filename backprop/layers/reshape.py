@@ -33,6 +33,11 @@ class Reshape(Layer):
         From `output_shape`, if the number of elements does not fit.
     """
 
+    unmasked_advice = (
+        "puts all steps together, real or not: TimeDistributed(...) of it does so step by step; "
+        "GlobalAvgPool() and TimeStep(-1) make one column of the real steps"
+    )
+
     def __init__(self, shape: Sequence[int]) -> None:
         sizes = check_sequence("Reshape", "shape", shape)
         self.shape = tuple(
@@ -104,11 +109,14 @@ class Transpose(Layer):
         From `output_shape`, if the input has another number of axes.
     """
 
+    unmasked_advice = "moves the steps away from their axis, the last before the batch"
+
     def __init__(self, axes: Sequence[int]) -> None:
         self.axes = tuple(
             check_integer("Transpose: axes", axis, 0)
             for axis in check_sequence("Transpose", "axes", axes)
         )
+        self.independent_steps = self.axes[-1:] == (len(self.axes) - 1,)
         if not self.axes or sorted(self.axes) != list(range(len(self.axes))):
             raise ValueError(f"Transpose: axes must be a permutation of 0, 1, ..., got {axes!r}")
 
@@ -140,11 +148,14 @@ class TimeStep(Layer):
         forward    a = a_prev at step t
         downstream dC/da_prev = nabla_a at step t, 0 elsewhere
 
+    With a mask, as inside `Masked`, the real steps of every sequence are counted: ``TimeStep(-1)``
+    is the last real one. Of a sequence that has not as many a is 0.
+
     Parameters
     ----------
     t : int
-        The step, from 0; negative ones count from the end, steps that only fill a sequence up
-        included.
+        The step, from 0; negative ones count from the end (without a mask from the end of the
+        array, steps that only fill a sequence up included).
 
     Raises
     ------
@@ -153,6 +164,9 @@ class TimeStep(Layer):
     ShapeError
         From `output_shape`, if the input is no d x T x B, or T is too small.
     """
+
+    takes_mask = True
+    keeps_steps = False
 
     def __init__(self, t: int = -1) -> None:
         self.t = check_integer("TimeStep: t", t, least=None)
@@ -168,12 +182,23 @@ class TimeStep(Layer):
         return taken
 
     def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
-        return a_prev[:, self.t].copy()
+        if mode.mask is None:
+            return a_prev[:, self.t].copy()
+        picked = self.picked(mode.mask)
+        return np.where(picked, a_prev, a_prev.dtype.type(0)).sum(axis=1, dtype=a_prev.dtype)
 
     def downstream(self, delta: np.ndarray) -> np.ndarray:
+        if self.real_steps is not None:
+            return np.where(self.picked(self.real_steps), delta[:, None], delta.dtype.type(0))
         downstream = np.zeros_like(self.a_prev)
         downstream[:, self.t] = delta
         return downstream
+
+    def picked(self, mask: np.ndarray) -> np.ndarray:
+        """Return which step of every sequence is its t-th real one, T x B; all False if none."""
+        numbers = mask.cumsum(axis=0)  # from 1
+        wanted = self.t + 1 if self.t >= 0 else numbers[-1] + self.t + 1
+        return mask & (numbers == wanted)
 
     def __repr__(self) -> str:
         return f"TimeStep({self.t})"

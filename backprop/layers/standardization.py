@@ -2,6 +2,10 @@
 
 An array is folded into four axes, groups x features x places x rest (G x F x P x R): the m = F P
 numbers of one group and one element of the rest belong together.
+
+`BatchNorm` and `GroupNorm` take the steps of sequences together, and with a mask only the real
+ones: these are standardised as the arrays that they fill, rectangle by rectangle, and a is 0 at all
+other steps.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import numpy as np
 
 from backprop.kernels.sums import row_sums
 from backprop.layers.base import Layer, Seed
+from backprop.layers.masks import only_real
 from backprop.layers.mode import Mode
 from backprop.layers.parameters import Gradient, Parameter
 
@@ -89,6 +94,8 @@ class Standardization(Layer):
         return centred, None if mu is None else mu * scale, variance, deviation
 
     def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
+        if mode.mask is not None and self.takes_mask:
+            return self.output_of_real(a_prev, mode)
         x = self.fold(a_prev)
         x_hat, mu, _, deviation = self.standardize(x, mode)
         a = x_hat * self.g.reshape(*x.shape[:2], 1, 1)
@@ -100,17 +107,54 @@ class Standardization(Layer):
     def shift(self, a: np.ndarray) -> None:
         """Add b, if there is one, to what is folded, in place."""
 
+    def rectangles(self, mask: np.ndarray) -> list[tuple[Any, Any]]:
+        """Return where in an array the real steps are, in parts that are arrays themselves.
+
+        With each the columns of mu and deviation that are of that part.
+        """
+        raise NotImplementedError
+
+    def output_of_real(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
+        """Return a of the real steps, by themselves, and 0 at all others."""
+        a, x_hat = np.zeros_like(a_prev), np.zeros_like(a_prev)
+        shape = self.fold(a_prev).shape[::3]  # G x R
+        mu, deviation = np.zeros(shape, a.dtype), np.ones(shape, a.dtype)
+        for where, columns in self.rectangles(mode.mask):  # type: ignore[arg-type]
+            a[where] = self.output(a_prev[where], mode.masked(None))
+            if mode.keep:
+                x_hat[where] = self.x_hat
+                mu[:, columns], deviation[:, columns] = self.mu, self.deviation
+        if mode.keep:
+            self.x_hat, self.mu, self.deviation = x_hat, mu, deviation
+        return a
+
+    def upstream(self, delta: np.ndarray) -> np.ndarray:
+        """Return delta, folded; 0 where a is so whatever the input."""
+        if self.real_steps is not None and self.takes_mask:
+            delta = only_real(self, delta, self.real_steps)
+        return self.fold(delta)
+
     def parameter_gradients(self, delta: np.ndarray) -> None:
-        nabla, x_hat = self.fold(delta), self.fold(self.x_hat)
+        nabla, x_hat = self.upstream(delta), self.fold(self.x_hat)
         self.nabla_g[...] = feature_sums(nabla, x_hat).reshape(self.g.shape)  # BP4
 
     def downstream(self, delta: np.ndarray) -> np.ndarray:
-        nabla, x_hat = self.fold(delta), self.fold(self.x_hat)
+        if self.real_steps is None or not self.takes_mask:
+            return self.through(delta, self.x_hat, self.deviation)
+        downstream = np.zeros_like(delta)
+        for where, columns in self.rectangles(self.real_steps):
+            kept = self.x_hat[where], self.deviation[:, columns]
+            downstream[where] = self.through(delta[where], *kept)
+        return downstream
+
+    def through(self, delta: np.ndarray, x_hat: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+        """Return what `downstream` does, of what was kept of a forward pass."""
+        nabla, x_hat = self.fold(delta), self.fold(x_hat)
         u = nabla * self.g.reshape(*nabla.shape[:2], 1, 1)  # u = dC/dx_hat = g nabla_a
         downstream = x_hat * wide(mean(u, x_hat), u)
         np.subtract(u, downstream, out=downstream)
         self.through_mean(downstream, u)
-        downstream *= wide(1 / self.deviation, u)
+        downstream *= wide(1 / deviation, u)
         # (u - mean of u - x_hat (mean of u x_hat)) / deviation
         return downstream.reshape(delta.shape)
 

@@ -14,6 +14,7 @@ from backprop.kernels.windows import NAMES, check_places, for_every_axis
 from backprop.layers.activations import Activation
 from backprop.layers.base import Seed
 from backprop.layers.convolution import WindowedNeurons, Work, add_product, deal_out, do_all
+from backprop.layers.masks import ends_moved
 
 
 class TransposedConvolution(WindowedNeurons):
@@ -64,6 +65,12 @@ class TransposedConvolution(WindowedNeurons):
         padded = np.zeros((self.channels_out, *windows.padded(sizes), batch), a_prev.dtype)
         run_all(windows.adding_product(w, a, padded))
         return np.ascontiguousarray(windows.crop(padded, sizes))
+
+    def output_mask(self, mask: np.ndarray) -> np.ndarray:
+        windows = self.windows
+        stride, (before, after) = windows.stride[-1], windows.pads((1,) * self.axes)[-1]
+        longer = windows.spans[-1] - before - after + self._extra[-1] - stride
+        return ends_moved(mask.repeat(stride, axis=0), longer)
 
     def weight_gradient(self, delta: np.ndarray) -> Work:
         return self._gradients(delta, None)

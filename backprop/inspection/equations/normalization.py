@@ -14,7 +14,8 @@ from backprop.inspection.equations.base import (
 )
 from backprop.inspection.record import LayerTrace
 from backprop.inspection.typeset import Equation
-from backprop.layers.normalization import BatchNorm, GroupNorm, Normalization, Standardization
+from backprop.layers.normalization import BatchNorm, GroupNorm, Normalization
+from backprop.layers.standardization import Standardization
 
 
 def _forward(traced: LayerTrace, symbols: LayerSymbols) -> Items:
@@ -79,6 +80,8 @@ def _what_is_taken_together(layer: Standardization) -> str:
         together = "all places and examples of a feature"
     if isinstance(layer, GroupNorm):
         together = "the channels of a group at all places of an example"
+    if layer.takes_mask and layer.real_steps is not None:
+        together += ", its real steps only"
     return f"$\\mathrm{{mean}}$ is over {together}; {epsilon}"
 
 

@@ -21,12 +21,15 @@ from backprop.layers.pooling import (
 )
 
 
-def _pooling(function: str, forward_words: str, backward_words: str) -> LayerEquations:
+def _pooling(
+    function: str, forward_words: str, backward_words: str, masked_words: str = ""
+) -> LayerEquations:
     """Return the equations of a layer that makes one number of many, its sizes put in the words."""
 
     def forward(traced: LayerTrace, symbols: LayerSymbols) -> Items:
         a = Equation(symbols["a"], traced.a, (rf"\mathrm{{{function}}}({symbols.a_prev})",))
-        words = forward_words.format(_window_size(traced))
+        words = forward_words if traced.layer.real_steps is None else masked_words or forward_words
+        words = words.format(_window_size(traced))
         return [words, *input_equation(traced, symbols), a]
 
     def downstream(traced: LayerTrace, symbols: LayerSymbols) -> Items:
@@ -38,7 +41,7 @@ def _pooling(function: str, forward_words: str, backward_words: str) -> LayerEqu
 
 def _window_size(traced: LayerTrace) -> str:
     """Return the size of a window, or of an image: "2x2"."""
-    windows = getattr(traced.layer, "_windows", None)
+    windows = getattr(traced.layer, "windows", None)
     return "x".join(map(str, windows.kernel if windows else traced.a_prev.shape[1:-1]))
 
 
@@ -58,6 +61,7 @@ _MEAN_OF_ALL = _pooling(
     "mean",
     "The mean of every channel over its {} places.",
     "The gradient of a channel is divided by the {} places, and each of them gets its share.",
+    "The mean of every channel over the real ones of its {} places.",
 )
 EQUATIONS |= {MaxPool1d: _MAXIMUM, MaxPool2d: _MAXIMUM}
 EQUATIONS |= {AvgPool1d: _MEAN, AvgPool2d: _MEAN, GlobalAvgPool: _MEAN_OF_ALL}

@@ -35,9 +35,13 @@ class Container(Layer):
         two places, which share its parameters; the second place is an object of its own.
     ends_in_sigma : bool
         Whether a cost may enter below the activation of a child.
+    hands_mask_on : bool
+        Whether the class hands the mask of padded sequences on to its children, to each that of
+        its own input (`up` does): it then takes one if they do.
     """
 
     ends_in_sigma: bool = False
+    hands_mask_on: ClassVar[bool] = False
     replaces_downstream: ClassVar[bool] = False
 
     def adopt_children(self, children: Sequence[Layer]) -> None:
@@ -61,7 +65,8 @@ class Container(Layer):
         self.theta, self.nabla = flatten_parameters(children, self.dtype or self.theta.dtype)
         self.ties_across = ties_across(children)
         self.independent_examples = all(child.independent_examples for child in children)
-        self.takes_mask = any(child.takes_mask for child in children)
+        if self.hands_mask_on:
+            self.takes_mask = any(child.takes_mask for child in children)
         self.uses_threads = any(child.uses_threads for child in children)
         self.integer_input = children[0].integer_input
         self.ends_in_sigma = self.output_activation is not None
@@ -149,7 +154,6 @@ class Container(Layer):
         wanted = getattr(mask, "shape", None)
         sequences = next((one for one in arrays if one.shape[-2:] == wanted), arrays[0])
         super().check_mask(sequences, mask)
-        check_steps(self, each_array(lambda one: one.shape[:-1], a_prev), mask.shape[0])
 
     # -- copies and description --------------------------------------------------------------
 
@@ -178,8 +182,19 @@ class Container(Layer):
 
 def up(layers: Sequence[Layer], a: Any, mode: Mode) -> Any:
     """Take a up through the layers."""
+    if mode.mask is not None:
+        return up_masked(layers, a, mode)
     for layer in layers:
         a = layer.run(a, mode)
+    return a
+
+
+def up_masked(layers: Sequence[Layer], a: Any, mode: Mode) -> Any:
+    """Do what `up` does, and give every layer the mask of its own input."""
+    for layer in layers:
+        a = layer.run(a, mode)
+        if mode.mask is not None:
+            mode = mode.masked(layer.output_mask(mode.mask))
     return a
 
 
@@ -196,17 +211,3 @@ def check_one_array(layer: Layer, *shapes: Any) -> None:
         if is_several(shape):
             text = " and ".join(map(shape_text, shape))
             raise ShapeError(f"{layer}: takes and gives one array, got several, {text}")
-
-
-def check_steps(layer: Layer, input_shape: Shape, steps: int) -> None:
-    """Raise unless whatever takes a mask of so many steps is given sequences of as many."""
-    if not layer.takes_mask:
-        return
-    if input_shape[-1] != steps and not is_several(input_shape):
-        raise ShapeError(
-            f"{layer}: the mask has {steps} steps, the sequences {shape_text(input_shape)}: "
-            "layers below one that takes the mask must keep the number of steps"
-        )
-    if isinstance(layer, Container):
-        for child, (shape, _) in zip(layer.children, layer.inner_shapes(input_shape), strict=True):
-            check_steps(child, shape, steps)

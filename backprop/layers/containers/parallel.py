@@ -41,6 +41,8 @@ class Parallel(Container):
         From `output_shape`, if the shapes of the outputs do not fit.
     """
 
+    hands_mask_on = True
+
     def __init__(self, branches: Sequence[Layer], join: str = "concat") -> None:
         if isinstance(branches, Layer):
             raise TypeError(f"Parallel: expected a sequence of branches, got {branches!r}")
@@ -55,6 +57,20 @@ class Parallel(Container):
     def gives(self, taken: Any, input_shape: Shape) -> Outputs:
         found = [branch.known_outputs(taken, input_shape) for branch in self.children]
         return joined(found) if self.join == "concat" or len(found) == 1 else Outputs.ANYTHING
+
+    def flatten_parameters(self) -> None:
+        super().flatten_parameters()
+        self.keeps_steps = self.children[0].keeps_steps
+
+    def why_unmasked(self) -> str:
+        reasons = filter(None, (branch.why_unmasked() for branch in self.children))
+        uneven = len({branch.keeps_steps for branch in self.children}) > 1
+        return next(reasons, f"{self}: only some branches keep the steps" if uneven else "")
+
+    def output_mask(self, mask: Any) -> Any:
+        if not self.keeps_steps:
+            return None
+        return np.logical_and.reduce([branch.output_mask(mask) for branch in self.children])
 
     def readers(self) -> Sequence[Layer]:
         return self.children

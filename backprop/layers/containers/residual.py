@@ -52,6 +52,9 @@ class Residual(Chain):
             )
         return found
 
+    def output_mask(self, mask: Any) -> Any:
+        return mask & super().output_mask(mask)
+
     def output(self, a_prev: Any, mode: Mode) -> Any:
         return a_prev + up(self.children, a_prev, mode)  # a = a_prev + f(a_prev)
 

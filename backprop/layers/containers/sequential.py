@@ -9,12 +9,25 @@ from backprop.core.shapes import Shape
 from backprop.layers.activations import Activation
 from backprop.layers.base import Layer
 from backprop.layers.chain import chain_gives, chain_shapes
-from backprop.layers.containers.base import Container, up
+from backprop.layers.containers.base import Container, up, up_masked
+from backprop.layers.masks import mask_after, only_real, why_unmasked
 from backprop.layers.mode import Mode
 
 
 class Chain(Container):
     """Base of the containers whose children are a chain, a^l = layer_l(a^(l-1))."""
+
+    hands_mask_on = True
+
+    def flatten_parameters(self) -> None:
+        super().flatten_parameters()
+        self.keeps_steps = all(child.keeps_steps for child in self.children)
+
+    def why_unmasked(self) -> str:
+        return why_unmasked(self.children)
+
+    def output_mask(self, mask: Any) -> Any:
+        return mask_after(self.children, mask)
 
     @property
     def input_shape(self) -> Shape | None:
@@ -38,15 +51,22 @@ class OpenChain(Chain):
 
     def output(self, a_prev: Any, mode: Mode) -> Any:
         a = a_prev
-        for layer in self.children:
-            a = layer.run(a, mode)
+        if mode.mask is not None:
+            a = up_masked(self.children, a, mode)
+        else:
+            for layer in self.children:
+                a = layer.run(a, mode)
         if mode.keep and self.ends_in_sigma:
             self.z = self.children[-1].z
         return a
 
     def z_and_a(self, a_prev: Any, mode: Mode) -> tuple[Any, Any]:
         *below, last = self.children
-        return last.z_and_a(up(below, a_prev, mode), mode)
+        a = up(below, a_prev, mode)
+        if mode.mask is not None:
+            mode = mode.masked(mask_after(below, mode.mask))
+            a = a if mode.mask is None else only_real(last, a, mode.mask)
+        return last.z_and_a(a, mode)
 
     def delta_of(self, nabla_a: Any) -> Any:
         return self.children[-1].delta_of(nabla_a) if self.ends_in_sigma else nabla_a

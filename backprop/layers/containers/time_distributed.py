@@ -32,6 +32,11 @@ class TimeDistributed(Container):
         From `output_shape`, if there is no axis of time, or the layer does not take a step.
     """
 
+    unmasked_advice = (
+        "takes steps that only fill a sequence up for examples, and examples meet in its layer: "
+        "put a BatchNorm, which takes a mask, on the sequences themselves"
+    )
+
     def __init__(self, layer: Layer) -> None:
         if not isinstance(layer, Layer):
             raise TypeError(f"TimeDistributed: expected a layer, got {layer!r}")
@@ -39,7 +44,7 @@ class TimeDistributed(Container):
 
     def flatten_parameters(self) -> None:
         super().flatten_parameters()
-        self.takes_mask = False  # every step stands alone
+        self.independent_steps = self.independent_examples  # to the layer a step is an example
 
     @property
     def layer(self) -> Layer:
@@ -68,13 +73,15 @@ class TimeDistributed(Container):
         return self.layer.known_outputs(taken, input_shape[:-1])
 
     def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
+        if mode.mask is not None:
+            mode = mode.masked(None)  # every step is by itself
         a = self._steps(self.layer.run(examples(a_prev), mode), a_prev)
         if mode.keep:
             self.z = None if self.layer.z is None else self._steps(self.layer.z, a_prev)
         return a
 
     def z_and_a(self, a_prev: np.ndarray, mode: Mode) -> tuple[Any, Any]:
-        z, a = self.layer.z_and_a(examples(a_prev), mode)
+        z, a = self.layer.z_and_a(examples(a_prev), mode.masked(None))
         return None if z is None else self._steps(z, a_prev), self._steps(a, a_prev)
 
     def delta_of(self, nabla_a: np.ndarray) -> np.ndarray:

@@ -65,8 +65,7 @@ class Recurrent(Layer):
     A mask T x B (True where a step is real) makes sequences of several lengths one batch. Where a
     step is padding the state stays as it was, h_t = h_{t-1} (and c), so that the output at the
     last step is that of the last real one. In backward delta_t is 0 there and the gradient by the
-    state passes through, so that nabla_a of a padded step goes to the real step before it. What
-    stands in the padding, be it NaN, has no effect, and gets a gradient of 0.
+    state passes through, so that nabla_a of a padded step goes to the real step before it.
 
     Parameters
     ----------
@@ -80,9 +79,10 @@ class Recurrent(Layer):
         runs forward, side by side, it makes a bidirectional one.
     truncate : int, optional
         k for truncated backpropagation through time: the gradient by the state is cut between the
-        k-th step that is run and the next, between the 2k-th and the next, and so on. Forward is
-        the same. The gradient is then that of chunks of k steps, the state at whose start is taken
-        as constant: by design not the derivative of the output, so the gradient check refuses it.
+        k-th real step that is run and the next, between the 2k-th and the next, and so on. Forward
+        is the same. The gradient is then that of chunks of k steps, the state at whose start is
+        taken as constant: by design not the derivative of the output, so the gradient check refuses
+        it.
     carry : bool
         Start every training forward from the state in which the one before ended: the batches are
         consecutive chunks of B long sequences (cut by `backprop.datasets.sequences.chunks`, for a
@@ -131,9 +131,6 @@ class Recurrent(Layer):
     b, nabla_b = Parameter(), Gradient()
 
     states_of_steps: Any = None  # T + 1, states, n, B: before the first step, and after every one
-    h_of_steps: Any = None  # n x (T + 1) x B: the same for h, in the layout of a
-    x: Any = None  # the input, 0 where a step is padding
-    padding: Any = None  # T x B, where that is; None without a mask
 
     def __init__(
         self,
@@ -230,7 +227,7 @@ class Recurrent(Layer):
         start = None if state is None else self._check_state(state, a_prev.shape[-1])
         _, states, h, _ = self.unroll(a_prev, start, None)
         last = tuple(array.copy() for array in states[-1])
-        return h[:, 1:], last if self.states > 1 else last[0]
+        return h, last if self.states > 1 else last[0]
 
     def _check_state(self, state: State, batch: int) -> np.ndarray:
         arrays = state if self.states > 1 else (state,)
@@ -258,20 +255,17 @@ class Recurrent(Layer):
         return slice(1, None) if self.reverse else slice(-1)
 
     def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
-        mask = mode.mask
-        x = a_prev if mask is None else np.where(mask, a_prev, a_prev.dtype.type(0))
-        padding = None if mask is None else ~mask
-        goes_on = mode.training and self.carry and self.carried.shape[-1] == x.shape[-1]
-        z, states, h, kept = self.unroll(x, self.carried if goes_on else None, padding)
+        padding = None if mode.mask is None else ~mode.mask
+        goes_on = mode.training and self.carry and self.carried.shape[-1] == a_prev.shape[-1]
+        z, states, h, kept = self.unroll(a_prev, self.carried if goes_on else None, padding)
         if mode.keep:
-            self.z, self.states_of_steps, self.h_of_steps = z, states, h
-            self.x, self.padding = x, padding
+            self.z, self.states_of_steps = z, states
             for name, array in zip(self.kept, kept, strict=True):
                 setattr(self, name, array)
             if mode.training and self.carry:
                 last = states[-1] if self.dtype.kind == "c" else states[-1].real
                 self.carried = last.copy()
-        return h[:, :-1] if self.reverse else h[:, 1:]
+        return h
 
     def unroll(
         self, x: np.ndarray, start: np.ndarray | None, padding: np.ndarray | None
@@ -296,10 +290,8 @@ class Recurrent(Layer):
         entering[:, self.n_in] = 1
         states = entering[:, past:].reshape(steps + 1, self.states, n, batch)
         x_1_h = entering[:, : past + n]
-        h = np.empty((n, steps + 1, batch), dtype)
-        first = steps if self.reverse else 0
-        states[first] = 0 if start is None else start
-        h[:, first] = states[first, 0]
+        h = np.empty((n, steps, batch), dtype)  # its own, for backward reads the states
+        states[steps if self.reverse else 0] = 0 if start is None else start
         products = self.products()
         for t, before, after in self.order_of_steps(steps):
             old, new = states[before], states[after]
@@ -308,7 +300,7 @@ class Recurrent(Layer):
             self.step_forward(Step(z[t], old, new, tuple(array[t] for array in kept)))
             if padding is not None:
                 np.copyto(new, old, where=padding[t])
-            h[:, after] = new[0]
+            h[:, t] = new[0]
         return z.transpose(1, 0, 2), states, h, [array.transpose(1, 0, 2) for array in kept]
 
     def products(self) -> list[tuple[slice, slice, np.ndarray]]:
@@ -324,28 +316,48 @@ class Recurrent(Layer):
         kept = [getattr(self, name) for name in self.kept]
         deltas = np.empty_like(self.z.transpose(1, 0, 2), order="C")  # a step is contiguous
         nabla = np.zeros_like(states[0])  # dC/dh_t, and dC/dc_t, as they come from step t + 1
-        for number, (t, before, after) in reversed(list(enumerate(self.order_of_steps(steps), 1))):
-            if self.truncate is not None and number % self.truncate == 0:
-                nabla[...] = 0
+        padding: Any = None if self.real_steps is None else ~self.real_steps
+        begins = self.begins_chunk(steps)
+        for t, before, after in reversed(self.order_of_steps(steps)):
             nabla[0] += nabla_a[:, t]  # BP2: dC/dh_t = nabla_a_t + w_h^T delta_{t+1}
-            passed = None if self.padding is None else nabla.copy()
+            passed = None if padding is None else nabla.copy()
             kept_of_step = tuple(array[:, t] for array in kept)
             step = Step(self.z[:, t], states[before], states[after], kept_of_step)
             self.step_backward(step, nabla, deltas[t])
             if passed is not None:
-                np.copyto(nabla, passed, where=self.padding[t])
-                np.copyto(deltas[t], 0, where=self.padding[t])
+                np.copyto(nabla, passed, where=padding[t])
+                np.copyto(deltas[t], 0, where=padding[t])
+            if begins is not None:
+                np.copyto(nabla, 0, where=begins[t])
         return deltas.transpose(1, 0, 2)
+
+    def begins_chunk(self, steps: int) -> np.ndarray | None:
+        """Return at which steps a chunk of `truncate` real ones begins, T x B or T x 1.
+
+        The gradient by the state before such a step is cut. None if none is.
+        """
+        if self.truncate is None:
+            return None
+        real = np.ones((steps, 1), bool) if self.real_steps is None else self.real_steps
+        in_order = real[::-1] if self.reverse else real
+        begins: np.ndarray = in_order & ((in_order.cumsum(axis=0) - 1) % self.truncate == 0)
+        return begins[::-1] if self.reverse else begins
+
+    @property
+    def h_before(self) -> np.ndarray:
+        """The state h before every step of the last pass that kept state, n x T x B."""
+        before: np.ndarray = self.states_of_steps[self._before, 0]
+        return before.transpose(1, 0, 2)
 
     def parameter_gradients(self, delta: np.ndarray) -> None:
         # That the sums over the steps are matrix products is what Dense does over the batch.
-        delta, x, h = columns(delta), columns(self.x), columns(self.h_of_steps[:, self._before])
+        delta, x, h = columns(delta), columns(self.a_prev), columns(self.h_before)
         sum_over_batch(delta, out=self.nabla_b)  # BP3
         np.matmul(delta, x.T, out=self.nabla_w)  # BP4: delta_t x_t^T
         np.matmul(delta, h.T, out=self.nabla_w_h)  # BP4: delta_t h_{t-1}^T
 
     def downstream(self, delta: np.ndarray) -> np.ndarray:
-        return (self.w.T @ columns(delta)).reshape(self.x.shape)  # BP2: w^T delta
+        return (self.w.T @ columns(delta)).reshape(self.a_prev.shape)  # BP2: w^T delta
 
     @abstractmethod
     def step_forward(self, step: Step) -> None:

@@ -112,7 +112,7 @@ class GRU(Recurrent):
     def parameter_gradients(self, delta: np.ndarray) -> None:
         n = self.n
         delta_q = columns(delta[2 * n :] * self.gates[:n])
-        delta, x, h = columns(delta), columns(self.x), columns(self.h_of_steps[:, self._before])
+        delta, x, h = columns(delta), columns(self.a_prev), columns(self.h_before)
         sum_over_batch(delta, out=self.nabla_b)  # BP3
         sum_over_batch(delta_q, out=self.nabla_b_h)
         np.matmul(delta, x.T, out=self.nabla_w)  # BP4: delta_t x_t^T

@@ -78,7 +78,7 @@ class UnrolledLayer:
             is_truncated = layer.truncate is not None and number % layer.truncate == 0
             t, is_cut = index + 1, number == n_steps or is_truncated
             self.steps.append(Step(t, t - direction, t + direction, state_before, is_cut))
-        self.is_padded = layer.padding is not None  # the equations do not hold in all columns
+        self.is_padded = layer.real_steps is not None  # the equations do not hold in all columns
 
     def forward(self, step: Step) -> list[Equation]:
         """Return the equations of one step."""
@@ -116,7 +116,7 @@ class UnrolledLayer:
         symbols, layer = self.symbols, self.layer
         x, past = symbol_at_step(symbols.a_prev, step.t), self.at(step.before, "a")
         formula = (symbols["w"], x, "+", symbols["w_h"], past, "+", symbols["b"])
-        x_t, h = layer.x[:, step.index], layer.h_of_steps[:, step.state_before]
+        x_t, h = layer.a_prev[:, step.index], layer.h_before[:, step.index]
         numbers = (layer.w, x_t, "+", layer.w_h, h, "+", layer.b)
         return self.equation(step, "z", layer.z[:, step.index], formula, numbers)
 
@@ -169,16 +169,20 @@ class GatedLayer(UnrolledLayer):
     def __init__(self, traced: LayerTrace, symbols: LayerSymbols) -> None:
         super().__init__(traced, symbols)
         self.nabla_a, self.nabla_c = np.zeros((2, *traced.a.shape), traced.a.dtype)
-        from_after: tuple[Any, Any] = (0, 0)
+        from_after: tuple[Any, ...] = (0, 0)
+        begins = self.layer.begins_chunk(len(self.steps))
         for step in reversed(self.steps):
-            a, c = (0, 0) if step.is_cut else from_after
+            a, c = from_after
             a = a + traced.nabla_a[:, step.index]
             of_cell = c + self.gradient_to_cell(step, a)
             to_before = self.gradients_of_state_before(step, a, of_cell)
             if self.is_padded:
-                padding = self.layer.padding[step.index]
+                padding = ~self.layer.real_steps[step.index]
                 of_cell = np.where(padding, c, of_cell)
                 to_before = np.where(padding, a, to_before[0]), np.where(padding, c, to_before[1])
+            if begins is not None:
+                after_cut = np.where(begins[step.index], 0, 1)
+                to_before = to_before[0] * after_cut, to_before[1] * after_cut
             self.nabla_a[:, step.index], self.nabla_c[:, step.index] = a, of_cell
             from_after = to_before
 
@@ -275,8 +279,8 @@ def _gradients(unrolled: UnrolledLayer) -> Items:
     delta = delta_at_w_h = unrolled.at("t", r"\delta")
     bp4_of_w, bp4_of_w_h = [], []  # the numbers
     for step in unrolled.steps if len(unrolled.steps) <= LIMIT else []:
-        bp4_of_w += ["+", layer.delta[:, step.index], layer.x[:, step.index].T]
-        bp4_of_w_h += ["+", unrolled.delta_at_w_h(step.t), layer.h_of_steps[:, step.state_before].T]
+        bp4_of_w += ["+", layer.delta[:, step.index], layer.a_prev[:, step.index].T]
+        bp4_of_w_h += ["+", unrolled.delta_at_w_h(step.t), layer.h_before[:, step.index].T]
     items = [Equation(symbols.gradient("b"), gradients["b"], (*sums, delta), (), "BP3")]
     if "b_h" in gradients:
         delta_at_w_h = unrolled.at("t", "e")

@@ -40,7 +40,7 @@ class UnrolledGRU(GatedLayer):
         layer, t, rows_g = self.layer, step.t, 2 * self.layer.n
         _, u, g = self.gates(t)
         h, past, update = (
-            layer.h_of_steps[:, step.state_before],
+            layer.h_before[:, step.index],
             self.at(step.before, "a"),
             self.at(t, "u"),
         )
