@@ -18,7 +18,8 @@ import numpy as np
 from backprop.core.checks import check_array, kind_of
 from backprop.core.config import from_config
 from backprop.core.shapes import ShapeError, shape_text, with_batch
-from backprop.graph.nodes import Input, Node, names_of, one_or_all, topological_order
+from backprop.graph.masks import flow_of_steps, masks_of_nodes
+from backprop.graph.nodes import Input, Node, names_of, nodes_in, one_or_all, topological_order
 from backprop.graph.operations import Operation
 from backprop.layers.base import Layer, Seed
 from backprop.layers.checks import check_input
@@ -126,7 +127,7 @@ class Graph(Container):
                 or any(learns[i] for i in nodes_in(operands))
             )
         self._learns = learns
-        has_steps, reason = self.flow_of_steps()
+        has_steps, reason = flow_of_steps(self.children, self.operands, self._inputs_with_steps)
         self.keeps_steps = not reason and has_steps[self.outputs[0]]
 
     # -- the two passes ----------------------------------------------------------------------
@@ -147,53 +148,28 @@ class Graph(Container):
             values.append(layer.run(_fetch(values, operands), of_node))
         return values
 
-    # -- masks -------------------------------------------------------------------------------
-
     def modes(self, inputs: list[Any], mode: Any) -> list[Mode]:
         """Return the mode of every node but the inputs, each with the mask of its own input.
 
         An operation needs none: it treats every step by itself.
         """
-        given, _ = self.masks([mode.mask if is_sequence(x, mode.mask) else None for x in inputs])
+        of_inputs = [mode.mask if is_sequence(x, mode.mask) else None for x in inputs]
+        given, _ = masks_of_nodes(self.children, self.operands, of_inputs)
         return [
             mode.masked(None if isinstance(layer, Operation) else mask)
             for layer, mask in zip(self.children, given, strict=True)
         ]
 
-    def masks(self, of_inputs: list[Any]) -> tuple[list[Any], list[Any]]:
-        """Return the masks that the nodes but the inputs are given, and those of all values.
-
-        None where there are no steps.
-        """
-        given, masks = [], list(of_inputs)
-        for layer, operands in zip(self.children, self.operands, strict=True):
-            found = [masks[i] for i in nodes_in(operands) if masks[i] is not None]
-            mask = np.logical_and.reduce(found) if found else None
-            given.append(mask)
-            masks.append(None if mask is None else layer.output_mask(mask))
-        return given, masks
-
-    def flow_of_steps(self) -> tuple[list[bool], str]:
-        """Return which nodes' values have steps, and why a node cannot be given a mask, or ""."""
-        has = [len(shape) > 1 for shape in self.shapes[: self.n_inputs]]
-        for layer, operands in zip(self.children, self.operands, strict=True):
-            given = [isinstance(i, int) and has[i] for i in operands]
-            if any(given):
-                reason = layer.why_unmasked()
-                if isinstance(layer, Operation):
-                    reason = layer.why_steps_meet(given)
-                if reason:
-                    return has, reason
-            has.append(any(given) and layer.keeps_steps)
-        return has, ""
-
     def why_unmasked(self) -> str:
-        return self.flow_of_steps()[1]
+        return flow_of_steps(self.children, self.operands, self._inputs_with_steps)[1]
 
     def output_mask(self, mask: Any) -> Any:
-        shapes = self.shapes[: self.n_inputs]
-        _, masks = self.masks([mask if len(shape) > 1 else None for shape in shapes])
-        return masks[self.outputs[0]]
+        of_inputs = [mask if has_steps else None for has_steps in self._inputs_with_steps]
+        return masks_of_nodes(self.children, self.operands, of_inputs)[1][self.outputs[0]]
+
+    @property
+    def _inputs_with_steps(self) -> list[bool]:
+        return [len(shape) > 1 for shape in self.shapes[: self.n_inputs]]
 
     def z_and_a(self, a_prev: Any, mode: Mode) -> tuple[Any, Any]:
         values = list(a_prev) if self.n_inputs > 1 else [a_prev]
@@ -459,11 +435,6 @@ def _inputs_of(node: Node) -> list[Node]:
 
 def _names_in(entry: dict[str, Any]) -> list[str]:
     return [name for name in entry.get("inputs", ()) if isinstance(name, str)]
-
-
-def nodes_in(operands: Iterable[int | float]) -> list[int]:
-    """Return the operands that are nodes, and not constants."""
-    return [o for o in operands if isinstance(o, int)]
 
 
 def _fetch(values: list[Any], operands: Sequence[int | float]) -> Any:

@@ -312,6 +312,11 @@ def names_of(order: list[Node]) -> tuple[str, ...]:
     return tuple(names)
 
 
+def nodes_in(operands: Iterable[int | float]) -> list[int]:
+    """Return the operands that are nodes, and not constants."""
+    return [o for o in operands if isinstance(o, int)]
+
+
 def one_or_all(items: list[Any]) -> Any:
     """Return the only item, or all in a tuple: what a layer, or an operation, takes."""
     return items[0] if len(items) == 1 else tuple(items)

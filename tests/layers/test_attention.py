@@ -95,7 +95,11 @@ def test_against_loops(d, heads, steps, batch, masked, causal):
         mask = None
     layer.forward(x, training=True, mask=mask)
     downstream = layer.backward(nabla_a)
+    if masked:  # a padded step asks as if its input were 0, and gets no gradient
+        x = np.where(mask, x, 0)
     kept, gradients, expected = twin(layer, x, nabla_a, mask)
+    if masked:
+        expected = np.where(mask, expected, 0)
     for name, array in kept.items():
         np.testing.assert_allclose(getattr(layer, name), array, err_msg=name, **CLOSE)
     for name, array in gradients.items():
@@ -230,7 +234,7 @@ def test_what_stands_in_the_padding_changes_nothing(causal):
     x, nabla_a, mask = problem(4, 5, 3)
     nabla_a *= mask
     results = []
-    for garbage in (0.0, -7.0, 1e30):
+    for garbage in (0.0, -7.0, 1e30, np.nan):
         x[:, ~mask] = garbage
         a = layer.forward(x, training=True, mask=mask)
         results.append([a[:, mask], layer.backward(nabla_a), layer.nabla.copy()])
@@ -364,8 +368,6 @@ def test_a_wrong_mask():
         layer.forward(x, mask=np.ones((2, 3), bool))
     with pytest.raises(TypeError, match=r"heads\): the mask must be an array of bool, got int64$"):
         layer.forward(x, mask=np.ones((3, 2), np.int64))
-    with pytest.raises(TypeError, match=r"^PositionalEncoding\(\): takes no mask$"):
-        PositionalEncoding().forward(x, mask=np.ones((3, 2), bool))
 
 
 @pytest.mark.parametrize(

@@ -56,11 +56,11 @@ class Masked(OpenChain):
         if not isinstance(layers, Layer):
             layers = tuple(layers)
             check_layers(layers, "Masked")
+            if not any(layer.takes_mask or layer.integer_input for layer in layers):
+                raise ValueError("Masked: no layer takes a mask; use Sequential")
             reason = why_unmasked(layers)
             if reason:
                 raise ValueError(f"Masked: {reason}")
-            if not any(layer.takes_mask or layer.integer_input for layer in layers):
-                raise ValueError("Masked: no layer takes a mask; use Sequential")
         self.adopt_children(layers)
 
     def flatten_parameters(self) -> None:

@@ -125,9 +125,8 @@ def twin(layer, x, u, mask):
                 z[:, t, j], h, c = one_step(layer, x[:, t, j], h, c)
             a[:, t, j] = h
         nabla_h = nabla_c = np.zeros(n)
+        number = int(mask[:, j].sum())  # of the real step that is next
         for position, t in reversed(list(enumerate(order))):
-            if layer.truncate and (position + 1) % layer.truncate == 0:
-                nabla_h = nabla_c = np.zeros(n)
             nabla_h = nabla_h + u[:, t, j]
             if mask[t, j]:
                 delta[:, t, j], nabla_h, nabla_c, gradients = one_step_back(
@@ -136,6 +135,9 @@ def twin(layer, x, u, mask):
                 downstream[:, t, j] = layer.w.T @ delta[:, t, j]
                 for name, array in gradients.items():
                     total[name] += array
+                if layer.truncate and (number - 1) % layer.truncate == 0:
+                    nabla_h = nabla_c = np.zeros(n)
+                number -= 1
     return {"a": a, "input": downstream, "z": z, "delta": delta, **total}
 
 
