@@ -23,7 +23,13 @@ from backprop.costs import (
 )
 from backprop.graph import Graph
 from backprop.layers import *  # noqa: F403 - every layer, as listed in layers.__all__
-from backprop.metrics import accuracy, confusion_matrix, mean_squared_error, top_k_accuracy
+from backprop.metrics import (
+    Metric,
+    accuracy,
+    confusion_matrix,
+    mean_squared_error,
+    top_k_accuracy,
+)
 from backprop.network import Network
 from backprop.optimizers import SGD, Adam, AdamW, Momentum, Nesterov, Optimizer, RMSProp
 from backprop.regularizers import L1, L2, Regularizer
@@ -53,6 +59,7 @@ __all__ = [
     "Graph",
     "History",
     "MeanSquaredError",
+    "Metric",
     "Momentum",
     "Nesterov",
     "Network",

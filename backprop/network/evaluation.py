@@ -3,16 +3,99 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from backprop.core.checks import check_integer
-from backprop.core.shapes import count_examples, each_array
+from backprop.core.quiet import underflow_is_0
+from backprop.core.shapes import count_examples, each_array, is_several
+from backprop.costs import Cost
 from backprop.kernels import memory
 from backprop.kernels.threads import own_threads, run_all
+from backprop.layers.base import Layer
+from backprop.layers.mode import INFERENCE
+from backprop.metrics import Metric, as_metrics, check_sample_weight, default_metrics, weighted_mean
+
+
+class Evaluated:
+    """The part of a network that predicts, and measures what it predicts; see `Network`."""
+
+    root: Layer
+    output_shape: Any
+
+    def check_x(self, x: Any) -> None:
+        raise NotImplementedError
+
+    def check_data(self, x: Any, y: Any) -> None:
+        raise NotImplementedError
+
+    def need_cost(self) -> Cost:
+        raise NotImplementedError
+
+    @underflow_is_0
+    def predict(self, x: Any, batch_size: int = 1000) -> Any:
+        """Return the outputs for all of `x`, output shape x N, computed in batches.
+
+        Keeps no state, and may be called from several threads.
+
+        Raises
+        ------
+        TypeError, ShapeError, ValueError
+            As `forward`.
+        """
+        self.check_x(x)
+        (a,) = in_batches(self._outputs, (x,), batch_size, self.root.uses_threads)
+        return not_view_of(x, a)  # a reshaped x is the caller's
+
+    def evaluate(
+        self,
+        x: Any,
+        y: Any,
+        batch_size: int = 1000,
+        metrics: Any = None,
+        sample_weight: np.ndarray | None = None,
+    ) -> dict[str, float]:
+        """Return ``{"cost": C, ...}`` over all of x and y, computed in batches, keeping no state.
+
+        Parameters
+        ----------
+        x, y : ndarray
+            As `forward` and `backward` take them.
+        batch_size : int
+            Examples at a time; metrics are computed from the outputs for all of them at once.
+        metrics : sequence of str or Metric, or dict of name to str or Metric, optional
+            Such as ``["accuracy", "f1_macro"]``; accuracy where the targets are classes, unless
+            told. One of outputs that hold NaN is NaN.
+        sample_weight : ndarray of shape (N,), optional
+            How much each example counts, in the cost and in the metrics.
+
+        Raises
+        ------
+        TypeError, ShapeError, ValueError
+            As `forward` and `backward`; for a metric that is not known, or cannot be had of these
+            targets; for weights that are none.
+        """
+        if metrics is not None:
+            metrics = metrics_of(self, "evaluate", metrics)
+        self.check_data(x, y)
+        if metrics is None:
+            metrics = default_metrics_of(self, y)
+        if sample_weight is not None:
+            n = count_examples(x)
+            sample_weight = check_sample_weight("evaluate", sample_weight, (n,))
+        return measure(self, x, y, batch_size, metrics, sample_weight)
+
+    def _outputs(self, x: Any) -> tuple[Any]:
+        return (self.root.run(x, INFERENCE),)
+
+    def output_and_cost(self, x: Any, y: Any) -> tuple[Any, np.ndarray]:
+        """Return a^L and C_x of every example, keeping no state; from z of a canonical pair."""
+        z, a = self.root.z_and_a(x, INFERENCE)
+        return a, self.need_cost().of_each(z, a, self.root.output_activation, y)
 
 
 def in_batches(
@@ -31,38 +114,76 @@ def in_batches(
         with own_threads():
             return list(compute(*arrays))
     parts = list(zip(*(batches(array, batch_size) for array in arrays), strict=True))
-    found: list[Any] = [None] * len(parts)
+    n = count_examples(arrays[0])
+    found: list[Any] = []
+    first = Lock()
 
     def fill(index: int) -> None:
-        found[index] = compute(*parts[index])
+        results = compute(*parts[index])
+        with first:
+            if not found:
+                found.extend(each_array(partial(_room_for, n), result) for result in results)
+        for whole, part in zip(found, results, strict=True):
+            _fill_in(whole, part, index * batch_size)
 
     with own_threads(threads):
         run_all(partial(fill, index) for index in range(len(parts)))
-    return [_joined(pieces) for pieces in zip(*found, strict=True)]
+    return found
 
 
+def metrics_of(network: Any, owner: str, metrics: Any) -> dict[str, Metric]:
+    """Return metrics by name, as `as_metrics` does, for all the outputs of a network."""
+    shape = network.output_shape
+    return as_metrics(owner, metrics, len(shape) if is_several(shape) else 1)
+
+
+def default_metrics_of(network: Any, y: Any) -> dict[str, Metric]:
+    """Return the metrics for targets where none are asked for: accuracy, of classes."""
+    shape = network.output_shape
+    return default_metrics(y, tuple(map(len, shape)) if is_several(shape) else len(shape))
+
+
+def check_metrics(network: Any, metrics: Mapping[str, Metric], x: Any, y: Any) -> None:
+    """Raise what a metric would raise for these data, from a few outputs and without any state."""
+    few = each_array(partial(_part, slice(8)), x)
+    with np.errstate(all="ignore"):
+        a = network.root.run(few, INFERENCE)
+    if not holds_nan(a):
+        for metric in metrics.values():
+            metric.check(a, y)
+
+
+@underflow_is_0
 def measure(
-    outputs_and_costs: Callable[[Any, Any], tuple[Any, np.ndarray]],
+    network: Any,
     x: Any,
     y: Any,
     batch_size: int,
-    metrics: dict[str, Callable[[Any, Any], float]],
-    threads: bool,
+    metrics: Mapping[str, Metric],
+    sample_weight: np.ndarray | None = None,
 ) -> dict[str, float]:
-    """Return the mean cost of all examples, and the mean of every metric over them."""
-    totals = dict.fromkeys(("cost", *metrics), 0.0)
-    counted = 0
-    for batch, targets in zip(batches(x, batch_size), batches(y, batch_size), strict=True):
-        a, c = in_batches(outputs_and_costs, (batch, targets), batch_size, threads)
-        totals["cost"] += float(c.sum(dtype=np.float64))
-        lost = any(bool(np.isnan(one).any()) for one in (a if isinstance(a, tuple) else (a,)))
-        weight = count_targets(targets)
-        counted += weight
+    """Return the mean cost of all examples, and every metric of all outputs at once.
+
+    Outputs are kept where there is a metric, and of everything else one batch at a time. A metric
+    of outputs that hold NaN is NaN.
+    """
+
+    def compute(x: Any, y: Any) -> tuple:
+        a, c = network.output_and_cost(x, y)
+        return (c, a) if metrics else (c,)
+
+    c, *outputs = in_batches(compute, (x, y), batch_size, network.root.uses_threads)
+    found = {"cost": weighted_mean(c, sample_weight)}
+    if metrics:
+        lost = holds_nan(outputs[0])  # no metric has a meaning for NaN
         for name, metric in metrics.items():
-            if weight:  # no metric has a meaning for NaN
-                totals[name] += weight * (math.nan if lost else float(metric(a, targets)))
-    cost = totals.pop("cost") / count_examples(x)
-    return {"cost": cost, **{name: total / counted for name, total in totals.items()}}
+            found[name] = math.nan if lost else metric(outputs[0], y, sample_weight)
+    return found
+
+
+def holds_nan(a: Any) -> bool:
+    """Say whether an array, or one of several, holds NaN."""
+    return any(bool(np.isnan(one).any()) for one in (a if isinstance(a, tuple) else (a,)))
 
 
 def count_targets(y: Any) -> int:
@@ -85,10 +206,17 @@ def _part(examples: slice, array: np.ndarray) -> np.ndarray:
     return array[..., examples]
 
 
-def _joined(pieces: tuple) -> Any:
-    if isinstance(pieces[0], tuple):
-        return tuple(_joined(of_one) for of_one in zip(*pieces, strict=True))
-    return np.concatenate(pieces, axis=-1)
+def _room_for(n: int, of_first: np.ndarray) -> np.ndarray:
+    return np.empty((*of_first.shape[:-1], n), of_first.dtype)
+
+
+def _fill_in(whole: Any, part: Any, start: int) -> None:
+    """Copy what was computed for a batch into its place: it may be a view of much more."""
+    if isinstance(whole, tuple):
+        for one, of_one in zip(whole, part, strict=True):
+            _fill_in(one, of_one, start)
+    else:
+        whole[..., start : start + part.shape[-1]] = part
 
 
 def not_view_of(x: Any, a: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,7 @@ import numpy as np
 from backprop.core.assignment import OnAssignment
 from backprop.core.checks import check_sequence
 from backprop.core.quiet import underflow_is_0
-from backprop.core.shapes import (
-    copy_into,
-    each_array,
-)
+from backprop.core.shapes import copy_into, each_array
 from backprop.core.upstairs import upstairs
 from backprop.costs import Cost, as_cost
 from backprop.graph.graph import Graph
@@ -28,7 +25,6 @@ from backprop.layers.dense import Dense
 from backprop.layers.flat import adopt
 from backprop.layers.mode import INFERENCE, KEEPING, TRAINING
 from backprop.layers.outputs import Outputs
-from backprop.metrics import default_metrics
 from backprop.network.checks import (
     check_finite_targets,
     check_last_layer,
@@ -37,13 +33,11 @@ from backprop.network.checks import (
     input_shape_of,
     outputs_like,
 )
-from backprop.network.evaluation import in_batches, measure, not_view_of
+from backprop.network.evaluation import Evaluated
 from backprop.network.files import Saved
 
-Metrics = dict[str, Callable[[Any, Any], float]]
 
-
-class Network(Saved):
+class Network(Evaluated, Saved):
     """A neural network: one layer, most often a chain of layers, and the cost C of its output.
 
     Building the network checks that the shapes fit, and gathers the parameters of all layers in
@@ -249,58 +243,6 @@ class Network(Saved):
         """Return C_x for the last forward pass that kept state, from z of a canonical pair."""
         root = self.root
         return self.need_cost().of_each(root.z, root.a, root.output_activation, y)
-
-    # -- use without training ----------------------------------------------------------------
-
-    @underflow_is_0
-    def predict(self, x: Any, batch_size: int = 1000) -> Any:
-        """Return the outputs for all of `x`, output shape x N, computed in batches.
-
-        Keeps no state, and may be called from several threads.
-
-        Raises
-        ------
-        TypeError, ShapeError, ValueError
-            As `forward`.
-        """
-        self.check_x(x)
-        (a,) = in_batches(self._outputs, (x,), batch_size, self.root.uses_threads)
-        return not_view_of(x, a)  # a reshaped x is the caller's
-
-    def evaluate(
-        self, x: Any, y: Any, batch_size: int = 1000, metrics: Metrics | None = None
-    ) -> dict[str, float]:
-        """Return ``{"cost": C, ...}`` over all of x and y, computed in batches, keeping no state.
-
-        Parameters
-        ----------
-        x, y : ndarray
-            As `forward` and `backward` take them.
-        metrics : dict of name to function of (a, y), optional
-            Means over the examples; ``{"accuracy": accuracy}`` where the targets are classes,
-            unless told.
-
-        Raises
-        ------
-        TypeError, ShapeError, ValueError
-            As `forward` and `backward`.
-        """
-        self.check_data(x, y)
-        return self.measure(x, y, batch_size, default_metrics(y) if metrics is None else metrics)
-
-    @underflow_is_0
-    def measure(self, x: Any, y: Any, batch_size: int, metrics: Metrics) -> dict[str, float]:
-        """Do what `evaluate` does, with data that are checked already."""
-        threads = self.root.uses_threads
-        return measure(self._output_and_cost, x, y, batch_size, metrics, threads)
-
-    def _outputs(self, x: Any) -> tuple[Any]:
-        return (self.root.run(x, INFERENCE),)
-
-    def _output_and_cost(self, x: Any, y: Any) -> tuple[Any, np.ndarray]:
-        """Return a^L and C_x of every example, keeping no state; from z of a canonical pair."""
-        z, a = self.root.z_and_a(x, INFERENCE)
-        return a, self.need_cost().of_each(z, a, self.root.output_activation, y)
 
     # -- parameters --------------------------------------------------------------------------
 

@@ -76,7 +76,8 @@ def learning_curves(
     KeyError
         If the history has no column ``epoch``.
     ValueError
-        If it has no value of the quantity, or none that a logarithmic axis could show.
+        If it has no value of the quantity, or none that a logarithmic axis could show; or if the
+        history does not know which epoch is best, see `History.declare`.
     """
     curves = _curves_of_data(history, quantity, log)
     epochs = history["epoch"]
@@ -90,7 +91,8 @@ def learning_curves(
         ax.plot(at, values, color=colour, linewidth=1.5, marker=marker, label=data)
         text = data
         if data == "validation":
-            epoch, best = _best_epoch(at, values, name)
+            greater = name == quantity and history.greater_is_better(f"validation_{quantity}")
+            epoch, best = _best_epoch(at, values, greater)
             text += f"\nbest {f'{best:.2f}%' if percent else f'{best:.4g}'}\nat epoch {epoch}"
             if best > 0 or not log:
                 ax.plot(epoch, best, "o", color=colour, mfc="none", ms=8, label="best")
@@ -126,11 +128,10 @@ def _curves_of_data(history: History, quantity: str, log: bool) -> list[Curve]:
     return curves
 
 
-def _best_epoch(epochs: np.ndarray, values: np.ndarray, name: str) -> tuple[int, float]:
+def _best_epoch(epochs: np.ndarray, values: np.ndarray, greater: bool) -> tuple[int, float]:
     """Return epoch and value of the best of `values`, the first of equals."""
-    pairs = zip(epochs.tolist(), values.tolist(), strict=True)
-    best = History({"epoch": epoch, name: value} for epoch, value in pairs).best(name)
-    return best["epoch"], best[name]
+    best = int(values.argmax() if greater else values.argmin())
+    return epochs[best].item(), values[best].item()
 
 
 # -- layer by layer --------------------------------------------------------------------------

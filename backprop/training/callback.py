@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 
@@ -11,7 +13,15 @@ class Callback:
     Every method is given the `Trainer`, to be read and changed as you like: ``trainer.network``,
     ``trainer.optimizer``, ``trainer.history``, ``trainer.epoch``, ``trainer.stop(reason)``. The
     callbacks of a trainer are called in the order in which it was given them.
+
+    Attributes
+    ----------
+    columns : mapping of str to bool
+        What the callback adds to the record of an epoch, ``trainer.history.records[-1]``, and
+        whether more of it is better: an `EarlyStopping` can then monitor it.
     """
+
+    columns: Mapping[str, bool] = MappingProxyType({})
 
     def on_fit_start(self, trainer: Any) -> None:
         """Run before the first minibatch of a `fit`."""

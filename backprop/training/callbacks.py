@@ -8,6 +8,7 @@ from typing import Any
 from backprop.core.checks import check_integer
 from backprop.training import checkpoint
 from backprop.training.callback import Callback
+from backprop.training.columns import monitored
 
 
 class Checkpoint(Callback):
@@ -48,15 +49,17 @@ class EarlyStopping(Callback):
     ----------
     patience : int
         Epochs without a better value.
-    monitor : str
-        The column of the history; whether large or small is better, `History.best` knows.
+    monitor : str, optional
+        The column of the history, which knows whether more or less is better. Unless told it is
+        "validation_accuracy" where that is recorded, else "validation_cost".
     """
 
-    def __init__(self, patience: int = 10, monitor: str = "validation_accuracy") -> None:
+    def __init__(self, patience: int = 10, monitor: str | None = None) -> None:
         self.patience = check_integer("EarlyStopping: patience", patience)
         self.monitor = monitor
 
     def on_fit_start(self, trainer: Any) -> None:
+        self.monitor = monitored("EarlyStopping", self.monitor, trainer)
         if len(trainer.history):
             self.on_epoch_end(trainer)
 
@@ -75,13 +78,17 @@ class SaveBest(Callback):
     Parameters
     ----------
     path : path-like
-    monitor : str
-        The column of the history; whether large or small is better, `History.best` knows.
+    monitor : str, optional
+        The column of the history, which knows whether more or less is better. Unless told it is
+        "validation_accuracy" where that is recorded, else "validation_cost".
     """
 
-    def __init__(self, path: str | os.PathLike[str], monitor: str = "validation_accuracy") -> None:
+    def __init__(self, path: str | os.PathLike[str], monitor: str | None = None) -> None:
         self.path = os.fspath(path)
         self.monitor = monitor
+
+    def on_fit_start(self, trainer: Any) -> None:
+        self.monitor = monitored("SaveBest", self.monitor, trainer)
 
     def on_epoch_end(self, trainer: Any) -> None:
         if trainer.history.best(self.monitor)["epoch"] == trainer.epoch:

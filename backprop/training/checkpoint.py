@@ -9,7 +9,7 @@ import numpy as np
 
 from backprop.core.storage import FileError, read_archive, write_archive
 
-FORMAT = "backprop checkpoint 2"
+FORMAT = "backprop checkpoint 3"
 _ARRAYS = ("network", "optimizer")
 _KEYS = {"network", "settings", "eta", "epoch", "step", "seconds", "n_examples", "rng",
          "epoch_rng", "layer_rngs", "learning", "history"}  # fmt: skip

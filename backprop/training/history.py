@@ -7,12 +7,18 @@ import io
 import math
 import numbers
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from backprop.core.checks import check_bool
 from backprop.core.plain import numbers_from_json, to_json
 from backprop.core.storage import FileError, write_text
+from backprop.metrics import greater_is_better
+
+FIXED = dict.fromkeys(("cost", "training_cost", "validation_cost", "penalty", "seconds"), False)
+"""The columns of which less is always better."""
 
 
 class History:
@@ -27,14 +33,24 @@ class History:
     ----------
     records : iterable of dict, optional
         Copied, so that a later change of one is not seen here.
+    directions : dict of str to bool, optional
+        Of columns that are not known by their names whether more is better; see `declare`.
 
     Attributes
     ----------
     records : list of dict of str to number
+    directions : dict of str to bool
     """
 
-    def __init__(self, records: Iterable[dict[str, Any]] = ()) -> None:
+    def __init__(
+        self,
+        records: Iterable[dict[str, Any]] = (),
+        directions: Mapping[str, bool] | None = None,
+    ) -> None:
         self.records = [dict(record) for record in records]
+        self.directions: dict[str, bool] = {}
+        for column, greater in dict(directions or {}).items():
+            self.declare(column, greater)
 
     @property
     def columns(self) -> list[str]:
@@ -58,22 +74,66 @@ class History:
                         f"history: record {number}: {name} must be a number, got {value!r:.80}"
                     )
 
+    def declare(self, column: str, greater_is_better: bool) -> None:
+        """Say of a column whether more of it is better; it may come later.
+
+        A `Trainer` says it of its metrics. A callback that records a column of its own says it in
+        `on_fit_start`.
+
+        Raises
+        ------
+        ValueError
+            If the opposite is known of the column.
+        """
+        greater = check_bool(f"History: greater_is_better of {column!r}", greater_is_better)
+        known = self.directions.get(column, FIXED.get(column))
+        if known not in (None, greater):
+            raise ValueError(
+                f"History: of {column!r} {'more' if known else 'less'} is better already, and "
+                "cannot be worse now: choose another name"
+            )
+        self.directions[column] = greater
+
+    def greater_is_better(self, column: str) -> bool:
+        """Say whether more is better of a column: a cost, a metric, or what was declared.
+
+        Raises
+        ------
+        ValueError
+            If that is not known.
+        """
+        known = self.directions.get(column, FIXED.get(column))
+        for data in ("training_", "validation_"):
+            if known is None and column.startswith(data):
+                name = column.removeprefix(data)
+                known = greater_is_better(name)
+                if known is None:  # "accuracy_0" is that of the first of several outputs
+                    known = greater_is_better(re.sub(r"_\d+$", "", name))
+        if known is None:
+            raise ValueError(
+                f"History: whether more or less of {column!r} is better is not known: say "
+                f"history.declare({column!r}, greater_is_better=True), or False"
+            )
+        return known
+
     def best(self, column: str, largest: bool | None = None) -> dict[str, Any]:
         """Return the first record with the best value in `column`.
 
-        `largest` says whether best means largest; costs and seconds are best small unless told.
+        `largest` says whether best means largest; costs, seconds and metrics know it themselves.
         NaN is worse than any number.
 
         Raises
         ------
         KeyError
             If no record has the column.
+        ValueError
+            If it is not known, and not said, whether best means largest.
         """
-        if largest is None:
-            largest = not column.endswith(("cost", "seconds", "penalty", "error"))
         records = [record for record in self.records if record.get(column) is not None]
         if not records:
             raise KeyError(f"no column {column!r} in the history, it has {self.columns}")
+        if largest is None:
+            largest = self.greater_is_better(column)
         sign = 1 if largest else -1
 
         def goodness(record: dict[str, Any]) -> float:
@@ -110,11 +170,12 @@ class History:
         write_text(path, text.getvalue())
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Write a list with one object per epoch, as JSON that every parser takes.
+        """Write the columns whose direction was declared, and one object per epoch.
 
-        Numbers that are not finite are the strings "NaN", "Infinity" and "-Infinity" there.
+        ``{"greater_is_better": {column: bool}, "records": [...]}``, as JSON that every parser
+        takes: numbers that are not finite are the strings "NaN", "Infinity" and "-Infinity" there.
         """
-        write_text(path, to_json(self.records, indent=1) + "\n")
+        write_text(path, to_json(self.state(), indent=1) + "\n")
 
     @classmethod
     def from_csv(cls, path: str | os.PathLike[str]) -> History:
@@ -151,12 +212,36 @@ class History:
         """Read what `to_json` wrote; errors as in `from_csv`."""
         data = Path(path).read_bytes()
         try:
-            records = numbers_from_json(data)
+            state = numbers_from_json(data)
         except (ValueError, RecursionError) as error:
             raise FileError(f"{path} is not JSON: {error}") from None
+        try:
+            return cls.from_state(state)
+        except (KeyError, TypeError, ValueError) as error:
+            raise FileError(f"{path} is not a history: {error}") from None
+
+    def state(self) -> dict[str, Any]:
+        """Return a copy of all of it as plain data, for `from_state`."""
+        records = [dict(record) for record in self.records]
+        return {"greater_is_better": dict(self.directions), "records": records}
+
+    @classmethod
+    def from_state(cls, state: Any) -> History:
+        """Return the history whose `state` this is.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is none.
+        """
+        if not isinstance(state, dict) or state.keys() != {"greater_is_better", "records"}:
+            raise ValueError("expected an object of greater_is_better and records")
+        records, directions = state["records"], state["greater_is_better"]
         if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
-            raise FileError(f"{path} is not a history: expected a list of objects")
-        return cls(records)
+            raise ValueError("expected a list of objects as its records")
+        if not isinstance(directions, dict):
+            raise ValueError("expected an object of columns as its greater_is_better")
+        return cls(records, directions)
 
 
 def _is_number(value: Any) -> bool:

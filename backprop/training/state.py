@@ -36,7 +36,7 @@ def state_of(trainer: Any) -> dict[str, Any]:
             for name, layer in trainer.network.walk()
             if layer.learning and layer.place_of is None
         },
-        "history": [dict(record) for record in trainer.history],
+        "history": trainer.history.state(),
     }
 
 
@@ -69,7 +69,7 @@ def _check(trainer: Any, state: dict[str, Any]) -> None:
     steps = -(-(n_examples or 0) // trainer.batch_size)
     if step > steps:
         raise ValueError(f"step must be at most the {steps} minibatches of an epoch, got {step}")
-    history = History(state["history"])
+    history = History.from_state(state["history"])
     history.check()
     if len(history) != epoch or any(r.get("epoch") != e for e, r in enumerate(history, 1)):
         raise ValueError(f"its history does not lead to epoch {epoch}")
@@ -100,7 +100,7 @@ def _put(trainer: Any, state: dict[str, Any]) -> None:
             for key, value in {**LEARNING, **state["learning"].get(name, {})}.items():
                 if getattr(layer, key) != value:
                     layer.set_learning(key, value)
-    trainer.history, trainer.n_examples = History(state["history"]), state["n_examples"]
+    trainer.history, trainer.n_examples = History.from_state(state["history"]), state["n_examples"]
     trainer.under_way = (state["epoch"], state["step"], state["seconds"])
 
 

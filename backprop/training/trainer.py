@@ -6,7 +6,7 @@ import copy
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,9 @@ from backprop.kernels.threads import own_threads
 from backprop.layers.base import Seed
 from backprop.layers.mode import TRAINING
 from backprop.layers.parameters import Learning
-from backprop.metrics import default_metrics
+from backprop.metrics import Metric
 from backprop.network import Network
+from backprop.network.evaluation import measure, metrics_of
 from backprop.optimizers import Optimizer, clip_by_norm, clip_by_value
 from backprop.regularizers import Regularizer
 from backprop.schedules import Schedule
@@ -31,6 +32,7 @@ from backprop.training.checks import (
     check_part,
     positive_or_none,
 )
+from backprop.training.columns import declare_columns, metrics_for
 from backprop.training.divergence import DivergenceError, first_not_finite
 from backprop.training.history import History
 from backprop.training.interrupts import interrupt_asks
@@ -64,9 +66,9 @@ class Trainer:
     rng : numpy.random.Generator, int or None
         Where the order of the examples is drawn from, or its seed.
     callbacks : sequence of Callback
-    metrics : dict of name to function of (a, y), optional
-        Recorded for training and validation data beside the cost; accuracy, where the targets
-        are classes, unless told.
+    metrics : sequence of str or Metric, or dict of name to str or Metric, optional
+        Recorded for training and validation data beside the cost, of all examples at once:
+        ``["accuracy", "f1_macro"]``. Accuracy, where the targets are classes, unless told.
     monitor_training : bool or int
         After every epoch, evaluate cost and metrics on all training examples (True), none
         (False) or the first so many.
@@ -79,6 +81,8 @@ class Trainer:
     Attributes
     ----------
     history : History
+    columns : list of str
+        What the last `fit` records of every epoch, known before the first.
     epoch, step : int
         Whole epochs behind, which are those that have a record in the history, and minibatches
         behind in the epoch under way: all of them, while its record is still to come.
@@ -105,7 +109,7 @@ class Trainer:
         clip_value: float | None = None,
         rng: Seed = None,
         callbacks: Sequence[Callback] = (),
-        metrics: dict[str, Callable[[np.ndarray, np.ndarray], float]] | None = None,
+        metrics: Sequence[str | Metric] | Mapping[str, str | Metric] | None = None,
         monitor_training: bool | int = True,
         progress: bool | str = True,
         shuffle: bool = True,
@@ -126,18 +130,17 @@ class Trainer:
         self.clip_value = positive_or_none("clip_value", clip_value)
         self.rng = np.random.default_rng(rng)
         callbacks = check_callbacks(callbacks)
-        if metrics is not None and not isinstance(metrics, Mapping):
-            raise TypeError(f"Trainer: metrics must be a dict of functions, got {metrics!r}")
         self.shuffle = check_bool("Trainer: shuffle", shuffle)
         self._carriers = carriers(network, self.shuffle)
         self.callbacks = list(callbacks)
         self.progress = check_progress("Trainer", progress)
         self._progress: list[Callback] = []
-        self.metrics = metrics
+        self.metrics = None if metrics is None else metrics_of(network, "Trainer", metrics)
         self.monitor_training = sys.maxsize if monitor_training is True else 0
         if not isinstance(monitor_training, bool):
             self.monitor_training = check_integer("Trainer: monitor_training", monitor_training, 0)
         self.history = History()
+        self.columns: list[str] = []
         self.under_way = (0, 0, 0.0)
         self.n_examples: int | None = None
         self.interrupted = False
@@ -191,15 +194,16 @@ class Trainer:
         epochs = check_integer("fit: epochs", epochs, 0)
         progress = self.progress if progress is None else check_progress("fit", progress)
         check_fit(self.network, x, y, validation)
+        metrics = metrics_for(self, x, y, validation)
         n_examples = count_examples(x)
         if self.step and self.n_examples != n_examples:
             raise ValueError(
                 f"an epoch over {self.n_examples} examples is under way, got {n_examples}"
             )
+        self.columns = declare_columns(self, metrics, validation is not None)
         self.n_examples = n_examples
         self.stopping, self.interrupted, self.error = "", False, None
         self._progress = [Progress(progress, self.epoch + epochs)] if progress else []
-        metrics = default_metrics(y) if self.metrics is None else self.metrics
         rows_x, rows_y = rows_of(x), rows_of(y)
         quiet = np.errstate(over="ignore", under="ignore", invalid="ignore")
         eta_stays = self.schedule is None
@@ -333,7 +337,7 @@ class Trainer:
         return float(self.network.cost_per_example(self._y).mean())
 
     def _record(
-        self, x: Any, y: Any, validation: Data | None, metrics: dict[str, Callable]
+        self, x: Any, y: Any, validation: Data | None, metrics: Mapping[str, Metric]
     ) -> dict[str, Any]:
         network = self.network
         record: dict[str, Any] = {
@@ -344,14 +348,14 @@ class Trainer:
         n = min(count_examples(x), self.monitor_training)
         if n:
             x, y = (each_array(lambda one: one[..., :n], data) for data in (x, y))
-            found = network.measure(x, y, 1000, metrics)
+            found = measure(network, x, y, 1000, metrics)
             record.update({f"training_{name}": value for name, value in found.items()})
         if self.regularizer is not None:
             self._find_groups()
             values = (penalty.value(network.theta[part]) for part, penalty in self._penalties)
             record["penalty"] = float(sum(values))
         if validation is not None:
-            found = network.measure(*validation, 1000, metrics)
+            found = measure(network, *validation, 1000, metrics)
             record.update({f"validation_{name}": value for name, value in found.items()})
         if not math.isfinite(record.get("training_cost", 0.0)):
             raise DivergenceError(

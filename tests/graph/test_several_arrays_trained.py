@@ -15,7 +15,7 @@ from backprop.layers import (
     Dense,
     Flatten,
 )
-from backprop.metrics import accuracy
+from backprop.metrics import Metric, accuracy, metric_named
 from backprop.network import Network
 from backprop.optimizers import Adam
 from backprop.training import checkpoint
@@ -62,6 +62,23 @@ def test_a_step_on_a_minibatch_is_backward_and_the_optimizer():
                                expected / np.linalg.norm(expected), atol=1e-12)  # fmt: skip
 
 
+def test_the_name_of_a_metric_stands_for_that_of_every_output():
+    network = heads(HEADS["canonical, and not"][1], last="sigmoid")
+    x, y = heads_data(7)
+    a, mse = network.predict(x), metric_named("mse")
+    each = [mse(one, targets) for one, targets in zip(a, y, strict=True)]
+    found = network.evaluate(x, y, metrics=["mse", "accuracy_1"])
+    cost = found.pop("cost")
+    assert found == {"mse_0": each[0], "mse_1": each[1], "mse_2": each[2], "mse_3": each[3],
+                     "accuracy_1": accuracy(a[1], y[1])}  # fmt: skip
+    found = network.evaluate(x, y, metrics={"error": "mse_2", "second": mse.of_output(1)})
+    assert found == {"cost": cost, "error_2": each[2], "second": each[1]}
+    trainer = Trainer(network, metrics=["mse", "accuracy_1"], progress=False)
+    history = trainer.fit(x, y, 2, (x, y))
+    assert history.greater_is_better("validation_accuracy_1")
+    assert not history.greater_is_better("validation_mse_3")
+
+
 @pytest.mark.parametrize("batch_size", [1, 4, 7, 1000])
 def test_prediction_and_evaluation_in_batches(batch_size):
     network = heads(HEADS["canonical, and not"][1], last="sigmoid")
@@ -69,7 +86,7 @@ def test_prediction_and_evaluation_in_batches(batch_size):
     whole = network.forward(x)
     for one, other in zip(network.predict(x, batch_size), whole, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-14)
-    found = network.evaluate(x, y, batch_size, {"mean": lambda a, y: float(a[2].mean())})
+    found = network.evaluate(x, y, batch_size, [Metric(lambda a, y: a[2].mean(), True, "mean")])
     assert found["cost"] == pytest.approx(network.evaluate(x, y)["cost"], rel=1e-14)
     assert found["mean"] == pytest.approx(whole[2].mean(), rel=1e-14)
     assert network.root.a is None  # nothing was kept

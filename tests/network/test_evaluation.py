@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,6 +16,7 @@ from backprop.layers import (
     Dropout,
     ShapeError,
 )
+from backprop.metrics import Metric
 from backprop.network import Network
 from tests.network.support import (
     assert_same_states,
@@ -96,7 +98,7 @@ def test_evaluate_reports_accuracy_where_the_targets_are_classes():
 def test_evaluate_with_metrics_of_ones_own():
     network = small(dtype="float32")
     x, y = data(network, 7)
-    metrics = {"largest": lambda a, y: np.abs(a - y).max(axis=0).mean()}
+    metrics = [Metric(lambda a, y: np.abs(a - y).max(axis=0).mean(), False, "largest")]
     found = network.evaluate(x, y, 3, metrics)
     assert found.keys() == {"cost", "largest"}
     assert type(found["largest"]) is float
@@ -111,3 +113,111 @@ def test_evaluate_labels():
         network.evaluate(x, np.array([0, 1, 0, 2, 0]))
     with pytest.raises(ShapeError, match="x holds 5 examples but y has 6 targets"):
         network.evaluate(x, np.zeros(6, int))
+
+
+# -- metrics over all examples, weights ---------------------------------------------------------
+
+
+def classifier(n: int = 2500) -> tuple[Network, np.ndarray, np.ndarray]:
+    """Return a softmax network, and more examples than a batch holds, sorted by class."""
+    network = Network.from_sizes([3, 2], cost="softmax_cross_entropy", dtype="float64", rng=0)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((3, n))
+    labels = np.sort((rng.random(n) < 0.1).astype(int))
+    return network, x + labels, labels
+
+
+@pytest.mark.parametrize("batch_size", [1000, 100, 2499, 10_000])
+def test_metrics_above_1000_examples_are_those_of_all_examples_at_once(batch_size):
+    metrics = pytest.importorskip("sklearn.metrics")
+    network, x, y = classifier()
+    names = ["accuracy", "f1", "roc_auc", "average_precision", "log_loss"]
+    found = network.evaluate(x, y, batch_size, names)
+    a = network.predict(x)
+    predicted = a.argmax(axis=0)
+    assert found["accuracy"] == metrics.accuracy_score(y, predicted)
+    assert found["f1"] == pytest.approx(metrics.f1_score(y, predicted), rel=1e-12)
+    assert found["roc_auc"] == pytest.approx(metrics.roc_auc_score(y, a[1]), rel=1e-12)
+    average = metrics.average_precision_score(y, a[1])
+    assert found["average_precision"] == pytest.approx(average, rel=1e-12)
+    assert found["log_loss"] == pytest.approx(metrics.log_loss(y, a.T), rel=1e-12)
+    assert found["cost"] == pytest.approx(found["log_loss"], rel=1e-9)
+
+
+def test_rmse_above_1000_examples_is_the_root_of_the_mean_of_all():
+    network = Network([Dense(2, 1, "identity", dtype="float64", rng=0)], "quadratic")
+    x = np.random.default_rng(0).standard_normal((2, 3000))
+    y = np.concatenate([np.zeros((1, 1500)), 9 + np.zeros((1, 1500))], axis=1)
+    found = network.evaluate(x, y, metrics=["rmse", "r2"])
+    error = network.predict(x) - y
+    assert found["rmse"] == pytest.approx(np.sqrt((error**2).mean()), rel=1e-12)
+    spread = ((y - y.mean()) ** 2).sum()
+    assert found["r2"] == pytest.approx(1 - (error**2).sum() / spread, rel=1e-12)
+
+
+def test_example_weights_count_in_cost_and_metrics():
+    metrics = pytest.importorskip("sklearn.metrics")
+    network, x, y = classifier()
+    w = np.random.default_rng(1).uniform(0, 3, len(y))
+    w[::7] = 0
+    names = ["accuracy", "f1", "roc_auc", "top_1_accuracy"]
+    found = network.evaluate(x, y, metrics=names, sample_weight=w)
+    a = network.predict(x)
+    expected = metrics.log_loss(y, a.T, sample_weight=w)
+    assert found["cost"] == pytest.approx(expected, rel=1e-9)
+    predicted = a.argmax(axis=0)
+    accuracy = metrics.accuracy_score(y, predicted, sample_weight=w)
+    assert found["accuracy"] == found["top_1_accuracy"] == pytest.approx(accuracy, rel=1e-12)
+    f1 = metrics.f1_score(y, predicted, sample_weight=w)
+    assert found["f1"] == pytest.approx(f1, rel=1e-12)
+    auc = metrics.roc_auc_score(y, a[1], sample_weight=w)
+    assert found["roc_auc"] == pytest.approx(auc, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("weight", "error", "message"),
+    [
+        (np.ones(4), ValueError, r"sample_weight must have the shape \(5,\), a weight for each"),
+        (np.ones((1, 5)), ValueError, r"sample_weight must have the shape \(5,\)"),
+        (-np.ones(5), ValueError, "sample_weight must not be negative, got -1.0"),
+        (np.zeros(5), ValueError, "sample_weight is 0 for all examples"),
+        (np.array([1, 2, np.nan, 1, 1]), ValueError, r"sample_weight\[2\] is nan"),
+        ([1, 1, 1, 1, 1], TypeError, "sample_weight must be a numpy array, got list"),
+        (np.array(["a"] * 5), TypeError, "sample_weight must be real, got <U1"),
+    ],
+)
+def test_weights_that_are_none_are_refused(weight, error, message):
+    network = small()
+    x, y = data(network, 5)
+    with pytest.raises(error, match=f"^evaluate: (the )?{message}"):
+        network.evaluate(x, y, sample_weight=weight)
+
+
+def test_a_metric_that_cannot_weight_is_refused_where_there_are_weights():
+    network = small()
+    x, y = data(network, 5)
+    plain = Metric(lambda a, y: 1.0, True, "plain")
+    assert network.evaluate(x, y, metrics=[plain])["plain"] == 1
+    with pytest.raises(ValueError, match=r"the metric 'plain' cannot weight .* sample_weight=None"):
+        network.evaluate(x, y, metrics=[plain], sample_weight=np.ones(5))
+
+
+def test_metrics_of_outputs_that_hold_nan_are_nan():
+    network = small("softmax_cross_entropy")
+    x, _ = data(network, 2000)
+    network[-1].w[:] = np.nan
+    with np.errstate(all="ignore"):
+        found = network.evaluate(x, np.zeros(2000, int), metrics=["accuracy", "log_loss", "f1"])
+    assert all(np.isnan(value) for value in found.values())
+
+
+def test_metrics_keep_outputs_and_not_activations():
+    layers = [Dense(4, 3000, rng=0), Dense(3000, 2, "softmax", rng=1)]
+    network = Network(layers, "softmax_cross_entropy")
+    x, y = np.zeros((4, 20_000), np.float32), np.zeros(20_000, int)
+    network.evaluate(x[:, :200], y[:200], 100)
+    tracemalloc.start()
+    network.evaluate(x, y, 100, ["accuracy", "log_loss"])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20e6  # the hidden activations of all examples are 240 MB

@@ -171,7 +171,7 @@ def test_a_saved_network_is_no_checkpoint_and_the_other_way_round(path, tmp_path
     make_network().save(other)
     with pytest.raises(bp.FileError, match="is not a checkpoint, but 'backprop network 2'"):
         checkpoint.restore(make_trainer(), other)
-    with pytest.raises(bp.FileError, match="is not a saved network, but 'backprop checkpoint 2'"):
+    with pytest.raises(bp.FileError, match="is not a saved network, but 'backprop checkpoint 3'"):
         bp.Network.load(path)
 
 

@@ -52,7 +52,7 @@ def test_columns_may_begin_later():
     history.append({"epoch": 2, "eta": 0.5})
     assert history.columns == ["epoch", "eta"]
     assert history["eta"] == [None, 0.5]
-    assert history.best("eta") == {"epoch": 2, "eta": 0.5}
+    assert history.best("eta", largest=True) == {"epoch": 2, "eta": 0.5}
 
 
 def test_equality():
@@ -70,6 +70,60 @@ def test_best():
     assert history.best("validation_accuracy", largest=False)["epoch"] == 1
     with pytest.raises(KeyError, match="no column 'top_5' in the history, it has"):
         history.best("top_5")
+
+
+# -- which values are good -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "greater"),
+    [
+        ("accuracy", True), ("top_3_accuracy", True), ("r2", True), ("f1_macro", True),
+        ("roc_auc", True), ("accuracy_0", True), ("neg_log_loss", True), ("cost", False),
+        ("mse", False), ("rmse", False), ("mae", False), ("log_loss", False), ("mse_12", False),
+        ("mean_squared_error", False),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("data", ["training", "validation"])
+def test_the_best_of_a_known_metric_is_known_without_being_told(data, name, greater, tmp_path):
+    column = f"{data}_{name}"
+    history = History({"epoch": e, column: value} for e, value in enumerate([2.0, 1.0, 3.0], 1))
+    history.to_csv(tmp_path / "history.csv")
+    for one in (history, History.from_csv(tmp_path / "history.csv")):
+        assert one.greater_is_better(column) is greater
+        assert one.best(column)["epoch"] == (3 if greater else 2)
+        assert one.best(column, largest=not greater)["epoch"] == (2 if greater else 3)
+
+
+@pytest.mark.parametrize("column", ["perplexity", "validation_nll", "loss", "eta", "epoch", "mse"])
+def test_the_best_of_what_is_not_known_has_to_be_told(column):
+    history = History([{column: 2.0}, {column: 1.0}])
+    with pytest.raises(ValueError, match=f"whether more or less of '{column}' is better is not k"):
+        history.best(column)
+    assert history.best(column, largest=False)[column] == 1
+    history.declare(column, greater_is_better=False)
+    assert history.best(column)[column] == 1
+
+
+def test_directions_are_kept_in_json(tmp_path):
+    records = [{"validation_nll": 2.0}, {"validation_nll": 1.0}]
+    history = History(records, {"validation_nll": False})
+    history.to_json(tmp_path / "history.json")
+    twin = History.from_json(tmp_path / "history.json")
+    assert twin.directions == {"validation_nll": False}
+    assert twin.best("validation_nll") == {"validation_nll": 1.0}
+
+
+def test_a_direction_does_not_turn_round():
+    history = History()
+    history.declare("mine", True)
+    history.declare("mine", True)
+    with pytest.raises(ValueError, match="of 'mine' more is better already"):
+        history.declare("mine", False)
+    with pytest.raises(ValueError, match="of 'validation_cost' less is better already"):
+        history.declare("validation_cost", True)
+    with pytest.raises(TypeError, match="must be True or False, got 'max'"):
+        history.declare("other", "max")
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
@@ -120,7 +174,7 @@ def test_json_of_numbers_that_are_not_finite_is_what_every_parser_takes(tmp_path
     records = [{"epoch": 1, "cost": math.nan, "a": np.float32(np.inf), "b": -math.inf, "c": 1e308}]
     History(records).to_json(tmp_path / "json")
     text = (tmp_path / "json").read_text()
-    (read,) = json.loads(text, parse_constant=refuse)
+    (read,) = json.loads(text, parse_constant=refuse)["records"]
     assert read == {"epoch": 1, "cost": "NaN", "a": "Infinity", "b": "-Infinity", "c": 1e308}
     (back,) = History.from_json(tmp_path / "json")
     assert math.isnan(back.pop("cost"))
@@ -132,7 +186,10 @@ def test_csv_and_json_as_text(tmp_path):
     history.to_csv(tmp_path / "csv")
     assert (tmp_path / "csv").read_text() == "epoch,cost,eta\n1,0.5,\n2,,3.0\n"
     history.to_json(tmp_path / "json")
-    assert json.loads((tmp_path / "json").read_text()) == history.records
+    assert json.loads((tmp_path / "json").read_text()) == {
+        "greater_is_better": {},
+        "records": history.records,
+    }
 
 
 @pytest.mark.parametrize(
@@ -160,8 +217,15 @@ def test_damaged_csv(content: bytes, match: str, tmp_path):
         (b"", r" is not JSON: "),
         (b"[1, 2", r" is not JSON: "),
         (b'["\xff\xfe"]', r" is not JSON: "),
-        (b'{"epoch": 1}', r" is not a history: expected a list of objects$"),
-        (b"[1, 2]", r" is not a history: expected a list of objects$"),
+        (b'{"epoch": 1}', r" is not a history: expected an object of greater_is_better and rec"),
+        (b"[1, 2]", r" is not a history: expected an object of greater_is_better and records$"),
+        (b'{"greater_is_better": {}, "records": [1]}', r"expected a list of objects as its reco"),
+        (b'{"greater_is_better": 1, "records": []}', r"expected an object of columns as its gre"),
+        (b'{"greater_is_better": {"a": 1}, "records": []}', r"of 'a' must be True or False, got 1"),
+        (
+            b'{"greater_is_better": {"training_cost": true}, "records": []}',
+            r"of 'training_cost' less is better already",
+        ),
     ],
 )
 def test_damaged_json(content: bytes, match: str, tmp_path):

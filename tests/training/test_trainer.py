@@ -367,7 +367,8 @@ def test_a_network_without_a_cost_is_refused():
     [
         ({"network": 3}, "network must be a Network, got 3"),
         ({"callbacks": [3]}, "callbacks must be Callbacks, got 3"),
-        ({"metrics": ["accuracy"]}, "metrics must be a dict of functions"),
+        ({"metrics": "accuracy"}, r"metrics must be a sequence of .*, such as \['accuracy'\]"),
+        ({"metrics": [np.mean]}, "of the metric 'mean', a bare function, nobody knows whether mo"),
         ({"clip_norm": "a"}, "clip_norm must be a number, got 'a'"),
     ],
 )

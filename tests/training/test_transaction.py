@@ -124,7 +124,7 @@ def test_a_metric_that_raises_leaves_the_epoch_under_way_until_its_record_is_the
             raise Fault
         return 0.5
 
-    trainer = trainer_of(bp.Checkpoint(tmp_path / "c.npz"), metrics={"moody_accuracy": moody})
+    trainer = trainer_of(bp.Checkpoint(tmp_path / "c.npz"), metrics=[bp.Metric(moody, True)])
     for _ in range(2):
         with pytest.raises(Fault):
             trainer.fit(*DATA, 2, HELD_OUT)
@@ -135,9 +135,9 @@ def test_a_metric_that_raises_leaves_the_epoch_under_way_until_its_record_is_the
     trainer.fit(*DATA, 1, HELD_OUT)  # only the record was left to do
     np.testing.assert_array_equal(trainer.network.theta, theta)
     assert (trainer.epoch, trainer.step) == (1, 0)
-    straight = trainer_of(metrics={"moody_accuracy": moody})
+    straight = trainer_of(metrics=[bp.Metric(moody, True)])
     straight.fit(*DATA, 3, HELD_OUT)
-    resumed = trainer_of(metrics={"moody_accuracy": moody})
+    resumed = trainer_of(metrics=[bp.Metric(moody, True)])
     checkpoint.restore(resumed, tmp_path / "pending.npz")
     assert (resumed.epoch, resumed.step) == (0, 6)
     resumed.fit(*DATA, 3, HELD_OUT)
@@ -189,7 +189,9 @@ def test_two_ctrl_c_in_the_measuring_keep_all_consistent(tmp_path):
             signal.raise_signal(signal.SIGINT)
         return 0.5
 
-    trainer = trainer_of(bp.Checkpoint(tmp_path / "c.npz"), metrics={"slow_accuracy": slow})
+    trainer = trainer_of(
+        bp.Checkpoint(tmp_path / "c.npz"), metrics=[bp.Metric(slow, True, "slow_accuracy")]
+    )
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(*DATA, 4, HELD_OUT)

@@ -3,9 +3,13 @@ import pytest
 
 from backprop.metrics import (
     accuracy,
+    binary_accuracy,
     confusion_matrix,
+    log_loss,
     mean_squared_error,
+    metric_named,
     predicted_labels,
+    subset_accuracy,
     top_k_accuracy,
     true_labels,
 )
@@ -248,3 +252,111 @@ def test_steps_that_fill_up_a_sequence_do_not_count():
 def test_a_label_of_minus_one_is_an_error_where_there_are_no_sequences():
     with pytest.raises(ValueError, match="label -1 is out of range"):
         accuracy(np.eye(2), np.array([0, -1]))
+
+
+# -- several labels an example ----------------------------------------------------------------
+
+# Two labels of which an example may have both or none: what is right is no largest output.
+SEVERAL = np.array([[1, 0, 1, 0], [1, 0, 0, 1], [0, 0, 0, 1]])
+
+
+@pytest.mark.parametrize("metric", [*LABEL_METRICS, log_loss])
+@pytest.mark.parametrize(
+    "y", [SEVERAL, SEVERAL.astype(float), 0.8 * SEVERAL + 0.1, 2.0 * SEVERAL - 1], ids=str
+)
+def test_accuracy_of_several_labels_is_refused_and_the_right_ones_offered(metric, y):
+    a = np.clip(SEVERAL, 0.1, 0.9)
+    words = r"must decide for one class, and y\[:, [01]\] holds .*subset_accuracy.*f1_samples"
+    with pytest.raises(ValueError, match=words):
+        metric(a, y)
+
+
+def test_what_is_offered_for_several_labels_is_right():
+    a = np.clip(SEVERAL, 0.1, 0.9)
+    assert binary_accuracy(a, SEVERAL) == subset_accuracy(a, SEVERAL) == 1
+    a[0, 0], a[2, 3] = 0.2, 0.3
+    assert binary_accuracy(a, SEVERAL) == pytest.approx(10 / 12)
+    assert subset_accuracy(a, SEVERAL) == 2 / 4
+    w = np.array([1.0, 1.0, 1.0, 5.0])
+    assert subset_accuracy(a, SEVERAL, w) == 2 / 8
+    assert binary_accuracy(a, SEVERAL, w) == pytest.approx((2 / 3 + 1 + 1 + 5 * 2 / 3) / 8)
+    theirs = pytest.importorskip("sklearn.metrics")
+    decided = (a >= 0.5).astype(int)
+    expected = theirs.f1_score(SEVERAL.T, decided.T, average="samples", zero_division=0)
+    assert metric_named("f1_samples")(a, SEVERAL) == pytest.approx(expected, rel=1e-14)
+    with pytest.raises(
+        ValueError, match=r"^subset_accuracy: targets must be 0 or 1, got 0\.1 to 0"
+    ):
+        subset_accuracy(a, np.clip(SEVERAL, 0.1, 0.9))
+    with pytest.raises(ValueError, match=r"^binary_accuracy: y must have the shape \(3, 4\) of a"):
+        binary_accuracy(a, np.array([0, 1, 2, 0]))
+
+
+def test_equal_probabilities_are_classes():
+    y = np.array([[0.5, 0.0], [0.5, 0.0], [0.0, 1.0]])
+    assert accuracy(np.eye(3)[:, [0, 2]], y) == 1
+
+
+def test_targets_of_one_output_that_are_no_probabilities_have_no_accuracy():
+    for y in (np.array([[-1.0, 1.0]]), np.array([[2.0, 3.5]])):
+        with pytest.raises(ValueError, match=r"^accuracy: targets of one output .* in \[0, 1\]"):
+            accuracy(np.array([[0.2, 0.9]]), y)
+
+
+# -- weights, and the log loss -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("y", [Y, ONE_HOT], ids=["labels", "one-hot"])
+def test_weights_make_the_weighted_mean(y):
+    w = np.array([1.0, 0.0, 2.0, 4.0, 3.0])  # right are the examples 0, 2 and 4
+    assert accuracy(A, y, w) == 6 / 10
+    assert top_k_accuracy(A, y, 2, w) == 1
+    assert accuracy(A, y, w.astype(int)) == 6 / 10
+
+
+def test_a_step_of_weight_0_does_not_count_whatever_its_target():
+    a = np.array([[[0.9, 0.2], [0.4, 0.3]], [[0.1, 0.8], [0.6, 0.7]]])  # predicts 0 1 / 1 1
+    y = np.zeros((2, 2, 2))
+    y[[0, 0, 1], [0, 0, 1], [0, 1, 0]] = 1  # the last step of the second example is padding
+    with pytest.raises(ValueError, match="or of weight 0"):
+        accuracy(a, y)
+    w = np.array([[1.0, 1.0], [1.0, 0.0]])
+    assert accuracy(a, y, w) == pytest.approx(2 / 3)
+    assert accuracy(a, np.array([[0, 0], [1, -1]]), np.array([1.0, 2.0])) == 2 / 4
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_log_loss_of_scikit_learn(dtype, weighted):
+    theirs = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(0)
+    a = rng.dirichlet(np.full(4, 0.1), 200).T.astype(dtype)
+    a[:, 0], y = np.eye(4)[1], rng.integers(0, 4, 200)
+    y[0] = 0  # of which the network is sure that it is not
+    w = rng.uniform(0, 2, 200) if weighted else None
+    expected = theirs.log_loss(y, a.T, sample_weight=w)
+    rel = 1e-12 if dtype == np.float64 else 1e-5
+    assert log_loss(a, y, w) == pytest.approx(expected, rel=rel)
+    assert log_loss(a, np.eye(4)[:, y], w) == pytest.approx(expected, rel=rel)
+    one = a[:1]
+    expected = theirs.log_loss(y % 2, one[0], sample_weight=w)
+    assert log_loss(one, y % 2, w) == pytest.approx(expected, rel=rel)
+    assert log_loss(one, (y % 2)[np.newaxis].astype(float), w) == pytest.approx(expected, rel=rel)
+
+
+def test_the_log_loss_of_probabilities_is_their_cross_entropy():
+    a, y = np.array([[0.25, 0.5], [0.75, 0.5]]), np.array([[0.5, 0.0], [0.5, 1.0]])
+    expected = (-0.5 * np.log(0.25) - 0.5 * np.log(0.75) - np.log(0.5)) / 2
+    assert log_loss(a, y) == pytest.approx(expected, rel=1e-14)
+
+
+def test_the_log_loss_of_what_is_no_probability_is_refused():
+    words = r"probabilities that add up to 1, got numbers from 0 to 1, which add up to 0 to 1: "
+    with pytest.raises(ValueError, match=words + "end the network with Softmax"):
+        log_loss(np.array([[1.0, 0.0], [0.0, 0.0]]), np.array([0, 1]))
+    with pytest.raises(ValueError, match=r"^log_loss: .* got numbers from -1 to 2: end .* Sigmoid"):
+        log_loss(np.array([[-1.0, 2.0]]), np.array([0, 1]))
+    with pytest.raises(
+        ValueError, match=r"^log_loss: .*the targets y must be labels or probabilitie"
+    ):
+        log_loss(np.array([[0.5], [0.5]]), np.array([[3.0], [1.0]]))

@@ -1,0 +1,102 @@
+"""What the record of an epoch will hold and which values are good, known before the first one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from backprop.core.shapes import count_examples, each_array
+from backprop.metrics import Metric
+from backprop.network.evaluation import check_metrics, default_metrics_of
+
+
+def metrics_for(trainer: Any, x: Any, y: Any, validation: Any) -> dict[str, Metric]:
+    """Return the metrics that a `fit` computes: those asked for, else those of the targets.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one of those asked for cannot be had of these data.
+    """
+    network = trainer.network
+    if trainer.metrics is None:
+        found = default_metrics_of(network, y)
+        of_both = found if validation is None else default_metrics_of(network, validation[1])
+        return {name: metric for name, metric in found.items() if name in of_both}
+    n = min(count_examples(x), trainer.monitor_training)
+    if n:
+        x, y = (each_array(lambda one: one[..., :n], data) for data in (x, y))
+        check_metrics(network, trainer.metrics, x, y)
+    if validation is not None:
+        check_metrics(network, trainer.metrics, *validation)
+    return trainer.metrics  # type: ignore[no-any-return]
+
+
+def declare_columns(trainer: Any, metrics: Mapping[str, Metric], validation: bool) -> list[str]:
+    """Return the columns that a `fit` records, and declare in the history which values are good.
+
+    Raises
+    ------
+    ValueError
+        If the history, or a callback, says the opposite of what a metric or callback says.
+    """
+    measured = ["training"] * (trainer.monitor_training > 0) + ["validation"] * validation
+    columns = ["epoch", "seconds", "eta"]
+    for data in measured:
+        columns.append(f"{data}_cost")
+        for name, metric in metrics.items():
+            columns.append(f"{data}_{name}")
+            trainer.history.declare(columns[-1], metric.greater_is_better)
+    if trainer.regularizer is not None:
+        columns.append("penalty")
+    for callback in trainer.callbacks:
+        for name, greater_is_better in callback.columns.items():
+            columns.append(name)
+            trainer.history.declare(name, greater_is_better)
+    return columns
+
+
+def monitored(owner: str, monitor: str | None, trainer: Any) -> str:
+    """Return the column that a callback looks at, if it will be recorded and has a direction.
+
+    Parameters
+    ----------
+    owner : str
+        The callback.
+    monitor : str, optional
+        Unless told, "validation_accuracy" where that is recorded, else "validation_cost".
+    trainer : Trainer
+        In `on_fit_start`.
+
+    Raises
+    ------
+    ValueError
+        If there will be no such column, or nobody knows whether more of it is better.
+    """
+    columns = trainer.columns
+    if monitor is None:
+        monitor = "validation_cost"
+        if "validation_accuracy" in columns:
+            monitor = "validation_accuracy"
+    if monitor in columns:
+        trainer.history.greater_is_better(monitor)
+        return monitor
+    data, _, name = monitor.partition("_")
+    if data == "validation" and "validation_cost" not in columns:
+        remedy = "give fit(..., validation=(x, y))"
+        if f"training_{name}" in columns:
+            remedy += f", or monitor='training_{name}'"
+    elif data == "training" and "training_cost" not in columns:
+        remedy = "give Trainer(..., monitor_training=True)"
+    elif data in ("training", "validation"):
+        remedy = f"give Trainer(..., metrics=[..., {name!r}]), or choose one of these"
+    else:
+        close = difflib.get_close_matches(monitor, columns, n=2, cutoff=0.5)
+        remedy = (
+            f"did you mean {' or '.join(map(repr, close))}?" if close else "choose one of these"
+        )
+    raise ValueError(
+        f"{owner}: there will be no column {monitor!r} to monitor, this training records "
+        f"{', '.join(columns)}: {remedy}"
+    )
