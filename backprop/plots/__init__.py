@@ -11,8 +11,10 @@ a figure of several panels ``layout="constrained"``, as one of `new_figure` has 
 """
 
 from backprop.plots.classes import confusion
-from backprop.plots.curves import gradient_norms, learning_curves, unit_health
+from backprop.plots.comparison import comparison
+from backprop.plots.curves import learning_curves
 from backprop.plots.diagram import network_diagram
+from backprop.plots.health import gradient_norms, unit_health
 from backprop.plots.images import misclassified, weights
 from backprop.plots.layers import activation_histograms, delta_histograms
 from backprop.plots.style import BLUE, GRID, STYLE, VERMILLION, new_figure, save
@@ -20,6 +22,7 @@ from backprop.plots.style import BLUE, GRID, STYLE, VERMILLION, new_figure, save
 __all__ = [
     # a training run
     "learning_curves",
+    "comparison",
     "gradient_norms",
     "unit_health",
     # a network, and what it does

@@ -1,66 +1,94 @@
-"""Curves of a training: cost and accuracy by epoch, and step by step how every layer learns."""
+"""Curves of a training, epoch by epoch: cost, accuracy and other metrics, of one run or several."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from backprop.layers.chain import walk_order
+from backprop.plots.axes import (
+    FEW,
+    Curve,
+    Note,
+    logarithmic_axis,
+    open_frame_with_grid,
+    whole_number_axis,
+    write_beside_curves,
+)
 from backprop.plots.style import (
     BLUE,
-    GRID,
+    RUNS,
     VERMILLION,
     axes_or_new,
+    content_of,
     in_our_style,
     name_axes,
-    size_in_points,
-    write_beside,
+    twin_of,
 )
-from backprop.training.health import GradientHealth
+from backprop.training.comparison import check_histories
 from backprop.training.history import History
 
-FEW = 20  # points, up to which each is marked
-MANY = 100  # points, beyond which medians are drawn
+LINES = {"training": "--", "validation": "-"}  # where colours tell the runs apart
 
 
-class Curve(NamedTuple):
-    """A curve to draw, and its name."""
+class Run(NamedTuple):
+    """A training run; it has no name where it is the only one."""
 
-    name: str
-    colour: Any
-    at: np.ndarray  # epochs or steps
-    values: np.ndarray
+    name: str | None
+    history: History
 
 
-class Note(NamedTuple):
-    """What is to be written beside the end of a curve."""
+class Panel(NamedTuple):
+    """A quantity of some runs, which has an axis of its own."""
 
-    x: float
-    y: float
+    quantity: str
+    log: bool
+    runs: list[Run]
+
+    @property
+    def percent(self) -> bool:
+        """Whether it is drawn in percent."""
+        return self.quantity.endswith("accuracy")
+
+    @property
+    def label(self) -> str:
+        """Return the name of the axis."""
+        name = self.quantity.replace("accuracy", "error") if self.log else self.quantity
+        return "cost C" if name == "cost" else name.replace("_", " ") + " (%)" * self.percent
+
+
+class Best(NamedTuple):
+    """The best epoch of a curve, and its value as it is drawn."""
+
+    epoch: int
+    value: float
     text: str
-    colour: Any
-
-
-# -- epoch by epoch --------------------------------------------------------------------------
 
 
 @in_our_style
 def learning_curves(
-    history: History, quantity: str = "cost", log: bool = False, ax: Axes | None = None
+    history: History | Mapping[str, History],
+    quantity: str = "cost",
+    log: bool = False,
+    ax: Axes | None = None,
 ) -> Axes:
-    """Draw a quantity against the epoch, for training and validation data.
+    """Draw a quantity against the epoch, for training and validation data, of one run or several.
 
-    The best epoch on the validation data has a ring, and its figures stand beside the curve.
+    The best epoch on the validation data has a ring, and its figures stand beside the curve. Of
+    several runs each has a colour, training data are dashed and validation data a full line.
+
+    >>> plots.learning_curves({"eta 0.5": one, "eta 3": other}, "accuracy")
+
+    Another call with the same `ax` adds to what is there: further runs of the same quantity, or
+    a second quantity of the one run, with its scale on the right. The same history again is drawn
+    as it is by then.
 
     Parameters
     ----------
-    history : History
+    history : History, or dict of name to History
         With ``epoch`` and at least one of the columns ``training_<quantity>`` and
         ``validation_<quantity>``; epochs without a (finite) value are passed over.
     quantity : str
@@ -74,236 +102,203 @@ def learning_curves(
     Raises
     ------
     KeyError
-        If the history has no column ``epoch``.
-    ValueError
-        If it has no value of the quantity, or none that a logarithmic axis could show; or if the
-        history does not know which epoch is best, see `History.declare`.
+        If a history has no column ``epoch``.
+    TypeError, ValueError
+        If there is no history; if one has no value of the quantity, or none that a logarithmic axis
+        could show, or does not know which epoch is best (see `History.best`); or if `ax` holds too
+        much already.
     """
-    curves = _curves_of_data(history, quantity, log)
-    epochs = history["epoch"]
-    percent = quantity.endswith("accuracy")
-    name = quantity.replace("accuracy", "error") if log else quantity
-
-    ax = axes_or_new(ax, 6, 3.4)
-    notes = []
-    for data, colour, at, values in curves:
-        marker = "." if len(at) <= FEW else ""
-        ax.plot(at, values, color=colour, linewidth=1.5, marker=marker, label=data)
-        text = data
-        if data == "validation":
-            greater = name == quantity and history.greater_is_better(f"validation_{quantity}")
-            epoch, best = _best_epoch(at, values, greater)
-            text += f"\nbest {f'{best:.2f}%' if percent else f'{best:.4g}'}\nat epoch {epoch}"
-            if best > 0 or not log:
-                ax.plot(epoch, best, "o", color=colour, mfc="none", ms=8, label="best")
-        notes.append(Note(at[-1], values[-1], text, colour))
-    label = "cost C" if name == "cost" else name.replace("_", " ") + " (%)" * percent
-    name_axes(ax, "epoch", label)
-    _whole_number_axis(ax, epochs)
-    if log:
-        _logarithmic_axis(ax, np.concatenate([curve.values for curve in curves]))
+    panels = _with_what_is_there(content_of(ax), Panel(quantity, log, _runs_in(history)))
+    curves = [[_curves_of_run(panel, run) for run in panel.runs] for panel in panels]
+    n = len(panels[0].runs)
+    ax = axes_or_new(ax, 6, max(3.4, 0.2 * n + 0.8), panels)
+    if len(panels) == 2:
+        _draw_two_quantities(ax, panels, [of_runs[0] for of_runs in curves])
+    elif panels[0].runs[0].name is None:
+        _draw_one_run(ax, panels[0], curves[0][0])
     else:
-        ax.ticklabel_format(axis="y", useOffset=False)
-    _write_beside_curves(ax, notes)
-    _open_frame_with_grid(ax)
+        _draw_several_runs(ax, panels[0], curves[0])
     return ax
 
 
-def _curves_of_data(history: History, quantity: str, log: bool) -> list[Curve]:
-    """Return the known values of the training and of the validation data, as they are drawn."""
+# -- what is to be drawn ---------------------------------------------------------------------
+
+
+def _runs_in(history: Any) -> list[Run]:
+    """Return the runs that an argument names."""
+    if isinstance(history, History):
+        return [Run(None, history)]
+    if not isinstance(history, Mapping):
+        raise TypeError(
+            "learning_curves: expected a History, such as trainer.history, or a dict of name to "
+            f"History, got {type(history).__name__}"
+        )
+    check_histories("learning_curves", history)
+    return [Run(str(name), one) for name, one in history.items()]
+
+
+def _with_what_is_there(there: Any, new: Panel) -> list[Panel]:
+    """Return the panels that an axes is to show."""
+    panels = there if isinstance(there, list) else []
+    same = [panel for panel in panels if panel.quantity == new.quantity]
+    if same:
+        runs = _named(_joined(same[0].runs, new.runs))
+        panels = [new._replace(runs=runs) if panel in same else panel for panel in panels]
+    else:
+        panels = [*panels, new]
+    if len(panels) > 2 or (len(panels) == 2 and any(len(panel.runs) > 1 for panel in panels)):
+        quantities, n = ", ".join(p.quantity for p in panels), max(len(p.runs) for p in panels)
+        raise ValueError(
+            "learning_curves: one axes shows one quantity of several runs or two of one run, and "
+            f"has no room for {quantities} of {n} run{'s' * (n > 1)}: give another ax, as "
+            "plots.new_figure(...).subplots() makes them"
+        )
+    return panels
+
+
+def _joined(runs: list[Run], more: list[Run]) -> list[Run]:
+    """Return the runs with others added, each once: a later one of that name takes its place."""
+    joined = list(runs)
+    for run in more:
+        for place, old in enumerate(joined):
+            if old.history is run.history or (run.name is not None and old.name == run.name):
+                joined[place] = run if run.name is not None else old
+                break
+        else:
+            joined.append(run)
+    return joined
+
+
+def _named(runs: list[Run]) -> list[Run]:
+    """Return the runs with names, if there are several."""
+    if len(runs) == 1:
+        return runs
+    return [Run(name or f"run {number}", h) for number, (name, h) in enumerate(runs, start=1)]
+
+
+def _curves_of_run(panel: Panel, run: Run) -> list[tuple[Curve, Best | None]]:
+    """Return the known values of training and validation data as they are drawn, and the best."""
+    quantity, log, history = panel.quantity, panel.log, run.history
     epochs = np.array(history["epoch"] if len(history) else [])
-    curves = []
+    curves: list[tuple[Curve, Best | None]] = []
     for data, colour in (("training", BLUE), ("validation", VERMILLION)):
         values = np.array([record.get(f"{data}_{quantity}") for record in history], dtype=float)
-        if quantity.endswith("accuracy"):
+        if panel.percent:
             values = 100 * (1 - values if log else values)
         known = np.isfinite(values)
         if known.any():
-            curves.append(Curve(data, colour, epochs[known], values[known]))
-    if not curves or (log and not any((curve.values > 0).any() for curve in curves)):
+            best = _best(panel, history, data) if data == "validation" else None
+            curves.append((Curve(data, colour, epochs[known], values[known]), best))
+    if not curves or (log and not any((curve.values > 0).any() for curve, _ in curves)):
+        of_run = "" if run.name is None else f" of {run.name!r}"
         raise ValueError(
             f"no training_{quantity} or validation_{quantity}{' above 0' * log} to draw: "
-            f"the history has {len(history)} epochs of {', '.join(history.columns) or 'nothing'}"
+            f"the history{of_run} has {len(history)} epochs of "
+            f"{', '.join(history.columns) or 'nothing'}"
         )
     return curves
 
 
-def _best_epoch(epochs: np.ndarray, values: np.ndarray, greater: bool) -> tuple[int, float]:
-    """Return epoch and value of the best of `values`, the first of equals."""
-    best = int(values.argmax() if greater else values.argmin())
-    return epochs[best].item(), values[best].item()
+def _best(panel: Panel, history: History, data: str) -> Best:
+    column = f"{data}_{panel.quantity}"
+    record = history.best(column)
+    value = record[column]
+    if panel.percent:
+        value = 100 * (1 - value if panel.log else value)
+    return Best(record["epoch"], value, f"{value:.2f}%" if panel.percent else f"{value:.4g}")
 
 
-# -- layer by layer --------------------------------------------------------------------------
+# -- how it is drawn -------------------------------------------------------------------------
 
 
-@in_our_style
-def gradient_norms(health: GradientHealth, quantity: str = "delta", ax: Axes | None = None) -> Axes:
-    """Draw how large delta, dC/dw or the update of every layer is, step by step.
-
-    A layer is a curve. The axis is logarithmic: what fades or grows from layer to layer does so by
-    factors. A value of 0 lies below its lower end. Minibatches differ: of more than 100 records a
-    curve is the median of every few, and the band around it holds the middle four fifths of them.
-
-    Parameters
-    ----------
-    health : GradientHealth
-        After a training.
-    quantity : str
-        "delta", "nabla_w" or "update_ratio", as `GradientHealth` explains them; with the last, a
-        dotted line marks the rule of thumb, 0.001.
-    ax : matplotlib.axes.Axes, optional
-
-    Raises
-    ------
-    ValueError
-        For another quantity, or if there is no value above 0 to draw.
-    """
-    labels = {
-        "delta": "size of an example's error ‖δ‖",
-        "nabla_w": "size of the gradient ‖∂C/∂w‖",
-        "update_ratio": "size of a step ‖Δw‖ / ‖w‖ (dotted: 0.001)",
-    }
-    if quantity not in labels:
-        known = ", ".join(map(repr, labels))
-        raise ValueError(f"gradient_norms: quantity must be {known}, got {quantity!r}")
-    curves = _curves_of_layers(health, quantity)
-    everything = np.concatenate([np.empty(0), *(curve.values for curve in curves)])
-    if not (everything > 0).any():
-        raise ValueError(f"no {quantity} above 0 to draw, in {len(health.history)} records")
-    smallest = everything[everything > 0].min()
-
-    ax = axes_or_new(ax, 7, max(3.4, 0.16 * len(curves)))
+def _draw_one_run(ax: Axes, panel: Panel, curves: list[tuple[Curve, Best | None]]) -> None:
+    """Draw training and validation data in two colours, and write beside them which is which."""
     notes = []
-    for curve in curves:
-        step, end = _draw_curve_or_medians(ax, curve)
-        notes.append(Note(step, max(end, smallest), curve.name, curve.colour))
-    if quantity == "update_ratio":
-        ax.axhline(1e-3, color="0.3", linewidth=1, linestyle=":", zorder=1)
-    name_axes(ax, "step", labels[quantity])
-    _whole_number_axis(ax, health.history["step"])
-    _logarithmic_axis(ax, everything)
-    _write_beside_curves(ax, notes)
-    _open_frame_with_grid(ax)
-    return ax
+    for curve, best in curves:
+        _draw_curve(ax, panel, curve, best)
+        text = curve.name
+        if best is not None:
+            text += f"\nbest {best.text}\nat epoch {best.epoch}"
+        notes.append(Note(curve.at[-1], curve.values[-1], text, curve.colour))
+    _finish(ax, panel, [curve for curve, _ in curves])
+    write_beside_curves(ax, notes)
 
 
-@in_our_style
-def unit_health(health: GradientHealth, ax: Axes | None = None) -> Axes:
-    """Draw what part of each layer's ReLUs is dead, and of its sigmoids and tanhs saturated.
-
-    Both are percentages, step by step; dead is a full line, saturated a dashed one. Of many
-    records a curve is the median of every few, as in `gradient_norms`.
-
-    Parameters
-    ----------
-    health : GradientHealth
-        After a training.
-    ax : matplotlib.axes.Axes, optional
-
-    Raises
-    ------
-    ValueError
-        If no layer has such units, or not enough examples were looked at to call any dead.
-    """
-    kinds = {kind: _curves_of_layers(health, kind) for kind in ("dead", "saturated")}
-    if not any(kinds.values()):
-        raise ValueError(f"no dead or saturated units known, in {len(health.history)} records")
-    count = sum(map(len, kinds.values()))
-    ax = axes_or_new(ax, 7, max(3.4, 0.3 * count))
-    notes, highest = [], 10.0  # a scale on which two per cent look like two per cent
-    for kind, curves in kinds.items():
-        for curve in curves:
-            percent = curve._replace(values=100 * curve.values)
-            step, end = _draw_curve_or_medians(ax, percent, "-" if kind == "dead" else "--")
-            notes.append(Note(step, end, f"{curve.name}\n{end:.0f}% {kind}", curve.colour))
-            highest = max(highest, percent.values.max())
-    labels = {"dead": "dead units (%)", "saturated": "saturated activations (%)"}
-    name_axes(ax, "step", ", ".join(labels[kind] for kind in kinds if kinds[kind]))
-    _whole_number_axis(ax, health.history["step"])
-    ax.set_ylim(-0.03 * highest, 1.03 * highest)
-    _write_beside_curves(ax, notes)
-    _open_frame_with_grid(ax)
-    return ax
+def _draw_several_runs(
+    ax: Axes, panel: Panel, of_runs: list[list[tuple[Curve, Best | None]]]
+) -> None:
+    """Draw every run in a colour, and write beside it its name and its best value."""
+    notes = []
+    last = max(max(run.history["epoch"]) for run in panel.runs)  # where no curve is in the way
+    for run, curves, colour in zip(panel.runs, of_runs, colours_of_runs(len(of_runs)), strict=True):
+        text = str(run.name)
+        for curve, best in curves:
+            curve = curve._replace(colour=colour)
+            _draw_curve(ax, panel, curve, best, LINES[curve.name], f"{run.name}: {curve.name}")
+            if best is not None:
+                text += f": {best.text} at {best.epoch}"
+        notes.append(Note(last, curve.values[-1], text, colour))
+    _finish(ax, panel, [curve for curves in of_runs for curve, _ in curves])
+    ax.set_title(_legend_of_lines([curve.name for curves in of_runs for curve, _ in curves]))
+    write_beside_curves(ax, notes)
 
 
-def _curves_of_layers(health: GradientHealth, quantity: str) -> list[Curve]:
-    """Return a curve for every layer that has the quantity.
-
-    The colours run from the first layer to the last, dark to light, whatever a layer has.
-    """
-    shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.8, max(1, len(health.layers))))
-    curves = []
-    layers = sorted(health.layers.items(), key=lambda item: walk_order(item[0]))
-    for (index, name), colour in zip(layers, shades, strict=False):
-        column = f"{quantity}_{index}"
-        known = [(r["step"], r[column]) for r in health.history if column in r]
-        known = [pair for pair in known if math.isfinite(pair[1])]
-        if known:
-            steps, values = map(np.array, zip(*known, strict=True))
-            curves.append(Curve(f"{index}: {name}", colour, steps, values.astype(float)))
-    return curves
-
-
-def _draw_curve_or_medians(ax: Axes, curve: Curve, line: str = "-") -> tuple[float, float]:
-    """Draw one curve, or of a long one medians and a band; return where it ends."""
-    _, colour, steps, values = curve
-    if len(values) > MANY:
-        steps = np.array([part.mean() for part in np.array_split(steps, 50)])
-        spread = [np.quantile(part, (0.1, 0.5, 0.9)) for part in np.array_split(values, 50)]
-        low, values, high = np.transpose(spread)
-        ax.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
-    marker = "." if len(values) <= FEW else ""
-    ax.plot(steps, values, color=colour, linewidth=1.3, linestyle=line, marker=marker)
-    return steps[-1], values[-1]
+def _draw_two_quantities(
+    ax: Axes, panels: list[Panel], of_panels: list[list[tuple[Curve, Best | None]]]
+) -> None:
+    """Draw two quantities of a run, each in a colour that is that of its axis, too."""
+    sides = (ax, twin_of(ax))
+    bests = []
+    for side, panel, curves, colour in zip(
+        sides, panels, of_panels, (BLUE, VERMILLION), strict=True
+    ):
+        for curve, best in curves:
+            curve = curve._replace(colour=colour)
+            label = f"{panel.quantity}: {curve.name}"
+            _draw_curve(side, panel, curve, best, LINES[curve.name], label)
+            if best is not None:
+                bests.append(f"{panel.label.removesuffix(' (%)')} {best.text} at {best.epoch}")
+        _finish(side, panel, [curve for curve, _ in curves])
+        side.yaxis.label.set_color(colour)
+        side.tick_params(axis="y", colors=colour)
+    every = [curve for curves in of_panels for curve, _ in curves]
+    whole_number_axis(ax, np.concatenate([curve.at for curve in every]))
+    sides[1].grid(False)
+    sides[1].spines["right"].set_visible(True)
+    title = _legend_of_lines([curve.name for curve in every])
+    ax.set_title("\n".join([title, f"best: {', '.join(bests)}"] if bests else [title]))
 
 
-# -- axes and notes --------------------------------------------------------------------------
+def _draw_curve(
+    ax: Axes, panel: Panel, curve: Curve, best: Best | None, line: str = "-", label: str = ""
+) -> None:
+    name, colour, at, values = curve
+    style: Any = {"color": colour, "marker": "." if len(at) <= FEW else "", "linestyle": line}
+    ax.plot(at, values, linewidth=1.5 if line == "-" else 1.1, label=label or name, **style)
+    if best is not None and (best.value > 0 or not panel.log):
+        style = {"color": colour, "mfc": "none", "ms": 8}
+        ax.plot(best.epoch, best.value, "o", label=f"{label}, best" if label else "best", **style)
 
 
-def _whole_number_axis(ax: Axes, numbers: Sequence[int]) -> None:
-    """Let the axis be as long as the training, with ticks at whole numbers."""
-    first, last = min(numbers), max(numbers)
-    if first == last:
-        first -= 1
-    margin = 0.02 * (last - first)
-    ax.set_xlim(first - margin, last + margin)
-    ax.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
-
-
-def _logarithmic_axis(ax: Axes, values: np.ndarray) -> None:
-    """Put plain numbers at powers of ten, at 1, 2, 5, 10, ..., or closer, as the range asks."""
-    ax.set_yscale("log")
-    ratio = values.max() / values[values > 0].min()
-    if ratio < 5:
-        ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-        ax.yaxis.set_minor_locator(NullLocator())
+def _finish(ax: Axes, panel: Panel, curves: list[Curve]) -> None:
+    """Name the axes, and put ticks where they are read easily."""
+    name_axes(ax, "epoch", panel.label)
+    whole_number_axis(ax, np.concatenate([run.history["epoch"] for run in panel.runs]))
+    if panel.log:
+        logarithmic_axis(ax, np.concatenate([curve.values for curve in curves]))
     else:
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if ratio < 300 else (1,)))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.yaxis.set_minor_formatter(NullFormatter())
+        ax.ticklabel_format(axis="y", useOffset=False)
+    open_frame_with_grid(ax)
 
 
-def _open_frame_with_grid(ax: Axes) -> None:
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(True, **GRID)
+def _legend_of_lines(names: list[str]) -> str:
+    words = {"-": "full line", "--": "dashed"}
+    return ", ".join(f"{data}: {words[LINES[data]]}" for data in LINES if data in names)
 
 
-def _write_beside_curves(ax: Axes, notes: list[Note]) -> None:
-    """Write beside the end of each curve, but neither over one another nor beyond the axes."""
-    ax.autoscale_view()
-    ends = ax.transData.transform([(note.x, note.y) for note in notes])
-    heights = ax.transAxes.inverted().transform(ends)[:, 1]  # as fractions of the axes
-    line = 10 / size_in_points(ax)[1]
-    halves = [line * (1 + note.text.count("\n")) / 2 for note in notes]
-    upwards = np.argsort(heights, kind="stable")
-    floor, ceiling = 0.0, 1.0
-    for i in upwards:
-        heights[i] = max(heights[i], floor + halves[i])
-        floor = heights[i] + halves[i]
-    for i in upwards[::-1]:
-        heights[i] = min(heights[i], ceiling - halves[i])
-        ceiling = heights[i] - halves[i]
-    across = ax.get_xaxis_transform()
-    for note, height in zip(notes, heights, strict=True):
-        write_beside(ax, note.text, (note.x, height), xycoords=across, color=note.colour)
+def colours_of_runs(n: int) -> Any:
+    """Return a colour for each of n runs."""
+    if n <= len(RUNS):
+        return RUNS[:n]
+    colours = matplotlib.colormaps["turbo"](np.linspace(0.03, 0.97, n))
+    return colours * [0.8, 0.8, 0.8, 1]  # a yellow that can be read

@@ -9,12 +9,14 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary, ref
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
@@ -26,6 +28,9 @@ T = TypeVar("T")
 
 # Two hues that every kind of colour vision tells apart (Okabe and Ito, 2008).
 BLUE, VERMILLION = "#0072B2", "#D55E00"
+RUNS = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # theirs too
+# Which delta a picture shows, in all of them: the book's dC_x/dz, without the 1/B of the mean.
+BOOKS_DELTA = "B × layer.delta"
 GRID: Any = {"color": "0.9", "linewidth": 0.6}
 
 STYLE: Any = {
@@ -36,6 +41,11 @@ STYLE: Any = {
     "pdf.fonttype": 42,  # text stays text
     "svg.hashsalt": "backprop",  # the same picture gives the same file
 }
+
+# From white, so that an error that never happens is no colour; what has no share in it is grey.
+ERRORS = LinearSegmentedColormap.from_list(
+    "errors", ["white", "#fdd0a2", "#fd8d3c", "#d94801", "#7f2704"]
+).with_extremes(bad="0.9")
 
 # The formats, and what matplotlib would write into a file of its own accord: its version, the time.
 METADATA: dict[str, dict[str, None]] = {
@@ -55,6 +65,10 @@ def in_our_style(draw: Callable[P, T]) -> Callable[P, T]:
 
     return styled
 
+
+# The axes that hold a picture of ours, and what a later call must know of it.
+_DRAWN: WeakKeyDictionary[Axes, Any] = WeakKeyDictionary()
+_TWINS: WeakKeyDictionary[Axes, ref[Axes]] = WeakKeyDictionary()  # a second scale, on the right
 
 # -- figures ---------------------------------------------------------------------------------
 
@@ -110,11 +124,44 @@ def new_figure(width: float, height: float) -> Iterator[Figure]:
         yield _empty_figure(*size)
 
 
-def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
-    """Return `ax`, or that of a new figure of so many inches."""
-    if ax is not None:
-        return ax
-    return _empty_figure(width, height).add_subplot(axes_class=NotebookAxes)
+def axes_or_new(ax: Axes | None, width: float, height: float, content: Any = None) -> Axes:
+    """Return `ax`, or that of a new figure of so many inches, for one picture of ours.
+
+    A picture takes the place of an earlier one in the same axes; nothing is drawn over it. What
+    it is may be kept as `content`.
+    """
+    if ax is None:
+        ax = _empty_figure(width, height).add_subplot(axes_class=NotebookAxes)
+    elif ax in _DRAWN:
+        _clear(ax)
+    _DRAWN[ax] = content
+    return ax
+
+
+def content_of(ax: Axes | None) -> Any:
+    """Return the `content` of the picture in an axes; None if it is none of ours."""
+    return None if ax is None else _DRAWN.get(ax)
+
+
+def _clear(ax: Axes) -> None:
+    """Make an axes as empty as a new one."""
+    twin = _TWINS.pop(ax)() if ax in _TWINS else None
+    if twin is not None:
+        twin.remove()
+    ax.clear()
+    ax.set_aspect("auto")
+    ax.set_anchor("C")
+    ax.set_axis_on()
+    ax.set_axisbelow(matplotlib.rcParams["axes.axisbelow"])
+    ax.spines[:].set_visible(True)
+    ax.tick_params(reset=True, which="both", top=False, right=False)
+
+
+def twin_of(ax: Axes) -> Axes:
+    """Return axes in the same place with a scale of their own on the right."""
+    twin = ax.twinx()
+    _TWINS[ax] = ref(twin)
+    return twin
 
 
 def _empty_figure(width: float, height: float) -> Figure:
@@ -164,7 +211,7 @@ def name_axes(ax: Axes, x: str = "", y: str = "") -> None:
 
 def write_beside(ax: Axes, text: str, point: tuple[float, float], **style: Any) -> None:
     """Write to the right of a point of the axes."""
-    style.update(va="center", fontsize=8, annotation_clip=False)
+    style = {"va": "center", "fontsize": 8, "annotation_clip": False, **style}
     ax.annotate(text, point, (8, 0), textcoords="offset points", **style)
 
 

@@ -78,3 +78,20 @@ def texts(ax: Axes) -> list[str]:
 def tick_labels(ax: Axes, axis: str) -> list[str]:
     ax.figure.draw_without_rendering()
     return [label.get_text() for label in getattr(ax, f"get_{axis}ticklabels")()]
+
+
+def overlaps(ax: Axes) -> list[tuple[str, str]]:
+    """Return the texts in and around an axes that stand over one another, in pairs."""
+    ax.figure.canvas.draw()
+    labels = [ax.xaxis.label, ax.yaxis.label]
+    for axis in (ax.xaxis, ax.yaxis):
+        low, high = sorted(axis.get_view_interval())
+        labels += [t.label1 for t in axis.get_major_ticks() if low <= t.get_loc() <= high]
+    found = [*ax.texts, ax._left_title, *(labels if ax.axison else [])]
+    boxes = [(text.get_text(), text.get_window_extent()) for text in found if text.get_text()]
+    return [
+        (name, other)
+        for index, (name, box) in enumerate(boxes)
+        for other, other_box in boxes[:index]
+        if box.overlaps(other_box)
+    ]

@@ -1,17 +1,17 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from typing import Any
 
-import matplotlib
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 
-from backprop import GradientHealth, History, plots
-from tests.plots.examples import health, history, texts, tick_labels
+from backprop import History, plots
+from tests.plots.examples import history, overlaps, texts, tick_labels
 
-# -- epoch by epoch --------------------------------------------------------------------------
+# -- one run ---------------------------------------------------------------------------------
 
 
 def test_the_curves_are_the_columns_of_the_history() -> None:
@@ -171,124 +171,170 @@ def test_a_history_without_epochs_is_an_error() -> None:
         plots.learning_curves(History([{"training_cost": 1.0}]))
 
 
-# -- layer by layer --------------------------------------------------------------------------
+# -- several runs ----------------------------------------------------------------------------
+
+
+def runs(n: int, epochs: int = 30) -> dict[str, History]:
+    """Return histories that differ, the later the shorter and the better."""
+    found = {}
+    for i in range(n):
+        records = [dict(record) for record in history(epochs - i).records]
+        for record in records:
+            record["training_cost"] *= 1 - 0.05 * i
+            record["validation_cost"] *= 1 - 0.04 * i
+        found[f"run {chr(65 + i)}"] = History(records)
+    return found
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 12])
+def test_each_run_has_one_colour_its_training_dashed_its_validation_full(n: int) -> None:
+    given = runs(n)
+    ax = plots.learning_curves(given)
+    lines = {line.get_label(): line for line in ax.lines}
+    assert len(lines) == len(ax.lines) == 3 * n
+    colours = []
+    for name, run in given.items():
+        training, validation = lines[f"{name}: training"], lines[f"{name}: validation"]
+        best = lines[f"{name}: validation, best"]
+        assert list(training.get_ydata()) == run["training_cost"]
+        assert list(validation.get_ydata()) == run["validation_cost"]
+        assert (training.get_linestyle(), validation.get_linestyle()) == ("--", "-")
+        record = run.best("validation_cost")
+        assert (*best.get_xdata(), *best.get_ydata()) == (
+            record["epoch"],
+            record["validation_cost"],
+        )
+        colour = to_hex(training.get_color())
+        assert {to_hex(line.get_color()) for line in (validation, best)} == {colour}
+        colours.append(colour)
+        text = f"{name}: {record['validation_cost']:.4g} at {record['epoch']}"
+        (note,) = [note for note in ax.texts if note.get_text() == text]
+        assert to_hex(note.get_color()) == colour
+    assert len(set(colours)) == n
+    assert len(ax.texts) == n
+    assert ax.get_title(loc="left") == "training: dashed, validation: full line"
+    assert overlaps(ax) == []
+    assert ax.get_xlim()[1] > 30
+
+
+def test_the_names_of_many_runs_stay_apart_in_small_axes(ax: Axes) -> None:
+    plots.learning_curves(runs(25), "accuracy", ax=ax)
+    assert overlaps(ax) == []
+    frame = ax.get_window_extent()
+    for text in ax.texts:
+        box = text.get_window_extent()
+        assert frame.y0 - 3 <= box.y0 < box.y1 <= frame.y1 + 3
+
+
+def test_a_run_without_validation_data_has_its_name_all_the_same() -> None:
+    alone = History({"epoch": e, "training_cost": 1 / e} for e in (1, 2, 3))
+    ax = plots.learning_curves({"one": alone, "two": history(5)})
+    assert texts(ax)[0] == "one"
+    assert texts(ax)[1].startswith("two: ")
 
 
 @pytest.mark.parametrize(
-    ("quantity", "label"),
+    ("given", "error", "message"),
     [
-        ("delta", "size of an example's error ‖δ‖"),
-        ("nabla_w", "size of the gradient ‖∂C/∂w‖"),
-        ("update_ratio", "size of a step ‖Δw‖ / ‖w‖ (dotted: 0.001)"),
+        ({}, ValueError, "learning_curves: expected at least one History, got an empty dict"),
+        ({"a": 3}, TypeError, "learning_curves: 'a' must be a History, got int; a trainer's is"),
+        ([history(3)], TypeError, "learning_curves: expected a History, .* dict .*, got list"),
+        (
+            {"a": history(3), "b": History([{"epoch": 1, "training_cost": 1.0}])},
+            ValueError,
+            "no training_accuracy or .* to draw: the history of 'b' has 1 epochs of epoch, train",
+        ),
     ],
 )
-def test_each_layer_has_a_curve_of_its_norms(quantity: str, label: str) -> None:
-    found = health()
-    ax = plots.gradient_norms(found, quantity)
-    for index, line in enumerate(ax.lines[:4]):
-        assert list(line.get_xdata()) == found.history["step"]
-        assert list(line.get_ydata()) == found.history[f"{quantity}_{index}"]
-    marks = [list(line.get_ydata()) for line in ax.lines[4:]]
-    assert marks == ([[1e-3, 1e-3]] if quantity == "update_ratio" else [])
-    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_yscale()) == ("step", label, "log")
-    assert texts(ax) == [f"{i}: {name}" for i, name in found.layers.items()]
-    colours = [matplotlib.colors.to_hex(line.get_color()) for line in ax.lines[:4]]
-    assert colours == [matplotlib.colors.to_hex(text.get_color()) for text in ax.texts]
-    assert len(set(colours)) == 4
+def test_what_are_no_runs(given: Any, error: type[Exception], message: str, ax: Axes) -> None:
+    with pytest.raises(error, match=message):
+        plots.learning_curves(given, "accuracy", ax=ax)
+    assert not ax.has_data()
 
 
-def test_the_curves_of_layers_inside_layers_come_in_the_order_of_the_walk() -> None:
-    found = GradientHealth()
-    found.layers = {"10": "c", "2.10": "b", "2.9": "a", "0": "first"}
-    for step in range(3):
-        found.history.append({"step": step + 1, **{f"delta_{i}": 1.0 for i in found.layers}})
-    ax = plots.gradient_norms(found)
-    assert texts(ax) == ["0: first", "2.9: a", "2.10: b", "10: c"]
+# -- several calls on one axes ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("records", [100, 101, 1000])
-def test_a_long_curve_is_a_median_with_a_band(records: int) -> None:
-    found = health(2, records, every=10)
-    ax = plots.gradient_norms(found)
-    line = ax.lines[1]
-    values = np.array(found.history["delta_1"])
-    if records <= 100:
-        assert not ax.collections
-        assert list(line.get_ydata()) == list(values)
-        return
-    parts = np.array_split(values, 50)
-    np.testing.assert_allclose(line.get_ydata(), [np.median(part) for part in parts])
-    steps = np.array_split(found.history["step"], 50)
-    np.testing.assert_allclose(line.get_xdata(), [np.mean(part) for part in steps])
-    band = ax.collections[1].get_paths()[0].vertices[:, 1]
-    assert band.max() == pytest.approx(max(np.quantile(part, 0.9) for part in parts))
-    assert band.min() == pytest.approx(min(np.quantile(part, 0.1) for part in parts))
+def test_a_second_call_adds_its_run_as_one_call_with_both_would() -> None:
+    one, other = runs(2).values()
+    ax = plots.learning_curves(one)
+    assert plots.learning_curves(other, ax=ax) is ax
+    both = plots.learning_curves({"run 1": one, "run 2": other})
+    for mine, expected in zip(ax.lines, both.lines, strict=True):
+        assert mine.get_label() == expected.get_label()
+        np.testing.assert_array_equal(mine.get_xydata(), expected.get_xydata())
+    assert texts(ax) == texts(both)
+    assert ax.get_title(loc="left") == both.get_title(loc="left")
+    assert overlaps(ax) == []
+    assert ax.figure.axes == [ax]
 
 
-def test_what_is_0_or_infinite_does_not_spoil_the_axis() -> None:
-    found = health(2)
-    for record in found.history.records[10:]:
-        record["delta_0"] = 0.0
-    found.history.records[5]["delta_1"] = math.inf
-    ax = plots.gradient_norms(found)
-    low, high = ax.get_ylim()
-    assert 1e-4 < low < 0.005
-    assert 0.1 < high < 1
-    assert len(ax.lines[1].get_xdata()) == 29
-    ax.figure.canvas.draw()
-    assert ax.texts[0].xy[1] < ax.texts[1].xy[1]
+def test_named_runs_are_added_and_one_of_the_same_name_takes_its_place() -> None:
+    a, b, c = runs(3).values()
+    ax = plots.learning_curves({"a": a, "b": b})
+    plots.learning_curves({"b": c}, ax=ax)
+    validation = {line.get_label(): list(line.get_ydata()) for line in ax.lines}
+    assert validation["a: validation"] == a["validation_cost"]
+    assert validation["b: validation"] == c["validation_cost"]
+    assert len(ax.texts) == 2
 
 
-def test_the_dead_are_full_lines_and_the_saturated_dashed() -> None:
-    found = health(4)
-    ax = plots.unit_health(found)
-    drawn = {
-        tuple(line.get_ydata()): (len(line.get_xdata()), line.get_linestyle()) for line in ax.lines
-    }
-    assert drawn == {
-        (1.0,) * 15: (15, "-"),
-        (3.0,) * 15: (15, "-"),
-        (4.0,) * 30: (30, "--"),
-        (12.0,) * 30: (30, "--"),
-    }
-    assert texts(ax) == [
-        "0: Dense(30 -> 31, relu)\n1% dead",
-        "2: Dense(32 -> 33, relu)\n3% dead",
-        "1: Dense(31 -> 32, relu)\n4% saturated",
-        "3: Dense(33 -> 34, relu)\n12% saturated",
-    ]
-    assert ax.get_ylabel() == "dead units (%), saturated activations (%)"
-    assert ax.get_ylim() == pytest.approx((-0.36, 12.36))
+def test_the_same_history_again_is_drawn_as_it_is_by_then() -> None:
+    run = history(5)
+    ax = plots.learning_curves(run)
+    run.append({"epoch": 6, "training_cost": 0.1, "validation_cost": 0.05})
+    plots.learning_curves(run, ax=ax)
+    assert [line.get_label() for line in ax.lines] == ["training", "validation", "best"]
+    assert list(ax.lines[2].get_xdata()) == [6]
+    assert len(ax.texts) == 2
 
 
-def test_the_axis_is_as_long_as_the_training() -> None:
-    ax = plots.unit_health(health(1))  # ReLUs, known from the middle on
-    assert ax.get_ylabel() == "dead units (%)"
-    assert ax.get_xlim()[0] < 1
-    assert ax.get_ylim()[1] == pytest.approx(10.3)  # two per cent look like little
+def test_a_second_quantity_has_its_scale_on_the_right() -> None:
+    run = history()
+    ax = plots.learning_curves(run)
+    assert plots.learning_curves(run, "accuracy", ax=ax) is ax
+    left, right = ax.figure.axes
+    assert left is ax
+    assert (left.get_ylabel(), right.get_ylabel()) == ("cost C", "accuracy (%)")
+    assert list(left.lines[1].get_ydata()) == run["validation_cost"]
+    np.testing.assert_allclose(
+        right.lines[1].get_ydata(), 100 * np.array(run["validation_accuracy"])
+    )
+    assert right.yaxis.get_label_position() == "right"
+    colours = [to_hex(side.lines[1].get_color()) for side in (left, right)]
+    assert colours == [to_hex(side.yaxis.label.get_color()) for side in (left, right)]
+    assert colours[0] != colours[1]
+    cost, accuracy = run.best("validation_cost"), run.best("validation_accuracy")
+    assert ax.get_title(loc="left") == (
+        "training: dashed, validation: full line\n"
+        f"best: cost C {cost['validation_cost']:.4g} at {cost['epoch']}, "
+        f"accuracy {accuracy['validation_accuracy']:.2%} at {accuracy['epoch']}"
+    )
+    assert texts(left) == texts(right) == []
+    plots.learning_curves(run, "accuracy", log=True, ax=ax)  # its own scale alone
+    left, right = ax.figure.axes
+    assert (left.get_yscale(), right.get_yscale()) == ("linear", "log")
 
 
-@pytest.mark.parametrize("layers", [2, 5, 8, 16])
-def test_the_names_of_many_layers_stay_apart(layers: int) -> None:
-    for ax in (plots.gradient_norms(health(layers)), plots.unit_health(health(layers))):
-        ax.figure.canvas.draw()
-        boxes = [text.get_window_extent() for text in ax.texts]
-        boxes.sort(key=lambda box: box.y0)
-        assert all(low.y1 <= high.y0 + 1 for low, high in pairwise(boxes))
+def test_what_one_axes_has_no_room_for_is_refused_and_leaves_it_as_it_was() -> None:
+    run, other = history(), history(7)
+    for record in run:
+        record["training_rmse"] = record["training_cost"]
+    ax = plots.learning_curves(run)
+    plots.learning_curves(run, "accuracy", ax=ax)
+    before = [[line.get_label() for line in side.lines] for side in ax.figure.axes]
+    with pytest.raises(ValueError, match="has no room for cost, accuracy, rmse of 1 run: give an"):
+        plots.learning_curves(run, "rmse", ax=ax)
+    with pytest.raises(ValueError, match="has no room for cost, accuracy of 2 runs: give another"):
+        plots.learning_curves(other, "accuracy", ax=ax)
+    after = [[line.get_label() for line in side.lines] for side in ax.figure.axes]
+    assert before == after
 
 
-def test_health_that_has_nothing_to_draw() -> None:
-    with pytest.raises(
-        ValueError, match=r"gradient_norms: quantity must be 'delta', .* got 'gradient'"
-    ):
-        plots.gradient_norms(health(), "gradient")
-    with pytest.raises(ValueError, match="no delta above 0 to draw, in 0 records"):
-        plots.gradient_norms(GradientHealth())
-    found = health(1, records=3)
-    for record in found.history.records:
-        record["delta_0"] = 0.0
-        record.pop("dead_0", None)
-    with pytest.raises(ValueError, match="no delta above 0 to draw, in 3 records"):
-        plots.gradient_norms(found)
-    with pytest.raises(ValueError, match="no dead or saturated units known, in 3 records"):
-        plots.unit_health(found)
+def test_another_picture_takes_the_place_of_both_scales() -> None:
+    ax = plots.learning_curves(history())
+    plots.learning_curves(history(), "accuracy", ax=ax)
+    plots.confusion(np.eye(3, dtype=int), ax=ax)
+    assert ax.figure.axes == [ax]
+    plots.learning_curves(history(), ax=ax)  # and the curves do not come back
+    assert [line.get_label() for line in ax.lines] == ["training", "validation", "best"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from backprop import Dense, Flatten, plots
+from backprop import Conv1d, Conv2d, ConvTranspose2d, Dense, Flatten, Network, plots
 from backprop.plots.images import _mosaic_columns
 from tests.plots.examples import guesses, texts
 
@@ -73,15 +73,32 @@ def test_a_mosaic_is_wide_rather_than_high(n: int) -> None:
         (Flatten(), None, TypeError, r"weights: expected a layer with .*got Flatten\(\)"),
         ([[1.0]], None, TypeError, r"expected a layer with weights w.*got \[\[1.0\]\]"),
         (np.eye(4) * 1j, None, TypeError, "weights: w must be an array of real.*got complex128"),
-        (np.ones(4), None, ValueError, r"w must have the shape \(n_out, n_in\), got \(4,\)"),
+        (np.ones(4), None, ValueError, r"w must have the shape \(n_out, n_in\), .* got \(4,\)"),
+        (np.ones((2, 3, 4, 4)), (4, 4), ValueError, "image_shape is for a layer of neurons"),
+        (np.ones((2, 12)), (2, 6, 1, 1), ValueError, r"image_shape 2 x 6 x 1 x 1 has 12 pixels, expec"),
+        (
+            Network([Dense(4, 2)], "quadratic"),
+            None,
+            TypeError,
+            r"a Network; its first is network\[0",
+        ),
         (np.ones((0, 4)), None, ValueError, r"must have the shape .* got \(0, 4\)"),
         (np.full((2, 4), np.nan), None, ValueError, "weights: w must be finite, got NaN"),
-        (np.ones((2, 12)), None, ValueError, "weights: 12 pixels make no square image"),
+        (
+            np.ones((2, 12)),
+            None,
+            ValueError,
+            "weights: 12 pixels make no square image: give image_shape",
+        ),
         (
             np.ones((2, 12)),
             (3, 5),
             ValueError,
+<<<<<<< HEAD
             "weights: image_shape 3 x 5 has 15 pixels, expected 12",
+=======
+            "weights: image_shape 3 x 5 has 15 pixels, expected 12 as",
+>>>>>>> 167c8d6 (Pictures: runs compared in one, kernels, networks with dots for neurons left out, images in every layout with the confidence, one delta; two in one axes never overprint)
         ),
         (np.ones((2, 12)), (3, 4.0), TypeError, "weights: image_shape must be an integer, got 4.0"),
         (np.ones((2, 12)), (-3, -4), ValueError, "weights: image_shape must be at least 1, got -3"),
@@ -92,6 +109,63 @@ def test_what_are_no_weights_of_images(
 ) -> None:
     with pytest.raises(error, match=message):
         plots.weights(w, shape)
+
+
+def tiles_of(ax: Axes) -> list[np.ndarray]:
+    """Return what stands in every frame of a picture of kernels."""
+    (image,), (frames,) = ax.images, ax.collections
+    pixels = image.get_array()
+    found = []
+    for path in frames.get_paths():
+        (x0, y0), (x1, y1) = path.vertices.min(axis=0) + 0.5, path.vertices.max(axis=0) + 0.5
+        found.append(np.asarray(pixels[round(y0) : round(y1), round(x0) : round(x1)]))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("channels", "maps", "kernel"), [(1, 6, 5), (3, 4, 3), (8, 3, (2, 4)), (9, 2, 3), (20, 40, 5)]
+)
+def test_of_a_convolution_each_kernel_is_an_image_its_channels_in_order(
+    channels: int, maps: int, kernel: Any
+) -> None:
+    layer = Conv2d(channels, maps, kernel, rng=0)
+    ax = plots.weights(layer)
+    shown = min(maps, 256 // channels)
+    expected = layer.w[:shown].reshape(-1, *layer.w.shape[2:])
+    np.testing.assert_array_equal(tiles_of(ax), expected)
+    assert ax.images[0].get_array().count() == expected.size  # nothing else is drawn
+    low, high = ax.images[0].get_clim()
+    assert low == -high
+    assert high == pytest.approx(np.quantile(np.abs(expected), 0.999))
+    title = ax.get_title(loc="left")
+    assert ("the first" in title) == (shown < maps)
+    assert (f"{channels} channels" in title) == (channels > 1)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_of_a_transposed_convolution_an_image_is_that_of_an_output_map(groups: int) -> None:
+    layer = ConvTranspose2d(4, 6, 3, groups=groups, rng=0)
+    tiles = tiles_of(plots.weights(layer))
+    if groups == 1:
+        expected = [layer.w[i, o] for o in range(6) for i in range(4)]
+    else:  # output maps 0 to 2 see the channels 0 and 1, the others 2 and 3
+        expected = [layer.w[i + 2 * (o // 3), o % 3] for o in range(6) for i in range(2)]
+    np.testing.assert_array_equal(tiles, expected)
+
+
+def test_of_a_convolution_over_time_a_channel_is_a_row() -> None:
+    layer = Conv1d(3, 5, 4, rng=0)
+    np.testing.assert_array_equal(tiles_of(plots.weights(layer)), layer.w)
+
+
+def test_the_channels_of_an_image_in_colour_stand_side_by_side() -> None:
+    layer = Dense(3 * 4 * 5, 2, rng=0)
+    tiles = tiles_of(plots.weights(layer, (3, 4, 5)))
+    np.testing.assert_array_equal(tiles, layer.w.reshape(6, 4, 5))
+
+
+def test_as_many_maps_as_asked_for_are_shown() -> None:
+    assert len(tiles_of(plots.weights(Conv2d(20, 40, 3, rng=0), count=30))) == 600
 
 
 def test_no_neurons_to_show_is_an_error() -> None:
@@ -109,9 +183,9 @@ def shown_images(ax: Axes) -> list[float]:
     return [float(pixels[2, x]) for x in centres]
 
 
-def test_the_most_confident_mistakes_come_first() -> None:
+def test_the_most_confident_mistakes_come_first_with_prediction_confidence_and_truth() -> None:
     ax = plots.misclassified(*guesses())
-    assert texts(ax) == ["2, is 0", "1, is 2", "0, is 2"]
+    assert texts(ax) == ["2 (95%)\nis 0", "1 (80%)\nis 2", "0 (70%)\nis 2"]
     assert shown_images(ax) == [3, 4, 1]
     assert ax.get_title(loc="left") == "3 of 6 wrong (50.00%)"
 
@@ -120,11 +194,87 @@ def test_images_as_columns_and_targets_instead_of_labels() -> None:
     _, a, labels = guesses()
     images = np.arange(6, dtype=np.uint8) * np.ones((9, 1), np.uint8)
     ax = plots.misclassified(images, a, np.eye(3)[:, labels], count=2)
-    assert texts(ax) == ["2, is 0", "1, is 2"]
+    assert texts(ax) == ["2 (95%)\nis 0", "1 (80%)\nis 2"]
     pixels = ax.images[0].get_array()
     assert (pixels[:3, :3] == 3).all()
     assert (pixels[:3, 4:7] == 4).all()
     assert ax.get_title(loc="left") == "3 of 6 wrong (50.00%), 2 shown"
+
+
+LAYOUTS = {
+    "n x N": lambda x: (x.reshape(20, 6), {"image_shape": (4, 5)}),
+    "N x n": lambda x: (x.reshape(20, 6).T, {"image_shape": (4, 5)}),
+    "H x W x N": lambda x: (x, {}),
+    "N x H x W": lambda x: (x.transpose(2, 0, 1), {}),
+    "1 x H x W x N": lambda x: (x[np.newaxis], {}),
+    "N x 1 x H x W": lambda x: (x.transpose(2, 0, 1)[:, np.newaxis], {}),
+    "N x H x W x 1": lambda x: (x.transpose(2, 0, 1)[..., np.newaxis], {}),
+}
+COLOURED = {
+    "n x N": lambda x: (x.reshape(60, 6), {"image_shape": (3, 4, 5)}),
+    "C x H x W x N": lambda x: (x, {}),
+    "N x C x H x W": lambda x: (x.transpose(3, 0, 1, 2), {}),
+    "N x H x W x C": lambda x: (x.transpose(3, 1, 2, 0), {}),
+    "H x W x C x N": lambda x: (x.transpose(1, 2, 0, 3), {}),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_grey_images_in_every_layout(layout: str) -> None:
+    _, a, labels = guesses()
+    x = np.random.default_rng(0).random((4, 5, 6))
+    images, options = LAYOUTS[layout](x)
+    ax = plots.misclassified(images, a, labels, **options)
+    pixels = ax.images[0].get_array()
+    for column, index in enumerate((3, 4, 1)):
+        np.testing.assert_array_equal(pixels[:4, 6 * column : 6 * column + 5], x[..., index])
+    assert texts(ax) == ["2 (95%)\nis 0", "1 (80%)\nis 2", "0 (70%)\nis 2"]
+
+
+@pytest.mark.parametrize("kind", ["from 0 to 1", "bytes", "other numbers"])
+@pytest.mark.parametrize("layout", COLOURED)
+def test_coloured_images_in_every_layout(layout: str, kind: str) -> None:
+    _, a, labels = guesses()
+    colours = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 6)).astype(np.uint8)
+    colours[:, 0, 0, 3], colours[:, 0, 1, 3] = 0, 255  # both ends of the scale are shown
+    x = {"bytes": colours, "from 0 to 1": colours / 255, "other numbers": colours * 7.0 - 5}[kind]
+    images, options = COLOURED[layout](x)
+    ax = plots.misclassified(images, a, labels, **options)
+    pixels = np.asarray(ax.images[0].get_array(), dtype=float)
+    for column, index in enumerate((3, 4, 1)):
+        expected = colours[..., index].transpose(1, 2, 0) / 255
+        tile = pixels[:4, 6 * column : 6 * column + 5]
+        np.testing.assert_allclose(tile, expected, atol=1e-6)
+    assert (pixels[:4, 5] == 1).all()  # white between them
+
+
+def test_where_both_axes_are_as_long_the_last_is_that_of_the_examples() -> None:
+    a, labels = np.eye(2)[:, [0, 1, 1, 1]], np.array([0, 0, 1, 1])  # the second is wrong
+    x = np.random.default_rng(0).random((4, 4, 4))
+    pixels = plots.misclassified(x, a, labels).images[0].get_array()
+    np.testing.assert_array_equal(pixels[:4, :4], x[..., 1])
+
+
+@pytest.mark.parametrize(
+    ("a", "expected"),
+    [
+        ([[0.999], [0.0]], ">99%"),
+        ([[1.0], [0.0]], "100%"),
+        ([[0.004], [0.0]], "0%"),
+        ([[12.345], [-3.0]], "12.3"),
+        ([[0.62]], "62%"),
+        ([[0.38]], "62%"),
+        ([[2.5]], "2.5"),
+    ],
+)
+def test_the_confidence_is_a_percentage_where_outputs_are_between_0_and_1(
+    a: Any, expected: str
+) -> None:
+    outputs = np.array(a)
+    wrong = 1 if len(outputs) == 2 or outputs[0] < 0.5 else 0
+    ax = plots.misclassified(np.ones((4, 1)), outputs, np.array([wrong]))
+    (text,) = texts(ax)
+    assert text == f"{1 - wrong} ({expected})\nis {wrong}"
 
 
 def test_a_page_is_filled_row_by_row() -> None:
@@ -144,7 +294,7 @@ def test_a_page_is_filled_row_by_row() -> None:
 def test_class_names_stand_below_the_images() -> None:
     names = ["T-shirt/top", "Sandal", "Ankle boot"]
     ax = plots.misclassified(*guesses(), class_names=names)
-    assert texts(ax)[0] == "Ankle boot,\nis T-shirt/top"
+    assert texts(ax)[0] == "Ankle boot (95%)\nis T-shirt/top"
     ax.figure.canvas.draw()
     boxes = [text.get_window_extent() for text in ax.texts]
     assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
@@ -153,7 +303,7 @@ def test_class_names_stand_below_the_images() -> None:
 def test_a_single_output_decides_at_a_half() -> None:
     a = np.array([[0.9, 0.2, 0.6, 0.05]])
     ax = plots.misclassified(np.ones((4, 4)), a, np.array([1, 1, 0, 1]))
-    assert texts(ax) == ["0, is 1", "0, is 1", "1, is 0"]
+    assert texts(ax) == ["0 (95%)\nis 1", "0 (80%)\nis 1", "1 (60%)\nis 0"]
 
 
 def test_nothing_misclassified() -> None:
@@ -166,8 +316,10 @@ def test_nothing_misclassified() -> None:
 @pytest.mark.parametrize(
     ("changed", "error", "message"),
     [
-        ({"images": np.ones((4, 5))}, ValueError, r"shape \(n, 6\) or .* got \(4, 5\)"),
-        ({"images": np.ones(6)}, ValueError, r"images must have the shape .* got \(6,\)"),
+        ({"images": np.ones((4, 5))}, ValueError, r"must hold 6, .* \(n x 6, .* shape \(4, 5\)"),
+        ({"images": np.ones(6)}, ValueError, r"images must hold 6, .* got the shape \(6,\)"),
+        ({"images": np.ones((2, 4, 4, 6))}, ValueError, r"one channel or three, .* \(2, 4, 4\)"),
+        ({"images": np.ones((4, 6)), "image_shape": (3, 2)}, ValueError, "3 x 2 has 6 pixels, exp"),
         ({"images": np.ones((12, 6))}, ValueError, "misclassified: 12 pixels make no square image"),
         (
             {"images": [[1.0]]},

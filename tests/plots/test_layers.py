@@ -41,13 +41,80 @@ def test_the_share_of_zeros_and_of_the_infinite_stands_at_the_end_of_the_row() -
     assert texts(plots.activation_histograms(network))[0] == "<1% zero"
 
 
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
+@pytest.mark.parametrize("low", [0.05, 0.45])
+def test_between_two_peaks_that_dominate_the_others_are_seen(activation: str, low: float) -> None:
+    network = saturated(activation, low)
+    a = network[0].a
+    ax = plots.activation_histograms(network)
+    ridge = ax.patches[0]
+    values, edges, _ = ridge.get_data()
+    heights, counts = -values, np.histogram(a, edges)[0]
+    ceiling = heights.max()
+    assert ceiling == pytest.approx(0.85)
+    first, last = sorted(np.argsort(counts)[-2:])  # the two peaks
+    assert (first, last) == (0, 79)
+    assert heights[first] == heights[last] == ceiling
+    between = heights[1:-1]
+    assert 0.15 * ceiling < np.median(between) < 0.5 * ceiling
+    uncut = between < 0.999 * ceiling  # all else is on one scale
+    np.testing.assert_allclose((between / counts[1:-1])[uncut], between[1] / counts[2])
+    assert ax.get_title(loc="left").startswith("bars with a gap are cut off")
+    gaps = [segment[:, 0] for lines in ax.collections for segment in lines.get_segments()]
+    assert {*np.round(np.ravel(gaps), 6)} >= {*np.round([edges[0], edges[-1]], 6)}
+    below, above = texts(ax)[0].splitlines()
+    share_below, share_above = (float(text.split("%")[0]) / 100 for text in (below, above))
+    assert share_below == pytest.approx(np.mean(a < float(below.split()[-1])), abs=0.02)
+    assert share_above == pytest.approx(np.mean(a > float(above.split()[-1])), abs=0.02)
+
+
+def saturated(activation: str, low: float) -> Network:
+    """Return a network whose layer has that share at its lowest, 0.9 - low at its highest."""
+    network = Network.from_sizes([4, 50, 2], activation, rng=0)
+    network.forward(np.ones((4, 200), np.float32), training=True)
+    a, rng = network[0].a, np.random.default_rng(0)
+    least, size = (0.0 if activation == "sigmoid" else -1.0), a.size
+    values = rng.uniform(least, 1, size)
+    values[: int(low * size)] = rng.uniform(least + 1e-6, least + 1e-3, int(low * size))
+    values[int(low * size) : int(0.9 * size)] = rng.uniform(
+        0.999, 1, int(0.9 * size) - int(low * size)
+    )
+    a[...] = values.reshape(a.shape)
+    return network
+
+
+def test_without_peaks_no_bar_is_cut() -> None:
+    network = Network.from_sizes([4, 50, 2], "tanh", rng=0)
+    network.forward(np.ones((4, 200), np.float32), training=True)
+    rng = np.random.default_rng(0)
+    for draw in (rng.normal, rng.uniform, rng.laplace):
+        network[0].a[...] = draw(size=network[0].a.shape)
+        network[1].a[...] = draw(size=network[1].a.shape)
+        assert plots.activation_histograms(network).get_title(loc="left") == ""
+
+
+@pytest.mark.parametrize("batch", [1, 7, 50])
+def test_delta_is_the_book_s_of_an_example_whatever_the_batch(batch: int) -> None:
+    """The same example, once or many times: the same picture, though layer.delta has 1/B."""
+    network = Network.from_sizes([6, 5, 3], rng=0, dtype="float64")
+    x = np.random.default_rng(0).normal(size=(6, 1)).repeat(batch, axis=1)
+    network.forward(x, training=True)
+    network.backward(np.eye(3)[:, [1]].repeat(batch, axis=1))
+    ax = plots.delta_histograms(network)
+    sizes = np.abs(network.trace(x[:, :1], np.eye(3)[:, [1]])[1].delta)  # of one example
+    assert ax.patches[-1].get_data()[1][-1] == pytest.approx(sizes.max())
+
+
 def test_each_layer_with_delta_has_a_row_split_by_sign() -> None:
     network = trained_network()
     ax = plots.delta_histograms(network)
     assert tick_labels(ax, "y") == ["0: Dense(6 -> 8, relu)", "2: Dense(8 -> 3, softmax)"]
-    assert (ax.get_xscale(), ax.get_xlabel()) == ("log", "size of the error |δ|")
+    assert (ax.get_xscale(), ax.get_xlabel()) == (
+        "log",
+        "size of an example's error |δ| (B × layer.delta)",
+    )
     assert ax.get_title(loc="left") == "above the line δ > 0, below it δ < 0"
-    deltas = [network[0].delta.astype(float), network[2].delta.astype(float)]
+    deltas = [50 * network[0].delta.astype(float), 50 * network[2].delta.astype(float)]  # B = 50
     ridges = iter(ax.patches)
     for y, delta in enumerate(deltas):
         (up, edges, _), (down, _, _) = next(ridges).get_data(), next(ridges).get_data()

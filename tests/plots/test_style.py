@@ -15,7 +15,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from backprop import plots
+from backprop import Conv2d, plots
 from tests.plots.examples import MATRIX, guesses, health, history, small_network, trained_network
 
 DRAWINGS: dict[str, Callable[..., Axes]] = {
@@ -30,6 +30,12 @@ DRAWINGS: dict[str, Callable[..., Axes]] = {
     "network_diagram": lambda **k: plots.network_diagram(
         small_network().trace(np.ones((4, 1)), np.ones((2, 1))), **k
     ),
+    "network_diagram_without_trace": lambda **k: plots.network_diagram(small_network(), **k),
+    "learning_curves_of_runs": lambda **k: plots.learning_curves(
+        {"one": history(), "other": history(20)}, **k
+    ),
+    "kernels": lambda **k: plots.weights(Conv2d(3, 4, 3, rng=0), **k),
+    "confusion_fractions": lambda **k: plots.confusion(MATRIX, fractions=True, **k),
     "gradient_norms": lambda **k: plots.gradient_norms(health(), **k),
     "gradient_norms_long": lambda **k: plots.gradient_norms(health(8, 300), "update_ratio", **k),
     "unit_health": lambda **k: plots.unit_health(health(), **k),
@@ -58,6 +64,37 @@ def test_an_axes_is_drawn_into_and_returned(draw: Callable[..., Axes], ax: Axes)
     assert ax.has_data() or ax.texts
     assert ax.figure.axes == [ax]
     ax.figure.canvas.draw()
+
+
+@drawings
+@pytest.mark.parametrize("first", ["weights", "delta_histograms"])
+def test_a_picture_takes_the_place_of_another_in_the_same_axes(
+    draw: Callable[..., Axes], first: str
+) -> None:
+    """Pixel by pixel: nothing of the first is left, neither ticks, titles, scales nor notes."""
+    with plots.new_figure(5, 4) as figure, plots.new_figure(5, 4) as expected:
+        ax = figure.subplots()
+        DRAWINGS[first](ax=ax)
+        draw(ax=ax)
+        draw(ax=expected.subplots())
+        for each in (figure, expected):
+            each.canvas.draw()
+    assert figure.axes == [ax]
+    np.testing.assert_array_equal(figure.canvas.buffer_rgba(), expected.canvas.buffer_rgba())
+
+
+@drawings
+def test_a_picture_drawn_twice_is_the_picture(draw: Callable[..., Axes]) -> None:
+    if draw in (DRAWINGS["learning_curves"], DRAWINGS["learning_curves_log"]):
+        pytest.skip("another run is added: test_curves.py")
+    with plots.new_figure(5, 4) as figure:
+        ax = figure.subplots()
+        counts = []
+        for _ in range(2):
+            draw(ax=ax)
+            figure.canvas.draw()
+            counts.append((len(ax.get_children()), len(ax.texts), len(ax.child_axes)))
+    assert counts[0] == counts[1]
 
 
 @drawings
@@ -98,6 +135,12 @@ def test_every_public_name_is_there() -> None:
 def test_a_figure_shows_itself_in_a_notebook() -> None:
     figure = plots.confusion(MATRIX).figure
     assert figure._repr_png_().startswith(b"\x89PNG")
+
+
+def test_an_axes_shows_its_figure_in_a_notebook() -> None:
+    ax = plots.confusion(MATRIX)
+    assert ax._repr_png_() == ax.figure._repr_png_()
+    assert not hasattr(Figure().subplots(), "_repr_png_")  # one of your own is shown by you
 
 
 def test_it_works_without_a_screen_and_without_pyplot(tmp_path: Path) -> None:
