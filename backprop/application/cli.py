@@ -1,4 +1,4 @@
-"""The command ``backprop``: train, evaluate, predict, plot, gradcheck, data, doctor, environment.
+"""The command ``backprop`` and its subcommands, from train to environment.
 
 Exit status: 0, or 1 if training diverged or a gradient is wrong, 2 for bad arguments or files (one
 line on stderr), 130 after Ctrl-C.
@@ -101,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_predict(commands)
     _add_plot(commands)
+    _add_compare(commands)
     _add_gradcheck(commands)
     _add_data(commands)
     doctor = commands.add_parser("doctor", help="versions, BLAS kernel, threads; what to set")
@@ -265,6 +266,29 @@ def _plot(arguments: argparse.Namespace) -> int:
     for path in draw_pictures(arguments.out or folder, network, history, data):
         print(path)
     return 0
+
+
+def _add_compare(commands: Any) -> None:
+    compare = commands.add_parser(
+        "compare",
+        help="several runs side by side: a table, and one picture of their curves",
+        description="Print what several runs came to and what differs in their settings, and draw "
+        "their curves into one picture, a colour for each run.",
+    )
+    add = compare.add_argument
+    # fmt: off
+    add("runs", type=Path, nargs="+", metavar="RUN", help="the folders of at least two runs")
+    add("--out", type=Path, default=Path("comparison.png"), metavar="FILE",
+        help="the picture, a .png, .pdf or .svg file (default: comparison.png)")
+    add("--no-plots", action="store_true", help="draw no picture")
+    # fmt: on
+    compare.set_defaults(run=_compare)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from backprop.application.compare import compare
+
+    return compare(arguments.runs, None if arguments.no_plots else arguments.out)
 
 
 def _add_gradcheck(commands: Any) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from backprop import metrics
 from backprop.application.run_config import RunConfig
 from backprop.application.run_data import RunData
 from backprop.core.storage import FileError
@@ -160,12 +159,12 @@ def draw_pictures(folder: Path, network: Network, history: History, data: RunDat
     if len(history):
         axes["cost"] = plots.learning_curves(history, "cost")
         axes["accuracy"] = plots.learning_curves(history, "accuracy")
-    if len(pixels) == 2:
+    if len(pixels) == 2 or (len(pixels) == 3 and pixels[0] in (1, 3)):  # grey, or in colour
         if isinstance(network.layers[0], Dense):
             axes["weights"] = plots.weights(network.layers[0], pixels)
         pictures = np.moveaxis(data.source.x_test, 0, -1)
         axes["misclassified"] = plots.misclassified(pictures, a, labels)
-    axes["confusion"] = plots.confusion(metrics.confusion_matrix(a, labels, len(a)))
+    axes["confusion"] = plots.confusion(a, labels)
     axes["activations"] = plots.activation_histograms(network)
     axes["deltas"] = plots.delta_histograms(network)
     paths = []

@@ -75,7 +75,12 @@ def test_a_mosaic_is_wide_rather_than_high(n: int) -> None:
         (np.eye(4) * 1j, None, TypeError, "weights: w must be an array of real.*got complex128"),
         (np.ones(4), None, ValueError, r"w must have the shape \(n_out, n_in\), .* got \(4,\)"),
         (np.ones((2, 3, 4, 4)), (4, 4), ValueError, "image_shape is for a layer of neurons"),
-        (np.ones((2, 12)), (2, 6, 1, 1), ValueError, r"image_shape 2 x 6 x 1 x 1 has 12 pixels, expec"),
+        (
+            np.ones((2, 12)),
+            (2, 6, 1, 1),
+            ValueError,
+            "2 x 6 x 1 x 1 has 12 pixels, expec",
+        ),
         (
             Network([Dense(4, 2)], "quadratic"),
             None,
@@ -94,11 +99,7 @@ def test_a_mosaic_is_wide_rather_than_high(n: int) -> None:
             np.ones((2, 12)),
             (3, 5),
             ValueError,
-<<<<<<< HEAD
-            "weights: image_shape 3 x 5 has 15 pixels, expected 12",
-=======
             "weights: image_shape 3 x 5 has 15 pixels, expected 12 as",
->>>>>>> 167c8d6 (Pictures: runs compared in one, kernels, networks with dots for neurons left out, images in every layout with the confidence, one delta; two in one axes never overprint)
         ),
         (np.ones((2, 12)), (3, 4.0), TypeError, "weights: image_shape must be an integer, got 4.0"),
         (np.ones((2, 12)), (-3, -4), ValueError, "weights: image_shape must be at least 1, got -3"),

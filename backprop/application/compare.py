@@ -1,0 +1,75 @@
+"""Several runs side by side, out of their folders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from backprop.application.console import tell
+from backprop.application.run_folder import RESULT, read_config, read_history
+from backprop.core.storage import FileError
+from backprop.core.tables import columns
+from backprop.training.comparison import comparison_table
+
+
+def compare(folders: Sequence[Path], out: Path | None) -> int:
+    """Print a table of the runs in `folders`, and draw them into the file `out`, if one is given.
+
+    Returns
+    -------
+    int
+        The exit status, 0.
+
+    Raises
+    ------
+    ValueError, OSError
+        If there are not two runs, a folder holds none or an empty one, or a file is damaged.
+    """
+    if len(folders) < 2:
+        raise ValueError(f"compare: expected at least two runs, got {len(folders)}")
+    names = _names(folders)
+    histories = {name: read_history(folder) for name, folder in zip(names, folders, strict=True)}
+    for folder, history in zip(folders, histories.values(), strict=True):
+        if not len(history):
+            read_config(folder)  # says so where there is no run at all
+            raise ValueError(f"{folder} holds a run without a finished epoch")
+    settings = {n: _settings(folder) for n, folder in zip(names, folders, strict=True)}
+    results = {n: _results(folder) for n, folder in zip(names, folders, strict=True)}
+    table = comparison_table(histories, settings, results)
+    tell("\n".join(columns(table, align="<>", rule=True)))
+    if out is not None:
+        from backprop import plots
+
+        plots.save(plots.comparison(histories, settings, results), out)
+        tell(str(out))
+    return 0
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """Return the names of the folders, or where some are alike their paths."""
+    names = [folder.resolve().name for folder in folders]
+    if len(set(names)) < len(names):
+        names = [str(folder) for folder in folders]
+    if len(set(names)) < len(names):
+        raise ValueError(f"compare: a run is named twice: {', '.join(names)}")
+    return names
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """Return what determined a run; of its data the beginning of their checksum."""
+    settings: dict[str, Any] = json.loads(read_config(folder).to_json())
+    checksum = settings.pop("data_sha256")
+    return {**settings, "sha256 of the data": checksum and f"{checksum[:8]}..."}
+
+
+def _results(folder: Path) -> dict[str, str]:
+    """Return the test accuracy of a finished run."""
+    try:
+        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        return {"test accuracy": f"{result['test_accuracy']:.2%}"}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise FileError(f"{folder / RESULT} is damaged: {error}") from None
