@@ -105,8 +105,8 @@ def learning_curves(
         If a history has no column ``epoch``.
     TypeError, ValueError
         If there is no history; if one has no value of the quantity, or none that a logarithmic axis
-        could show, or does not know which epoch is best (see `History.best`); or if `ax` holds too
-        much already.
+        could show; if it does not know which epoch is best, see `History.declare`; or if `ax` holds
+        too much already.
     """
     panels = _with_what_is_there(content_of(ax), Panel(quantity, log, _runs_in(history)))
     curves = [[_curves_of_run(panel, run) for run in panel.runs] for panel in panels]

@@ -171,6 +171,23 @@ def test_a_history_without_epochs_is_an_error() -> None:
         plots.learning_curves(History([{"training_cost": 1.0}]))
 
 
+@pytest.mark.parametrize(
+    ("quantity", "best"),
+    [("rmse", 3), ("mse", 3), ("mae", 3), ("log_loss", 3), ("r2", 2), ("f1_macro", 2), ("mine", 2)],
+)
+def test_the_ring_is_where_the_metric_says_that_it_is_best(quantity: str, best: int) -> None:
+    values = [0.5, 0.9, 0.1, 0.4]
+    run = History({"epoch": e, f"validation_{quantity}": v} for e, v in enumerate(values, start=1))
+    if quantity == "mine":
+        with pytest.raises(ValueError, match="whether more or less of 'validation_mine' is better"):
+            plots.learning_curves(run, quantity)
+        run.declare("validation_mine", greater_is_better=True)
+    for given in (run, {"a": run, "b": run}):
+        ax = plots.learning_curves(given, quantity)
+        (ring, *_) = [line for line in ax.lines if line.get_label().endswith("best")]
+        assert list(ring.get_xdata()) == [best]
+
+
 # -- several runs ----------------------------------------------------------------------------
 
 
