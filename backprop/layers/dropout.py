@@ -13,6 +13,7 @@ from backprop.core.checks import check_number
 from backprop.core.shapes import Shape
 from backprop.layers.base import Layer, Seed
 from backprop.layers.mode import Mode
+from backprop.layers.seeds import stream_of
 
 
 class Disturbance(Layer):
@@ -23,7 +24,8 @@ class Disturbance(Layer):
 
     def initialize(self, rng: Seed = None) -> None:
         # A stream of its own: how many masks are drawn does not depend on who else draws.
-        self.rng = np.random.default_rng(np.random.default_rng(rng).integers(2**63))
+        self.rng = stream_of(np.random.default_rng(rng))
+        self.unseeded = rng is None
 
     @abstractmethod
     def disturb(self, a_prev: np.ndarray) -> np.ndarray:
@@ -59,8 +61,8 @@ class Dropout(Disturbance):
     p : float
         The probability of leaving an activation out, 0 <= p < 1.
     rng : numpy.random.Generator, int or None
-        Where masks are drawn from, or its seed. `initialize` (and so a network's seed) replaces
-        it.
+        Where masks are drawn from, or its seed, which the layer keeps in a network of whatever
+        seed. None draws from the network's, or, if that has none, as `backprop.layers.seeds` says.
 
     Attributes
     ----------
@@ -73,6 +75,7 @@ class Dropout(Disturbance):
 
     def __init__(self, p: float = 0.5, rng: Seed = None) -> None:
         self.p = check_number(f"{type(self).__name__}: p", p, "[0, 1)")
+        self.own_rng = rng
         self.initialize(rng)
 
     def mask_shape(self, shape: Shape) -> Shape:
@@ -132,7 +135,7 @@ class GaussianNoise(Disturbance):
     std : float
         The standard deviation of the noise, not negative.
     rng : numpy.random.Generator, int or None
-        Where noise is drawn from, or its seed. `initialize` (and so a network's seed) replaces it.
+        Where noise is drawn from, or its seed; as of `Dropout`.
 
     Attributes
     ----------
@@ -144,6 +147,7 @@ class GaussianNoise(Disturbance):
 
     def __init__(self, std: float, rng: Seed = None) -> None:
         self.std = check_number("GaussianNoise: std", std, "[0, inf)")
+        self.own_rng = rng
         self.initialize(rng)
 
     def disturb(self, a_prev: np.ndarray) -> np.ndarray:

@@ -33,6 +33,8 @@ class Stateful:
     nabla: np.ndarray = np.empty(0, np.float32)
     dtype: Any = None
     rng: np.random.Generator | None = None
+    own_rng: Any = None  # what a layer that draws was given to draw from
+    unseeded: bool = False  # it was given nothing, and has not been initialized from a seed
     children: tuple[Any, ...] = ()
     state_names: tuple[str, ...] = ()
     ties: dict[str, Tie] = {}  # noqa: RUF012 - replaced by tie, never changed

@@ -13,6 +13,7 @@ from backprop.core.storage import FileError, read_archive, write_archive
 from backprop.costs import Cost
 from backprop.layers.base import Layer
 from backprop.layers.places import described_places, restore_places
+from backprop.layers.seeds import seed_by_parameters
 from backprop.network.checks import as_lists
 
 EQUATIONS = {"output", "weighted_input", "delta_of", "parameter_gradients", "downstream"}
@@ -75,6 +76,7 @@ class Saved:
         try:
             network = cls.from_config(meta["network"])
             network.set_state(arrays)
+            seed_by_parameters(network.root)
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise FileError(f"{path} does not describe a network: {error}") from error
         return network

@@ -665,7 +665,7 @@ def test_from_sizes_takes_two_sizes_or_more(sizes):
 
 
 def test_initialize():
-    layers = [Dense(3, 4, rng=5), Dropout(0.5, rng=5), Dense(4, 2, rng=6)]
+    layers = [Dense(3, 4, rng=5), Dropout(0.5), Dense(4, 2, rng=6)]
     network = Network(layers, rng=7)
     first = network.theta.copy()
     network.initialize(8)
@@ -676,6 +676,8 @@ def test_initialize():
     np.testing.assert_array_equal(twin.theta, first)
     x = np.ones((3, 50), np.float32)
     np.testing.assert_array_equal(network.forward(x, training=True), twin.forward(x, training=True))
+    other = Network([Dense(3, 4), Dropout(0.5, rng=1), Dense(4, 2)], rng=7)  # keeps its own
+    np.testing.assert_array_equal(other.theta, first)
 
 
 def test_without_rng_the_layers_keep_their_parameters():
@@ -827,14 +829,14 @@ def test_summary():
         input_shape=(1, 28, 28),
     )
     assert network.summary() == (
-        "   layer                     output shape     parameters\n"
-        "--------------------------------------------------------\n"
+        "   layer                     output shape     parameters  initializers\n"
+        "------------------------------------------------------------------------------\n"
         "   input                     1 x 28 x 28 x B\n"
         "0  Flatten()                 784 x B                   0\n"
-        "1  Dense(784 -> 30, relu)    30 x B               23,550\n"
+        "1  Dense(784 -> 30, relu)    30 x B               23,550  w he_normal, b zeros\n"
         "2  Dropout(0.5)              30 x B                    0\n"
-        "3  Dense(30 -> 10, softmax)  10 x B                  310\n"
-        "--------------------------------------------------------\n"
+        "3  Dense(30 -> 10, softmax)  10 x B                  310  w nielsen, b normal\n"
+        "------------------------------------------------------------------------------\n"
         "23,860 parameters, float32, 0.09 MiB; cost SoftmaxCrossEntropy(label_smoothing=0.1)"
     )
 

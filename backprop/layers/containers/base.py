@@ -20,6 +20,7 @@ from backprop.layers.flat import (
     ties_across,
 )
 from backprop.layers.mode import Mode
+from backprop.layers.seeds import initialize_inside, seed_by_parameters, share_streams
 
 
 class Container(Layer):
@@ -53,6 +54,7 @@ class Container(Layer):
         common_dtype(children, name)  # raises before anything is anybody's
         self.children = adopt(self, children, name)
         self.flatten_parameters()
+        seed_by_parameters(self)
 
     def replace_children(self, children: tuple[Layer, ...]) -> None:
         self.children = adopt(self, children, type(self).__name__)
@@ -98,12 +100,10 @@ class Container(Layer):
         for child in self.children:
             if child.place_of is None:
                 elsewhere = {name: tie.array.copy() for name, tie in child.ties.items()}
-                child.initialize(rng)
+                initialize_inside(child, rng)
                 for name, array in elsewhere.items():  # which is drawn where it is at home
                     setattr(child, name, array)
-        for _, layer in self.walk():
-            if layer.place_of is not None and layer.rng is not None:
-                layer.rng = layer.place_of.rng
+        share_streams(self)
 
     # -- the way back ------------------------------------------------------------------------
 
