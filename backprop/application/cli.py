@@ -140,10 +140,11 @@ def _add_train(commands: Any) -> None:
     add("--output-activation", help="of the output layer (default: the one that fits the cost)")
     add("--cost", help=f"{names['cost']} (default: {default.cost})")
     add("--w-init", metavar="INITIALIZER",
-        help=f"of the weights: {names['w_init']} (default: {default.w_init}, N(0, 1/n_in))")
+        help=f"of the weights: {names['w_init']} (default: nielsen, N(0, 1/n_in), as in the book, "
+        "for sigmoid, tanh and softmax; he_normal for all other activations)")
     add("--b-init", metavar="INITIALIZER",
-        help=f"of the biases (default: {default.b_init}, N(0, 1), as in the book; zeros is usual "
-        "with all but nielsen and normal weights)")
+        help="of the biases (default: normal, N(0, 1), as in the book, where weights are nielsen "
+        "by default; zeros for all other activations)")
     add("--optimizer", help=f"{names['optimizer']} (default: {default.optimizer})")
     add("--eta", type=positive_number, help="the learning rate (default: the optimizer's)")
     add("--lmbda", type=number_from_0,

@@ -42,8 +42,8 @@ class RunConfig:
     activation: str = "sigmoid"
     output_activation: str | None = None
     cost: str = "cross_entropy"
-    w_init: str = "nielsen"
-    b_init: str = "normal"
+    w_init: str | None = None
+    b_init: str | None = None
     optimizer: str = "sgd"
     eta: float | None = None
     lmbda: float = 0.0
@@ -62,7 +62,8 @@ class RunConfig:
         """Check every field: they may come from an edited file."""
         for name in ("data", *NAMED):
             value = getattr(self, name)
-            if not isinstance(value, str) and not (name == "output_activation" and value is None):
+            may_be_none = name in ("output_activation", "w_init", "b_init")
+            if not isinstance(value, str) and not (may_be_none and value is None):
                 raise TypeError(f"{name} must be a string, got {value!r}")
         for name, base in NAMED.items():
             if getattr(self, name) is not None:

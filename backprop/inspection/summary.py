@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from backprop.core.config import name_of
 from backprop.core.shapes import Shape, is_several
 from backprop.core.tables import columns
 from backprop.graph.graph import Graph, nodes_in
 from backprop.graph.nodes import expression_of
+from backprop.initializers import Initializer
 from backprop.inspection.graph_trace import operand_text
 from backprop.layers.base import Layer
 from backprop.layers.containers.base import Container
@@ -19,17 +21,20 @@ def summary(network: Network) -> str:
     """Return what `Network.summary` does."""
     root = network.root
     if isinstance(root, Graph):
-        table = columns([("node", "", "output shape", "parameters"), *_node_rows(root)], rule=True)
+        table = columns(
+            [("node", "", "output shape", "parameters", "initializers"), *_node_rows(root)],
+            rule=True,
+        )
         lines = table
     else:
-        rows: list[tuple[str, ...]] = [("", "layer", "output shape", "parameters")]
-        rows.append(("", "input", _shape_with_batch(network.input_shape), ""))
+        rows: list[tuple[str, ...]] = [("", "layer", "output shape", "parameters", "initializers")]
+        rows.append(("", "input", _shape_with_batch(network.input_shape), "", ""))
         shape = network.input_shape
         for index, layer in enumerate(network.layers):
             after = layer.output_shape(shape)
             rows += _layer_rows(str(index), layer, shape, after)
             shape = after
-        lines = columns(rows, align="<<<>", rule=True)
+        lines = columns(rows, align="<<<><", rule=True)
         lines.append(lines[1])
     size = network.theta.nbytes / 2**20
     end = f"{network.n_parameters:,} parameters, {network.dtype}, {size:.2f} MiB"
@@ -42,7 +47,8 @@ def _layer_rows(
     """Yield name, layer, output shape and parameters of the layer, then of those inside it."""
     indent = "  " * name.count(".")
     text = layer.title if isinstance(layer, Container) else repr(layer)
-    yield name, indent + text + _notes(layer), _shape_with_batch(shape), f"{layer.n_parameters:,}"
+    of_layer = _shape_with_batch(shape), f"{layer.n_parameters:,}", _initializers(layer)
+    yield name, indent + text + _notes(layer), *of_layer
     if isinstance(layer, Container):
         shapes = layer.inner_shapes(input_shape)
         for index, (child, of_child) in enumerate(zip(layer.children, shapes, strict=True)):
@@ -52,7 +58,7 @@ def _layer_rows(
 def _node_rows(graph: Graph) -> list[tuple[str, ...]]:
     batch = ["B"] * graph.n_inputs  # or 1, for what does not depend on an input
     rows: list[tuple[str, ...]] = [
-        (name, "input", _shape_with_batch(shape), "")
+        (name, "input", _shape_with_batch(shape), "", "")
         for name, shape in zip(graph.input_names, graph.shapes, strict=False)
     ]
     n = graph.n_inputs
@@ -61,8 +67,8 @@ def _node_rows(graph: Graph) -> list[tuple[str, ...]]:
     ):
         batch.append(max((batch[i] for i in nodes_in(operands)), default="1"))
         text = expression_of(layer, [operand_text(graph.names, o) for o in operands])
-        parameters = f"{layer.n_parameters:,}"
-        rows.append((name, text + _notes(layer), _shape_with_batch(shape, batch[-1]), parameters))
+        of_node = f"{layer.n_parameters:,}", _initializers(layer)
+        rows.append((name, text + _notes(layer), _shape_with_batch(shape, batch[-1]), *of_node))
     return rows
 
 
@@ -78,6 +84,25 @@ def _notes(layer: Layer) -> str:
     learning: dict[str, Any] = {} if layer.children else layer.learning
     notes += [f"{k} {learning[k]:g}" for k in ("eta_factor", "decay_factor") if k in learning]
     return f" ({', '.join(notes)})" if notes else ""
+
+
+def _initializers(layer: Layer) -> str:
+    """Return how a layer draws its own parameters: "w he_normal, b zeros"."""
+    if isinstance(layer, Container) or not layer.parameters:
+        return ""
+    found = {
+        attribute.removesuffix("init").rstrip("_"): value
+        for attribute, value in vars(layer).items()
+        if isinstance(value, Initializer)
+    }
+    drawn = [(name, value) for name, value in found.items() if name not in layer.ties]
+    return ", ".join(f"{name} {_name_of(value)}".strip() for name, value in drawn)
+
+
+def _name_of(initializer: Initializer) -> str:
+    """Return the name of an initializer with its defaults, else how it is made."""
+    made = repr(initializer)
+    return name_of(type(initializer)) if made.endswith("()") else made
 
 
 def _shape_with_batch(shape: Sequence[Any], batch: str = "B") -> str:

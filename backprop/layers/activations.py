@@ -18,6 +18,7 @@ import numpy as np
 
 from backprop.core.checks import check_number
 from backprop.core.config import by_name, name_of
+from backprop.initializers import Initializer, as_initializer
 from backprop.kernels.elementwise import (
     at_least,
     normal_cdf,
@@ -304,6 +305,24 @@ def as_activation(activation: Activation | str) -> Activation:
     if not isinstance(activation, Activation):
         raise TypeError(f"activation must be an Activation or its name, got {activation!r}")
     return activation
+
+
+def initializers_below(
+    activation: Activation, w_init: Initializer | str | None, b_init: Initializer | str | None
+) -> tuple[Initializer, Initializer]:
+    """Return how weights and biases below an activation are drawn; None is the default.
+
+    That of bounded activations, such as sigmoid, tanh and softmax, is the book's, N(0, 1/n_in) and
+    N(0, 1); that of all others He's, N(0, 2/n_in), and zeros, with which many layers in a row
+    still learn that cut off one side, as ReLU does. The identity is one of these: what follows it
+    is most often a normalisation or such an activation, as a layer of its own.
+    """
+    bounded = max(map(abs, activation.range)) < math.inf
+    weights, biases = ("nielsen", "normal") if bounded else ("he_normal", "zeros")
+    return (
+        as_initializer(weights if w_init is None else w_init),
+        as_initializer(biases if b_init is None else b_init),
+    )
 
 
 _FAR = 1e4  # beyond it sigma is 0 or z, to the last digit of a float64

@@ -18,10 +18,10 @@ import numpy as np
 
 from backprop.core.checks import check_integer
 from backprop.core.shapes import Shape
-from backprop.initializers import Initializer, as_initializer
+from backprop.initializers import Initializer
 from backprop.kernels.threads import run_all
 from backprop.kernels.windows import NAMES, Windows, check_padding, check_places, for_every_axis
-from backprop.layers.activations import Activation
+from backprop.layers.activations import Activation, initializers_below
 from backprop.layers.base import Seed
 from backprop.layers.masks import BY_LENGTH, by_length, of_windows
 from backprop.layers.neurons import Neurons
@@ -59,8 +59,8 @@ class WindowedNeurons(Neurons):
         dilation: int | tuple[int, ...] = 1,
         groups: int = 1,
         activation: Activation | str = "relu",
-        w_init: Initializer | str = "he_normal",
-        b_init: Initializer | str = "zeros",
+        w_init: Initializer | str | None = None,
+        b_init: Initializer | str | None = None,
         dtype: Any = "float32",
         rng: Seed = None,
     ) -> None:
@@ -78,8 +78,7 @@ class WindowedNeurons(Neurons):
                 f"for {self.channels_in} and {self.channels_out}"
             )
         self.activation = activation  # type: ignore[assignment]
-        self.w_init = as_initializer(w_init)
-        self.b_init = as_initializer(b_init)
+        self.w_init, self.b_init = initializers_below(self.activation, w_init, b_init)
         arguments = (self.kernel, self.stride, self.dilation, self.padding)
         self.windows = Windows(*(for_every_axis(argument, self.axes) for argument in arguments))
         self.takes_mask = not by_length(self.windows)
@@ -289,8 +288,9 @@ class Conv2d(Convolution):
     activation : Activation or str
         sigma; a name such as "tanh" stands for the activation with its defaults. ReLU unless told,
         as is usual for images.
-    w_init, b_init : Initializer or str
-        How the parameters are drawn: unless told for ReLU, w ~ N(0, 2 / (C K K / groups)), b = 0.
+    w_init, b_init : Initializer or str, optional
+        How the parameters are drawn. Unless told it follows the activation, as in `Dense`: for
+        ReLU w ~ N(0, 2 / (C K K / groups)), b = 0.
     dtype : dtype
         float32 for training, float64 for gradient checks.
     rng : numpy.random.Generator, int or None

@@ -8,9 +8,9 @@ import numpy as np
 
 from backprop.core.checks import check_integer
 from backprop.core.shapes import Shape
-from backprop.initializers import Initializer, as_initializer
+from backprop.initializers import Initializer
 from backprop.kernels.sums import sum_over_batch
-from backprop.layers.activations import Activation
+from backprop.layers.activations import Activation, initializers_below
 from backprop.layers.base import Seed
 from backprop.layers.neurons import Neurons
 from backprop.layers.parameters import Gradient, Parameter
@@ -37,8 +37,10 @@ class Dense(Neurons):
         Neurons in the layer below and in this one.
     activation : Activation or str
         sigma; a name such as "relu" stands for the activation with its defaults.
-    w_init, b_init : Initializer or str
-        How the parameters are drawn; the book's w ~ N(0, 1/n_in), b ~ N(0, 1) unless told.
+    w_init, b_init : Initializer or str, optional
+        How the parameters are drawn. Unless told it follows the range of the activation: where
+        that is bounded, as of sigmoid, tanh and softmax, the book's w ~ N(0, 1/n_in), b ~ N(0, 1);
+        else, as of ReLU, all that are like it and the identity, He's w ~ N(0, 2/n_in), b = 0.
     dtype : dtype
         float32 for training, float64 for gradient checks.
     rng : numpy.random.Generator, int or None
@@ -68,16 +70,15 @@ class Dense(Neurons):
         n_in: int,
         n_out: int,
         activation: Activation | str = "sigmoid",
-        w_init: Initializer | str = "nielsen",
-        b_init: Initializer | str = "normal",
+        w_init: Initializer | str | None = None,
+        b_init: Initializer | str | None = None,
         dtype: Any = "float32",
         rng: Seed = None,
     ) -> None:
         self.n_in = check_integer("Dense: n_in", n_in)
         self.n_out = check_integer("Dense: n_out", n_out)
         self.activation = activation  # type: ignore[assignment]
-        self.w_init = as_initializer(w_init)
-        self.b_init = as_initializer(b_init)
+        self.w_init, self.b_init = initializers_below(self.activation, w_init, b_init)
         self.allocate(dtype, w=(self.n_out, self.n_in), b=(self.n_out, 1))
         self.initialize(rng)
 

@@ -31,8 +31,8 @@ class TransposedConvolution(WindowedNeurons):
         dilation: int | tuple[int, ...] = 1,
         groups: int = 1,
         activation: Activation | str = "relu",
-        w_init: Initializer | str = "he_normal",
-        b_init: Initializer | str = "zeros",
+        w_init: Initializer | str | None = None,
+        b_init: Initializer | str | None = None,
         dtype: Any = "float32",
         rng: Seed = None,
     ) -> None:

@@ -58,7 +58,8 @@ class Network(Evaluated, Saved):
         the first layer is an activation. None in the place of a number stands for any length, as
         of the sequences d x T x B: ``input_shape=(28, None)``.
     rng : numpy.random.Generator, int or None
-        If given, the parameters of all layers are drawn afresh from it, in order.
+        If given, the parameters of all layers are drawn afresh from it, in order, and what they
+        draw in training, such as masks, comes from it (see `backprop.layers.seeds`).
 
     Attributes
     ----------
@@ -126,8 +127,8 @@ class Network(Evaluated, Saved):
         activation: Activation | str = "sigmoid",
         cost: Cost | str = "quadratic",
         output_activation: Activation | str | None = None,
-        w_init: Initializer | str = "nielsen",
-        b_init: Initializer | str = "normal",
+        w_init: Initializer | str | None = None,
+        b_init: Initializer | str | None = None,
         dtype: Any = "float32",
         rng: Seed = None,
     ) -> Network:

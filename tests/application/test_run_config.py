@@ -61,7 +61,7 @@ def test_json_round_trip():
     ("field", "value"),
     [("cost", "foo"), ("optimizer", 5), ("activation", 5), ("activation", "x"), ("eta", "x"),
      ("data", 5), ("seed", "a"), ("seed", None), ("lmbda", None), ("w_init", [1]),
-     ("b_init", None), ("w_init", "large"), ("cost", "softmax"),
+     ("b_init", 5), ("w_init", "large"), ("cost", "softmax"),
      ("train_size", "5"), ("validation_size", 1.5), ("dtype", "float16"), ("dtype", "foo"),
      ("clip_norm", "a"), ("patience", "a"), ("sizes", [42, "a"]), ("output_activation", 3)],
 )  # fmt: skip

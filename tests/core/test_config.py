@@ -82,8 +82,8 @@ def test_classes_of_the_package_go_by_their_bare_name():
         "n_in": 3,
         "n_out": 2,
         "activation": {"class": "LeakyReLU", "slope": 0.2},
-        "w_init": {"class": "Nielsen"},
-        "b_init": {"class": "Normal", "mean": 0.0, "std": 1.0},
+        "w_init": {"class": "HeNormal"},
+        "b_init": {"class": "Zeros"},
         "dtype": "float64",
     }
     assert from_config({"class": "Reshape", "shape": [2, -1]}).shape == (2, -1)

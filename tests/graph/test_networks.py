@@ -222,9 +222,12 @@ def test_names_and_summary():
     assert repr(network.root) == "Graph(x -> y, 12 nodes)"
     lines = network.summary().split("\n")
     assert "x           input                      4 x B" in lines
-    assert "left        Dense(4 -> 3, tanh)(x)     3 x B         15" in lines
+    assert (
+        "left        Dense(4 -> 3, tanh)(x)     3 x B         15          w nielsen, b normal"
+        in lines
+    )
     assert "divide_1    right / 2                  3 x B         0" in lines
-    assert "w           Variable(3 x 4)            3 x 4 x 1     12" in lines
+    assert "w           Variable(3 x 4)            3 x 4 x 1     12          normal" in lines
     assert lines[-1] == "45 parameters, float64, 0.00 MiB; cost Quadratic()"
     x = Input("x", (1,))
     assert Graph(exp((x + 1).named("exp_1")) + 1).names == ("x", "exp_1", "exp_2", "add_1")

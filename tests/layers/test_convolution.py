@@ -301,7 +301,7 @@ def test_a_transposed_convolution_is_the_downstream_pass(
 
 
 def test_one_by_one_is_dense_at_every_place():
-    layer = Conv2d(3, 2, 1, activation="softmax", dtype="float64", rng=7)
+    layer = Conv2d(3, 2, 1, activation="softmax", b_init="zeros", dtype="float64", rng=7)
     x = image(3, 4, 5, 2)
     z = np.einsum("mc,chwb->mhwb", layer.w[:, :, 0, 0], x)
     np.testing.assert_allclose(layer.forward(x), layer.activation.sigma(z), **CLOSE)

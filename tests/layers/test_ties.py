@@ -480,11 +480,11 @@ def test_a_checkpoint_of_a_network_that_shares_otherwise_is_refused(tmp_path):
 
 def test_the_summary_says_what_is_shared():
     lines = twice_in_a_chain().summary().splitlines()
-    assert re.search(r"^0 +Dense\(4 -> 4, tanh\) +4 x B +20$", lines[3])
+    assert re.search(r"^0 +Dense\(4 -> 4, tanh\) +4 x B +20 +w nielsen, b normal$", lines[3])
     assert re.search(r"^2 +Dense.* \(in another place: Dense\(4 -> 4, tanh\)\) .* 0$", lines[5])
     assert lines[-1].startswith("55 parameters, float64")
     lines = tied_densely().summary().splitlines()
-    assert re.search(r"^2 .*\(w is that of Dense\(5 -> 4, tanh\)\) +5 x B +5$", lines[5])
+    assert re.search(r"^2 .*\(w is that of Dense\(5 -> 4, tanh\)\) +5 x B +5 +b normal$", lines[5])
 
 
 def test_a_tie_to_what_is_elsewhere_follows_it_and_cannot_be_saved(tmp_path):

@@ -33,7 +33,7 @@ def mixed(dtype="float64") -> Network:
         Reshape((5, 1)),
         Sigmoid(),
         Flatten(),
-        Dense(5, 3, "identity", dtype=dtype, rng=2),
+        Dense(5, 3, "identity", "nielsen", "normal", dtype=dtype, rng=2),
         Softmax(),
     ]
     return Network(layers, SoftmaxCrossEntropy(), input_shape=(2, 3))

@@ -420,14 +420,14 @@ def test_a_network_names_the_place_inside_a_container():
 def test_summary_shows_what_is_inside():
     network = Network([Residual([dense(), ReLU()]), Parallel([dense(3, 2), Identity()])])
     assert network.summary().split("\n")[:9] == [
-        "     layer                  output shape  parameters",
-        "----------------------------------------------------",
+        "     layer                  output shape  parameters  initializers",
+        "-------------------------------------------------------------------------",
         "     input                  3 x B",
         "0    Residual               3 x B                 12",
-        "0.0    Dense(3 -> 3, tanh)  3 x B                 12",
+        "0.0    Dense(3 -> 3, tanh)  3 x B                 12  w nielsen, b normal",
         "0.1    ReLU()               3 x B                  0",
         "1    Parallel, concat       5 x B                  8",
-        "1.0    Dense(3 -> 2, tanh)  2 x B                  8",
+        "1.0    Dense(3 -> 2, tanh)  2 x B                  8  w nielsen, b normal",
         "1.1    Identity()           3 x B                  0",
     ]
 
