@@ -117,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_train(commands: Any) -> None:
-    from backprop.application.run_config import DTYPES, NAMED, RunConfig
+    from backprop.application.run_config import CLASS_WEIGHTS, DTYPES, NAMED, RunConfig
     from backprop.core.config import known_names
 
     default = RunConfig()
@@ -158,6 +158,8 @@ def _add_train(commands: Any) -> None:
         help="validate on the last N training examples (default: one in six)")
     add("--dtype", choices=DTYPES, help=f"default: {default.dtype}")
     add("--clip-norm", type=positive_number, help="clip the gradient to this norm")
+    add("--class-weight", choices=CLASS_WEIGHTS,
+        help="let all classes weigh alike, however many examples they have")
     add("--patience", type=positive_integer, metavar="N",
         help="stop after N epochs without a better validation accuracy")
     add("--out", type=Path, default=None, metavar="FOLDER",

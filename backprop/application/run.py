@@ -89,7 +89,7 @@ def train(config: RunConfig, folder: Path | None, resume: bool = False, plots: b
     tell(f"      {n_training} training, {n_validation} validation, {n_test} test examples")
     tell(network.summary())
     try:
-        trainer.fit(*data.training, epochs, data.validation)
+        trainer.fit(*data.training, epochs, data.validation, class_weight=config.class_weight)
     except DivergenceError:
         trainer.history.to_csv(folder / HISTORY)
         raise

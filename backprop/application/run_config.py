@@ -14,6 +14,7 @@ from backprop.layers.activations import Activation
 from backprop.optimizers import Optimizer
 
 DTYPES = ("float32", "float64")
+CLASS_WEIGHTS = ("balanced",)
 NAMED: dict[str, type[Configurable]] = {
     "activation": Activation,
     "output_activation": Activation,
@@ -54,6 +55,7 @@ class RunConfig:
     validation_size: int | None = None
     dtype: str = "float32"
     clip_norm: float | None = None
+    class_weight: str | None = None
     patience: int | None = None
     maximum: float | None = None  # of the pixels: the value that becomes 1
     data_sha256: str | None = None  # of the data that the run began with
@@ -71,6 +73,9 @@ class RunConfig:
                 object.__setattr__(self, name, spelling)  # the dataclass is frozen
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {self.dtype!r}")
+        if self.class_weight not in (None, *CLASS_WEIGHTS):
+            known = ", ".join(CLASS_WEIGHTS)
+            raise ValueError(f"class_weight must be {known} or null, got {self.class_weight!r}")
         if not isinstance(self.sizes, tuple) or len(self.sizes) < 2:
             raise ValueError(f"sizes must hold at least input and output, got {self.sizes!r}")
         for size in self.sizes:

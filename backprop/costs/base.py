@@ -24,9 +24,10 @@ from backprop.core.checks import check_array, is_plain
 from backprop.core.config import Configurable
 from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import ShapeError
-from backprop.costs.weights import check_weights, counted
+from backprop.costs.weights import counted
 from backprop.layers.activations import Activation
 from backprop.layers.outputs import Outputs, place_of
+from backprop.metrics import check_sample_weight
 
 # What is called, and checks first: what it calls, and a subclass writes.
 WRITTEN = {
@@ -107,7 +108,7 @@ class Cost(Configurable, ABC):
             The network's output.
         y : ndarray
             The targets, of a's shape and dtype, or what else the cost says it takes.
-        sample_weight : array_like, (B,) or of the shape of a without its first axis, optional
+        sample_weight : ndarray, (B,) or of the shape of a without its first axis, optional
             C is then the weighted mean, see `normalized`.
 
         Raises
@@ -220,7 +221,7 @@ class Cost(Configurable, ABC):
 
         Parameters
         ----------
-        sample_weight : array_like
+        sample_weight : ndarray
             Shape (B,), or that of a without its first axis, T x B for sequences: finite, not
             negative, not all 0. Steps labelled -1 do not count.
         a, y : ndarray
@@ -231,13 +232,13 @@ class Cost(Configurable, ABC):
         TypeError, ShapeError, ValueError
             If they are anything else.
         """
-        w = counted(check_weights(self, sample_weight, a.shape), y)
+        shape = a.shape[-1:] if np.ndim(sample_weight) == 1 else a.shape[1:]
+        w = counted(check_sample_weight(str(self), sample_weight, shape), y)
         if w.ndim > 1 and a.ndim > 2:
             self._need_terms(a, y)
-        mean_weight = self.mean_weight(w)
-        if not mean_weight > 0:
-            raise ValueError(f"{self}: the weights must not all be 0")
-        return w / mean_weight
+        if not w.any():
+            raise ValueError(f"{self}: sample_weight is 0 for all steps that have a label")
+        return w / self.mean_weight(w)
 
     def _need_terms(self, a: np.ndarray, y: np.ndarray) -> None:
         """Raise unless `cost_of_each` returns what weights of every step can multiply."""

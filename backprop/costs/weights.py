@@ -1,4 +1,4 @@
-"""Weights of examples, and of the steps of sequences: what is given, checked."""
+"""Weights of examples, and of the steps of sequences, in BP1."""
 
 from __future__ import annotations
 
@@ -6,35 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_finite, kind_of
-from backprop.core.shapes import Shape, ShapeError
 
+def weighted(start: Any, w: Any) -> Any:
+    """Return where the way back starts, every column, or step, times its weight; BP1's last word.
 
-def check_weights(owner: object, sample_weight: Any, shape: Shape) -> np.ndarray:
-    """Return the weights as float64, for outputs of `shape`.
-
-    Raises
-    ------
-    TypeError, ShapeError, ValueError
-        If they are no numbers, of another shape, negative or not finite.
+    Both are arrays, or tuples of as many.
     """
-    wanted = "an array of numbers, one for each example"
-    if isinstance(sample_weight, (str, tuple)):
-        got = kind_of(sample_weight)
-        raise TypeError(f"{owner}: sample_weight must be {wanted}, got {got}")
-    w = np.asarray(sample_weight)
-    if w.dtype.kind not in "biuf":
-        raise TypeError(f"{owner}: sample_weight must be {wanted}, got {w.dtype}")
-    w = w.astype(np.float64)
-    if w.shape not in (shape[-1:], shape[1:]):
-        expected = f"{shape[-1:]}, one for each example"
-        if len(shape) > 2:
-            expected += f", or {shape[1:]}, one for each step or place"
-        raise ShapeError(f"{owner}: sample_weight must have the shape {expected}, got {w.shape}")
-    check_finite(f"{owner}: sample_weight", w)
-    if (w < 0).any():
-        raise ValueError(f"{owner}: sample_weight must not be negative, got {w.min():g}")
-    return w
+    if isinstance(start, tuple):
+        return tuple(map(weighted, start, w))
+    return np.multiply(start, w, dtype=start.dtype)
 
 
 def counted(w: np.ndarray, y: Any) -> np.ndarray:

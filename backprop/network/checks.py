@@ -23,7 +23,6 @@ from backprop.layers.checks import check_input
 from backprop.layers.containers.sequential import OpenChain, Sequential
 from backprop.layers.flat import check_layers
 from backprop.layers.outputs import Outputs
-from backprop.network.evaluation import count_targets
 
 
 def check_x(network: Any, x: Any) -> None:
@@ -149,6 +148,15 @@ def _shapes_taken_by(layer: Layer) -> str:
     except (IndexError, ValueError):
         return "several shapes"
     return "any shape"
+
+
+def count_targets(y: Any) -> int:
+    """Return how many examples there are; of labels T x B of sequences, how many are not -1."""
+    if isinstance(y, tuple):
+        return count_targets(y[0])
+    if y.dtype.kind in "iu" and y.ndim > 1:
+        return int((y != -1).sum())
+    return y.shape[-1]  # type: ignore[no-any-return]
 
 
 def check_finite_targets(y: np.ndarray) -> None:

@@ -13,12 +13,13 @@ import numpy as np
 from backprop.core.checks import check_integer
 from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import count_examples, each_array, is_several
-from backprop.costs import Cost
+from backprop.costs import Cost, mean
 from backprop.kernels import memory
 from backprop.kernels.threads import own_threads, run_all
 from backprop.layers.base import Layer
 from backprop.layers.mode import INFERENCE
-from backprop.metrics import Metric, as_metrics, check_sample_weight, default_metrics, weighted_mean
+from backprop.metrics import Metric, as_metrics, default_metrics
+from backprop.network.checks import outputs_like
 
 
 class Evaluated:
@@ -57,7 +58,7 @@ class Evaluated:
         y: Any,
         batch_size: int = 1000,
         metrics: Any = None,
-        sample_weight: np.ndarray | None = None,
+        sample_weight: Any = None,
     ) -> dict[str, float]:
         """Return ``{"cost": C, ...}`` over all of x and y, computed in batches, keeping no state.
 
@@ -70,8 +71,9 @@ class Evaluated:
         metrics : sequence of str or Metric, or dict of name to str or Metric, optional
             Such as ``["accuracy", "f1_macro"]``; accuracy where the targets are classes, unless
             told. One of outputs that hold NaN is NaN.
-        sample_weight : ndarray of shape (N,), optional
-            How much each example counts, in the cost and in the metrics.
+        sample_weight : ndarray of shape (N,), or T x N for sequences, optional
+            How much each example, or step, counts in the cost, sum of w C / sum of w, and in the
+            metrics: see `Cost.normalized`. Of several outputs one for all, or a tuple.
 
         Raises
         ------
@@ -84,18 +86,22 @@ class Evaluated:
         self.check_data(x, y)
         if metrics is None:
             metrics = default_metrics_of(self, y)
-        if sample_weight is not None:
-            n = count_examples(x)
-            sample_weight = check_sample_weight("evaluate", sample_weight, (n,))
         return measure(self, x, y, batch_size, metrics, sample_weight)
+
+    def normalized(self, sample_weight: Any, x: Any, y: Any) -> Any:
+        """Return weights with which the plain mean of all w_x C_x is the weighted mean."""
+        return self.need_cost().normalized(sample_weight, outputs_like(self, x), y)
 
     def _outputs(self, x: Any) -> tuple[Any]:
         return (self.root.run(x, INFERENCE),)
 
-    def output_and_cost(self, x: Any, y: Any) -> tuple[Any, np.ndarray]:
-        """Return a^L and C_x of every example, keeping no state; from z of a canonical pair."""
+    def output_and_cost(self, x: Any, y: Any, w: Any = None) -> tuple[Any, np.ndarray]:
+        """Return a^L and C_x of every example, keeping no state; from z of a canonical pair.
+
+        w are weights as `Cost.normalized` makes them, by which C_x is multiplied.
+        """
         z, a = self.root.z_and_a(x, INFERENCE)
-        return a, self.need_cost().of_each(z, a, self.root.output_activation, y)
+        return a, self.need_cost().of_each(z, a, self.root.output_activation, y, w)
 
 
 def in_batches(
@@ -143,14 +149,16 @@ def default_metrics_of(network: Any, y: Any) -> dict[str, Metric]:
     return default_metrics(y, tuple(map(len, shape)) if is_several(shape) else len(shape))
 
 
-def check_metrics(network: Any, metrics: Mapping[str, Metric], x: Any, y: Any) -> None:
+def check_metrics(
+    network: Any, metrics: Mapping[str, Metric], x: Any, y: Any, sample_weight: Any = None
+) -> None:
     """Raise what a metric would raise for these data, from a few outputs and without any state."""
     few = each_array(partial(_part, slice(8)), x)
     with np.errstate(all="ignore"):
         a = network.root.run(few, INFERENCE)
     if not holds_nan(a):
         for metric in metrics.values():
-            metric.check(a, y)
+            metric.check(a, y, sample_weight)
 
 
 @underflow_is_0
@@ -160,7 +168,7 @@ def measure(
     y: Any,
     batch_size: int,
     metrics: Mapping[str, Metric],
-    sample_weight: np.ndarray | None = None,
+    sample_weight: Any = None,
 ) -> dict[str, float]:
     """Return the mean cost of all examples, and every metric of all outputs at once.
 
@@ -168,12 +176,15 @@ def measure(
     of outputs that hold NaN is NaN.
     """
 
-    def compute(x: Any, y: Any) -> tuple:
-        a, c = network.output_and_cost(x, y)
+    def compute(x: Any, y: Any, w: Any = None) -> tuple:
+        a, c = network.output_and_cost(x, y, w)
         return (c, a) if metrics else (c,)
 
-    c, *outputs = in_batches(compute, (x, y), batch_size, network.root.uses_threads)
-    found = {"cost": weighted_mean(c, sample_weight)}
+    data: tuple = (x, y)
+    if sample_weight is not None:
+        data = (x, y, network.normalized(sample_weight, x, y))
+    c, *outputs = in_batches(compute, data, batch_size, network.root.uses_threads)
+    found = {"cost": float(mean(c))}
     if metrics:
         lost = holds_nan(outputs[0])  # no metric has a meaning for NaN
         for name, metric in metrics.items():
@@ -184,15 +195,6 @@ def measure(
 def holds_nan(a: Any) -> bool:
     """Say whether an array, or one of several, holds NaN."""
     return any(bool(np.isnan(one).any()) for one in (a if isinstance(a, tuple) else (a,)))
-
-
-def count_targets(y: Any) -> int:
-    """Return how many examples there are; of labels T x B of sequences, how many are not -1."""
-    if isinstance(y, tuple):
-        return count_targets(y[0])
-    if y.dtype.kind in "iu" and y.ndim > 1:
-        return int((y != -1).sum())
-    return y.shape[-1]  # type: ignore[no-any-return]
 
 
 def batches(x: Any, batch_size: int) -> list[Any]:

@@ -15,6 +15,7 @@ from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import copy_into, each_array
 from backprop.core.upstairs import upstairs
 from backprop.costs import Cost, as_cost
+from backprop.costs.weights import weighted
 from backprop.graph.graph import Graph
 from backprop.initializers import Initializer
 from backprop.layers.activations import Activation, Identity, Sigmoid, Softmax, as_activation
@@ -195,12 +196,13 @@ class Network(Evaluated, Saved):
         return self.root.run(x, TRAINING if training else KEEPING if keep else INFERENCE)
 
     @underflow_is_0
-    def backward(self, y: Any, input_gradient: bool = True) -> Any:
+    def backward(self, y: Any, input_gradient: bool = True, sample_weight: Any = None) -> Any:
         """Backpropagate from the cost of the last forward pass that kept state, against `y`.
 
         Starts with BP1: from the cost's delta, below the last sigma, where cost and activation
         are a canonical pair, else from dC/da. Fills `nabla` and every layer's delta, nabla_w and
-        nabla_b, and returns dC/dx (None if not `input_gradient`).
+        nabla_b, and returns dC/dx (None if not `input_gradient`). With a `sample_weight`, as in
+        `evaluate`, C is the weighted mean over this minibatch.
 
         Raises
         ------
@@ -215,7 +217,10 @@ class Network(Evaluated, Saved):
         self.outputs_changed()
         cost.check(self.root.a, y)
         each_array(check_finite_targets, y)
-        return self.go_back(*self.bp1(y), input_gradient)
+        w = None
+        if sample_weight is not None:
+            w = cost.normalized(sample_weight, self.root.a, y)
+        return self.go_back(*self.bp1(y, w), input_gradient)
 
     @underflow_is_0
     def backpropagate(self, nabla_a: Any, input_gradient: bool = True) -> Any:
@@ -229,10 +234,16 @@ class Network(Evaluated, Saved):
         """Whether the pass back starts below the last sigma, from the cost's own delta."""
         return self.cost is not None and self.cost.is_canonical(self.root.output_activation)
 
-    def bp1(self, y: Any) -> tuple[Any, bool]:
-        """Return delta^L of a canonical pair, and True; else dC/da^L, and False."""
+    def bp1(self, y: Any, w: Any = None) -> tuple[Any, bool]:
+        """Return delta^L of a canonical pair, and True; else dC/da^L, and False.
+
+        w are weights as `Cost.normalized` makes them, by which the columns are multiplied.
+        """
         root, cost = self.root, self.cost or self.need_cost()
-        return cost.bp1(root.z, root.a, root.output_activation, y)
+        start, below_sigma = cost.bp1(root.z, root.a, root.output_activation, y)
+        if w is not None:
+            start = weighted(start, w)
+        return start, below_sigma
 
     def go_back(self, start: Any, below_sigma: bool, input_gradient: bool = True) -> Any:
         """Go back from what `bp1` returned: below the last sigma, or through it."""
@@ -240,10 +251,13 @@ class Network(Evaluated, Saved):
         return enter(start, input_gradient)
 
     @underflow_is_0
-    def cost_per_example(self, y: Any) -> np.ndarray:
-        """Return C_x for the last forward pass that kept state, from z of a canonical pair."""
+    def cost_per_example(self, y: Any, w: Any = None) -> np.ndarray:
+        """Return C_x for the last forward pass that kept state, from z of a canonical pair.
+
+        w are weights as `Cost.normalized` makes them, by which they are multiplied.
+        """
         root = self.root
-        return self.need_cost().of_each(root.z, root.a, root.output_activation, y)
+        return self.need_cost().of_each(root.z, root.a, root.output_activation, y, w)
 
     # -- parameters --------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from backprop.core.checks import check_number
+from backprop.core.checks import check_number, kind_of
 from backprop.network import Network
 from backprop.training.callback import Callback
 from backprop.training.divergence import is_finite
@@ -44,12 +44,21 @@ def positive_or_none(name: str, value: float | None) -> float | None:
     return None if value is None else check_number(f"Trainer: {name}", value, "(0, inf)")
 
 
+def taken_apart(validation: Any) -> tuple[Any, Any]:
+    """Return (x, y), or None, and their weights, or None, of what `fit` is given."""
+    if validation is None:
+        return None, None
+    if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
+        kind = kind_of(validation)
+        raise TypeError(f"validation must be (x, y) or (x, y, sample_weight), got {kind}")
+    x, y, *w = validation
+    return (x, y), w[0] if w else None
+
+
 def check_fit(network: Network, x: Any, y: Any, validation: Any) -> None:
     """Raise an error if the data do not fit the network, or it begins with NaN or infinity."""
     network.check_data(x, y)
     if validation is not None:
-        if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-            raise TypeError(f"validation must be a pair (x, y), got {type(validation).__name__}")
         network.check_data(*validation)
     for index, layer in enumerate(network.layers):
         if not is_finite(layer.theta):

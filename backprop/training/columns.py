@@ -6,12 +6,15 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from backprop.core.shapes import count_examples, each_array
+from backprop.core.shapes import count_examples
 from backprop.metrics import Metric
 from backprop.network.evaluation import check_metrics, default_metrics_of
+from backprop.training.weights import Weights, first
 
 
-def metrics_for(trainer: Any, x: Any, y: Any, validation: Any) -> dict[str, Metric]:
+def metrics_for(
+    trainer: Any, x: Any, y: Any, validation: Any, weights: Weights
+) -> dict[str, Metric]:
     """Return the metrics that a `fit` computes: those asked for, else those of the targets.
 
     Raises
@@ -26,10 +29,10 @@ def metrics_for(trainer: Any, x: Any, y: Any, validation: Any) -> dict[str, Metr
         return {name: metric for name, metric in found.items() if name in of_both}
     n = min(count_examples(x), trainer.monitor_training)
     if n:
-        x, y = (each_array(lambda one: one[..., :n], data) for data in (x, y))
-        check_metrics(network, trainer.metrics, x, y)
+        check_metrics(network, trainer.metrics, *first(n, x, y, weights.examples))
     if validation is not None:
-        check_metrics(network, trainer.metrics, *validation)
+        val_x, val_y = validation
+        check_metrics(network, trainer.metrics, val_x, val_y, weights.validation)
     return trainer.metrics  # type: ignore[no-any-return]
 
 

@@ -18,8 +18,8 @@ def rows_of(x: Any) -> Any:
 
 
 def minibatches(
-    rows_x: Any, rows_y: Any, order: np.ndarray, first: int, size: int
-) -> Iterator[tuple[Any, Any]]:
+    rows_x: Any, rows_y: Any, order: np.ndarray, first: int, size: int, rows_w: Any = None
+) -> Iterator[tuple[Any, Any, Any]]:
     """Yield the minibatches in this order, from the one of number `first` on.
 
     Parameters
@@ -30,6 +30,8 @@ def minibatches(
     first, size : int
         Where to begin, in minibatches, and how many examples there are in one; the last has what
         is left.
+    rows_w : ndarray, N x ..., or tuple of them, optional
+        What `rows_of` made of weights; None is yielded where there are none.
     """
     bytes_each = sum(rows[:1].nbytes for data in (rows_x, rows_y) for rows in _as_tuple(data))
     ahead = size * max(1, memory.GATHER_BYTES // max(1, size * bytes_each))
@@ -37,9 +39,10 @@ def minibatches(
         chosen = order[begin : begin + ahead]
         x, y = (each_array(partial(_take, chosen), rows) for rows in (rows_x, rows_y))
         cut_x, cut_y = _columns_of(x), _columns_of(y)
+        cut_w = rows_w is not None and _columns_of(each_array(partial(_take, chosen), rows_w))
         for start in range(0, len(chosen), size):
             part = slice(start, start + size)
-            yield cut_x(part), cut_y(part)
+            yield cut_x(part), cut_y(part), cut_w(part) if cut_w else None
 
 
 def _take(chosen: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ def state_of(trainer: Any) -> dict[str, Any]:
         "step": trainer.step,
         "seconds": trainer.seconds,
         "n_examples": trainer.n_examples,
+        "weights": trainer.weights,
         "rng": generator_state(trainer.rng),
         "epoch_rng": generator_state(trainer.epoch_rng),
         "layer_rngs": [
@@ -52,6 +53,7 @@ def put_state(trainer: Any, state: dict[str, Any]) -> None:
     before = state_of(trainer)
     try:
         _put(trainer, state)
+        trainer.restored = True
     except BaseException:
         _put(trainer, before)
         raise
@@ -64,6 +66,8 @@ def _check(trainer: Any, state: dict[str, Any]) -> None:
     n_examples = state["n_examples"]
     if n_examples is not None:
         check_integer("n_examples", n_examples)
+    if not isinstance(state["weights"], (str, type(None))):
+        raise TypeError(f"weights must be a string or None, got {state['weights']!r}")
     epoch = check_integer("epoch", state["epoch"], 0)
     step = check_integer("step", state["step"], 0)
     steps = -(-(n_examples or 0) // trainer.batch_size)
@@ -101,6 +105,7 @@ def _put(trainer: Any, state: dict[str, Any]) -> None:
                 if getattr(layer, key) != value:
                     layer.set_learning(key, value)
     trainer.history, trainer.n_examples = History.from_state(state["history"]), state["n_examples"]
+    trainer.weights = state["weights"]
     trainer.under_way = (state["epoch"], state["step"], state["seconds"])
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from backprop.core.checks import check_bool, check_integer
 from backprop.core.config import by_name
-from backprop.core.shapes import count_examples, each_array
+from backprop.core.shapes import count_examples
 from backprop.kernels.threads import own_threads
 from backprop.layers.base import Seed
 from backprop.layers.mode import TRAINING
@@ -31,6 +31,7 @@ from backprop.training.checks import (
     check_fit,
     check_part,
     positive_or_none,
+    taken_apart,
 )
 from backprop.training.columns import declare_columns, metrics_for
 from backprop.training.divergence import DivergenceError, first_not_finite
@@ -39,8 +40,9 @@ from backprop.training.interrupts import interrupt_asks
 from backprop.training.minibatches import minibatches, rows_of
 from backprop.training.progress import Progress, check_progress
 from backprop.training.state import put_state, state_of
+from backprop.training.weights import Weights, digest_of, first, weights_of
 
-Data = tuple[Any, Any]
+Data = tuple[Any, ...]
 
 
 class Trainer:
@@ -143,6 +145,8 @@ class Trainer:
         self.columns: list[str] = []
         self.under_way = (0, 0, 0.0)
         self.n_examples: int | None = None
+        self.weights: str | None = None  # what tells those of the last fit from others
+        self.restored = False  # and not yet gone on from
         self.interrupted = False
         self.stopping = ""
         self.error: BaseException | None = None
@@ -157,6 +161,8 @@ class Trainer:
         epochs: int = 1,
         validation: Data | None = None,
         progress: bool | str | None = None,
+        class_weight: Any = None,
+        sample_weight: Any = None,
     ) -> History:
         """Train for so many more epochs (an epoch that was interrupted is finished as the first).
 
@@ -168,13 +174,24 @@ class Trainer:
         y : ndarray
             Targets as the cost takes them, the examples on the last axis.
         epochs : int
-        validation : (x, y), optional
+        validation : (x, y) or (x, y, sample_weight), optional
         progress : True, False, "bar" or "lines", optional
             "lines" prints a line after every epoch to stdout: its number, cost and metrics (of
             the validation data in brackets), seconds, and eta where it changes. "bar" shows the
             epoch under way as well, in a notebook or on stderr. True is "bar" in a notebook and
             where stderr is a terminal, and "lines" elsewhere, as in a log file or a pipe. The
             trainer's own `progress` unless told. Nothing that cannot be shown ends a training.
+        class_weight : "balanced", or dict of label to weight, optional
+            By which an example counts, according to its class, in the gradient, and in cost and
+            metrics of training and validation data. "balanced" is N / (K N_k); a class that a
+            dict does not name weighs 1. Of several outputs one for all, or a tuple.
+        sample_weight : ndarray of shape (N,), or T x N for sequences, optional
+            By which each example, or each step, counts; 0 leaves it out. It multiplies the weight
+            of its class. Of several outputs one for all, or a tuple.
+
+            C is the weighted mean, sum of w C_x / sum of w, over all training examples; in a
+            minibatch every column of BP1's delta is multiplied by w / (the mean of w over all
+            training examples), so that the minibatches of an epoch add up to its gradient.
 
         Returns
         -------
@@ -193,18 +210,27 @@ class Trainer:
         """
         epochs = check_integer("fit: epochs", epochs, 0)
         progress = self.progress if progress is None else check_progress("fit", progress)
+        validation, validation_weight = taken_apart(validation)
         check_fit(self.network, x, y, validation)
-        metrics = metrics_for(self, x, y, validation)
+        weights = weights_of(self, x, y, validation, class_weight, sample_weight, validation_weight)
+        metrics = metrics_for(self, x, y, validation, weights)
         n_examples = count_examples(x)
         if self.step and self.n_examples != n_examples:
             raise ValueError(
                 f"an epoch over {self.n_examples} examples is under way, got {n_examples}"
             )
+        digest = digest_of(weights.normalized)
+        if (self.step or self.restored) and self.n_examples and self.weights != digest:
+            raise ValueError(
+                "the training that this one goes on from had other weights, or none: give the same "
+                "class_weight and sample_weight, or make a new Trainer of the network"
+            )
         self.columns = declare_columns(self, metrics, validation is not None)
-        self.n_examples = n_examples
+        self.n_examples, self.weights, self.restored = n_examples, digest, False
         self.stopping, self.interrupted, self.error = "", False, None
         self._progress = [Progress(progress, self.epoch + epochs)] if progress else []
         rows_x, rows_y = rows_of(x), rows_of(y)
+        rows_w = None if weights.normalized is None else rows_of(weights.normalized)
         quiet = np.errstate(over="ignore", under="ignore", invalid="ignore")
         eta_stays = self.schedule is None
         with (
@@ -217,9 +243,9 @@ class Trainer:
                 self._call("on_fit_start")
                 last = self.epoch + epochs
                 while self.epoch < last and not self._must_end():
-                    self._train_epoch(rows_x, rows_y)
+                    self._train_epoch(rows_x, rows_y, rows_w)
                     if self.step >= self.steps_per_epoch:
-                        record = self._record(x, y, validation, metrics)
+                        record = self._record(x, y, validation, metrics, weights)
                         self.history.append(record)  # with which the epoch is over
                         self._call("on_epoch_end")
             except BaseException as error:
@@ -255,7 +281,7 @@ class Trainer:
         """Minibatches in an epoch over the data of the last `fit`."""
         return -(-(self.n_examples or 0) // self.batch_size)
 
-    def _train_epoch(self, rows_x: Any, rows_y: Any) -> None:
+    def _train_epoch(self, rows_x: Any, rows_y: Any, rows_w: Any) -> None:
         """Go through the examples, from where the epoch stands, in this epoch's order."""
         epoch, step, seconds = self.epoch, self.step, self.seconds
         if step == 0:
@@ -269,10 +295,10 @@ class Trainer:
         each_step = [c for c in (*self._progress, *self.callbacks) if c.wants_steps]
         started = time.perf_counter()
         try:
-            for x, y in minibatches(rows_x, rows_y, order, step, self.batch_size):
+            for x, y, w in minibatches(rows_x, rows_y, order, step, self.batch_size, rows_w):
                 if self.schedule is not None:
                     self.optimizer.eta = self.schedule(epoch + step / steps)
-                self._descend(x, y)
+                self._descend(x, y, w)
                 step += 1
                 self.under_way = (epoch, step, seconds)
                 for callback in each_step:
@@ -286,12 +312,12 @@ class Trainer:
         n = self.n_examples or 0
         return rng.permutation(n) if self.shuffle else np.arange(n)
 
-    def _descend(self, x: Any, y: Any) -> None:
+    def _descend(self, x: Any, y: Any, w: Any) -> None:
         """Take one step on one minibatch: forward, BP1 to BP4, regularisation, update."""
-        network, self._y = self.network, y
+        network, self._y, self._w = self.network, y, w
         root = network.root
         root.run(x, TRAINING)
-        start, below_sigma = network.bp1(y)  # BP1
+        start, below_sigma = network.bp1(y, w)  # BP1
         if type(start) is tuple:
             total = sum(map(np.sum, start))
         else:
@@ -334,10 +360,15 @@ class Trainer:
 
     def minibatch_cost(self) -> float:
         """Return C of the minibatch that was last trained on, before its update."""
-        return float(self.network.cost_per_example(self._y).mean())
+        return float(self.network.cost_per_example(self._y, self._w).mean())
 
     def _record(
-        self, x: Any, y: Any, validation: Data | None, metrics: Mapping[str, Metric]
+        self,
+        x: Any,
+        y: Any,
+        validation: Data | None,
+        metrics: Mapping[str, Metric],
+        weights: Weights,
     ) -> dict[str, Any]:
         network = self.network
         record: dict[str, Any] = {
@@ -347,15 +378,16 @@ class Trainer:
         }
         n = min(count_examples(x), self.monitor_training)
         if n:
-            x, y = (each_array(lambda one: one[..., :n], data) for data in (x, y))
-            found = measure(network, x, y, 1000, metrics)
+            x, y, w = first(n, x, y, weights.examples)
+            found = measure(network, x, y, 1000, metrics, w)
             record.update({f"training_{name}": value for name, value in found.items()})
         if self.regularizer is not None:
             self._find_groups()
             values = (penalty.value(network.theta[part]) for part, penalty in self._penalties)
             record["penalty"] = float(sum(values))
         if validation is not None:
-            found = measure(network, *validation, 1000, metrics)
+            val_x, val_y = validation
+            found = measure(network, val_x, val_y, 1000, metrics, weights.validation)
             record.update({f"validation_{name}": value for name, value in found.items()})
         if not math.isfinite(record.get("training_cost", 0.0)):
             raise DivergenceError(

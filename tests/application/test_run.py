@@ -60,6 +60,20 @@ def test_lmbda_is_the_book_s(tmp_path, idx_folder):
     assert history["penalty"][-1] == pytest.approx(8 / (2 * 200) * squares, rel=1e-5)
 
 
+def test_balanced_classes_are_those_of_fit_also_where_a_run_goes_on(tmp_path, idx_folder):
+    options = ("--class-weight", "balanced", "--no-plots", "--epochs")
+    assert train(tmp_path / "plain", idx_folder, "--no-plots", "--epochs", "3") == 0
+    assert train(tmp_path / "whole", idx_folder, *options, "3") == 0
+    assert train(tmp_path / "parts", idx_folder, *options, "1") == 0
+    resume = ["train", "--resume", str(tmp_path / "parts"), "--epochs", "3", "--no-plots"]
+    assert cli.main(resume) == 0
+    plain, whole, parts = (
+        bp.Network.load(tmp_path / name / "model.npz") for name in ("plain", "whole", "parts")
+    )
+    np.testing.assert_array_equal(whole.theta, parts.theta)
+    assert (whole.theta != plain.theta).any()
+
+
 def test_patience_ends_a_run_early(tmp_path, idx_folder, capsys):
     options = ("--eta", "1e-20", "--epochs", "50", "--patience", "2", "--no-plots")
     assert train(tmp_path / "run", idx_folder, *options) == 0
@@ -97,7 +111,7 @@ def test_a_refused_resume_changes_nothing(run, capsys):
 
 
 def test_a_run_that_is_killed_at_once_can_be_resumed(tmp_path, idx_folder, monkeypatch):
-    def killed(*arguments):
+    def killed(*arguments, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(bp.Trainer, "fit", killed)

@@ -63,7 +63,8 @@ def test_json_round_trip():
      ("data", 5), ("seed", "a"), ("seed", None), ("lmbda", None), ("w_init", [1]),
      ("b_init", 5), ("w_init", "large"), ("cost", "softmax"),
      ("train_size", "5"), ("validation_size", 1.5), ("dtype", "float16"), ("dtype", "foo"),
-     ("clip_norm", "a"), ("patience", "a"), ("sizes", [42, "a"]), ("output_activation", 3)],
+     ("clip_norm", "a"), ("class_weight", "equal"), ("patience", "a"),
+     ("sizes", [42, "a"]), ("output_activation", 3)],
 )  # fmt: skip
 def test_an_edited_configuration_is_checked(run, tmp_path, capsys, field, value):
     folder = shutil.copytree(run, tmp_path / "copy")

@@ -189,7 +189,7 @@ def test_example_weights_count_in_cost_and_metrics():
 def test_weights_that_are_none_are_refused(weight, error, message):
     network = small()
     x, y = data(network, 5)
-    with pytest.raises(error, match=f"^evaluate: (the )?{message}"):
+    with pytest.raises(error, match=rf"^Quadratic\(\): (the )?{message}"):
         network.evaluate(x, y, sample_weight=weight)
 
 

@@ -379,7 +379,9 @@ def test_settings_of_the_wrong_type_are_refused(arguments, match):
 
 def test_validation_data_must_be_a_pair():
     x, y = make_data()
-    with pytest.raises(TypeError, match=r"validation must be a pair \(x, y\), got ndarray"):
+    with pytest.raises(
+        TypeError, match=r"validation must be \(x, y\) or \(x, y, sample_weight\), got one array"
+    ):
         make_trainer().fit(x, y, 1, x)
 
 
