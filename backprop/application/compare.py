@@ -9,6 +9,7 @@ from typing import Any
 
 from backprop.application.console import tell
 from backprop.application.run_folder import RESULT, read_config, read_history
+from backprop.core.plain import numbers_from_json
 from backprop.core.storage import FileError
 from backprop.core.tables import columns
 from backprop.training.comparison import comparison_table
@@ -67,7 +68,7 @@ def _settings(folder: Path) -> dict[str, Any]:
 def _results(folder: Path) -> dict[str, str]:
     """Return the test accuracy of a finished run."""
     try:
-        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        result = numbers_from_json((folder / RESULT).read_text(encoding="utf-8"))
         return {"test accuracy": f"{result['test_accuracy']:.2%}"}
     except FileNotFoundError:
         return {}

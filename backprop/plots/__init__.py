@@ -3,8 +3,10 @@
 Every function draws into one `ax` and returns it. Without one it makes a new figure, which is
 ``ax.figure``; a notebook shows it where a cell ends with the call. Such figures are not pyplot's;
 they need no screen, no `plt.show` and no `plt.close`, and `save` writes them to a file. The global
-rcParams stay as they are. Labels may stand to the right of an `ax` of yours and above it, so give
-a figure of several panels ``layout="constrained"``, as one of `new_figure` has it.
+rcParams stay as they are. A picture takes the place of an earlier one in the same axes, but for
+`learning_curves`, which adds further runs, or a second quantity, to its own. Labels may stand to
+the right of an `ax` of yours and above it, so give a figure of several panels
+``layout="constrained"``, as one of `new_figure` has it.
 
 >>> from backprop import plots
 >>> plots.save(plots.learning_curves(history, "accuracy"), "accuracy.png")

@@ -66,8 +66,8 @@ def in_our_style(draw: Callable[P, T]) -> Callable[P, T]:
     return styled
 
 
-# The axes that hold a picture of ours, and what a later call must know of it.
-_DRAWN: WeakKeyDictionary[Axes, Any] = WeakKeyDictionary()
+# The axes that hold a picture of ours, their background, and what a later call must know of it.
+_DRAWN: WeakKeyDictionary[Axes, tuple[ref[Any], Any]] = WeakKeyDictionary()
 _TWINS: WeakKeyDictionary[Axes, ref[Axes]] = WeakKeyDictionary()  # a second scale, on the right
 
 # -- figures ---------------------------------------------------------------------------------
@@ -132,22 +132,27 @@ def axes_or_new(ax: Axes | None, width: float, height: float, content: Any = Non
     """
     if ax is None:
         ax = _empty_figure(width, height).add_subplot(axes_class=NotebookAxes)
-    elif ax in _DRAWN:
+    twin = _TWINS.pop(ax)() if ax in _TWINS else None
+    if twin is not None:
+        twin.remove()
+    if _holds_ours(ax):
         _clear(ax)
-    _DRAWN[ax] = content
+    _DRAWN[ax] = ref(ax.patch), content
     return ax
 
 
 def content_of(ax: Axes | None) -> Any:
     """Return the `content` of the picture in an axes; None if it is none of ours."""
-    return None if ax is None else _DRAWN.get(ax)
+    return _DRAWN[ax][1] if ax is not None and _holds_ours(ax) else None
+
+
+def _holds_ours(ax: Axes) -> bool:
+    """Return whether a picture of ours is in an axes, and was not cleared since, as `cla` does."""
+    return ax in _DRAWN and _DRAWN[ax][0]() is ax.patch  # which is a new one after a clear
 
 
 def _clear(ax: Axes) -> None:
     """Make an axes as empty as a new one."""
-    twin = _TWINS.pop(ax)() if ax in _TWINS else None
-    if twin is not None:
-        twin.remove()
     ax.clear()
     ax.set_aspect("auto")
     ax.set_anchor("C")

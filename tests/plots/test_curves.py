@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 from typing import Any
 
 import numpy as np
@@ -355,3 +357,25 @@ def test_another_picture_takes_the_place_of_both_scales() -> None:
     assert ax.figure.axes == [ax]
     plots.learning_curves(history(), ax=ax)  # and the curves do not come back
     assert [line.get_label() for line in ax.lines] == ["training", "validation", "best"]
+
+
+def test_an_axes_that_was_cleared_is_empty_and_what_was_drawn_there_then_stays() -> None:
+    one, other = runs(2).values()
+    ax = plots.learning_curves(one)
+    plots.learning_curves(one, "accuracy", ax=ax)
+    ax.clear()
+    ax.axhline(0.5, label="mine")
+    plots.learning_curves(other, ax=ax)
+    assert [line.get_label() for line in ax.lines] == ["mine", "training", "validation", "best"]
+    assert list(ax.lines[1].get_ydata()) == other["training_cost"]
+    assert ax.figure.axes == [ax]
+
+
+def test_what_was_drawn_is_forgotten_with_its_axes() -> None:
+    run = History(history(3).records)
+    ax = plots.learning_curves(run)
+    plots.learning_curves(run, "accuracy", ax=ax)
+    gone = weakref.ref(run)
+    del ax, run
+    gc.collect()
+    assert gone() is None
