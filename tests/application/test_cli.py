@@ -84,7 +84,10 @@ def test_no_command_is_one_line(capsys):
         (["--cost", "softmax"], "cross_entropy, mean_squared_error, "),
         (["--cost", "softmax"], "quadratic, softmax_cross_entropy, squared_error"),
         (["--activation", "sigmoit"], "unknown activation 'sigmoit': choose from"),
-        (["--cost", "softmax_cross_entropy", "--output-activation", "relu"], "use Softmax()"),
+        (
+            ["--cost", "softmax_cross_entropy", "--output-activation", "relu"],
+            'the activation "softmax"',
+        ),
         (["--optimizer", "sdg"], "unknown optimizer 'sdg': choose from adam, "),
         (["--w-init", "large"], "unknown initializer 'large': choose from"),
         (["--b-init", "0"], "nielsen, normal, orthogonal, zeros"),
