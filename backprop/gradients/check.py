@@ -238,6 +238,18 @@ def assert_gradients(
     return report
 
 
+def check_problem(
+    title: str,
+    problem: Problem,
+    elements: int | None = None,
+    rng: Seed = 0,
+    tolerance: float = 1e-7,
+) -> Report:
+    """Hold the gradients of a problem against both methods, as `check_gradients` does."""
+    rng = np.random.default_rng(rng)
+    return Report(title, tuple(_check_problem(problem, rng, elements, tolerance, 1e-10)))
+
+
 def _check_problem(
     problem: Problem,
     rng: np.random.Generator,

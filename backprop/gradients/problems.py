@@ -7,8 +7,8 @@ complex numbers, on copies, and knows the hand-written gradient.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from backprop.gradients.arguments import (
     drawn_upstream,
 )
 from backprop.gradients.numeric import one_number
+from backprop.gradients.rounding import measured_rounding
 from backprop.layers.base import Layer
 from backprop.network import Network
 from backprop.regularizers import Regularizer
@@ -45,6 +46,9 @@ class Problem:
 
     A cost forgets its arguments: C is 1e-20 where a - y was rounded at 1e-16. So the values may
     include such arguments, of weight 0: how far rounding in them reaches is `inner`, per eps.
+
+    How far rounding may have put off the gradients is `rounding`, by their names; it is measured
+    where there are `layers` to do so, whose passes start from what is in `starts`.
     """
 
     arrays: dict[str, np.ndarray]
@@ -53,6 +57,9 @@ class Problem:
     weights: np.ndarray
     in_complex: ComplexTwin | str
     inner: Any = 0.0
+    rounding: dict[str, np.ndarray] = field(default_factory=dict)
+    layers: Sequence[Layer] = ()
+    starts: Sequence[np.ndarray] = ()
 
     @property
     def of_arguments(self) -> bool:
@@ -79,6 +86,8 @@ class Problem:
                     f"expected {array.shape}",
                     str(array.shape),
                 )
+        if self.layers:
+            self.rounding = measured_rounding(self.gradients, self.starts, self.layers)
 
 
 def layer_problem(
@@ -116,7 +125,9 @@ def layer_problem(
             return found
         return {**inputs_by_name(layer, each_array(np.array, by_x)), **found}
 
-    return Problem(arrays, gradients, value, _as_one(nabla_a), complex_numbers)
+    starts = [*_several(x), *_several(nabla_a), twin.theta]
+    weights = _as_one(nabla_a)
+    return Problem(arrays, gradients, value, weights, complex_numbers, layers=[twin], starts=starts)
 
 
 def inputs_by_name(layer: Layer, x: Any) -> dict[str, np.ndarray]:
@@ -138,6 +149,10 @@ def _as_one(arrays: Any) -> np.ndarray:
     if isinstance(arrays, tuple):
         return np.concatenate([array.ravel() for array in arrays])
     return np.array(arrays)
+
+
+def _several(arrays: Any) -> tuple[np.ndarray, ...]:
+    return arrays if isinstance(arrays, tuple) else (arrays,)
 
 
 def _ask_for_gradients(layers: Iterable[Layer]) -> None:
@@ -271,7 +286,17 @@ def network_problem(
     if not integers:
         arrays = {**inputs_by_name(network.root, x), **arrays}
     weights, inner = np.append(weights, 1.0), np.append(inner, 0.0)
-    return Problem(arrays, gradients, value, weights, complex_numbers, inner)
+    starts = [*_several(x), twin.theta, *(_several(nabla_a) if network.cost is None else ())]
+    return Problem(
+        arrays,
+        gradients,
+        value,
+        weights,
+        complex_numbers,
+        inner,
+        layers=twin.layers,
+        starts=starts,
+    )
 
 
 def _outputs_of(
@@ -325,6 +350,33 @@ def function_problem(f: Callable[[np.ndarray], Any], x: np.ndarray, gradient: An
         lambda: np.array([one_number(f(x), "real")]),
         np.ones(1),
         _complex_or_reason(in_complex),
+    )
+
+
+def sum_problem(
+    name: str,
+    terms: Callable[[np.ndarray], np.ndarray],
+    x: np.ndarray,
+    gradient: np.ndarray,
+    off: np.ndarray,
+) -> Problem:
+    """Return the sum of the numbers that `terms` makes of x, its gradient being known to `off`."""
+    x = x.copy()
+
+    def in_complex() -> ComplexTwin:
+        z = x.astype(np.complex128)
+        return {name: z}, lambda: terms(z).ravel()
+
+    def value() -> np.ndarray:
+        return terms(x).ravel()
+
+    return Problem(
+        {name: x},
+        lambda: {name: gradient},
+        value,
+        np.ones(value().size),
+        _complex_or_reason(in_complex),
+        rounding={name: off},
     )
 
 

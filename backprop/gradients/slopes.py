@@ -18,6 +18,7 @@ import numpy as np
 
 from backprop.gradients.numeric import imaginary_slope, relative_errors, values_beside
 from backprop.gradients.problems import Problem, Value
+from backprop.gradients.rounding import BITS, SAFETY
 
 EPS = float(np.finfo(np.float64).eps)
 EPS32 = float(np.finfo(np.float32).eps)
@@ -96,6 +97,7 @@ def differentiate(
         step.
     """
     array = problem.arrays[name]
+    off_by = _own_rounding(problem, name, indices)
     with np.errstate(all="ignore"):
         base = problem.value()
         slopes = [_central_slope(problem, array, index, base) for index in indices]
@@ -110,17 +112,27 @@ def differentiate(
             slopes[i] = _second_look(problem, array, indices[i], base, slopes[i])
         central = _together(slopes)
         contradicted = _contradicted(exact, analytic, central, tolerance)
+    central = central._replace(uncertainty=central.uncertainty + off_by)
+    rounding += off_by
     if contradicted.any():
         note = f"not analytic in {name}, the two methods differ"
         exact[contradicted] = np.nan
     none = np.isnan(exact)
     seen = np.maximum(np.abs(central.value) - central.uncertainty, 0)
-    scale = _scale(problem, base, [analytic, exact, seen], [central.flow, flow])
+    terms = off_by / (SAFETY * BITS)  # so large were those that rounding in them shows
+    scale = _scale(problem, base, [analytic, exact, seen], [central.flow, flow, terms])
     if none.all():
         return NumericGradient(central, None, None, scale, note)
     if note:
         note += f" (in {none.sum()} of {len(indices)} elements)"
     return NumericGradient(central, exact, rounding, scale, note)
+
+
+def _own_rounding(problem: Problem, name: str, indices: list[Index]) -> np.ndarray:
+    """Return how far rounding in both passes may put the hand-written gradient off."""
+    if name not in problem.rounding:
+        return np.zeros(len(indices))
+    return np.array([problem.rounding[name][index] for index in indices])
 
 
 def _scale(

@@ -1,0 +1,162 @@
+"""Masks: what only fills a sequence up changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from backprop.core.shapes import ShapeError
+from backprop.gradients.check import check_problem
+from backprop.gradients.contract.trial import Failure, Trial, back, equal, equation_of, need
+from backprop.gradients.problems import rewinder, sum_problem
+from backprop.gradients.rounding import Results, measured_rounding
+from backprop.layers.base import Layer
+
+
+def masks(trial: Trial) -> bool:
+    """A layer refuses a mask, or what stands in padded steps, and how many, changes nothing."""
+    layer, x = trial.fresh(), trial.x
+    real = np.ones(x.shape[-2:], bool)
+    try:
+        layer.forward(x.copy(), mask=real)
+    except (TypeError, ValueError) as error:
+        heeds = layer.takes_mask and (x.ndim > 2 or layer.integer_input)
+        need(not heeds, f"takes_mask is True, and it refuses one: {error}")
+        return False
+    whole = _masked_run(layer, x, trial.u, real)
+    trial.same(whole, trial.result, "when a mask says that all steps are real")
+    x = trial.of_batch(max(3, trial.batch))
+    u = trial.upstream(x)
+    steps, batch = x.shape[-2:]
+    lengths = [steps, *(trial.rng.integers(1, steps + 1, batch - 1))]
+    lengths[-1] = max(1, steps - 1)
+    mask = np.arange(steps)[:, None] < np.array(lengths)
+    given = mask.copy()
+    after = _mask_of_output(layer, mask, u.shape)
+    u = u if after is None else np.where(after, u, 0)
+    expected = _masked_run(trial.fresh(), x, u, mask)
+    need(equal(mask, given), "it changes the mask")
+    if "input" in expected:
+        padded = expected["input"][..., ~mask]
+        need(not padded.any(), "the gradient by a padded step is not 0", "BP2, dC/da_prev,")
+    expected["output"] = _real(expected["output"], after)
+    rounding = _rounding(trial, x, u, mask, after)
+    for name, other in _otherwise_padded(trial, x, mask).items():
+        longer = other.shape[-2] - steps
+        wide = np.pad(mask, ((0, longer), (0, 0)))
+        layer = trial.fresh()
+        try:
+            layer.output_shape(other.shape[:-1])
+        except ShapeError:
+            continue  # of one length only
+        shape = layer.forward(other, mask=wide).shape
+        then = _mask_of_output(layer, wide, shape)
+        above = np.zeros(shape)
+        if then is None or after is None:
+            above[...] = u
+        else:
+            above[..., then] = u[..., after]
+        found = _masked_run(trial.fresh(), other, above, wide)
+        found["output"] = _real(found["output"], then)
+        if "input" in found:
+            found["input"] = found["input"][..., :steps, :]
+        trial.same(found, expected, f"when the padding is {name}", rounding)
+        predicted = _real(trial.fresh().forward(other, mask=wide), then)
+        wanted = _real(trial.fresh().forward(x, mask=mask), after)
+        trial.same(
+            {"output": predicted}, {"output": wanted}, f"when the padding is {name}", rounding
+        )
+    _hold(trial, x, trial.upstream(x), mask)
+    gaps = trial.rng.random(mask.shape) < 0.6
+    gaps[trial.rng.integers(steps, size=batch), np.arange(batch)] = True
+    try:
+        trial.fresh().forward(x, mask=gaps)
+    except ValueError:
+        pass  # only what is filled up at its end
+    else:
+        _hold(trial, x, trial.upstream(x), gaps)
+    layer = trial.fresh()
+    rewind = rewinder([layer])
+    _masked_run(layer, x, u, mask)
+    rewind()
+    trial.same(_masked_run(layer, trial.x, trial.u, None), trial.result, "after a masked pass")
+    return True
+
+
+def _masked_run(layer: Layer, x: np.ndarray, u: np.ndarray, mask: Any) -> Results:
+    a = layer.forward(x, training=True, mask=mask).copy()
+    return {"output": a, **back(layer, u)}
+
+
+def _mask_of_output(layer: Any, mask: np.ndarray, shape: tuple[int, ...]) -> Any:
+    """Return which steps of the output are real; None if it has no steps."""
+    if hasattr(layer, "output_mask"):
+        return layer.output_mask(mask)
+    return mask if shape[-2:] == mask.shape else None
+
+
+def _real(a: np.ndarray, mask: Any) -> np.ndarray:
+    return a if mask is None else a[..., mask]
+
+
+def _otherwise_padded(trial: Trial, x: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the same sequences with other padding, and with more of it."""
+    more = np.take(x, np.arange(x.shape[-2], x.shape[-2] + 3) % x.shape[-2], axis=-2)
+    found = {"longer": np.concatenate([x, more], axis=-2)}
+    if trial.layer.integer_input:
+        return {"of other tokens": np.where(mask, x, x[..., ::-1, ::-1]), **found}
+    return {
+        "other numbers": np.where(mask, x, 7 - 3 * x),
+        "NaN": np.where(mask, x, np.nan),
+        **found,
+    }
+
+
+def _rounding(trial: Trial, x: np.ndarray, u: np.ndarray, mask: np.ndarray, after: Any) -> Results:
+    layer, x, u = trial.fresh(), x.copy(), u.copy()
+    rewind = rewinder([layer])
+
+    def both_passes() -> Results:
+        rewind()
+        found = _masked_run(layer, x, u, mask)
+        return {**found, "output": _real(found["output"], after)}
+
+    return measured_rounding(both_passes, [x, u, layer.theta], [layer])
+
+
+def _hold(trial: Trial, x: np.ndarray, u: np.ndarray, mask: np.ndarray) -> None:
+    """Raise unless the gradients under a mask are the derivatives."""
+    nabla = _masked_run(trial.fresh(), x, u, mask)
+    off = _rounding(trial, x, u, mask, None)
+    for name, array in nabla.items():
+        if name == "output":
+            continue
+        point = x if name == "input" else trial.fresh().parameters[name]
+        rewind_and_run = _outputs(trial, name, x, u, mask)
+        problem = sum_problem(name, rewind_and_run, point, array, off[name])
+        report = check_problem(f"{trial.layer}, with a mask", problem, 6, trial.rng)
+        if report.arrays[0].wrong.any():
+            raise Failure(str(report), equation_of(trial.layer, name))
+
+
+def _outputs(
+    trial: Trial, name: str, x: np.ndarray, u: np.ndarray, mask: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return u * a as a function of the input, or of a parameter."""
+    twins: dict[Any, Any] = {}
+
+    def terms(point: np.ndarray) -> np.ndarray:
+        if point.dtype not in twins:
+            twin = trial.fresh().astype(point.dtype)
+            twins[point.dtype] = twin, rewinder([twin])
+        twin, rewind = twins[point.dtype]
+        rewind()
+        twin.theta[...] = trial.theta
+        if name != "input":
+            twin.parameters[name][...] = point
+            point = trial.cast(x, point.dtype)
+        return np.asarray(u * twin.forward(point, training=True, mask=mask))
+
+    return terms
