@@ -51,8 +51,8 @@ PROPERTIES: dict[str, tuple[str, Callable[[Trial], Any]]] = {
     ),
     "state": ("a training forward keeps a_prev, z and a: it", state.keeps_state),
     "inference": ("forward(x, training=False) keeps nothing, and", state.inference),
-    "latest forward": ("backward goes by the last training forward: that", state.latest_forward),
     "overwriting": ("backward overwrites the gradients: that", state.overwriting),
+    "latest forward": ("backward goes by the last training forward: that", state.latest_forward),
     "results kept": ("what was handed out stays: that", state.results_kept),
     "no input gradient": (
         "backward(u, input_gradient=False) only spares dC/da_prev: that",
