@@ -657,7 +657,7 @@ class MaskIgnored(GRU):
 
 class MaskForgottenOnTheWayBack(GRU):
     def delta_of(self, nabla_a):
-        self.padding = None
+        self.real_steps = None
         return super().delta_of(nabla_a)
 
 

@@ -131,45 +131,71 @@ def check_layer(
     The properties, in the order they are tried; those that hold are returned:
 
     =====================  ===================================================================
-    description            every constructor argument is kept in an attribute of its name
-    output shape           `output_shape` says what `forward` returns, the batch last
+    description            every constructor argument is kept in an attribute of its name, and
+                           `repr` and `config` say the same of the layer made again
+    output shape           `output_shape` and `input_shape` say what `forward` returns and takes
     both passes            run, and give every gradient in the shape of its array: BP2, BP3, BP4
     finite                 the output and the gradients are finite numbers
-    parameters untouched   neither pass changes a parameter
+    parameters untouched   no pass changes a parameter
     dtype                  float32 and float64 come out as they went in, everywhere
-    arguments              the input and the upstream gradient are only read
-    state                  a training forward keeps a_prev and a, and z if there is one
+    arguments              the input and the upstream gradient are only read; backward changes
+                           neither the output handed out, nor a_prev, z and a
+    random numbers         come from the layer's `rng`: no generator that all share is drawn from,
+                           and the same passes give the same numbers
+    own memory             what is handed out shares none with theta, nabla and the statistics
+    initialization         ``initialize(rng)`` draws every parameter, from `rng` alone: equal
+                           generators give equal parameters, others give others
+    state                  a training forward keeps a_prev and a, and z if there is one; delta is
+                           there until the next forward pass that keeps state
     inference              keeps nothing, changes nothing, and computes the same
-    latest forward         backward goes by the last training forward alone
     overwriting            backward overwrites the gradients, and never adds to them
-    results kept           what was handed out is not overwritten by later calls
+    latest forward         backward goes by the last training forward alone
+    results kept           what was handed out is not overwritten by any later call
     no input gradient      ``input_gradient=False`` spares the downstream gradient, nothing else
     shapes                 an upstream gradient of another shape is refused, never broadcast
-    linearity              backward is linear in the upstream gradient
+    no state               backward without a whole pass that kept state is a RuntimeError
+    linearity              backward is linear in the upstream gradient, small and large
     delta                  delta = nabla_a * sigma'(z): BP1 and BP2, down to z
+    sigma prime            `prime`, which a trace prints, and `times_prime` are both sigma', and
+                           sigma stays in its `range`
     from delta             `backward_from`, entered below sigma, gives what `backward` gave
     delta hook             what a "delta" hook makes of delta is what BP2, BP3 and BP4 go by
+    hooks                  are called once, after the output and after the gradients, and what
+                           they make of a is the output; in inference none is called
     gradients              w^T delta, the sum of delta, delta a^T: BP2, BP3, BP4, against central
                            differences and the complex step
     kept inference         ``forward(x, keep=True)`` computes what inference computes, moves no
                            running statistic, draws nothing, and `backward` then gives its
                            gradients, against central differences and the complex step
-    frozen                 with ``trainable = False`` there is no dC/db and dC/dw, and the same
-                           downstream gradient
+    frozen                 with ``trainable = False`` there is no dC/db and dC/dw, the same
+                           downstream gradient, and no statistic moves
     adjointness            <J u, v> = <u, J^T v>, for all elements at once, unless at a kink
-    precision              float32 gives what float64 gives, to 1e-4
-    memory layout          an input in Fortran order, or a strided view, gives the same
+    batch sizes            adjointness and some gradients for batches of 1, 2, 5, 17 and 33
+    other sizes            the same for inputs that are longer or shorter along an axis
+    magnitudes             the same for inputs of the order 1e-6, 1e-3, 30 and 1000
+    precision              float32 gives what float64 gives, to 1e-4, and float64 is computed in
+                           float64: it does not go in steps of float32
+    memory layout          C or Fortran order, strided, backwards, a part of something, broadcast
+                           or read-only: the same numbers give the same
     independent examples   the gradient of the batch is the sum over its examples
     permutation            the examples in another order give the same in that order
+    masks                  what only fills sequences up, and how much of it there is, changes
+                           nothing; a layer that takes no mask refuses it
     save and load          after training forwards, too, it predicts the same bits when it is made
                            again from `config` and `state`
-    copies                 a deep copy and a pickle compute the same, and are independent
+    copies                 a deep copy and a pickle compute the same, have no hooks, and are
+                           independent
     =====================  ===================================================================
+
+    Two ways to compute one array are the same if they differ by no more than 1e-10 of it, and the
+    rounding that there is: it is measured, see `backprop.gradients.rounding`.
 
     "inference" compares with training only, and "permutation" is tried at all only, where no
     random numbers are drawn; where they are, "precision" tries inference alone. "independent
     examples" is tried only where the class says so (`Layer.independent_examples`, True unless it
-    says otherwise). "delta" needs an `output_activation`, "frozen" parameters.
+    says otherwise). "delta" needs an `output_activation`, "sigma prime" a sigma inside, "frozen"
+    parameters, "masks" a layer that takes them, "other sizes" one that takes such inputs, and
+    "magnitudes" an x that is not given: there may be no other.
 
     Parameters
     ----------
