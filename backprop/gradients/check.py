@@ -244,10 +244,11 @@ def check_problem(
     elements: int | None = None,
     rng: Seed = 0,
     tolerance: float = 1e-7,
+    exact_tolerance: float = 1e-10,
 ) -> Report:
     """Hold the gradients of a problem against both methods, as `check_gradients` does."""
     rng = np.random.default_rng(rng)
-    return Report(title, tuple(_check_problem(problem, rng, elements, tolerance, 1e-10)))
+    return Report(title, tuple(_check_problem(problem, rng, elements, tolerance, exact_tolerance)))
 
 
 def _check_problem(

@@ -76,6 +76,8 @@ class Problem:
         with np.errstate(all="ignore"):
             self.before = [self.value() for _ in range(EVALUATIONS)]
         self.analytic = self.gradients()
+        if self.layers:
+            self.rounding = measured_rounding(self.gradients, self.starts, self.layers)
         with np.errstate(all="ignore"):
             self.after = self.value()
         for name, array in self.arrays.items():
@@ -86,8 +88,6 @@ class Problem:
                     f"expected {array.shape}",
                     str(array.shape),
                 )
-        if self.layers:
-            self.rounding = measured_rounding(self.gradients, self.starts, self.layers)
 
 
 def layer_problem(

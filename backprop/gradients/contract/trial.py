@@ -342,9 +342,8 @@ def slope_along(
         product = np.array([(direction * array).sum()])
         off = np.array([(np.abs(direction) * rounding[name]).sum()])
         # Of one number the rounding in its terms is not seen, and they may cancel: be less strict.
-        report = check_problem(
-            "", sum_problem("x", along, np.zeros(1), product, off), tolerance=1e-6
-        )
+        problem = sum_problem("x", along, np.zeros(1), product, off)
+        report = check_problem("", problem, tolerance=1e-6, exact_tolerance=1e-6)
         one = report.arrays[0]
         need(
             bool(one.kink[0]) or not one.wrong[0],

@@ -52,6 +52,10 @@ class Residual(Chain):
             )
         return found
 
+    def why_unmasked(self) -> str:
+        uneven = f"{self}: the layers inside lose the steps, which the way past them keeps"
+        return super().why_unmasked() or ("" if self.keeps_steps else uneven)
+
     def output_mask(self, mask: Any) -> Any:
         return mask & super().output_mask(mask)
 
