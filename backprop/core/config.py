@@ -8,11 +8,15 @@ class is scikit-learn's: every constructor argument is kept in an attribute of t
 from __future__ import annotations
 
 import inspect
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+
+_FLOAT = "float"  # as a class: of NaN and infinity
+_NOT_FINITE = {str(value): value for value in (math.nan, math.inf, -math.inf)}
 
 
 class Configurable:
@@ -31,7 +35,7 @@ class Configurable:
 
     def config(self) -> dict[str, Any]:
         """Return ``{"class": name, argument: value, ...}``, JSON-able."""
-        arguments = {name: _encode(getattr(self, name)) for name in _arguments(type(self))}
+        arguments = {name: encode(getattr(self, name)) for name in _arguments(type(self))}
         return {"class": _registered_name(type(self)), **arguments}
 
     def __repr__(self) -> str:
@@ -43,28 +47,82 @@ class Configurable:
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
-def from_config(config: dict[str, Any]) -> Any:
+Classes = Mapping[str, type] | Iterable[type] | None
+
+
+def from_config(config: dict[str, Any], classes: Classes = None) -> Any:
     """Make the object that `Configurable.config` described.
+
+    Parameters
+    ----------
+    config : dict
+    classes : sequence of classes, or dict of them by name, optional
+        Of your own, for names that are not known: a class of that name, in whatever module. A
+        class that was defined in a script that was run, in ``__main__``, is also found in the
+        module as which that script has been imported, and the other way round.
 
     Raises
     ------
     ValueError
-        If the description names a class that is not known (the module that defines a class of
-        your own must be imported first), or arguments that the class does not take.
+        If the description names a class that is not known, or arguments that the class does not
+        take.
+    TypeError
+        If `classes` holds anything else.
     """
-    if not isinstance(config, dict) or not isinstance(config.get("class"), str):
-        raise ValueError(f"not a description of an object: {config!r}")
-    name = config["class"]
-    cls = Configurable._registry.get(name)
-    if cls is None:
-        raise ValueError(f"unknown class {name!r}: import the module that defines it first")
-    if hasattr(cls, "from_description"):  # not made of constructor arguments, as a graph
-        return cls.from_description(config)
-    arguments = {key: _decode(value) for key, value in config.items() if key != "class"}
-    unknown = arguments.keys() - _arguments(cls).keys()
-    if unknown:
-        raise ValueError(f"{name} takes no argument {', '.join(sorted(unknown))}")
-    return cls(**arguments)
+    return decode(config, classes_by_name(classes)) if _is_described(config) else _refuse(config)
+
+
+def _is_described(config: Any) -> bool:
+    return isinstance(config, dict) and isinstance(config.get("class"), str)
+
+
+def _refuse(config: Any) -> Any:
+    raise ValueError(f"not a description of an object: {config!r}")
+
+
+def classes_by_name(classes: Classes) -> dict[str, Any]:
+    """Return classes by the names that they are given, or have."""
+    if classes is None:
+        return {}
+    if isinstance(classes, (str, type)) or not isinstance(classes, Iterable):
+        raise TypeError(
+            f"classes must be a sequence of classes, or a dict of them, got {classes!r}"
+        )
+    given = list(classes.values() if isinstance(classes, Mapping) else classes)
+    for cls in given:
+        if not (isinstance(cls, type) and issubclass(cls, Configurable)):
+            raise TypeError(f"classes must be those of layers, costs and their parts, got {cls!r}")
+    if isinstance(classes, Mapping):
+        return dict(classes)
+    return {name: cls for cls in given for name in (cls.__name__, cls.__qualname__)}
+
+
+def _class_called(name: str, classes: Mapping[str, Any]) -> Any:
+    known = Configurable._registry
+    module, _, own_name = name.rpartition(":")
+    if not module and name in known:  # of the package
+        return known[name]
+    for key in (name, own_name, own_name.rpartition(".")[2]):
+        if key in classes:
+            return classes[key]
+    if name in known:
+        return known[name]
+    same = [cls for other, cls in known.items() if is_same_class(name, other)]
+    if len(same) == 1:
+        return same[0]
+    raise ValueError(
+        f"unknown class {name!r}: import the module that defines it first, or give the class "
+        f"itself, load(path, classes=[{own_name.rpartition('.')[2]}])"
+    )
+
+
+def is_same_class(one: str, other: str) -> bool:
+    """Say whether two names are those of one class: a module that is run is ``__main__`` then."""
+    if one == other:
+        return True
+    (module, _, name), (other_module, _, other_name) = one.rpartition(":"), other.rpartition(":")
+    modules = {module, other_module}
+    return name == other_name and "__main__" in modules and "" not in modules
 
 
 def by_name(base: type[Configurable], name: str) -> Any:
@@ -125,23 +183,39 @@ def _arguments(cls: Any) -> dict[str, Any]:
     return {p.name: p.default for p in parameters if p.name != "rng"}
 
 
-def _encode(value: Any) -> Any:
+def encode(value: Any) -> Any:
+    """Return a constructor's argument as plain data that JSON has, which knows no NaN."""
     if isinstance(value, Configurable):
         return value.config()
     if isinstance(value, np.dtype):
         return value.name
     if isinstance(value, np.generic):
-        return value.item()
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"class": _FLOAT, "value": str(value)}
     if isinstance(value, (list, tuple)):
-        return [_encode(item) for item in value]
+        return [encode(item) for item in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise TypeError(f"cannot describe {value!r} as plain data")
 
 
-def _decode(value: Any) -> Any:
-    if isinstance(value, dict):
-        return from_config(value)
+def decode(value: Any, classes: Mapping[str, Any]) -> Any:
+    """Return what `encode` was given."""
     if isinstance(value, list):
-        return tuple(_decode(item) for item in value)
-    return value
+        return tuple(decode(item, classes) for item in value)
+    if not isinstance(value, dict):
+        return value
+    if not _is_described(value):
+        _refuse(value)
+    name = value["class"]
+    if name == _FLOAT:
+        return _NOT_FINITE[value["value"]]
+    cls = _class_called(name, classes)
+    if hasattr(cls, "from_description"):  # not made of constructor arguments, as a graph
+        return cls.from_description(value, classes)
+    arguments = {key: decode(item, classes) for key, item in value.items() if key != "class"}
+    unknown = arguments.keys() - _arguments(cls).keys()
+    if unknown:
+        raise ValueError(f"{name} takes no argument {', '.join(sorted(unknown))}")
+    return cls(**arguments)

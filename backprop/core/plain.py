@@ -23,7 +23,7 @@ def to_json(data: Any, indent: int | None = None) -> str:
     TypeError
         If something else is in it.
     """
-    return json.dumps(_strict(data), indent=indent, allow_nan=False)
+    return json.dumps(strict(data), indent=indent, allow_nan=False)
 
 
 def numbers_from_json(text: str | bytes) -> Any:
@@ -34,26 +34,44 @@ def numbers_from_json(text: str | bytes) -> Any:
     ValueError, RecursionError
         If `text` is no JSON.
     """
-    return _numbers(json.loads(text))
+    return numbers_of(from_json(text))
 
 
-def _strict(data: Any) -> Any:
+def from_json(text: str | bytes) -> Any:
+    """Return the data in text that is JSON, in UTF-8, which knows no NaN and no infinity.
+
+    Raises
+    ------
+    ValueError, RecursionError
+        If it is none.
+    """
+    text = text.decode("utf-8") if isinstance(text, bytes) else text
+    return json.loads(text, parse_constant=_refuse)
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"JSON has no {name}")
+
+
+def strict(data: Any) -> Any:
+    """Return plain data with a string in the place of every number that is not finite."""
     if isinstance(data, np.generic):
         data = data.item()
     if isinstance(data, float) and not math.isfinite(data):
         return next(name for name, number in _NOT_FINITE.items() if number == data or data != data)
     if isinstance(data, dict):
-        return {key: _strict(value) for key, value in data.items()}
+        return {key: strict(value) for key, value in data.items()}
     if isinstance(data, (list, tuple)):
-        return [_strict(value) for value in data]
+        return [strict(value) for value in data]
     return data
 
 
-def _numbers(data: Any) -> Any:
+def numbers_of(data: Any) -> Any:
+    """Return what `strict` was given: a number in the place of every string that stands for one."""
     if isinstance(data, str):
         return _NOT_FINITE.get(data, data)
     if isinstance(data, dict):
-        return {key: _numbers(value) for key, value in data.items()}
+        return {key: numbers_of(value) for key, value in data.items()}
     if isinstance(data, list):
-        return [_numbers(value) for value in data]
+        return [numbers_of(value) for value in data]
     return data

@@ -10,13 +10,13 @@ and Deep Learning*, chapter 2, for the layers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from backprop.core.checks import check_array, kind_of
-from backprop.core.config import from_config
+from backprop.core.config import decode, encode
 from backprop.core.shapes import ShapeError, shape_text, with_batch
 from backprop.graph.masks import flow_of_steps, masks_of_nodes
 from backprop.graph.nodes import Input, Node, names_of, nodes_in, one_or_all, topological_order
@@ -368,13 +368,15 @@ class Graph(Container):
         for name, layer, operands in zip(
             self.names[self.n_inputs :], self.children, self.operands, strict=True
         ):
-            inputs = [o if isinstance(o, float) else self.names[o] for o in operands]
+            inputs = [encode(o) if isinstance(o, float) else self.names[o] for o in operands]
             nodes.append({"name": name, "layer": layer.config(), "inputs": inputs})
         return {"class": "Graph", "nodes": nodes, "outputs": [self.names[i] for i in self.outputs]}
 
     @classmethod
-    def from_description(cls, config: dict[str, Any]) -> Graph:
+    def from_description(cls, config: dict[str, Any], classes: Mapping[str, Any]) -> Graph:
         """Make a graph from `config`, its parameters freshly drawn; its nodes in any order.
+
+        `classes` are those of your own, by name.
 
         Raises
         ------
@@ -407,8 +409,11 @@ class Graph(Container):
             if "input" in entry:
                 nodes[name] = Input(name, entry["input"])
             else:
-                inputs = [nodes[o] if isinstance(o, str) else float(o) for o in entry["inputs"]]
-                nodes[name] = Node(from_config(entry["layer"]), inputs, name)
+                inputs = [
+                    nodes[o] if isinstance(o, str) else float(decode(o, {}))
+                    for o in entry["inputs"]
+                ]
+                nodes[name] = Node(decode(entry["layer"], classes), inputs, name)
         given = [nodes[name] for name, entry in entries.items() if "input" in entry]
         return cls([nodes[name] for name in outputs], given)  # type: ignore[arg-type]
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
@@ -135,6 +138,31 @@ class Learning:
 
 LEARNING: dict[str, Any] = vars(Learning())
 """How a layer learns unless told."""
+
+
+_room: ContextVar[list[int] | None] = ContextVar("room", default=None)
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """Within this, let new layers have no more than so many parameters together.
+
+    For those that a file describes, which may be damaged, and whose numbers it holds.
+    """
+    token = _room.set([size])
+    try:
+        yield
+    finally:
+        _room.reset(token)
+
+
+def check_room(owner: object, size: int) -> None:
+    """Raise a ValueError if there is no room for so many parameters; see `room_for`."""
+    room = _room.get()
+    if room is not None:
+        room[0] -= size
+        if room[0] < 0:
+            raise ValueError(f"{type(owner).__name__} has {size:,} parameters, which are not there")
 
 
 def check_tie(owner: object, name: str, here: np.ndarray, there: np.ndarray, what: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from backprop.core.shapes import Shape, copy_into
-from backprop.layers.parameters import LEARNING, Learning, Tie, check_tie
+from backprop.layers.parameters import LEARNING, Learning, Tie, check_room, check_tie
 
 NOT_COPIED = ("_view_", "_owner", "_hooks", "_lost", "_tied_here")  # how the attributes begin
 
@@ -59,7 +60,8 @@ class Stateful:
         """Give the declared parameters their shapes, and the layer its `theta` and `nabla`."""
         dtype = self.check_dtype(dtype)
         self._sizes = shapes
-        size = sum(int(np.prod(shape)) for shape in shapes.values())
+        size = sum(math.prod(shape) for shape in shapes.values())
+        check_room(self, size)
         self.bind(np.zeros(size, dtype), np.zeros(size, dtype))
 
     def check_dtype(self, dtype: Any) -> np.dtype:

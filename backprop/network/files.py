@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from backprop.core.config import from_config
-from backprop.core.storage import FileError, read_archive, write_archive
+from backprop.core.config import Classes, classes_by_name, from_config
+from backprop.core.storage import check_format, read_archive, what_is_read, write_archive
 from backprop.costs import Cost
 from backprop.layers.base import Layer
+from backprop.layers.parameters import room_for
 from backprop.layers.places import described_places, restore_places
 from backprop.layers.seeds import seed_by_parameters
 from backprop.network.checks import as_lists
@@ -60,8 +61,16 @@ class Saved:
         write_archive(path, self.state(), {"format": self.format, "network": self.config()})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Any:
+    def load(cls, path: str | os.PathLike[str], classes: Classes = None) -> Any:
         """Return the network that `save` wrote; it predicts the same bits.
+
+        Parameters
+        ----------
+        path : path-like
+        classes : sequence of classes, or dict of them by name, optional
+            Of layers, costs, initializers of your own that the network is made of, where the
+            module that defines them is not imported under the name that it had:
+            ``Network.load("net.npz", classes=[MyLayer])``.
 
         Raises
         ------
@@ -69,16 +78,29 @@ class Saved:
             If the file is damaged or not such a file, or names classes that are not known.
         OSError
             If it cannot be opened.
+        TypeError
+            If `classes` holds anything else.
         """
+        known = classes_by_name(classes)
         arrays, meta = read_archive(path)
-        if meta.get("format") != cls.format:
-            raise FileError(f"{path} is not a saved network, but {meta.get('format')!r}")
-        try:
-            network = cls.from_config(meta["network"])
-            network.set_state(arrays)
-            seed_by_parameters(network.root)
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise FileError(f"{path} does not describe a network: {error}") from error
+        check_format(path, meta, cls.format, "a saved network")
+        with what_is_read(path, "does not describe a network"):
+            return cls.described(meta["network"], arrays, known)
+
+    @classmethod
+    def described(
+        cls, config: dict[str, Any], arrays: dict[str, np.ndarray], classes: Classes = None
+    ) -> Any:
+        """Return the network that `config` describes, with the numbers of `state`.
+
+        However large it says that its layers are, they take no more memory than their numbers do.
+        """
+        shared = len(config.get("ties", ())) + len(config.get("places", ()))
+        size = (2 + shared) * sum(array.size for array in arrays.values())
+        with room_for(max(size, 10_000)):  # a little is none, and has better messages
+            network = cls.from_config(config, classes)
+        network.set_state(arrays)
+        seed_by_parameters(network.root)
         return network
 
     def state(self) -> dict[str, np.ndarray]:
@@ -109,10 +131,10 @@ class Saved:
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        """Make a network from `config`, its parameters freshly drawn."""
-        root = restore_places(from_config(config["root"]), config)
-        cost = None if config["cost"] is None else from_config(config["cost"])
+    def from_config(cls, config: dict[str, Any], classes: Classes = None) -> Any:
+        """Make a network from `config`, its parameters freshly drawn; `classes` as in `load`."""
+        root = restore_places(from_config(config["root"], classes), config)
+        cost = None if config["cost"] is None else from_config(config["cost"], classes)
         make: Any = cls
         network = make(root, cost, config["input_shape"])
         return network if network.dtype == config["dtype"] else network.astype(config["dtype"])

@@ -14,11 +14,14 @@ from typing import Any
 
 from backprop.core.checks import check_bool
 from backprop.core.plain import numbers_from_json, to_json
-from backprop.core.storage import FileError, write_text
+from backprop.core.storage import FileError, what_is_read, write_text
 from backprop.metrics import greater_is_better
 
 FIXED = dict.fromkeys(("cost", "training_cost", "validation_cost", "penalty", "seconds"), False)
 """The columns of which less is always better."""
+
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_FLOAT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?|nan|[-+]?inf", re.IGNORECASE)
 
 
 class History:
@@ -184,7 +187,8 @@ class History:
         Raises
         ------
         FileError
-            If a line does not fit the header or holds something that is not a number.
+            If two columns have one name, or a line does not fit the header or holds something
+            that is not a number.
         OSError
             If the file cannot be opened.
         """
@@ -196,6 +200,8 @@ class History:
         if not rows:
             return cls()
         header, *lines = rows
+        if len(set(header)) < len(header) or "" in header:
+            raise FileError(f"{path} is not a history: its columns need a name each, all different")
         records = []
         for number, line in enumerate(lines, start=2):
             if len(line) != len(header):
@@ -211,14 +217,10 @@ class History:
     def from_json(cls, path: str | os.PathLike[str]) -> History:
         """Read what `to_json` wrote; errors as in `from_csv`."""
         data = Path(path).read_bytes()
-        try:
+        with what_is_read(path, "is not JSON"):
             state = numbers_from_json(data)
-        except (ValueError, RecursionError) as error:
-            raise FileError(f"{path} is not JSON: {error}") from None
-        try:
+        with what_is_read(path, "is not a history"):
             return cls.from_state(state)
-        except (KeyError, TypeError, ValueError) as error:
-            raise FileError(f"{path} is not a history: {error}") from None
 
     def state(self) -> dict[str, Any]:
         """Return a copy of all of it as plain data, for `from_state`."""
@@ -241,12 +243,14 @@ class History:
             raise ValueError("expected a list of objects as its records")
         if not isinstance(directions, dict):
             raise ValueError("expected an object of columns as its greater_is_better")
-        return cls(records, directions)
+        history = cls(records, directions)
+        history.check()
+        return history
 
 
 def _is_number(value: Any) -> bool:
     """Say whether it is a number that a float can hold, if not in all its digits."""
-    if not isinstance(value, numbers.Real):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return False
     try:
         float(value)
@@ -256,7 +260,9 @@ def _is_number(value: Any) -> bool:
 
 
 def _number(text: str) -> float | int:
-    try:
+    if _INTEGER.fullmatch(text) and len(text) < 300:
         return int(text)
-    except ValueError:
-        return float(text)
+    number = float(text) if _FLOAT.fullmatch(text) else None
+    if number is None or (math.isinf(number) and "inf" not in text):
+        raise ValueError(f"could not convert string to float: {text!r:.80}")
+    return number

@@ -49,18 +49,21 @@ def put_state(trainer: Any, state: dict[str, Any]) -> None:
     KeyError, TypeError, ValueError
         If it is not the state of such a trainer; nothing has changed then.
     """
-    _check(trainer, state)
-    before = state_of(trainer)
+    history = _checked(trainer, state)
+    before, history_before = state_of(trainer), trainer.history
     try:
-        _put(trainer, state)
+        _put(trainer, state, history)
         trainer.restored = True
     except BaseException:
-        _put(trainer, before)
+        _put(trainer, before, history_before)
         raise
 
 
-def _check(trainer: Any, state: dict[str, Any]) -> None:
-    """Check what can be before anything changes; what fails later, `put_state` puts back."""
+def _checked(trainer: Any, state: dict[str, Any]) -> History:
+    """Check what can be before anything changes, and return the history of a state.
+
+    What fails later, `put_state` puts back.
+    """
     check_number("eta", state["eta"], "[0, inf)")
     check_number("seconds", state["seconds"], "[0, inf)")
     n_examples = state["n_examples"]
@@ -74,7 +77,6 @@ def _check(trainer: Any, state: dict[str, Any]) -> None:
     if step > steps:
         raise ValueError(f"step must be at most the {steps} minibatches of an epoch, got {step}")
     history = History.from_state(state["history"])
-    history.check()
     if len(history) != epoch or any(r.get("epoch") != e for e, r in enumerate(history, 1)):
         raise ValueError(f"its history does not lead to epoch {epoch}")
     for rng, of_rng in _generators(trainer, state):
@@ -83,13 +85,14 @@ def _check(trainer: Any, state: dict[str, Any]) -> None:
         elif of_rng is not None:
             raise ValueError("a layer without a generator cannot have the state of one")
     layers = dict(trainer.network.walk())
-    for name, given in dict(state["learning"]).items():
+    for name, given in {**state["learning"]}.items():
         layer = layers[name]
-        for key, value in dict(given).items():
+        for key, value in {**given}.items():
             Learning().set(layer, key, value)
+    return history
 
 
-def _put(trainer: Any, state: dict[str, Any]) -> None:
+def _put(trainer: Any, state: dict[str, Any], history: History) -> None:
     network, optimizer = trainer.network, trainer.optimizer
     optimizer.set_state(state["optimizer"], network.theta)
     if trainer.schedule is None:  # which would set it anyway
@@ -104,7 +107,7 @@ def _put(trainer: Any, state: dict[str, Any]) -> None:
             for key, value in {**LEARNING, **state["learning"].get(name, {})}.items():
                 if getattr(layer, key) != value:
                     layer.set_learning(key, value)
-    trainer.history, trainer.n_examples = History.from_state(state["history"]), state["n_examples"]
+    trainer.history, trainer.n_examples = history, state["n_examples"]
     trainer.weights = state["weights"]
     trainer.under_way = (state["epoch"], state["step"], state["seconds"])
 

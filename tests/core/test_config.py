@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 import backprop
-from backprop.core.config import Configurable, by_name, from_config, known_names, name_of
+from backprop.core.config import (
+    Configurable,
+    by_name,
+    from_config,
+    is_same_class,
+    known_names,
+    name_of,
+)
 from backprop.costs import Cost
 from backprop.initializers import Initializer
 from backprop.layers import Activation, Dense, Dropout, Layer, LeakyReLU, Reshape
@@ -197,3 +204,84 @@ def test_of_two_classes_of_one_name_the_last_counts():
     assert Cell.__subclasses__() == [first, second]
     assert type(by_name(Cell, "again")) is second
     assert known_names(Cell) == ["again"]
+
+
+# -- numbers that are not finite, and classes that are elsewhere ----------------------------------
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan, np.float32(np.inf)])
+def test_arguments_that_are_not_finite_are_strict_json(value):
+    text = json.dumps(Part(1, value, shape=(1.5, value)).config(), allow_nan=False)
+    again = from_config(json.loads(text))
+    np.testing.assert_array_equal(again.scale, float(value))
+    np.testing.assert_array_equal(again.shape[1], float(value))
+    assert type(again.scale) is float
+
+
+@pytest.mark.parametrize("value", ["1.5", 3, None, [], "infinity"])
+def test_no_other_number_is_written_like_that(value):
+    with pytest.raises((KeyError, TypeError)):
+        from_config({"class": f"{__name__}:Part", "n": {"class": "float", "value": value}})
+
+
+class Elsewhere(Configurable):
+    def __init__(self, n=1, inner=None):
+        self.n = n
+        self.inner = inner
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        [Elsewhere],
+        (Elsewhere, Bare),
+        {"Elsewhere": Elsewhere},
+        {"gone.away:Elsewhere": Elsewhere},
+        iter([Elsewhere]),
+    ],
+)
+def test_classes_that_are_given_are_found_in_whatever_module_they_were(classes):
+    inner = {"class": "gone.away:Elsewhere", "n": 3}
+    made = from_config({"class": "gone.away:Elsewhere", "inner": [inner]}, classes)
+    assert (type(made), type(made.inner[0]), made.inner[0].n) == (Elsewhere, Elsewhere, 3)
+
+
+def test_a_class_of_a_script_that_was_run_is_the_one_of_its_module():
+    made = from_config({"class": "__main__:Elsewhere", "n": 2})
+    assert (type(made), made.n) == (Elsewhere, 2)
+    with pytest.raises(ValueError, match=r"unknown class 'other:Elsewhere': import the module"):
+        from_config({"class": "other:Elsewhere"})
+
+
+def test_an_unknown_class_says_how_to_give_it():
+    with pytest.raises(ValueError, match=r"give the class itself, load\(path, classes=\[Mine\]\)"):
+        from_config({"class": "__main__:f.<locals>.Mine"})
+
+
+def test_no_class_that_is_given_takes_the_place_of_one_of_the_package():
+    class Dropout(Configurable):
+        pass
+
+    assert type(from_config({"class": "Dropout"}, [Dropout])) is backprop.Dropout
+
+
+@pytest.mark.parametrize("classes", [3, "Elsewhere", Elsewhere, [3], {"a": int}, [Elsewhere()]])
+def test_classes_are_classes(classes):
+    with pytest.raises(TypeError, match=r"^classes must be "):
+        from_config({"class": "m:Elsewhere"}, classes)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("m:A", "m:A", True),
+        ("__main__:A", "m:A", True),
+        ("m:A", "__main__:A", True),
+        ("m:A", "n:A", False),
+        ("__main__:A", "m:B", False),
+        ("__main__:Dense", "Dense", False),
+        ("Dense", "Dense", True),
+    ],
+)
+def test_is_same_class(one, other, same):
+    assert is_same_class(one, other) is same

@@ -9,6 +9,9 @@ import os
 import pickle
 import re
 import resource
+import stat
+import tracemalloc
+import warnings
 import zipfile
 
 import numpy as np
@@ -18,6 +21,7 @@ from backprop.core import storage
 from backprop.core.storage import (
     FileError,
     read_archive,
+    what_is_read,
     write_archive,
     write_atomically,
     write_text,
@@ -281,3 +285,219 @@ def test_nothing_is_ever_unpickled(tmp_path, monkeypatch):
 def test_file_errors_are_value_errors():
     assert issubclass(FileError, ValueError)
     assert not issubclass(FileError, OSError)
+
+
+# -- permissions, links, and what is no file ----------------------------------------------------
+
+
+def mode_of(path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def umask():
+    before = os.umask(0o027)
+    yield 0o027
+    os.umask(before)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o400, 0o755])
+def test_a_file_keeps_its_permissions(tmp_path, mode):
+    path = write_text(tmp_path / "file", "before")
+    path.chmod(mode)
+    if not os.access(path, os.W_OK):
+        pytest.skip("only root writes to a file that is write-protected")
+    write_text(path, "after")
+    assert path.read_text() == "after"
+    assert mode_of(path) == mode
+    write_archive(path, ARRAYS, META)
+    assert mode_of(path) == mode
+
+
+def test_a_new_file_has_the_permissions_that_the_umask_leaves(tmp_path, umask):
+    assert mode_of(write_text(tmp_path / "new", "")) == 0o666 & ~umask
+
+
+def test_what_replaces_a_private_file_is_never_readable_by_others(tmp_path):
+    path = write_text(tmp_path / "file", "secret")
+    path.chmod(0o600)
+
+    def write(file):
+        (temporary,) = (entry for entry in tmp_path.iterdir() if entry != path)
+        assert mode_of(temporary) == 0o600
+        file.write(b"secret")
+
+    write_atomically(path, write)
+
+
+def test_a_symbolic_link_is_written_through_and_stays(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    target, link, second = tmp_path / "elsewhere" / "file", tmp_path / "link", tmp_path / "second"
+    target.write_text("before")
+    target.chmod(0o600)
+    link.symlink_to(target)
+    second.symlink_to("link")  # of a link, and relative
+    for path, text in ((link, "one"), (second, "two")):
+        assert write_text(path, text) == path
+        assert target.read_text() == text
+        assert (link.is_symlink(), second.is_symlink()) == (True, True)
+        assert mode_of(target) == 0o600
+    assert names(tmp_path) == ["elsewhere", "link", "second"]
+    assert names(target.parent) == ["file"]
+
+
+def test_a_link_to_what_is_not_there_yet_makes_it(tmp_path):
+    (tmp_path / "link").symlink_to("folder/file")
+    write_text(tmp_path / "link", "text")
+    assert (tmp_path / "folder" / "file").read_text() == "text"
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_a_file_in_a_folder_that_is_a_link(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    write_text(tmp_path / "link" / "file", "text")
+    assert (tmp_path / "folder" / "file").read_text() == "text"
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_links_in_a_circle_are_refused_and_stay(tmp_path):
+    (tmp_path / "one").symlink_to("other")
+    (tmp_path / "other").symlink_to("one")
+    with pytest.raises(OSError, match=re.escape(f"cannot write {tmp_path / 'one'}: ")) as error:
+        write_text(tmp_path / "one", "text")
+    assert error.value.errno == errno.ELOOP
+    assert (tmp_path / "one").is_symlink()
+
+
+def test_another_name_of_the_same_file_keeps_the_earlier_content(tmp_path):
+    path = write_text(tmp_path / "file", "before")
+    os.link(path, tmp_path / "other")
+    write_text(path, "after")
+    assert ((tmp_path / "other").read_text(), path.read_text()) == ("before", "after")
+
+
+def test_a_write_protected_file_is_refused(tmp_path, monkeypatch):
+    path = write_text(tmp_path / "file", "before")
+    path.chmod(0o444)
+    if os.geteuid() == 0:  # who may write to it all the same
+        monkeypatch.setattr(storage.os, "access", lambda path, mode: False)
+    with pytest.raises(
+        PermissionError, match=re.escape(f"cannot write {path}: it is write-protected")
+    ):
+        write_text(path, "after")
+    assert path.read_text() == "before"
+    assert mode_of(path) == 0o444
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_file_in_a_folder_that_cannot_be_written_to_is_refused(tmp_path, monkeypatch):
+    folder = tmp_path / "folder"
+    path = write_text(folder / "file", "before")
+    folder.chmod(0o555)
+    if os.geteuid() == 0:
+
+        def refuse(*arguments):
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        monkeypatch.setattr(storage.os, "open", refuse)
+    match = f"cannot write {path}: in {folder} nothing can be made, and files are replaced whole"
+    with pytest.raises(PermissionError, match=re.escape(match)):
+        write_text(path, "after")
+    folder.chmod(0o755)
+    assert path.read_text() == "before"
+    assert names(folder) == ["file"]
+
+
+def test_a_pipe_or_a_device_is_written_to_and_does_not_become_a_file(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    write_text(path, "through")
+    assert os.read(reader, 100) == b"through"
+    os.close(reader)
+    assert stat.S_ISFIFO(path.stat().st_mode)
+    (tmp_path / "null").symlink_to(os.devnull)
+    write_archive(tmp_path / "null", ARRAYS, META)
+    assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
+    assert names(tmp_path) == ["null", "pipe"]
+
+
+def test_a_name_as_long_as_names_may_be(tmp_path):
+    path = tmp_path / ("n" * 255)
+    assert write_text(path, "text").read_text() == "text"
+
+
+# -- sizes that are only declared ----------------------------------------------------------------
+
+
+def member(shape: str, data: bytes = b"", descr: str = "'<f8'", order: str = "False") -> bytes:
+    text = f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + data
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        member("(1000000000000,)"),
+        member("(1000000, 1000000)", bytes(80)),
+        member("(18446744073709551616,)"),
+        member("(-1,)", bytes(8)),
+        member("(3,)", bytes(23)),
+        member("(3,)", bytes(25)),
+        member("(1,)", bytes(8), "'|O'"),
+        member("(1,)", bytes(8), "[('a', '<f8')]"),
+        member("(1,)", bytes(8), "'<f3'"),
+        member("(" + "9" * 5000 + ",)"),
+        member("(" * 300 + ")" * 300),
+        member("(1,)", bytes(8))[:9],
+        b"",
+    ],
+)
+def test_an_array_that_is_not_what_it_declares_takes_no_memory(tmp_path, content):
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as archive:
+        archive.writestr("theta.npy", content)
+    tracemalloc.start()
+    refused(tmp_path / "file", whole.getvalue())
+    assert tracemalloc.get_traced_memory()[1] < 1e6
+    tracemalloc.stop()
+
+
+def test_members_that_are_compressed_twice_there_or_larger_than_the_file(tmp_path):
+    zeros = io.BytesIO()
+    np.savez_compressed(zeros, __meta__=text('{"arrays": [], "meta": {}}'), x=np.zeros(10**6))
+    refused(tmp_path / "file", zeros.getvalue())
+    twice = io.BytesIO()
+    with zipfile.ZipFile(twice, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(2):
+            archive.writestr("theta.npy", member("(0,)"))
+    refused(tmp_path / "file", twice.getvalue())
+
+
+@pytest.mark.parametrize("value", ["NaN", "-Infinity", "[" * 5000 + "]" * 5000, "1e", "9" * 5000])
+def test_a_description_that_is_no_strict_json_is_refused(tmp_path, value):
+    content = f'{{"arrays": [], "meta": {{"a": {value}}}}}'
+    refused(tmp_path / "file", npz(__meta__=text(content)))
+
+
+def test_nothing_that_is_no_json_is_written(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_archive(tmp_path / "file", {}, {"eta": float("nan")})
+    assert names(tmp_path) == []
+
+
+def test_what_is_read_becomes_one_short_line(tmp_path):
+    for error, shown in (
+        (OverflowError("too\nlarge"), "too large"),
+        (RecursionError(), "RecursionError"),
+        (KeyError("\ud800"), "'\\ud800'"),
+        (ValueError("x\ud800"), "x\\ud800"),
+        (ValueError("y" * 9999), "y" * 297 + "..."),
+    ):
+        with pytest.raises(FileError) as raised, what_is_read("file", "is damaged"):
+            raise error
+        assert str(raised.value) == f"file is damaged: {shown}"
+    with pytest.raises(KeyboardInterrupt), what_is_read("file", "is damaged"):
+        raise KeyboardInterrupt

@@ -1,5 +1,10 @@
 """Checkpoint files: refused when they do not fit, and never half written."""
 
+import contextlib
+import json
+import random
+import sys
+
 import numpy as np
 import pytest
 
@@ -7,7 +12,14 @@ import backprop as bp
 from backprop.core.storage import read_archive, write_archive
 from backprop.schedules import StepDecay
 from backprop.training import checkpoint
-from tests.training.test_trainer import make_data, make_network, make_trainer
+from tests.training.test_trainer import (
+    N_IN,
+    N_OUT,
+    Stop,
+    make_data,
+    make_network,
+    make_trainer,
+)
 
 
 @pytest.fixture
@@ -211,3 +223,196 @@ def test_eta_changed_by_hand_is_part_of_the_state(tmp_path):
     fresh = make_trainer(optimizer=bp.SGD(0.5))
     checkpoint.restore(fresh, tmp_path / "c.npz")
     assert fresh.optimizer.eta == 0.25
+
+
+# -- random generators of every kind -----------------------------------------------------------
+
+
+BITS = [np.random.PCG64, np.random.PCG64DXSM, np.random.MT19937, np.random.Philox, np.random.SFC64]
+
+
+def trainer_with(bits, *callbacks, layer_bits=None):
+    network = make_network(dropout=True)
+    network[1].rng = np.random.Generator((layer_bits or bits)(11))
+    rng = np.random.Generator(bits(12))
+    return make_trainer(network, bp.Adam(0.01), rng=rng, callbacks=callbacks)
+
+
+@pytest.mark.parametrize("at", [6, 9, 12])
+@pytest.mark.parametrize("bits", BITS)
+def test_resuming_is_exact_with_every_bit_generator_of_trainer_and_layers(tmp_path, bits, at):
+    x, y = make_data()
+    whole = trainer_with(bits)
+    whole.fit(x, y, 3)
+    stop = Stop(at, lambda trainer: trainer.stop("enough"))
+    trainer_with(bits, stop, bp.Checkpoint(tmp_path / "c.npz")).fit(x, y, 3)
+    second = trainer_with(bits)
+    second.rng.random(5)
+    second.network[1].rng.random(7, np.float32)
+    second.network.theta = 0 * second.network.theta
+    checkpoint.restore(second, tmp_path / "c.npz")
+    second.fit(x, y, 3 - second.epoch)
+    np.testing.assert_array_equal(second.network.theta, whole.network.theta)
+    for one, other in ((second.rng, whole.rng), (second.network[1].rng, whole.network[1].rng)):
+        np.testing.assert_array_equal(one.random(5), other.random(5))
+    with np.load(tmp_path / "c.npz") as archive:
+        json.loads(archive["__meta__"].tobytes(), parse_constant=pytest.fail)
+
+
+def test_a_checkpoint_of_another_kind_of_generator_names_both(tmp_path):
+    checkpoint.save(trainer_with(np.random.MT19937), tmp_path / "c.npz")
+    for other, match in (
+        (trainer_with(np.random.PCG64), "another trainer: rng is 'MT19937' there, 'PCG64' here"),
+        (
+            trainer_with(np.random.MT19937, layer_bits=np.random.SFC64),
+            r"another trainer: layer_rngs\[1\] is 'MT19937' there, 'SFC64' here",
+        ),
+    ):
+        before = fingerprint(other)
+        with pytest.raises(bp.FileError, match=match):
+            checkpoint.restore(other, tmp_path / "c.npz")
+        assert str(fingerprint(other)) == str(before)
+
+
+# -- classes of one's own, and records that are not finite -------------------------------------
+
+
+class MyAdam(bp.Adam):
+    pass
+
+
+class MyLayer(bp.layers.Dense):
+    pass
+
+
+def own_trainer():
+    rng = np.random.default_rng(0)
+    network = bp.Network([MyLayer(N_IN, 4, rng=rng), MyLayer(4, N_OUT, rng=rng)], "cross_entropy")
+    return make_trainer(network, MyAdam(0.01))
+
+
+def test_a_checkpoint_of_classes_of_a_script_is_restored_where_that_is_imported(tmp_path):
+    x, y = make_data()
+    trainer = own_trainer()
+    trainer.fit(x, y, 1)
+    checkpoint.save(trainer, tmp_path / "c.npz")
+    arrays, meta = read_archive(tmp_path / "c.npz")
+    as_script = json.loads(json.dumps(meta).replace(f"{__name__}:", "__main__:"))
+    assert as_script != meta
+    write_archive(tmp_path / "c.npz", arrays, as_script)
+    second = own_trainer()
+    checkpoint.restore(second, tmp_path / "c.npz")
+    trainer.fit(x, y, 1)
+    second.fit(x, y, 1)
+    np.testing.assert_array_equal(second.network.theta, trainer.network.theta)
+    elsewhere = json.loads(json.dumps(meta).replace(f"{__name__}:", "gone:"))
+    write_archive(tmp_path / "c.npz", arrays, elsewhere)
+    with pytest.raises(bp.FileError, match="class is 'gone:MyLayer' there, "):
+        checkpoint.restore(own_trainer(), tmp_path / "c.npz")
+    with pytest.raises(bp.FileError, match=r"unknown class 'gone:MyLayer': .*classes=\[MyLayer\]"):
+        checkpoint.load_network(tmp_path / "c.npz")
+    network = checkpoint.load_network(tmp_path / "c.npz", classes=[MyLayer])
+    assert type(network[0]) is MyLayer
+
+
+def test_the_network_and_the_history_alone(path):
+    trainer = make_trainer(optimizer=bp.Momentum(0.1))
+    checkpoint.restore(trainer, path)
+    network = checkpoint.load_network(path)
+    x, _ = make_data()
+    np.testing.assert_array_equal(network.predict(x), trainer.network.predict(x))
+    assert checkpoint.load_history(path) == trainer.history
+
+
+def test_records_that_are_not_finite_come_back(tmp_path):
+    values = [np.nan, np.inf, -np.inf, 0.5, np.float32(0.25), None]
+    trainer = make_trainer()
+    trainer.fit(*make_data(), len(values))
+    for record, value in zip(trainer.history, values, strict=True):
+        record["validation_accuracy"] = value
+    checkpoint.save(trainer, tmp_path / "c.npz")
+    with np.load(tmp_path / "c.npz") as archive:
+        json.loads(archive["__meta__"].tobytes(), parse_constant=pytest.fail)
+    second = make_trainer()
+    checkpoint.restore(second, tmp_path / "c.npz")
+    assert str(second.history["validation_accuracy"]) == "[nan, inf, -inf, 0.5, 0.25, None]"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [10**400, 2**63, -1, 1e308, 1.5, "x", "NaN", True, None, [], {}, [[1]], {"class": 1}, "\ud800"],
+)
+@pytest.mark.parametrize(
+    "field",
+    ["eta", "epoch", "step", "seconds", "n_examples", "rng", "epoch_rng", "layer_rngs", "learning",
+     "history", "network", "settings", "format"],
+)  # fmt: skip
+def test_whatever_stands_in_a_checkpoint_only_a_file_error_is_raised(path, tmp_path, field, value):
+    arrays, meta = read_archive(path)
+    write_archive(tmp_path / "odd.npz", arrays, {**meta, field: value})
+    trainer = make_trainer(optimizer=bp.Momentum(0.1))
+    before = fingerprint(trainer)
+    refused = False
+    try:
+        checkpoint.restore(trainer, tmp_path / "odd.npz")
+    except bp.FileError:
+        refused = True
+        assert fingerprint(trainer) == before
+    numbers = [2**63, 1e308, 1.5]
+    fine = {"eta": numbers, "seconds": numbers, "n_examples": [10**400, 2**63, None],
+            "learning": [{}]}  # fmt: skip
+    assert refused != (value in fine.get(field, []) and value is not True)
+    if not refused:
+        trainer.optimizer.eta = 0.1
+        trainer.fit(*make_data(), 1)
+
+
+@pytest.mark.parametrize("value", ["x", [1], {}, True, 10**400])
+def test_a_history_that_holds_no_numbers_is_damaged(path, tmp_path, value):
+    arrays, meta = read_archive(path)
+    meta["history"]["records"][1]["training_cost"] = value
+    write_archive(tmp_path / "odd.npz", arrays, meta)
+    trainer = make_trainer(optimizer=bp.Momentum(0.1))
+    for read in (checkpoint.load_history, lambda p: checkpoint.restore(trainer, p)):
+        with pytest.raises(bp.FileError, match="record 2: training_cost must be a number, got "):
+            read(tmp_path / "odd.npz")
+
+
+def test_a_step_beyond_the_epoch_is_damaged(path, tmp_path):
+    arrays, meta = read_archive(path)
+    for step, fits in ((6, True), (7, False), (10**6, False)):
+        write_archive(tmp_path / "odd.npz", arrays, {**meta, "step": step})
+        trainer = make_trainer(optimizer=bp.Momentum(0.1))
+        if fits:
+            checkpoint.restore(trainer, tmp_path / "odd.npz")
+            assert trainer.step == step
+        else:
+            with pytest.raises(bp.FileError, match="step must be at most the 6 minibatches"):
+                checkpoint.restore(trainer, tmp_path / "odd.npz")
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_an_interrupted_restore_leaves_the_trainer_as_it_was_or_restores_it_whole(path, seed):
+    left = [random.Random(seed).randrange(1, 14_400)]
+    trainer = make_trainer(optimizer=bp.Momentum(0.1))
+    trainer.fit(*make_data(), 1)
+    before = fingerprint(trainer)
+    whole = make_trainer(optimizer=bp.Momentum(0.1))
+    checkpoint.restore(whole, path)
+
+    def trace(frame, event, argument):
+        if "/backprop/" not in frame.f_code.co_filename:
+            return None
+        frame.f_trace_opcodes = True
+        left[0] -= event == "opcode"
+        if left[0] == 0:
+            left[0] = -1
+            raise KeyboardInterrupt
+        return trace
+
+    tracing = sys.gettrace()
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.settrace(trace)
+        checkpoint.restore(trainer, path)
+    sys.settrace(tracing)
+    assert str(fingerprint(trainer)) in (str(before), str(fingerprint(whole)))

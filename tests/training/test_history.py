@@ -265,3 +265,40 @@ def test_a_write_that_fails_leaves_the_earlier_file(kind: str, tmp_path, monkeyp
         write(path)
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["history"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1_000", "\u0661", "True", "0x10", "1e999", "9" * 5000, "--1", "1e", ".", "infinity", "1 2"],
+)
+def test_what_no_history_writes_is_no_number(text: str, tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_text(f"epoch,cost\n1,{text}\n", encoding="utf-8")
+    with pytest.raises(FileError, match=r"line 2: could not convert string to float: '"):
+        History.from_csv(path)
+
+
+@pytest.mark.parametrize("header", ["epoch,epoch", "epoch,", ",epoch"])
+def test_columns_have_a_name_each(header: str, tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_text(f"{header}\n1,2\n")
+    with pytest.raises(FileError, match="its columns need a name each, all different"):
+        History.from_csv(path)
+
+
+@pytest.mark.parametrize("value", ["true", '"x"', "[1]", "{}", "1" + "0" * 400])
+def test_json_of_what_is_no_number_is_no_history(value: str, tmp_path):
+    path = tmp_path / "history.json"
+    records = f'[{{"epoch": 1}}, {{"epoch": 2, "cost": {value}}}]'
+    path.write_text(f'{{"greater_is_better": {{}}, "records": {records}}}')
+    with pytest.raises(FileError, match=r"is not a history: .*record 2: cost must be a number"):
+        History.from_json(path)
+
+
+@pytest.mark.parametrize("text", ["[NaN]", "[" * 5000 + "]" * 5000, "[" + "9" * 5000 + "]"])
+def test_what_is_no_strict_json_is_refused(text: str, tmp_path):
+    path = tmp_path / "history.json"
+    path.write_text(text)
+    with pytest.raises(FileError, match="is not JSON: ") as error:
+        History.from_json(path)
+    assert len(str(error.value)) < 500
