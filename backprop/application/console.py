@@ -20,6 +20,11 @@ def tell(text: str) -> None:
             discard_stdout()  # nobody will read what comes after
 
 
+def tell_note(text: str) -> None:
+    """Print a line to stderr that is no error: what stdout is read for has it not."""
+    write_line(f"backprop: {text}", sys.stderr)
+
+
 def tell_error(message: str) -> None:
     """Print `message` to stderr as one line that names the command."""
     write_line(f"backprop: error: {' '.join(message.split())}", sys.stderr)

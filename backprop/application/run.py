@@ -23,6 +23,7 @@ from backprop.application.run_folder import (
     claim_folder,
     claim_new_folder,
     draw_pictures,
+    forget_end,
     refuse_used_folder,
 )
 from backprop.core.config import by_name
@@ -33,7 +34,7 @@ from backprop.optimizers import Optimizer
 from backprop.regularizers import L2
 from backprop.training import checkpoint
 from backprop.training.callbacks import Callback, Checkpoint, EarlyStopping
-from backprop.training.trainer import DivergenceError, Trainer
+from backprop.training.trainer import Trainer
 
 
 def train(config: RunConfig, folder: Path | None, resume: bool = False, plots: bool = True) -> int:
@@ -64,6 +65,9 @@ def train(config: RunConfig, folder: Path | None, resume: bool = False, plots: b
     """
     if not resume and folder is not None:
         refuse_used_folder(folder)
+    if resume:
+        assert folder is not None
+        checkpoint.check_settings(folder / CHECKPOINT, {"run": config.settings()})
     seeds = np.random.SeedSequence(config.seed).spawn(2)  # two independent streams
     for_network, for_trainer = map(np.random.default_rng, seeds)
     network = make_network(config, for_network)
@@ -76,6 +80,7 @@ def train(config: RunConfig, folder: Path | None, resume: bool = False, plots: b
         checkpoint.restore(trainer, folder / CHECKPOINT)
         epochs = _epochs_left(config, trainer)
         write_text(folder / CONFIG, config.to_json())
+        forget_end(folder)
     else:
         epochs = config.epochs
         if folder is None:
@@ -83,19 +88,14 @@ def train(config: RunConfig, folder: Path | None, resume: bool = False, plots: b
         else:
             claim_folder(folder, config)
         checkpoint.save(trainer, folder / CHECKPOINT)  # from here on it can be resumed
-    trainer.callbacks.append(Checkpoint(folder / CHECKPOINT))
+    trainer.callbacks += [KeepHistory(folder / HISTORY), Checkpoint(folder / CHECKPOINT)]
     tell(f"data: {data.source.source}")
     n_training, n_validation, n_test = data.sizes()
     tell(f"      {n_training} training, {n_validation} validation, {n_test} test examples")
     tell(network.summary())
-    try:
-        trainer.fit(*data.training, epochs, data.validation, class_weight=config.class_weight)
-    except DivergenceError:
-        trainer.history.to_csv(folder / HISTORY)
-        raise
+    trainer.fit(*data.training, epochs, data.validation, class_weight=config.class_weight)
     result = describe_result(config, data, trainer)
     network.save(folder / MODEL)
-    trainer.history.to_csv(folder / HISTORY)
     write_text(folder / RESULT, to_json(result, indent=1) + "\n")
     if trainer.stopping:
         tell(f"stopped: {trainer.stopping}")
@@ -157,6 +157,19 @@ def make_trainer(
         rng=rng,
         callbacks=callbacks,
     )
+
+
+class KeepHistory(Callback):
+    """Write the history to `path` at the start and after every epoch, so that it grows."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        trainer.history.to_csv(self.path)
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        trainer.history.to_csv(self.path)
 
 
 def describe_result(config: RunConfig, data: RunData, trainer: Trainer) -> dict[str, Any]:

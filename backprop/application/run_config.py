@@ -8,6 +8,7 @@ from typing import Any
 
 from backprop.core.checks import check_integer, check_number
 from backprop.core.config import Configurable, by_name, name_of
+from backprop.core.plain import from_json
 from backprop.costs import Cost
 from backprop.initializers import Initializer
 from backprop.layers.activations import Activation
@@ -95,7 +96,7 @@ class RunConfig:
         return json.dumps(asdict(self), indent=1) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> RunConfig:
+    def from_json(cls, text: str | bytes) -> RunConfig:
         """Return the configuration that `to_json` wrote.
 
         Raises
@@ -103,7 +104,7 @@ class RunConfig:
         TypeError, ValueError, RecursionError
             If `text` is no JSON, or does not hold the fields of a configuration.
         """
-        values = json.loads(text)
+        values = from_json(text)
         known = {field.name for field in fields(cls)}
         if not isinstance(values, dict) or not values.keys() <= known or "sizes" not in values:
             raise ValueError("it does not hold the options of a run")

@@ -1,7 +1,8 @@
 """The folder that a training run leaves: claimed by one run, written, and read again.
 
 It holds ``config.json`` (what was asked for), ``checkpoint.npz`` (the state to go on from),
-``model.npz`` (the network), ``history.csv``, ``result.json`` (the final figures) and the pictures.
+``history.csv``, and at the end of the run ``model.npz`` (the network), ``result.json`` (the final
+figures) and the pictures. What is read of a run that has not come to its end is its checkpoint.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from backprop.application.console import tell_note
 from backprop.application.run_config import RunConfig
 from backprop.application.run_data import RunData
-from backprop.core.storage import FileError
+from backprop.core.storage import FileError, read_format, what_is_read
 from backprop.layers.dense import Dense
 from backprop.network import Network
+from backprop.training import checkpoint
 from backprop.training.history import History
 
 CONFIG = "config.json"
@@ -98,8 +101,27 @@ def folder_of(model: Path) -> Path:
 
 
 def read_model(path: Path) -> Any:
-    """Return the network of the run in the folder `path`, or that in the file `path`."""
-    return Network.load(path / MODEL if path.is_dir() else path)
+    """Return the network of the run in the folder `path`, or that in the file `path`.
+
+    Of a run that was cut short it is that of the last checkpoint, and a line says so. The file may
+    be a checkpoint, too.
+    """
+    file = path / MODEL if path.is_dir() else path
+    if path.is_dir() and not file.exists() and (path / CHECKPOINT).exists():
+        file = path / CHECKPOINT
+    if read_format(file) != checkpoint.FORMAT:
+        return Network.load(file)
+    network = checkpoint.load_network(file)
+    epochs = len(checkpoint.load_history(file))
+    note = f"there is no {MODEL}, the run has not ended: " if path.is_dir() else ""
+    tell_note(f"{note}reading {file}, of epoch {epochs}")
+    return network
+
+
+def forget_end(folder: Path) -> None:
+    """Take away what the end of a run left, when it goes on: the checkpoint has it all."""
+    for name in (MODEL, RESULT):
+        (folder / name).unlink(missing_ok=True)
 
 
 def read_config(folder: Path) -> RunConfig:
@@ -112,15 +134,15 @@ def read_config(folder: Path) -> RunConfig:
     """
     path = folder / CONFIG
     try:
-        return RunConfig.from_json(path.read_text(encoding="utf-8"))
+        text = path.read_bytes()
     except FileNotFoundError:
         raise FileError(f"{folder} holds no run: there is no {path}") from None
-    except (ValueError, TypeError, RecursionError) as error:
-        raise FileError(f"{path} is damaged: {error}") from None
+    with what_is_read(path, "is damaged"):
+        return RunConfig.from_json(text)
 
 
 def read_history(folder: Path) -> History:
-    """Return the history of the run in `folder`, empty if it has none yet.
+    """Return the history of the run in `folder`, or that in its checkpoint; empty if it has none.
 
     Raises
     ------
@@ -129,7 +151,8 @@ def read_history(folder: Path) -> History:
     """
     path = folder / HISTORY
     if not path.exists():
-        return History()
+        file = folder / CHECKPOINT
+        return checkpoint.load_history(file) if file.exists() else History()
     history = History.from_csv(path)
     numbered = "epoch" in history and all(isinstance(epoch, int) for epoch in history["epoch"])
     if len(history) and not numbered:

@@ -1,7 +1,9 @@
 """One training run: that it learns, ends as it should, and goes on to the bit."""
 
+import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +14,8 @@ import pytest
 import backprop as bp
 from backprop.application import cli
 from backprop.datasets import read_idx
-from tests.application.support import fails, train
+from backprop.training import checkpoint
+from tests.application.support import PICTURES, fails, train
 
 
 def test_the_figures_are_those_of_the_saved_model(run, idx_folder):
@@ -161,7 +164,7 @@ def test_a_disk_that_fills_up_during_training_is_one_line(
 
     def fsync(handle, real=os.fsync):
         written.append(handle)
-        if len(written) > 2:
+        if len(written) > 3:
             raise OSError(28, "No space left on device")
         real(handle)
 
@@ -169,6 +172,118 @@ def test_a_disk_that_fills_up_during_training_is_one_line(
     line = fails(capsys, "train", "--data", idx_folder, "--sizes", "42,8,4", "--out", folder)
     assert "checkpoint.npz: No space left on device" in line
     monkeypatch.undo()
-    assert sorted(path.name for path in folder.iterdir()) == ["checkpoint.npz", "config.json"]
+    kept = sorted(path.name for path in folder.iterdir())
+    assert kept == ["checkpoint.npz", "config.json", "history.csv"]
     capsys.readouterr()
     assert cli.main(["train", "--resume", str(folder), "--epochs", "3", "--no-plots"]) == 0
+
+
+# -- runs that are cut short ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory, idx_folder):
+    """Give the folder of a run that kill -9 has ended, which is only to be read."""
+    folder = tmp_path_factory.mktemp("runs") / "killed"
+    command = [sys.executable, "-m", "backprop", "train", "--data", str(idx_folder), "--sizes",
+               "42,8,4", "--epochs", "1000000", "--out", str(folder), "--no-plots"]  # fmt: skip
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert process.stdout is not None
+    seen = sum(line.startswith("epoch") for line in itertools.islice(process.stdout, 12))
+    process.kill()
+    process.communicate(timeout=60)
+    assert seen > 0
+    names = {path.name for path in folder.iterdir() if not path.name.endswith(".tmp")}
+    assert names == {"config.json", "checkpoint.npz", "history.csv"}
+    return folder
+
+
+def test_a_killed_run_is_evaluated_from_its_checkpoint_which_is_said(killed, idx_folder, capsys):
+    network = checkpoint.load_network(killed / "checkpoint.npz")
+    epoch = len(checkpoint.load_history(killed / "checkpoint.npz"))
+    assert cli.main(["evaluate", str(killed), "--json"]) == 0
+    captured = capsys.readouterr()
+    note = f"backprop: there is no model.npz, the run has not ended: reading {killed}"
+    assert captured.err == f"{note}/checkpoint.npz, of epoch {epoch}\n"
+    images = bp.datasets.load(str(idx_folder))
+    a = network.predict(bp.datasets.to_columns(images.x_test))
+    accuracy = (a.argmax(axis=0) == images.labels_test).mean()
+    assert json.loads(captured.out)["accuracy"] == pytest.approx(accuracy)
+
+
+def test_a_killed_run_is_plotted_checked_and_predicts(killed, idx_folder, tmp_path, capsys):
+    assert cli.main(["plot", str(killed), "--out", str(tmp_path)]) == 0
+    assert {f"{name}.png" for name in PICTURES} <= {path.name for path in tmp_path.iterdir()}
+    assert cli.main(["gradcheck", str(killed), "--elements", "5"]) == 0
+    images = idx_folder / "t10k-images-idx3-ubyte.gz"
+    assert cli.main(["predict", str(killed), str(images)]) == 0
+    assert capsys.readouterr().err.count("there is no model.npz") == 3
+
+
+def test_a_checkpoint_is_as_good_as_a_saved_network(killed, capsys):
+    assert cli.main(["evaluate", str(killed / "checkpoint.npz")]) == 0
+    assert f"reading {killed / 'checkpoint.npz'}, of epoch " in capsys.readouterr().err
+
+
+def test_the_history_of_a_killed_run_is_there_and_leads_to_its_checkpoint(killed):
+    history = bp.History.from_csv(killed / "history.csv")
+    epochs = len(checkpoint.load_history(killed / "checkpoint.npz"))
+    assert len(history) in (epochs, epochs + 1)  # it is written first
+    assert history["epoch"] == list(range(1, len(history) + 1))
+    assert "validation_accuracy" in history
+
+
+def test_the_history_grows_with_each_epoch(tmp_path, idx_folder, monkeypatch):
+    seen = []
+
+    def append(history, record, real=bp.History.append):
+        path = tmp_path / "run" / "history.csv"
+        seen.append(bp.History.from_csv(path).columns and len(bp.History.from_csv(path)))
+        real(history, record)
+
+    monkeypatch.setattr(bp.History, "append", append)
+    assert train(tmp_path / "run", idx_folder, "--no-plots") == 0
+    assert seen == [[], 1, 2]
+    assert len(bp.History.from_csv(tmp_path / "run" / "history.csv")) == 3
+
+
+def test_a_killed_run_goes_on_to_the_bit(killed, tmp_path, idx_folder):
+    folder = tmp_path / "run"
+    shutil.copytree(killed, folder)
+    epochs = str(len(checkpoint.load_history(folder / "checkpoint.npz")) + 2)
+    assert cli.main(["train", "--resume", str(folder), "--epochs", epochs, "--no-plots"]) == 0
+    whole = ["train", "--data", str(idx_folder), "--sizes", "42,8,4", "--epochs", epochs]
+    assert cli.main([*whole, "--out", str(tmp_path / "whole"), "--no-plots"]) == 0
+    one, other = (bp.Network.load(tmp_path / n / "model.npz").theta for n in ("run", "whole"))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_what_goes_on_and_is_killed_then_is_not_read_from_its_earlier_end(
+    run, tmp_path, monkeypatch, capsys
+):
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bp.Network, "save", killed)
+    assert cli.main(["train", "--resume", str(folder), "--epochs", "5", "--no-plots"]) == 130
+    monkeypatch.undo()
+    capsys.readouterr()
+    assert cli.main(["evaluate", str(folder)]) == 0
+    assert "of epoch 5" in capsys.readouterr().err
+    assert not (folder / "result.json").exists()
+
+
+def test_sizes_of_an_edited_configuration_take_no_memory(run, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    config = json.loads((folder / "config.json").read_text())
+    for sizes in ([42, 10**12, 4], [42, 10**40, 4], [42, 9, 4]):
+        (folder / "config.json").write_text(json.dumps({**config, "sizes": sizes}))
+        line = fails(capsys, "train", "--resume", folder, "--epochs", "5")
+        assert "checkpoint.npz is a checkpoint of another trainer: run.sizes[1] is 8 there" in line
+    assert (folder / "model.npz").exists()
