@@ -22,7 +22,7 @@ EXPERIMENTS := $(filter-out $(MNIST_CONVNET),$(EXPERIMENTS))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install train quick test test-peers gradcheck experiments bench bench-install lint format data clean
+.PHONY: help install train quick test fuzz test-peers gradcheck experiments bench bench-install lint format data clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ quick: $(VENV)/.test  ## run the tests of the inner loop, without those marked s
 
 test: $(VENV)/.test  ## run all tests, and list the slowest
 	$(BIN)/python -m pytest $(PARALLEL) --durations=10 $(ARGS)
+
+fuzz: $(VENV)/.test  ## damage 100,000 files of all kinds that are read, in ten minutes
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 test-peers: $(VENV)/.peers  ## compare all gradients with those of PyTorch, which it installs
 	$(BIN)/python -m pytest tests/peers $(ARGS)

@@ -50,9 +50,12 @@ SLOW = (
     "layers/test_mode.py",
     "layers/test_ties.py",
     "layers/test_transformer.py",
+    "network/test_files.py",
     "peers",
     "plots",
+    "test_fuzz.py",
     "training/test_health.py",
+    "training/test_transaction.py",
 )
 
 

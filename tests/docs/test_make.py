@@ -55,6 +55,12 @@ def test_make_train_takes_data_and_arguments(tmp_path, environment, idx_folder):
     assert (copy / "here" / "result.json").exists()
 
 
+def test_make_fuzz_runs_so_many_tries(tmp_path, environment):
+    found, _ = make('fuzz ARGS="--tries 70 --seed 3"', tmp_path, environment)
+    assert found.returncode == 0, found.stdout
+    assert found.stdout.endswith("70 tries with seed 3, 0 failed\n")
+
+
 def test_make_test_runs_all_tests_on_two_cores(tmp_path, environment):
     """Not by running them once more: what it would run is shown."""
     *_, last = dry_run("test", tmp_path, environment)
