@@ -63,9 +63,9 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Check every field: they may come from an edited file."""
-        for name in ("data", *NAMED):
+        for name in ("data", "data_sha256", *NAMED):
             value = getattr(self, name)
-            may_be_none = name in ("output_activation", "w_init", "b_init")
+            may_be_none = name in ("output_activation", "w_init", "b_init", "data_sha256")
             if not isinstance(value, str) and not (may_be_none and value is None):
                 raise TypeError(f"{name} must be a string, got {value!r}")
         for name, base in NAMED.items():

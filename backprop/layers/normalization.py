@@ -412,6 +412,7 @@ def _check_leading(layer: Layer, expected: Shape, input_shape: Shape) -> Shape:
 def _check_epsilon(owner: str, epsilon: float, dtype: Any) -> float:
     """Return epsilon if it is a positive number, in `dtype` too."""
     epsilon = check_number(f"{owner}: epsilon", epsilon, "(0, inf)")
-    if np.dtype(dtype).kind == "f" and epsilon < np.finfo(dtype).tiny:
-        raise ValueError(f"{owner}: epsilon is 0 in {np.dtype(dtype)}, got {epsilon!r}")
+    kind = np.dtype(dtype)
+    if kind.kind == "f" and epsilon < np.finfo(kind).tiny:
+        raise ValueError(f"{owner}: epsilon is 0 in {kind}, got {epsilon!r}")
     return epsilon

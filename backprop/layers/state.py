@@ -66,10 +66,10 @@ class Stateful:
 
     def check_dtype(self, dtype: Any) -> np.dtype:
         """Return a dtype that parameters can have, or raise a TypeError."""
-        dtype = np.dtype(dtype)
-        if dtype not in (np.float32, np.float64, np.complex128):
-            raise TypeError(f"{self}: dtype must be float32 or float64, got {dtype}")
-        return dtype
+        kind = None if dtype is None else np.dtype(dtype)  # to NumPy None is float64
+        if kind is None or kind not in (np.float32, np.float64, np.complex128):
+            raise TypeError(f"{self}: dtype must be float32 or float64, got {kind}")
+        return kind
 
     def bind(self, theta: np.ndarray, nabla: np.ndarray) -> None:
         """Let `theta` and `nabla` be the layer's vectors, its arrays views of them."""

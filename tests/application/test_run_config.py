@@ -89,3 +89,9 @@ def test_a_run_goes_on_as_it_began_or_not_at_all(run, tmp_path, capsys, field, v
     values = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**values, field: value, "epochs": 4}))
     assert "is a checkpoint of another trainer" in fails(capsys, "train", "--resume", folder)
+
+
+@pytest.mark.parametrize("value", [5, [[]], {"a": 1}, True])
+def test_the_digest_of_the_data_is_a_string(value):
+    with pytest.raises(TypeError, match=r"^data_sha256 must be a string, got "):
+        RunConfig(data_sha256=value)

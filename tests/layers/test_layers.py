@@ -375,3 +375,16 @@ def test_the_gradient_check_finds_a_wrong_backward():
     rng = np.random.default_rng(0)
     with pytest.raises(AssertionError, match=r"ratio 1\.00001, relative error 1\.0e-05"):
         assert_gradients(Wrong(), rng.standard_normal((3, 2)), rng.standard_normal((3, 2)))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Dense(3, 2, dtype=None),
+        lambda: layers.BatchNorm(3, dtype=None),
+        lambda: layers.LSTM(3, 2, dtype=None),
+    ],
+)
+def test_no_dtype_is_none_and_not_float64(make):
+    with pytest.raises(TypeError, match="dtype must be float32 or float64, got None"):
+        make()
