@@ -23,6 +23,7 @@ techniques for regularization".
 from __future__ import annotations
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
@@ -151,7 +152,12 @@ class L2(Regularizer):
 
     def penalty(self, w: np.ndarray) -> Any:
         w = w.reshape(-1)
-        return self.lmbda * np.dot(w, w).item()
+        with np.errstate(over="ignore"):
+            squares = np.dot(w, w).item()
+            if np.isfinite(squares):
+                return self.lmbda * squares
+            w = math.sqrt(self.lmbda) * w  # whose squares may be smaller
+            return np.dot(w, w).item()
 
     def gradient(self, w: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         return np.multiply(w, 2 * self.lmbda, out=out)
@@ -182,7 +188,11 @@ class L1(Regularizer):
         return cls(_book_strength(cls, lmbda, n))
 
     def penalty(self, w: np.ndarray) -> Any:
-        return self.lmbda * (w * np.sign(w.real)).sum().item()
+        with np.errstate(over="ignore"):
+            total = (w * np.sign(w.real)).sum().item()
+            if np.isfinite(total):
+                return self.lmbda * total
+            return (self.lmbda * w * np.sign(w.real)).sum().item()
 
     def gradient(self, w: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         signs = np.sign(w.real, out=out)

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -154,3 +156,20 @@ def test_bad_arrays_change_nothing(regularizer, w, nabla_w, error, message):
 def test_the_base_is_abstract():
     with pytest.raises(TypeError, match=r"abstract class Regularizer .*gradient.* penalty"):
         Regularizer(0.1)
+
+
+@pytest.mark.parametrize(
+    ("penalty", "w", "expected"),
+    [
+        (L2(1e-100), np.full(5, 1e160), 5e220),
+        (L2(0), np.full(5, 1e160), 0.0),
+        (L2(0.5), np.full(3, 1e25, np.float32), 1.5e50),
+        (L1(1e-10), np.full(5, -1e308), 5e298),
+        (L1(0), np.full(5, 1e308), 0.0),
+        (L2(1.0), np.full(5, 1e160), math.inf),
+        (L2(1e300), np.full(5, 1e-140), 5e20),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_penalties_of_large_weights_are_finite_where_the_result_is(penalty, w, expected):
+    assert penalty.value(w) == pytest.approx(expected, rel=1e-6)

@@ -326,5 +326,9 @@ def sum_features(c: np.ndarray) -> np.ndarray:
 
 def mean(c: np.ndarray) -> Any:
     """Return the mean over the batch as a Python number, added up in double precision."""
-    total = c.sum(dtype=np.complex128 if c.dtype.kind == "c" else np.float64)
-    return total.item() / c.shape[-1]
+    wide, n = np.complex128 if c.dtype.kind == "c" else np.float64, c.shape[-1]
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = c.sum(dtype=wide)
+        if not np.isfinite(total):
+            return (c / n).sum(dtype=wide).item()
+    return total.item() / n

@@ -7,6 +7,7 @@ from abc import abstractmethod
 
 import numpy as np
 
+from backprop.core.checks import is_finite
 from backprop.costs.base import Cost
 from backprop.layers.activations import Identity
 
@@ -21,7 +22,13 @@ class SquaredCost(Cost):
         """Return what the sum of squares is multiplied by."""
 
     def cost_of_each(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return self._factor(a) * np.square(a - y).sum(axis=0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            cost = self._factor(a) * np.square(a - y).sum(axis=0)
+            if not is_finite(cost):  # squares in double precision, the factor before the sum
+                wide = np.result_type(a, np.float64)
+                difference = a.astype(wide) - y.astype(wide)
+                cost = np.square(math.sqrt(self._factor(a)) * difference).sum(axis=0)
+        return cost  # type: ignore[no-any-return]
 
     def gradient(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
         nabla_a = a - y
