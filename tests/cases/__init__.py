@@ -51,6 +51,7 @@ from backprop.layers import (
 )
 from backprop.network import Network
 from tests.cases import attention, containers, convolution, feedforward, normalization, sequences
+from tests.cases.base import BOOK
 from tests.cases.base import Case as Case
 
 FAMILIES = [feedforward, convolution, normalization, containers, sequences, attention]
@@ -122,18 +123,19 @@ class NetworkCase:
 
 
 def _network(sizes: list[int], hidden: str, cost: str) -> Callable[[], Network]:
-    return lambda: Network.from_sizes(sizes, hidden, cost, dtype="float64", rng=6)
+    return lambda: Network.from_sizes(sizes, hidden, cost, None, *BOOK, dtype="float64", rng=6)
 
 
 def _dense(n_in: int, n_out: int, sigma: str = "softmax") -> Dense:
-    return Dense(n_in, n_out, sigma, dtype="float64")
+    return Dense(n_in, n_out, sigma, *BOOK, dtype="float64")
 
 
 def _convolutional() -> Network:
+    he = ("he_normal", "zeros")
     layers = [
-        Conv2d(1, 2, 3, activation="tanh", dtype="float64"),
+        Conv2d(1, 2, 3, 1, 0, 1, 1, "tanh", *he, dtype="float64"),
         MaxPool2d(2),
-        Conv2d(2, 3, 2, padding="same", activation="sigmoid", dtype="float64"),
+        Conv2d(2, 3, 2, 1, "same", 1, 1, "sigmoid", *he, dtype="float64"),
         Flatten(),
         _dense(6, 3),
     ]

@@ -12,6 +12,7 @@ import numpy as np
 from backprop.layers import Layer
 
 MARGIN = 0.01
+BOOK = ("nielsen", "normal")  # weights and biases, none of which is 0
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,11 @@ from backprop.layers import (
     Tanh,
     TimeDistributed,
 )
-from tests.cases.base import Case
+from tests.cases.base import BOOK, Case
 
 
 def _dense(n_in: int, n_out: int, sigma: str, dtype: Any, seed: int) -> Dense:
-    return Dense(n_in, n_out, sigma, dtype=dtype, rng=seed)
+    return Dense(n_in, n_out, sigma, *BOOK, dtype=dtype, rng=seed)
 
 
 def _branches(dtype: Any) -> list[Layer]:

@@ -29,11 +29,13 @@ def distinct(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return 0.1 * (rng.permutation(size).reshape(shape) - size // 2)
 
 
+HE = ("he_normal", "zeros")
+
 CASES = [
     Case(
         "conv2d",
         lambda dtype: Conv2d(
-            2, 3, (3, 2), (2, 1), (1, 2), (1, 2), activation="tanh", dtype=dtype, rng=1
+            2, 3, (3, 2), (2, 1), (1, 2), (1, 2), 1, "tanh", *HE, dtype=dtype, rng=1
         ),
         (2, 4, 3),
     ),
@@ -46,12 +48,12 @@ CASES = [
     ),
     Case(
         "conv2d-1x1",
-        lambda dtype: Conv2d(3, 2, 1, activation="softmax", dtype=dtype, rng=3),
+        lambda dtype: Conv2d(3, 2, 1, 1, 0, 1, 1, "softmax", *HE, dtype=dtype, rng=3),
         (3, 2, 3),
     ),
     Case(
         "conv1d",
-        lambda dtype: Conv1d(2, 3, 3, 2, 2, 2, activation="sigmoid", dtype=dtype, rng=4),
+        lambda dtype: Conv1d(2, 3, 3, 2, 2, 2, 1, "sigmoid", *HE, dtype=dtype, rng=4),
         (2, 5),
     ),
     Case(
@@ -60,6 +62,7 @@ CASES = [
             *(4, 2, (2, 3), 2, (0, 1), (1, 0)),
             groups=2,
             activation="tanh",
+            w_init="he_normal",
             b_init="normal",  # some places see nothing but b, and z must not be 0
             dtype=dtype,
             rng=5,

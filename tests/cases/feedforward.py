@@ -28,7 +28,7 @@ from backprop.layers import (
     TimeStep,
     Transpose,
 )
-from tests.cases.base import Case
+from tests.cases.base import BOOK, Case
 
 
 def activations() -> list[Activation]:
@@ -49,7 +49,7 @@ def activations() -> list[Activation]:
 
 
 def _dense(sigma: Activation) -> Callable[[Any], Layer]:
-    return lambda dtype: Dense(4, 3, sigma, dtype=dtype, rng=1)
+    return lambda dtype: Dense(4, 3, sigma, *BOOK, dtype=dtype, rng=1)
 
 
 CASES = [
