@@ -40,6 +40,7 @@ SLOW = (
     "gradients/test_contract.py",
     "gradients/test_faults.py",
     "gradients/test_random_layers.py",
+    "gradients/test_rounding.py",
     "gradients/test_problems.py",
     "graph/test_nested.py",
     "graph/test_shared_layers.py",
