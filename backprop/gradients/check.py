@@ -72,6 +72,10 @@ def check_gradients(
     function            f(x)                                            x
     ==================  ==============================================  =======================
 
+    Where there is another way to the same value or gradient, it must lead there: a cost's value by
+    a and by z, with weights and without, delta and nabla_a through sigma', what a network reports
+    and what it goes back from. What differs is named, and counts as wrong.
+
     The error of an element is abs(n - a) / max(abs(n), abs(a)), n being numeric and a analytic:
     relative, because 1e-4 is a fine difference between gradients of 1 and a terrible one between
     gradients of 1e-5. CS231n reads it so: above 1e-2 the gradient is probably wrong; 1e-4 is
@@ -218,7 +222,7 @@ def check_gradients(
     for problem in problems:
         arrays += _check_problem(problem, rng, elements, tolerance, exact_tolerance)
         if not arrays[-1].reason:
-            disagreements += what_backward_changes(problem)
+            disagreements += what_backward_changes(problem) + problem.other_ways()
     return Report(title, tuple(arrays), tuple(disagreements))
 
 

@@ -23,6 +23,7 @@ from backprop.gradients.arguments import (
 )
 from backprop.gradients.numeric import one_number
 from backprop.gradients.rounding import measured_rounding
+from backprop.gradients.ways import ways_of_cost, ways_of_network
 from backprop.layers.base import Layer
 from backprop.network import Network
 from backprop.regularizers import Regularizer
@@ -60,6 +61,7 @@ class Problem:
     rounding: dict[str, np.ndarray] = field(default_factory=dict)
     layers: Sequence[Layer] = ()
     starts: Sequence[np.ndarray] = ()
+    other_ways: Callable[[], list[str]] = list  # a line for each that leads elsewhere
 
     @property
     def of_arguments(self) -> bool:
@@ -181,9 +183,11 @@ def cost_problems(cost: Cost, z: np.ndarray, y: Any, rng: np.random.Generator) -
     unit = _target_size(y)
     by_a = lambda a: cost.of_each(None, a, None, y)  # noqa: E731
     problems = [_mean_problem("a", a, lambda: cost.nabla_a(a, y), by_a, unit)]
+    at = z.copy(), a.copy()
+    problems[0].other_ways = lambda: ways_of_cost(cost, *at, y)
     if cost.canonical is not None:
         sigma = cost.canonical()
-        by_z = lambda z: cost.of_each(z, None, sigma, y)  # noqa: E731
+        by_z = lambda z: cost.of_each(z, sigma.sigma(z), sigma, y)  # noqa: E731
         problems.append(_mean_problem("z", z, lambda: cost.delta(a, y), by_z, unit))
     return problems
 
@@ -287,7 +291,7 @@ def network_problem(
         arrays = {**inputs_by_name(network.root, x), **arrays}
     weights, inner = np.append(weights, 1.0), np.append(inner, 0.0)
     starts = [*_several(x), twin.theta, *(_several(nabla_a) if network.cost is None else ())]
-    return Problem(
+    problem = Problem(
         arrays,
         gradients,
         value,
@@ -297,6 +301,9 @@ def network_problem(
         layers=twin.layers,
         starts=starts,
     )
+    if network.cost is not None:
+        problem.other_ways = lambda: ways_of_network(twin, x, y)
+    return problem
 
 
 def _outputs_of(
