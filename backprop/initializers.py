@@ -16,8 +16,8 @@ from abc import ABC, abstractmethod
 import numpy as np
 import numpy.typing as npt
 
-from backprop.core.checks import check_integer, check_number, check_sequence
-from backprop.core.config import Configurable, by_name
+from backprop.core.checks import check_dtype, check_integer, check_number, check_sequence
+from backprop.core.config import Configurable, made_of
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -71,9 +71,8 @@ class Initializer(Configurable, ABC):
         ValueError
             If an axis of `shape` is less than 1, or `shape` has too few axes.
         """
-        owner, dtype = type(self).__name__, np.dtype(dtype)
-        if dtype.kind != "f":
-            raise TypeError(f"{owner}: dtype must be float32 or float64, got {dtype}")
+        owner = type(self).__name__
+        dtype = check_dtype(owner, dtype)
         if not isinstance(rng, np.random.Generator):
             raise TypeError(
                 f"{owner}: rng must be a numpy.random.Generator, got {type(rng).__name__}"
@@ -245,16 +244,14 @@ class Constant(Initializer):
         return np.full(shape, self.value)
 
 
-def as_initializer(initializer: Initializer | str) -> Initializer:
+def as_initializer(
+    initializer: Initializer | str, owner: str = "as_initializer", argument: str = "initializer"
+) -> Initializer:
     """Return the initializer itself, or the one of that name.
 
     Raises
     ------
     TypeError, ValueError
-        If it is neither; if there is none of that name.
+        If it is neither; if there is none of that name. The message begins with the owner.
     """
-    if isinstance(initializer, str):
-        return by_name(Initializer, initializer)
-    if not isinstance(initializer, Initializer):
-        raise TypeError(f"initializer must be an Initializer or its name, got {initializer!r}")
-    return initializer
+    return made_of(Initializer, initializer, owner, argument)  # type: ignore[no-any-return]

@@ -94,9 +94,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Train and inspect networks whose backward pass is written by hand.",
     )
     parser.add_argument("--version", action="version", version=f"backprop {__version__}")
-    commands = parser.add_subparsers(
-        dest="command", required=True, metavar="COMMAND", parser_class=Parser
-    )
+    parser.set_defaults(run=_help, parser=parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     _add_train(commands)
     _add_evaluate(commands)
     _add_predict(commands)
@@ -111,6 +110,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     variables.set_defaults(run=_environment)
     return parser
+
+
+def _help(arguments: argparse.Namespace) -> int:
+    """Print the help of a command that was given nothing to do."""
+    arguments.parser.print_help()
+    return 0
 
 
 # -- train -----------------------------------------------------------------------------------
@@ -377,9 +382,8 @@ def _config_of(model: Path) -> Any:
 
 def _add_data(commands: Any) -> None:
     data = commands.add_parser("data", help="make, fetch or find the datasets")
-    actions = data.add_subparsers(
-        dest="action", required=True, metavar="ACTION", parser_class=Parser
-    )
+    data.set_defaults(run=_help, parser=data)
+    actions = data.add_subparsers(dest="action", metavar="ACTION", parser_class=Parser)
     make = actions.add_parser("make", help="make the built-in digits")
     make.add_argument("--out", type=Path, metavar="FOLDER", help="where (default: the data folder)")
     make.set_defaults(run=_data_make)

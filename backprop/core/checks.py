@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from backprop.core.remedies import as_array
+
 _KINDS = {"floating": ("fc", 4), "real floating": ("f", 4), "real": ("fiub", 1)}
 """The kinds of arrays that `check_array` knows: the letters of their dtypes, the fewest bytes."""
 
@@ -68,6 +70,21 @@ def check_bool(name: str, value: Any) -> bool:
     return bool(value)
 
 
+def check_dtype(owner: object, dtype: Any) -> np.dtype:
+    """Return a real floating-point dtype, given as one or by its name, or raise a TypeError.
+
+    None, of which NumPy makes float64, is not taken for one.
+    """
+    try:
+        found = None if dtype is None else np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found is None or found.kind != "f":
+        got = repr(dtype) if found is None else found
+        raise TypeError(f"{owner}: dtype must be float32 or float64, got {got}")
+    return found
+
+
 def is_plain(array: Any) -> bool:
     """Return whether `*` and `@` mean for `array` what they mean for an ndarray."""
     return isinstance(array, np.ndarray) and not isinstance(array, (np.matrix, np.ma.MaskedArray))
@@ -97,7 +114,11 @@ def check_array(
         If it is anything else; `numpy.matrix` and masked arrays are, see `is_plain`.
     """
     if type(array) is not np.ndarray and not is_plain(array):
-        raise TypeError(f"{owner}: the {what} must be a numpy array, got {type(array).__name__}")
+        way = as_array(_variable(what), array) if np.ndim(array) else ""
+        way += f".astype(np.{dtype})" if way and dtype is not None else ""
+        then = f": give {way}" if way else ""
+        kind = type(array).__name__
+        raise TypeError(f"{owner}: the {what} must be a numpy array, got {kind}{then}")
     got = array.dtype
     if got == dtype:
         return
@@ -105,9 +126,24 @@ def check_array(
     if dtype is None and got.kind in letters and got.itemsize >= least_bytes:
         return
     message = f"{owner}: the {what} must be {kind if dtype is None else dtype}, got {got}"
-    if dtype is not None or kind != "real":
-        message += f"; convert it yourself: x.astype(np.{dtype or np.dtype(np.float32)})"
+    if got.kind in "SU":
+        message += "; text has to be encoded as numbers first"
+    elif what.startswith("input") and got == np.uint8:
+        message += "; pixels are to become numbers in [0, 1]: give "
+        message += f"x.astype(np.{_float(dtype)}) / 255, or to_columns(images)"
+    elif dtype is not None or kind != "real":
+        message += f"; convert it yourself: {_variable(what)}.astype(np.{_float(dtype)})"
     raise TypeError(message)
+
+
+def _float(dtype: np.dtype | None) -> np.dtype:
+    return dtype or np.dtype(np.float32)
+
+
+def _variable(what: str) -> str:
+    """Return the name of what an argument is called: "target y" is y, and the "input" x."""
+    name = what.rpartition(" ")[2]
+    return {"input": "x", "output": "a"}.get(name, name)
 
 
 def check_vector(owner: object, what: str, array: Any) -> None:

@@ -39,12 +39,17 @@ class Configurable:
         return {"class": _registered_name(type(self)), **arguments}
 
     def __repr__(self) -> str:
-        shown = (
-            f"{name}={getattr(self, name)!r}"
-            for name, default in _arguments(type(self)).items()
-            if getattr(self, name) is not default and getattr(self, name) != default
-        )
-        return f"{type(self).__name__}({', '.join(shown)})"
+        return call_of(self)
+
+
+def call_of(made: Any) -> str:
+    """Write how an object was made: its class and the arguments that differ from the defaults."""
+    shown = (
+        f"{name}={getattr(made, name)!r}"
+        for name, default in _arguments(type(made)).items()
+        if getattr(made, name, default) is not default and getattr(made, name) != default
+    )
+    return f"{type(made).__name__}({', '.join(shown)})"
 
 
 Classes = Mapping[str, type] | Iterable[type] | None
@@ -125,7 +130,7 @@ def is_same_class(one: str, other: str) -> bool:
     return name == other_name and "__main__" in modules and "" not in modules
 
 
-def by_name(base: type[Configurable], name: str) -> Any:
+def by_name(base: type[Configurable], name: str, owner: str = "") -> Any:
     """Return an instance, with its defaults, of the subclass of `base` called `name`.
 
     Case does not count, and neither do "_" and "-": "leaky_relu", "leaky-relu" and "LeakyReLU"
@@ -134,15 +139,41 @@ def by_name(base: type[Configurable], name: str) -> Any:
     Raises
     ------
     ValueError
-        If there is none; the message lists the names there are.
+        If there is none; the message begins with the owner, and lists the names there are.
     """
     # Of classes that share a name the last counts: a notebook's cell may have run twice.
     known: dict[str, Any] = {_letters(cls.__name__): cls for cls in _public_subclasses(base)}
     cls = known.get(_letters(name))
     if cls is None:
-        names = ", ".join(known_names(base))
-        raise ValueError(f"unknown {name_of(base)} {name!r}: choose from {names}")
+        import difflib  # which nothing else needs
+
+        names = known_names(base)
+        near = difflib.get_close_matches(name.lower(), names, 1)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        text = f"unknown {name_of(base)} {name!r}: choose from {', '.join(names)}{meant}"
+        raise ValueError(f"{owner}: {text}" if owner else text)
     return cls()
+
+
+def made_of(base: type[Configurable], value: Any, owner: str, argument: str) -> Any:
+    """Return `value` if it is a `base`, or the one of that name: what a constructor is given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is anything else; the message names the owner and the argument, and what to give.
+    """
+    if isinstance(value, str):
+        return by_name(base, value, owner)
+    if isinstance(value, base):
+        return value
+    article = "an" if base.__name__[0] in "AEIOU" else "a"
+    got, name = repr(value), getattr(value, "__name__", "")
+    if isinstance(value, type):
+        got = f"the class {name}" + (f": give {name}()" if issubclass(value, base) else "")
+    elif callable(value) and _letters(name) in map(_letters, known_names(base)):
+        got += f': give "{name}"'
+    raise TypeError(f"{owner}: {argument} must be {article} {base.__name__} or its name, got {got}")
 
 
 def known_names(base: type[Configurable]) -> list[str]:

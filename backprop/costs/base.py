@@ -20,10 +20,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from backprop.core.checks import check_array, is_plain
+from backprop.core.checks import check_array
 from backprop.core.config import Configurable
 from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import ShapeError
+from backprop.costs.targets import check_targets_like
 from backprop.costs.weights import counted
 from backprop.layers.activations import Activation
 from backprop.layers.outputs import Outputs, place_of
@@ -174,7 +175,7 @@ class Cost(Configurable, ABC):
     def check(self, a: np.ndarray, y: np.ndarray) -> None:
         """Raise unless y is a target for outputs like a. Costs a pass over y."""
         self._check_output(a)
-        self._check_same_shape(a, y)
+        check_targets_like(self, a, y)
 
     def mean_weight(self, w: np.ndarray) -> float:
         """Return the mean over the examples of their weights, by which all are divided.
@@ -283,16 +284,6 @@ class Cost(Configurable, ABC):
         check_array(self, "output", a, None)
         if a.ndim < 2 or a.size == 0:
             raise ShapeError(f"{self}: the output must be n x B and not empty, got {a.shape}")
-
-    def _check_same_shape(self, a: np.ndarray, y: np.ndarray) -> None:
-        if is_plain(y) and y.dtype.kind in "iu" and y.ndim == a.ndim - 1:
-            raise TypeError(
-                f"{self} takes targets of the output's shape {a.shape}, got labels of shape "
-                f"{y.shape}: use one_hot(labels, {a.shape[0]})"
-            )
-        check_array(self, "target y", y, np.dtype(np.float64) if a.dtype.kind == "c" else a.dtype)
-        if y.shape != a.shape:
-            raise ShapeError(f"{self}: y must have the output's shape {a.shape}, got {y.shape}")
 
     def _need_canonical(self) -> None:
         if self.canonical is None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from backprop.core.checks import check_number, is_plain
-from backprop.core.shapes import ShapeError
 from backprop.costs.base import Cost
+from backprop.costs.targets import check_targets_like
 from backprop.kernels.elementwise import log_softmax, softplus
 from backprop.layers.activations import Sigmoid, Softmax
 from backprop.layers.outputs import Outputs
@@ -87,25 +87,20 @@ class SoftmaxCrossEntropy(Cost):
 
     def check(self, a: np.ndarray, y: np.ndarray) -> None:
         self._check_output(a)
-        if not (is_plain(y) and y.dtype.kind in "iu"):
-            self._check_same_shape(a, y)
+        if not (is_plain(y) and y.dtype.kind in "iu" and y.shape == a.shape[1:]):
+            check_targets_like(self, a, y, takes_labels=True)
             _check_targets(self, y)
             sums = y.sum(axis=0, dtype=np.float64)
             if not np.allclose(sums, 1, atol=1e-5):  # delta = (a - y) / B counts on it
                 worst = sums.flat[np.argmax(np.abs(sums - 1))]
                 raise ValueError(f"{self}: the targets of an example must add to 1, got {worst}")
             return
-        if y.shape != a.shape[1:]:
-            raise ShapeError(
-                f"{self}: expected labels of shape {a.shape[1:]} or targets of shape {a.shape}, "
-                f"got {y.dtype} of shape {y.shape}"
-            )
         wrong = (y < (0 if y.ndim == 1 else -1)) | (y >= a.shape[0])
         if wrong.any():
             first = int(np.argmax(wrong.ravel()))
             raise ValueError(
                 f"{self}: labels must be in 0..{a.shape[0] - 1}, "
-                f"got {y.flat[first]} at index {first}"
+                f"got {y.flat[first]} at index {first}{_other_labels(y, a.shape[0])}"
             )
 
     def cost_of_each(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -143,6 +138,16 @@ class SoftmaxCrossEntropy(Cost):
             if _has_padding(labels, a):
                 y *= labels >= 0
         return y
+
+
+def _other_labels(y: np.ndarray, n: int) -> str:
+    """Say what to do about labels that are not counted from 0."""
+    least, most = int(y.min()), int(y.max())
+    if least >= 1 and most - least < n:
+        return f": they are counted from 0: give y - {least}"
+    if least >= 0:
+        return f": the last layer needs {most + 1} units for them"
+    return ""
 
 
 def _one_hot_index(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_number, check_sequence, kind_of
-from backprop.core.config import by_name
+from backprop.core.config import made_of
 from backprop.costs.base import OF_A, Cost
 
 
@@ -137,15 +137,11 @@ class WeightedCosts(Cost):
 
     def __repr__(self) -> str:
         parts = (f"{w:g} {c!r}" for c, w in zip(self.costs, self.weights, strict=True))
-        return f"WeightedCosts({' + '.join(parts)})"
+        return f"{type(self).__name__}({' + '.join(parts)})"
 
 
-def as_cost(cost: Cost | str | Sequence[Cost | str]) -> Cost:
+def as_cost(cost: Cost | str | Sequence[Cost | str], owner: str = "Network") -> Cost:
     """Return the cost itself, the one of that name, or that of several outputs."""
-    if isinstance(cost, str):
-        return by_name(Cost, cost)  # type: ignore[no-any-return]
     if isinstance(cost, (list, tuple)):
-        return WeightedCosts(cost) if len(cost) != 1 else as_cost(cost[0])
-    if not isinstance(cost, Cost):
-        raise TypeError(f"cost must be a Cost or its name, got {cost!r}")
-    return cost
+        return WeightedCosts(cost) if len(cost) != 1 else as_cost(cost[0], owner)
+    return made_of(Cost, cost, owner, "cost")  # type: ignore[no-any-return]

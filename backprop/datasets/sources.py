@@ -64,7 +64,8 @@ class Dataset:
 
     def __repr__(self) -> str:
         train, test = len(self.x_train), len(self.x_test)
-        return f"Dataset({self.name!r}, {train} + {test} of shape {self.x_train.shape[1:]})"
+        name, shape = type(self).__name__, self.x_train.shape[1:]
+        return f"{name}({self.name!r}, {train} + {test} of shape {shape})"
 
 
 class _Download(NamedTuple):

@@ -38,14 +38,26 @@ def one_hot(labels: npt.ArrayLike, n_classes: int, dtype: npt.DTypeLike = np.flo
     labels = np.asarray(labels)
     n_classes = check_integer("one_hot: n_classes", n_classes)
     if labels.dtype.kind not in "iu":
-        raise TypeError(f"one_hot: labels must be integers, got {labels.dtype}")
+        way = ""
+        if labels.dtype.kind == "b" or (labels.dtype.kind == "f" and (labels % 1 == 0).all()):
+            way = ": give np.asarray(labels).astype(int)"
+        elif labels.dtype.kind in "SU" or all(isinstance(one, str) for one in labels.ravel()):
+            way = ": give np.unique(labels, return_inverse=True)[1]"
+        raise TypeError(f"one_hot: labels must be integers, got {labels.dtype}{way}")
     if labels.ndim != 1:
-        raise ValueError(f"one_hot: labels must have shape (N,), got {labels.shape}")
+        way = ": give np.ravel(labels)" if labels.size == max(labels.shape, default=0) else ""
+        raise ValueError(f"one_hot: labels must have shape (N,), got {labels.shape}{way}")
     wrong = np.flatnonzero((labels < 0) | (labels >= n_classes))
     if wrong.size:
-        i = wrong[0]
+        i, least, most = wrong[0], int(labels.min()), int(labels.max())
+        if n_classes == 1 and {least, most} <= {0, 1}:
+            way = ": of two classes give n_classes=2; for one output, labels[np.newaxis] as floats"
+        elif least >= 1 and most - least < n_classes:
+            way = f": they are counted from 0: give np.asarray(labels) - {least}"
+        else:
+            way = f": give n_classes={most + 1}" if least >= 0 else ""
         raise ValueError(
-            f"one_hot: labels must be in 0..{n_classes - 1}, got {labels[i]} at index {i}"
+            f"one_hot: labels must be in 0..{n_classes - 1}, got {labels[i]} at index {i}{way}"
         )
     rows = np.zeros((len(labels), n_classes), dtype=dtype)
     rows[np.arange(len(labels)), labels] = 1
@@ -85,11 +97,20 @@ def to_columns(
         If `images` holds anything but real numbers, or `dtype` is not a floating-point type.
     ValueError
         If `images` has fewer than two axes, or holds a number that is NaN or infinite, be it only
-        in `dtype`; if the values need a `maximum`, or exceed the one that is given.
+        in `dtype`; if the values need a `maximum`, or exceed the one that is given; if they are
+        n x n bytes, which may be one image as well as n examples, and no `maximum` is given.
     """
     images = np.asarray(images)
     if images.ndim < 2:
-        raise ValueError(f"to_columns: images must have shape (N, ...), got {images.shape}")
+        one = ": a single example is x[np.newaxis]" if images.ndim else ""
+        raise ValueError(f"to_columns: images must have shape (N, ...), got {images.shape}{one}")
+    h, w = images.shape[:2]
+    square = images.ndim == 2 and h == w > 4
+    if square and images.dtype == np.uint8 and maximum is None:
+        raise ValueError(
+            f"to_columns: is this {h} x {w} one image? Give to_columns(image[np.newaxis]); of "
+            f"{h} examples of {w} numbers, to_columns(x, maximum=255)"
+        )
     return _rows("to_columns", images, dtype, maximum).T
 
 
@@ -121,6 +142,7 @@ def to_images(
     if images.ndim not in (3, 4):
         raise ValueError(
             f"to_images: images must have shape (N, H, W) or (N, C, H, W), got {images.shape}"
+            + (": one image is image[np.newaxis]" if images.ndim == 2 else "")
         )
     channels = (1, *images.shape[1:]) if images.ndim == 3 else images.shape[1:]
     rows = _rows("to_images", images, dtype, maximum)

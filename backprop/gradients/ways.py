@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.shapes import count_examples
+from backprop.core.shapes import count_examples, each_array
 from backprop.costs import Cost
 from backprop.network import Network
 
@@ -102,15 +102,36 @@ def ways_of_network(network: Network, x: Any, y: Any) -> list[str]:
         ]
         if _takes(cost, a):
             found.append(_line("cost.value(a, y)", cost.value(a, y), "C", mean, rounding))
-        if largest < 1e6:  # else a is so near 0 or 1 that nabla_a sigma' is all rounding
-            by_x = network.backpropagate(nabla_a)
-            pairs = [(network.nabla, nabla, "nabla")]
-            pairs += [(u, v, "dC/dx") for u, v in zip(_each(by_x), _each(downstream), strict=True)]
-            for other, gradient, name in pairs:
-                size = max(1e-3, float(np.abs(gradient).max(initial=0)))
-                way = f"{name} by backpropagate(cost.nabla_a(a, y))"
-                found.append(_line(way, other, f"{name} by backward(y)", gradient, 1e-8 * size))
+        n = count_examples(a)
+        w = 0.5 + np.arange(1, n + 1) / n
+        reported = network.evaluate(x, y, metrics={}, sample_weight=w)["cost"]
+        weighted = float((w * c).sum() / w.sum())
+        found.append(_line("evaluate(x, y, w)", reported, "C with weights", weighted, rounding))
+        if largest >= 1e6:  # a is so near 0 or 1 that nabla_a sigma' is all rounding
+            return [line for line in found if line]
+        by_nabla_a = "backpropagate(cost.nabla_a(a, y))"
+        by_x = network.backpropagate(nabla_a)
+        found += _gradients(network, by_nabla_a, by_x, "backward(y)", nabla, downstream)
+        by_x = network.backward(y, sample_weight=w)
+        nabla = network.nabla.copy()
+        downstream = network.backpropagate(each_array(lambda one: one * (w / w.mean()), nabla_a))
+        nabla, network.nabla[...] = network.nabla.copy(), nabla
+        way = f"{by_nabla_a}, weighted,"
+        found += _gradients(network, "backward(y, w)", by_x, way, nabla, downstream)
     return [line for line in found if line]
+
+
+def _gradients(
+    network: Network, way: str, by_x: Any, other: str, nabla: np.ndarray, downstream: Any
+) -> list[str]:
+    """Return lines on where the network's nabla and dC/dx differ from these."""
+    pairs = [("nabla", network.nabla, nabla)]
+    pairs += [("dC/dx", u, v) for u, v in zip(_each(by_x), _each(downstream), strict=True)]
+    found = []
+    for name, one, right in pairs:
+        size = max(1e-3, float(np.abs(right).max(initial=0)))
+        found.append(_line(f"{name} by {way}", one, f"{name} by {other}", right, 1e-8 * size))
+    return found
 
 
 def _each(arrays: Any) -> tuple[np.ndarray, ...]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from backprop.core.checks import check_array, kind_of
 from backprop.core.config import decode, encode
+from backprop.core.randomness import generator
 from backprop.core.shapes import ShapeError, shape_text, with_batch
 from backprop.graph.masks import flow_of_steps, masks_of_nodes
 from backprop.graph.nodes import Input, Node, names_of, nodes_in, one_or_all, topological_order
@@ -78,7 +79,7 @@ class Graph(Container):
         inputs: Input | Sequence[Input] | None = None,
         rng: Seed = None,
     ) -> None:
-        rng = None if rng is None else np.random.default_rng(rng)
+        rng = None if rng is None else generator("Graph", rng)
         ends = [outputs] if isinstance(outputs, Node) else outputs
         ends = list(ends) if isinstance(ends, Iterable) else []
         if not ends or not all(isinstance(node, Node) for node in ends):
@@ -353,7 +354,8 @@ class Graph(Container):
 
     def __repr__(self) -> str:
         ends = ", ".join(self.names[i] for i in self.outputs)
-        return f"Graph({', '.join(self.input_names)} -> {ends}, {len(self.names)} nodes)"
+        name, inputs = type(self).__name__, ", ".join(self.input_names)
+        return f"{name}({inputs} -> {ends}, {len(self.names)} nodes)"
 
     @property
     def title(self) -> str:

@@ -84,6 +84,9 @@ class Node:
                 "concatenate them inside it, and take them apart with slices"
             )
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self}, {' x '.join(map(str, self.shape))}>"
+
     def named(self, name: str) -> Node:
         """Give the node its name, and return it."""
         if not isinstance(name, str) or not name:

@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from backprop.core.checks import check_integer, check_sequence
+from backprop.core.randomness import generator
 from backprop.core.shapes import Shape, ShapeError, with_batch
 from backprop.initializers import Initializer, as_initializer
 from backprop.layers.base import Layer, Seed
@@ -152,13 +153,13 @@ class Variable(Operation):
         self.shape = tuple(check_integer("Variable: shape", n) for n in sizes)
         if not self.shape:
             raise ValueError("Variable: shape must not be empty; a single number has shape (1,)")
-        self.init = as_initializer(init)
+        self.init = as_initializer(init, type(self).__name__, "init")
         self.regularized = bool(regularized)
         self.allocate(dtype, w=self.shape)
         self.initialize(rng)
 
     def initialize(self, rng: Seed = None) -> None:
-        self.w = self.init(self.shape, np.random.default_rng(rng), self.dtype)
+        self.w = self.init(self.shape, generator(type(self).__name__, rng), self.dtype)
 
     def output_shape(self, input_shape: Any) -> Shape:
         return self.shape
@@ -176,7 +177,7 @@ class Variable(Operation):
         return self.regularized
 
     def __repr__(self) -> str:
-        return f"Variable({' x '.join(map(str, self.shape))})"
+        return f"{type(self).__name__}({' x '.join(map(str, self.shape))})"
 
 
 class MatMul(Operation):

@@ -16,8 +16,8 @@ from abc import abstractmethod
 
 import numpy as np
 
-from backprop.core.checks import check_number
-from backprop.core.config import by_name, name_of
+from backprop.core.checks import check_bool, check_number
+from backprop.core.config import made_of, name_of
 from backprop.initializers import Initializer, as_initializer
 from backprop.kernels.elementwise import (
     at_least,
@@ -215,7 +215,7 @@ class GELU(Activation):
     """
 
     def __init__(self, tanh: bool = False) -> None:
-        self.tanh = bool(tanh)
+        self.tanh = check_bool("GELU: tanh", tanh)
 
     @property
     def name(self) -> str:
@@ -298,30 +298,29 @@ class Softmax(Activation):
         return delta
 
 
-def as_activation(activation: Activation | str) -> Activation:
-    """Return the activation itself, or the one of that name."""
-    if isinstance(activation, str):
-        return by_name(Activation, activation)  # type: ignore[no-any-return]
-    if not isinstance(activation, Activation):
-        raise TypeError(f"activation must be an Activation or its name, got {activation!r}")
-    return activation
+def as_activation(
+    activation: Activation | str, owner: str = "as_activation", argument: str = "activation"
+) -> Activation:
+    """Return the activation itself, or the one of that name; else an error names the owner."""
+    return made_of(Activation, activation, owner, argument)  # type: ignore[no-any-return]
 
 
 def initializers_below(
-    activation: Activation, w_init: Initializer | str | None, b_init: Initializer | str | None
+    layer: Neurons, w_init: Initializer | str | None, b_init: Initializer | str | None
 ) -> tuple[Initializer, Initializer]:
-    """Return how weights and biases below an activation are drawn; None is the default.
+    """Return how weights and biases below a layer's activation are drawn; None is the default.
 
     That of bounded activations, such as sigmoid, tanh and softmax, is the book's, N(0, 1/n_in) and
     N(0, 1); that of all others He's, N(0, 2/n_in), and zeros, with which many layers in a row
     still learn that cut off one side, as ReLU does. The identity is one of these: what follows it
     is most often a normalisation or such an activation, as a layer of its own.
     """
-    bounded = max(map(abs, activation.range)) < math.inf
+    bounded = max(map(abs, layer.activation.range)) < math.inf
     weights, biases = ("nielsen", "normal") if bounded else ("he_normal", "zeros")
+    owner = type(layer).__name__
     return (
-        as_initializer(weights if w_init is None else w_init),
-        as_initializer(biases if b_init is None else b_init),
+        as_initializer(weights if w_init is None else w_init, owner, "w_init"),
+        as_initializer(biases if b_init is None else b_init, owner, "b_init"),
     )
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_integer
+from backprop.core.checks import check_bool, check_integer
+from backprop.core.randomness import generator
 from backprop.core.shapes import Shape
 from backprop.initializers import Initializer, as_initializer
 from backprop.layers.base import Layer, Seed
@@ -124,15 +125,15 @@ class MultiHeadAttention(Layer):
         self.heads = check_integer("MultiHeadAttention: heads", heads)
         if self.d % self.heads:
             raise ValueError(f"MultiHeadAttention: heads must divide d = {d}, got {heads}")
-        self.causal = bool(causal)
-        self.w_init = as_initializer(w_init)
-        self.b_init = as_initializer(b_init)
+        self.causal = check_bool(f"{type(self).__name__}: causal", causal)
+        self.w_init = as_initializer(w_init, type(self).__name__, "w_init")
+        self.b_init = as_initializer(b_init, type(self).__name__, "b_init")
         w, b = (self.d, self.d), (self.d, 1)
         self.allocate(dtype, w_q=w, w_k=w, w_v=w, w_o=w, b_q=b, b_v=b, b_o=b)
         self.initialize(rng)
 
     def initialize(self, rng: Seed = None) -> None:
-        rng = np.random.default_rng(rng)
+        rng = generator(type(self).__name__, rng)
         for name, array in self.parameters.items():
             init = self.w_init if name.startswith("w") else self.b_init
             array[...] = init(array.shape, rng, self.dtype)
@@ -253,7 +254,7 @@ class MultiHeadAttention(Layer):
 
     def __repr__(self) -> str:
         causal = ", causal" if self.causal else ""
-        return f"MultiHeadAttention({self.d}, {self.heads} head{'s' * (self.heads > 1)}{causal})"
+        return f"{type(self).__name__}({self.d}, {self.heads} head{'s' * (self.heads > 1)}{causal})"
 
 
 def _softmax(scores: np.ndarray, forbidden: np.ndarray | None) -> np.ndarray:

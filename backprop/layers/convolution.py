@@ -17,6 +17,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from backprop.core.checks import check_integer
+from backprop.core.randomness import generator
 from backprop.core.shapes import Shape
 from backprop.initializers import Initializer
 from backprop.kernels.threads import run_all
@@ -78,7 +79,7 @@ class WindowedNeurons(Neurons):
                 f"for {self.channels_in} and {self.channels_out}"
             )
         self.activation = activation  # type: ignore[assignment]
-        self.w_init, self.b_init = initializers_below(self.activation, w_init, b_init)
+        self.w_init, self.b_init = initializers_below(self, w_init, b_init)
         arguments = (self.kernel, self.stride, self.dilation, self.padding)
         self.windows = Windows(*(for_every_axis(argument, self.axes) for argument in arguments))
         self.takes_mask = not by_length(self.windows)
@@ -161,7 +162,7 @@ class Convolution(WindowedNeurons):
     """z = w * a_prev + b, for any number of axes."""
 
     def initialize(self, rng: Seed = None) -> None:
-        rng = np.random.default_rng(rng)
+        rng = generator(type(self).__name__, rng)
         self.w = self.w_init(self.w.shape, rng, self.dtype)
         self.b = self.b_init(self.b.shape, rng, self.dtype)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_integer
+from backprop.core.randomness import generator
 from backprop.core.shapes import Shape
 from backprop.initializers import Initializer
 from backprop.kernels.sums import sum_over_batch
@@ -78,12 +79,12 @@ class Dense(Neurons):
         self.n_in = check_integer("Dense: n_in", n_in)
         self.n_out = check_integer("Dense: n_out", n_out)
         self.activation = activation  # type: ignore[assignment]
-        self.w_init, self.b_init = initializers_below(self.activation, w_init, b_init)
+        self.w_init, self.b_init = initializers_below(self, w_init, b_init)
         self.allocate(dtype, w=(self.n_out, self.n_in), b=(self.n_out, 1))
         self.initialize(rng)
 
     def initialize(self, rng: Seed = None) -> None:
-        rng = np.random.default_rng(rng)
+        rng = generator(type(self).__name__, rng)
         self.w = self.w_init(self.w.shape, rng, self.dtype)
         self.b = self.b_init(self.b.shape, rng, self.dtype)
 
@@ -109,4 +110,4 @@ class Dense(Neurons):
         return self.w.T @ delta  # BP2: what the layer below multiplies by its sigma'
 
     def __repr__(self) -> str:
-        return f"Dense({self.n_in} -> {self.n_out}, {self.activation.name})"
+        return f"{type(self).__name__}({self.n_in} -> {self.n_out}, {self.activation.name})"

@@ -10,6 +10,7 @@ from abc import abstractmethod
 import numpy as np
 
 from backprop.core.checks import check_number
+from backprop.core.randomness import generator
 from backprop.core.shapes import Shape
 from backprop.layers.base import Layer, Seed
 from backprop.layers.mode import Mode
@@ -24,7 +25,7 @@ class Disturbance(Layer):
 
     def initialize(self, rng: Seed = None) -> None:
         # A stream of its own: how many masks are drawn does not depend on who else draws.
-        self.rng = stream_of(np.random.default_rng(rng))
+        self.rng = stream_of(generator(type(self).__name__, rng))
         self.unseeded = rng is None
 
     @abstractmethod
@@ -162,7 +163,7 @@ class GaussianNoise(Disturbance):
         return delta.copy()
 
     def __repr__(self) -> str:
-        return f"GaussianNoise({self.std:g})"
+        return f"{type(self).__name__}({self.std:g})"
 
 
 def _real(a_prev: np.ndarray) -> type[np.float32] | type[np.float64]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_integer, is_plain
+from backprop.core.randomness import generator
 from backprop.core.shapes import Shape, ShapeError
 from backprop.initializers import Initializer, as_initializer
 from backprop.layers.base import Layer, Seed
@@ -76,12 +77,12 @@ class Embedding(Layer):
     ) -> None:
         self.n = check_integer("Embedding: n", n)
         self.d = check_integer("Embedding: d", d)
-        self.w_init = as_initializer(w_init)
+        self.w_init = as_initializer(w_init, type(self).__name__, "w_init")
         self.allocate(dtype, w=(self.d, self.n))
         self.initialize(rng)
 
     def initialize(self, rng: Seed = None) -> None:
-        self.w = self.w_init(self.w.shape, np.random.default_rng(rng), self.dtype)
+        self.w = self.w_init(self.w.shape, generator(type(self).__name__, rng), self.dtype)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return (self.d, *input_shape)
@@ -126,4 +127,4 @@ class Embedding(Layer):
         """Return None: there is no gradient by integers."""
 
     def __repr__(self) -> str:
-        return f"Embedding({self.n} -> {self.d})"
+        return f"{type(self).__name__}({self.n} -> {self.d})"

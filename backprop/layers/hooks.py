@@ -63,6 +63,9 @@ class Watch:
         self.downstream: Any = None
         self.passed = False
 
+    def __repr__(self) -> str:
+        return f"<Watch, {'' if self.passed else 'not '}passed>"
+
 
 class Hooks:
     """All that hangs on one layer. A layer without has None in its place."""

@@ -22,7 +22,7 @@ def checked_activation(layer: Any, activation: Any) -> None:
     from backprop.layers.activations import as_activation  # which are neurons
 
     before = vars(layer).get("activation")
-    vars(layer)["activation"] = as_activation(activation)
+    vars(layer)["activation"] = as_activation(activation, type(layer).__name__)
     if before is not None:
         try:
             layer.outputs_changed()

@@ -242,7 +242,7 @@ class BatchNorm(Normalization):
         return [((..., *found), slice(None))] if len(found[0]) else []
 
     def __repr__(self) -> str:
-        return f"BatchNorm({self.n})"
+        return f"{type(self).__name__}({self.n})"
 
 
 class OverFeatures(Standardization):
@@ -398,7 +398,7 @@ class GroupNorm(Normalization):
         return found
 
     def __repr__(self) -> str:
-        return f"GroupNorm({self.groups} groups of {self.channels // self.groups})"
+        return f"{type(self).__name__}({self.groups} groups of {self.channels // self.groups})"
 
 
 def _check_leading(layer: Layer, expected: Shape, input_shape: Shape) -> Shape:

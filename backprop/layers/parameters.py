@@ -33,6 +33,9 @@ class Parameter(property):
         super().__init__()
         self.regularized = regularized
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {getattr(self, 'name', '')}>"
+
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
         key = "_view_" + name  # a property whose getter is no Python function: a third of the time

@@ -137,7 +137,7 @@ class Transpose(Layer):
         return delta.transpose(*np.argsort(self.axes), -1).copy()
 
     def __repr__(self) -> str:
-        return f"Transpose({', '.join(map(str, self.axes))})"
+        return f"{type(self).__name__}({', '.join(map(str, self.axes))})"
 
 
 class TimeStep(Layer):
@@ -201,4 +201,4 @@ class TimeStep(Layer):
         return mask & (numbers == wanted)
 
     def __repr__(self) -> str:
-        return f"TimeStep({self.t})"
+        return f"{type(self).__name__}({self.t})"

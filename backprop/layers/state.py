@@ -66,10 +66,14 @@ class Stateful:
 
     def check_dtype(self, dtype: Any) -> np.dtype:
         """Return a dtype that parameters can have, or raise a TypeError."""
-        kind = None if dtype is None else np.dtype(dtype)  # to NumPy None is float64
-        if kind is None or kind not in (np.float32, np.float64, np.complex128):
-            raise TypeError(f"{self}: dtype must be float32 or float64, got {kind}")
-        return kind
+        try:
+            found = None if dtype is None else np.dtype(dtype)  # of None NumPy makes float64
+        except TypeError:
+            found = None
+        if found not in (np.float32, np.float64, np.complex128):
+            got = repr(dtype) if found is None else found
+            raise TypeError(f"{self}: dtype must be float32 or float64, got {got}")
+        return found  # type: ignore[return-value]
 
     def bind(self, theta: np.ndarray, nabla: np.ndarray) -> None:
         """Let `theta` and `nabla` be the layer's vectors, its arrays views of them."""

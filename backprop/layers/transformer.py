@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from backprop.core.checks import check_integer, check_number
+from backprop.core.checks import check_bool, check_integer, check_number
+from backprop.core.randomness import generator
 from backprop.core.shapes import Shape
 from backprop.initializers import Initializer, as_initializer
 from backprop.layers.activations import Activation, as_activation
@@ -82,12 +81,12 @@ class TransformerBlock(Sequential):
         self.d = check_integer("TransformerBlock: d", d)
         self.heads = check_integer("TransformerBlock: heads", heads)
         self.d_hidden = check_integer("TransformerBlock: d_hidden", d_hidden)
-        self.causal = bool(causal)
-        self.activation = as_activation(activation)
+        self.causal = check_bool(f"{type(self).__name__}: causal", causal)
+        self.activation = as_activation(activation, type(self).__name__)
         self.dropout = check_number("TransformerBlock: dropout", dropout, "[0, 1)")
-        self.w_init = as_initializer(w_init)
-        self.b_init = as_initializer(b_init)
-        rng = np.random.default_rng(rng)
+        self.w_init = as_initializer(w_init, type(self).__name__, "w_init")
+        self.b_init = as_initializer(b_init, type(self).__name__, "b_init")
+        rng = generator(type(self).__name__, rng)
         init: dict[str, Any] = {
             "w_init": self.w_init,
             "b_init": self.b_init,
@@ -128,6 +127,6 @@ class TransformerBlock(Sequential):
         causal = ", causal" if self.causal else ""
         dropout = f", dropout {self.dropout:g}" if self.dropout else ""
         return (
-            f"TransformerBlock({self.d}, {self.heads} head{'s' * (self.heads > 1)}, "
+            f"{type(self).__name__}({self.d}, {self.heads} head{'s' * (self.heads > 1)}, "
             f"{self.d_hidden} {self.activation.name}{causal}{dropout})"
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from backprop.core.randomness import generator
 from backprop.core.shapes import Shape, ShapeError, shape_text
 from backprop.initializers import Initializer
 from backprop.kernels.threads import run_all
@@ -51,7 +52,7 @@ class TransposedConvolution(WindowedNeurons):
             )
 
     def initialize(self, rng: Seed = None) -> None:
-        rng = np.random.default_rng(rng)
+        rng = generator(type(self).__name__, rng)
         # Drawn as for the convolution of as many channels, whose fan_in z sums over at stride 1.
         of_group = self.channels_in // self.groups
         w = self.w_init((self.channels_out, of_group, *self.windows.kernel), rng, self.dtype)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_finite, check_integer, check_sequence
+from backprop.core.checks import check_finite, check_integer, check_sequence, is_plain
+from backprop.core.remedies import as_array, fits, scaled, turned
 from backprop.core.shapes import (
     ShapeError,
     count_examples,
@@ -34,38 +35,96 @@ def check_x(network: Any, x: Any) -> None:
             check_input("network", one, network.dtype)
             check_finite("x", one)
         return
-    if not root.integer_input:
-        check_input("network", x, network.dtype)
     first = root.children[0] if isinstance(root, Sequential) else root
-    first.check_input(x)
-    _check_input_shape(network, x)
+    if not root.integer_input:
+        _check_type(network, x)
+    try:
+        first.check_input(x)
+        _check_input_shape(network, x)
+    except ShapeError as error:
+        raise ShapeError(f"{error}{_hint(x.shape, network, str(error))}", error.expected) from None
     check_finite("x", x)
 
 
+def _check_type(network: Any, x: Any) -> None:
+    """Raise a TypeError unless x is an array of the network's dtype; say what makes one of it."""
+    expected, dtype = network.input_shape, network.dtype
+    if is_plain(x):
+        kind, made = x.dtype.kind, f"; convert it yourself: x.astype(np.{dtype})"
+        if kind in "iu" and x.size:
+            made = _of_integers(x, expected, dtype)
+        elif kind in "SU":
+            made = "; text has to be encoded as numbers first"
+        if kind in "iuSU":
+            what = "text" if kind in "SU" else str(x.dtype)
+            raise TypeError(f"network: the input must be {dtype}, got {what}{made}")
+    elif not isinstance(x, (np.ndarray, tuple)):
+        way = _array_of(x, expected, dtype)
+        if way:
+            kind = type(x).__name__
+            raise TypeError(
+                f"network: the input must be a numpy array, got {kind}: give {way}, "
+                "one example a column"
+            )
+    check_input("network", x, dtype)
+
+
+def _array_of(x: Any, expected: Any, dtype: np.dtype) -> str:
+    """Write what makes input of a list or of a pandas object; "" if it holds no numbers."""
+    try:
+        array = np.asarray(x.to_numpy() if hasattr(x, "to_numpy") else x)
+    except Exception:  # rows of several lengths, or whatever a class of somebody's own raises
+        return ""
+    if array.dtype.kind not in "biuf" or not array.ndim:
+        return ""
+    turn = turned(array.shape, expected) or "x"
+    return turn.replace("x", f"{as_array('x', x)}.astype(np.{dtype})", 1)
+
+
+def _of_integers(x: np.ndarray, expected: Any, dtype: np.dtype) -> str:
+    """Say what to do with integers: pixels are scaled, other numbers are converted."""
+    named = "" if dtype == np.float32 else f", np.{dtype}"
+    if x.dtype == np.uint8:
+        square = x.ndim == 2 and x.shape[0] == x.shape[1]  # as one image may be
+        way = scaled(x.shape, expected, f"{named}, maximum=255" if square else named)
+        return f"; pixels are to become numbers in [0, 1]: give {way}" if way else f": {_PIXELS}"
+    most = int(x.max())
+    way = scaled(x.shape, expected, f"{named}, maximum={255 if 1 < most <= 255 else max(1, most)}")
+    turn = turned(x.shape, expected) or "x"
+    numbers = turn.replace("x", f"x.astype(np.{dtype})", 1)
+    pixels = f", or of pixels {way}" if way and x.min() >= 0 else ""
+    return f"; convert it yourself: {numbers}{pixels}"
+
+
+_PIXELS = "to_columns(images) and to_images(images) make numbers in [0, 1] of pixels"
+
+
+def _hint(shape: Any, network: Any, message: str) -> str:
+    """Say what turns an x of this shape into input, unless the message does already."""
+    if "did you mean" in message or "x.reshape" in message:
+        return ""
+    way = turned(shape, network.input_shape)
+    if way not in ("", "x", "x[..., np.newaxis]"):
+        return f": did you mean {way}?"
+    expected = network.input_shape
+    single = None not in expected and math.prod(shape) == math.prod(expected)
+    if single:  # all of the numbers are those of one example
+        way = way or f"x.reshape{(*expected, 1)}"
+        return f"; a single example is a column: {way}, or to_columns(image[np.newaxis])"
+    return ""
+
+
 def _check_input_shape(network: Any, x: np.ndarray) -> None:
-    if not _fits(x.shape[:-1], network.input_shape):
+    if not fits(x.shape[:-1], network.input_shape):
         expected = with_batch(shape_text(network.input_shape))
         hint = "; the batch is the last axis"
-        if _fits(x.shape[1:], network.input_shape):
-            hint += ": did you mean np.moveaxis(x, 0, -1)?"
         raise ShapeError(f"network: expected input of shape {expected}, got {x.shape}{hint}")
     if None in network.input_shape:
         network.root.output_shape(x.shape[:-1])  # one layer may need more than another
 
 
-def check_targets(x: Any, y: Any) -> None:
-    """Raise unless y has as many targets as x has examples, and they are finite."""
-    if not isinstance(y, np.ndarray):
-        raise TypeError(f"y must be a numpy array, got {type(y).__name__}")
-    n = count_examples(x)
-    if y.ndim == 0 or y.shape[-1] != n:
-        counted = y.shape[-1] if y.ndim else "no"
-        got = each_array(lambda one: one.shape, x)
-        raise ShapeError(
-            f"x holds {n} examples but y has {counted} targets: "
-            f"the batch is the last axis of both, got x {got} and y {y.shape}"
-        )
-    check_finite_targets(y)
+def check_counted_targets(y: np.ndarray) -> None:
+    """Raise a ValueError unless one of the targets counts."""
     if not count_targets(y):
         raise ValueError("all labels are -1, which do not count: there is nothing to learn")
 
@@ -132,13 +191,6 @@ def _checked_shape(given: Any) -> Any:
     return tuple(sizes)
 
 
-def _fits(shape: Sequence[int], expected: Sequence[int | None]) -> bool:
-    """Say whether a shape is the expected one, None standing for any length."""
-    return len(shape) == len(expected) and all(
-        n == m or m is None for n, m in zip(shape, expected, strict=True)
-    )
-
-
 def _shapes_taken_by(layer: Layer) -> str:
     """Say what shapes a layer takes that takes several."""
     try:
@@ -161,7 +213,7 @@ def count_targets(y: Any) -> int:
 
 def check_finite_targets(y: np.ndarray) -> None:
     """Raise a ValueError unless targets that are numbers are finite."""
-    if y.dtype.kind == "f":
+    if isinstance(y, np.ndarray) and y.dtype.kind == "f":
         check_finite("y", y)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from backprop.core.assignment import OnAssignment
 from backprop.core.checks import check_sequence
 from backprop.core.quiet import underflow_is_0
+from backprop.core.randomness import generator
 from backprop.core.shapes import copy_into, each_array
 from backprop.core.upstairs import upstairs
 from backprop.costs import Cost, as_cost
@@ -27,9 +28,9 @@ from backprop.layers.flat import adopt
 from backprop.layers.mode import INFERENCE, KEEPING, TRAINING
 from backprop.layers.outputs import Outputs
 from backprop.network.checks import (
+    check_counted_targets,
     check_finite_targets,
     check_last_layer,
-    check_targets,
     check_x,
     input_shape_of,
     outputs_like,
@@ -105,9 +106,9 @@ class Network(Evaluated, Saved):
         rng: Seed = None,
     ) -> None:
         vars(self)["cost"] = None if cost is None else as_cost(cost)
-        rng = None if rng is None else np.random.default_rng(rng)
+        rng = None if rng is None else generator("Network", rng)
         if not isinstance(layers, Layer):
-            layers = tuple(layers)
+            layers = check_sequence("Network", "layers", layers, "layers, or one Layer")
         self.input_shape: Any = input_shape_of(layers, input_shape)
         if isinstance(layers, Layer):
             self.output_shape: Any = layers.output_shape(self.input_shape)
@@ -151,8 +152,8 @@ class Network(Evaluated, Saved):
         sizes = check_sequence("from_sizes", "sizes", sizes)
         if len(sizes) < 2:
             raise ValueError(f"sizes must hold at least input and output, got {sizes}")
-        cost = as_cost(cost)
-        hidden = as_activation(activation)
+        cost = as_cost(cost, "from_sizes")
+        hidden = as_activation(activation, "from_sizes")
         if output_activation is None:
             bounded = hidden.range[1] < math.inf
             fitting: dict[Outputs, Activation] = {
@@ -161,8 +162,11 @@ class Network(Evaluated, Saved):
                 Outputs.PROBABILITIES: Softmax(),
             }
             output_activation = fitting[cost.demands]
-        activations = [*[hidden] * (len(sizes) - 2), as_activation(output_activation)]
-        rng = np.random.default_rng(rng)
+        activations = [
+            *[hidden] * (len(sizes) - 2),
+            as_activation(output_activation, "from_sizes", "output_activation"),
+        ]
+        rng = generator("Network", rng)
         layers = [
             Dense(n_in, n_out, sigma, w_init, b_init, dtype, rng)
             for n_in, n_out, sigma in zip(sizes[:-1], sizes[1:], activations, strict=True)
@@ -334,8 +338,8 @@ class Network(Evaluated, Saved):
 
     def __repr__(self) -> str:
         if type(self.root) is not Sequential:
-            return f"Network({self.root!r}, {self.cost!r})"
-        return f"Network([{', '.join(map(repr, self.layers))}], {self.cost!r})"
+            return f"{type(self).__name__}({self.root!r}, {self.cost!r})"
+        return f"{type(self).__name__}([{', '.join(map(repr, self.layers))}], {self.cost!r})"
 
     # -- inspection, on a higher floor --------------------------------------------------------
 
@@ -396,8 +400,9 @@ class Network(Evaluated, Saved):
         self.check_x(x)
         self.outputs_changed()
         for targets in y if isinstance(y, tuple) else (y,):
-            check_targets(x, targets)
+            check_finite_targets(targets)
         self.need_cost().check(outputs_like(self, x), y)
+        each_array(check_counted_targets, y)
 
     def outputs_changed(self) -> None:
         """Raise a ValueError if the last layer, as it is now, does not fit the cost."""

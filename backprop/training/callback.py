@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from backprop.core.config import call_of
+
 
 class Callback:
     """Base of the callbacks: override the methods that you need, the others do nothing.
@@ -34,6 +36,9 @@ class Callback:
 
     def on_fit_end(self, trainer: Any) -> None:
         """Run when `fit` ends, also by Ctrl-C or an error."""
+
+    def __repr__(self) -> str:
+        return call_of(self)
 
     @property
     def wants_steps(self) -> bool:

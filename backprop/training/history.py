@@ -162,7 +162,7 @@ class History:
         return isinstance(other, History) and self.records == other.records
 
     def __repr__(self) -> str:
-        return f"History({len(self)} records: {', '.join(self.columns)})"
+        return f"{type(self).__name__}({len(self)} records: {', '.join(self.columns)})"
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write a header and one line per epoch; numbers keep every digit."""

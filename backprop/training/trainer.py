@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_bool, check_integer
-from backprop.core.config import by_name
+from backprop.core.config import made_of
+from backprop.core.randomness import generator
 from backprop.core.shapes import count_examples
 from backprop.kernels.threads import own_threads
 from backprop.layers.base import Seed
@@ -121,16 +122,15 @@ class Trainer:
         if network.cost is None:
             raise ValueError("the trainer needs a network with a cost")
         self.network = network
-        self.optimizer = by_name(Optimizer, optimizer) if isinstance(optimizer, str) else optimizer
+        self.optimizer = made_of(Optimizer, optimizer, "Trainer", "optimizer")
         self.batch_size = check_integer("Trainer: batch_size", batch_size)
         self.regularizer = regularizer
         self.schedule = schedule
-        check_part("an", "optimizer", self.optimizer, Optimizer)
         check_part("a", "regularizer", regularizer, Regularizer, optional=True)
         check_part("a", "schedule", schedule, Schedule, optional=True)
         self.clip_norm = positive_or_none("clip_norm", clip_norm)
         self.clip_value = positive_or_none("clip_value", clip_value)
-        self.rng = np.random.default_rng(rng)
+        self.rng = generator("Trainer", rng)
         callbacks = check_callbacks(callbacks)
         self.shuffle = check_bool("Trainer: shuffle", shuffle)
         self._carriers = carriers(network, self.shuffle)
@@ -153,6 +153,10 @@ class Trainer:
         self.settings = self._describe()
         self.epoch_rng = copy.deepcopy(self.rng)
         self._find_groups()
+
+    def __repr__(self) -> str:
+        size, epochs = f"batch_size={self.batch_size}", f"{self.epoch} epochs"
+        return f"<Trainer of {self.network!r}, {self.optimizer!r}, {size}, after {epochs}>"
 
     def fit(
         self,

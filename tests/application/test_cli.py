@@ -55,8 +55,17 @@ def test_the_command_starts_again_with_a_better_kernel(monkeypatch):
     assert variables[blas.VARIABLE] == "SkylakeX"
 
 
-def test_no_command_is_one_line(capsys):
-    assert "COMMAND" in fails(capsys)
+@pytest.mark.parametrize(("arguments", "commands"), [([], "train"), (["data"], "fetch")])
+def test_a_command_with_nothing_to_do_prints_its_help(capsys, arguments, commands):
+    assert cli.main(arguments) == 0
+    printed, errors = capsys.readouterr()
+    assert printed.startswith(" ".join(["usage: backprop", *arguments, "[-h]"]))
+    assert f"\n    {commands} " in printed
+    assert errors == ""
+
+
+def test_an_unknown_command_is_one_line(capsys):
+    assert "invalid choice: 'trian'" in fails(capsys, "trian")
 
 
 # -- train ------------------------------------------------------------------------------------

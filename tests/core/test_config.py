@@ -164,7 +164,7 @@ def test_by_name(name: str):
 @pytest.mark.parametrize("name", ["third", "", "Kind", "hidden", "_Hidden", "second sort"])
 def test_by_name_lists_the_names_there_are(name: str):
     with pytest.raises(
-        ValueError, match=rf"^unknown kind '{name}': choose from first_sort, second_sort$"
+        ValueError, match=rf"^unknown kind '{name}': choose from first_sort, second_sort"
     ):
         by_name(Kind, name)
 

@@ -157,7 +157,7 @@ def test_targets_are_never_broadcast(cost: Cost):
 
 @pytest.mark.parametrize("cost", [*SQUARED, CrossEntropy()], ids=str)
 def test_labels_where_columns_are_needed(cost: Cost):
-    message = r"got labels of shape \(3,\): use one_hot\(labels, 2\)$"
+    message = r"got labels of shape \(3,\), int64: give one_hot\(y, 2, np.float64\)$"
     refused(cost, np.full((2, 3), 0.5), np.zeros(3, int), TypeError, message)
 
 

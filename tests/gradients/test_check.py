@@ -85,7 +85,7 @@ def test_a_planted_fault_in_a_layer_is_caught_and_located(fault: str):
     assert {array.name for array in report.arrays if array.wrong.any()} == FAULTS[fault]
     name = next(array.name for array in report.arrays if array.wrong.any())
     assert re.search(rf"\n  {name}\[\d, \d\]: backward .*, numeric .*, ratio .*", str(report))
-    assert f"Dense(4 -> 4, sigmoid), {name}: wrong in " in str(report)
+    assert f"Faulty(4 -> 4, sigmoid), {name}: wrong in " in str(report)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -121,20 +121,30 @@ def test_a_cost_that_goes_through_a_although_it_has_a_pair_is_right():
 class Reports(Network):
     """Measures another cost than it minimises."""
 
-    def _output_and_cost(self, x, y):
-        a, c = super()._output_and_cost(x, y)
+    def output_and_cost(self, x, y, w=None):
+        a, c = super().output_and_cost(x, y, w)
         return a, c + 1
 
 
 class Starts(Network):
-    def bp1(self, y):
-        start, below = super().bp1(y)
+    def bp1(self, y, w=None):
+        start, below = super().bp1(y, w)
         return 2 * start, below
 
 
 class Trains(Network):
-    def cost_per_example(self, y):
-        return 2 * super().cost_per_example(y)
+    def cost_per_example(self, y, w=None):
+        return 2 * super().cost_per_example(y, w)
+
+
+class ForgetsWeights(Network):
+    def bp1(self, y, w=None):
+        return super().bp1(y)
+
+
+class ReportsWithoutWeights(Network):
+    def output_and_cost(self, x, y, w=None):
+        return super().output_and_cost(x, y)
 
 
 def dense(kind, cost="softmax_cross_entropy", sigma="softmax"):
@@ -147,6 +157,8 @@ def dense(kind, cost="softmax_cross_entropy", sigma="softmax"):
         (dense(Reports), "evaluate(x, y) gives "),
         (dense(Starts), "nabla by backpropagate(cost.nabla_a(a, y)) gives "),
         (dense(Trains), "cost.value(a, y) gives "),
+        (dense(ForgetsWeights), "nabla by backward(y, w) gives "),
+        (dense(ReportsWithoutWeights), "evaluate(x, y, w) gives "),
         (dense(Network, OfEach(), "identity"), "nabla by"),
         (dense(Network, OfBP1()), "dC/dx by backpropagate(cost.nabla_a(a, y)) gives "),
     ],

@@ -328,7 +328,7 @@ def test_unknown_names_and_other_things():
         Dense(2, 1, "sigmod")
     with pytest.raises(TypeError, match="activation must be an Activation or its name, got 3"):
         Dense(2, 1, 3)
-    with pytest.raises(TypeError, match="must be an Activation or its name, got <class"):
+    with pytest.raises(TypeError, match="must be an Activation or its name, got the class"):
         Dense(2, 1, Sigmoid)
 
 

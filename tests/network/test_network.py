@@ -589,9 +589,9 @@ def test_mixed_dtypes():
 
 def test_costs_are_checked():
     assert isinstance(Network([Dense(3, 2)], "quadratic").cost, Quadratic)
-    with pytest.raises(ValueError, match=r"^unknown cost 'square': choose from .*cross_entropy"):
+    with pytest.raises(ValueError, match=r"^Network: unknown cost 'square': choose from .*cross_"):
         Network([Dense(3, 2)], "square")
-    with pytest.raises(TypeError, match=r"^cost must be a Cost or its name, got 3$"):
+    with pytest.raises(TypeError, match=r"^Network: cost must be a Cost or its name, got 3$"):
         Network([Dense(3, 2)], 3)
     with pytest.raises(
         ValueError, match=r"takes probabilities that .* Dense\(3 -> 2, tanh\), gives any numbers: "

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from backprop.core.randomness import generator
 from backprop.core.shapes import Shape, ShapeError, each_array, is_several, shape_text
 from backprop.layers.base import Layer, Seed
 from backprop.layers.flat import (
@@ -96,7 +97,7 @@ class Container(Layer):
 
     def initialize(self, rng: Seed = None) -> None:
         self.check_whole()
-        rng = np.random.default_rng(rng)
+        rng = generator(type(self).__name__, rng)
         for child in self.children:
             if child.place_of is None:
                 elsewhere = {name: tie.array.copy() for name, tie in child.ties.items()}

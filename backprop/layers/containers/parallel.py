@@ -128,4 +128,4 @@ class Parallel(Container):
 
     def __repr__(self) -> str:
         branches = ", ".join(map(repr, self.children))
-        return f"Parallel({branches}, {self.join})"
+        return f"{type(self).__name__}({branches}, {self.join})"

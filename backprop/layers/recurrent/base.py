@@ -17,8 +17,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from backprop.core.checks import check_integer
+from backprop.core.checks import check_bool, check_integer
 from backprop.core.quiet import underflow_is_0
+from backprop.core.randomness import generator
 from backprop.core.shapes import Shape, ShapeError, copy_into
 from backprop.initializers import Initializer, as_initializer
 from backprop.kernels.sums import sum_over_batch
@@ -147,8 +148,10 @@ class Recurrent(Layer):
         name = type(self).__name__
         self.n_in = check_integer(f"{name}: n_in", n_in)
         self.n = check_integer(f"{name}: n", n)
-        self.w_init, self.w_h_init = as_initializer(w_init), as_initializer(w_h_init)
-        self.reverse, self.carry = bool(reverse), bool(carry)
+        self.w_init = as_initializer(w_init, name, "w_init")
+        self.w_h_init = as_initializer(w_h_init, name, "w_h_init")
+        self.reverse = check_bool(f"{name}: reverse", reverse)
+        self.carry = check_bool(f"{name}: carry", carry)
         self.truncate = None if truncate is None else check_integer(f"{name}: truncate", truncate)
         if self.carry and self.reverse:
             raise ValueError(
@@ -166,7 +169,7 @@ class Recurrent(Layer):
         return {}
 
     def initialize(self, rng: Seed = None) -> None:
-        rng = np.random.default_rng(rng)
+        rng = generator(type(self).__name__, rng)
         for start in range(0, self.blocks * self.n, self.n):
             block = slice(start, start + self.n)
             self.w[block] = self.w_init((self.n, self.n_in), rng, self.dtype)
