@@ -27,7 +27,7 @@ from backprop.core.shapes import ShapeError
 from backprop.costs.targets import check_targets_like
 from backprop.costs.weights import counted
 from backprop.layers.activations import Activation
-from backprop.layers.outputs import Outputs, place_of
+from backprop.layers.outputs import Outputs, place_of, still_says
 from backprop.metrics import check_sample_weight
 
 # What is called, and checks first: what it calls, and a subclass writes.
@@ -121,7 +121,7 @@ class Cost(Configurable, ABC):
         self.check(a, y)
         self.check_outputs(a)
         w = None if sample_weight is None else self.normalized(sample_weight, a, y)
-        return mean(self.of_each(None, a, None, y, w))
+        return mean(self.weighted_of_each(None, a, None, y, w))
 
     @underflow_is_0
     def value_from_z(self, z: np.ndarray, y: np.ndarray) -> Any:
@@ -188,16 +188,25 @@ class Cost(Configurable, ABC):
 
     # -- what a network asks for, with data that are checked -----------------------------------
 
-    def of_each(self, z: Any, a: Any, activation: Any, y: Any, w: Any = None) -> np.ndarray:
-        """Return C_x of every example: from z where `activation`, a = sigma(z), is canonical.
+    def of_each(self, z: Any, a: Any, activation: Any, y: Any) -> np.ndarray:
+        """Return C_x of every example: from z where `activation`, a = sigma(z), is canonical."""
+        return sum_features(self._terms(z, a, activation, y))
 
-        w are weights that C_x, or its terms, are multiplied by.
+    def weighted_of_each(self, z: Any, a: Any, activation: Any, y: Any, w: Any) -> np.ndarray:
+        """Return w_x C_x of every example, or the sum of its terms, each times its weight.
+
+        w are weights as `normalized` makes them; None stands for none.
         """
+        if w is None:
+            return self.of_each(z, a, activation, y)
+        if w.ndim == 1:
+            return self.of_each(z, a, activation, y) * w
+        return sum_features(self._terms(z, a, activation, y) * w)
+
+    def _terms(self, z: Any, a: Any, activation: Any, y: Any) -> np.ndarray:
         if self.is_canonical(activation):
-            c = self.cost_of_each_from_z(z, y)
-        else:
-            c = self.cost_of_each(a, y)
-        return sum_features(c if w is None else c * w)
+            return self.cost_of_each_from_z(z, y)
+        return self.cost_of_each(a, y)
 
     def bp1(self, z: Any, a: Any, activation: Any, y: Any) -> tuple[Any, bool]:
         """Return where the way back starts, and whether that is below the activation.
@@ -245,6 +254,8 @@ class Cost(Configurable, ABC):
         """Raise unless `cost_of_each` returns what weights of every step can multiply."""
         one, target = np.full((*a.shape[:-1], 1), 0.5, a.dtype), y[..., :1]
         found = self.cost_of_each(one, target).shape
+        if not still_says(self, "_terms", "of_each"):  # which cannot tell them apart
+            found = one.shape[-1:]
         if found != one.shape[1:]:
             raise ValueError(
                 f"{self}: cost_of_each returns one number an example, which weights of the shape "

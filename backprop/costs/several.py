@@ -84,7 +84,7 @@ class WeightedCosts(Cost):
         What is no tuple is for all of them; None in a tuple stands for no weights.
         """
         n, given = len(self.costs), sample_weight
-        if not self.is_sum and (isinstance(given, tuple) or np.ndim(given) != 1):
+        if not self._weights_each and (isinstance(given, tuple) or np.ndim(given) != 1):
             raise ValueError(f"{self}: sample_weight must be one number an example for all outputs")
         if not isinstance(given, tuple):
             given = (given,) * n
@@ -102,16 +102,29 @@ class WeightedCosts(Cost):
         """Say whether the way back starts from the deltas: `bp1` takes each through its sigma."""
         return self.is_sum
 
-    def of_each(self, z: Any, a: Any, activation: Any, y: Any, w: Any = None) -> np.ndarray:
+    def of_each(self, z: Any, a: Any, activation: Any, y: Any) -> np.ndarray:
         if not self.is_sum:
-            c = self.cost_of_each(a, y)
+            return self.cost_of_each(a, y)  # type: ignore[no-any-return]
+        return self._sum_of_each(z, a, activation, y, None)
+
+    def weighted_of_each(self, z: Any, a: Any, activation: Any, y: Any, w: Any) -> np.ndarray:
+        if w is None or not self._weights_each:
+            c = self.of_each(z, a, activation, y)
             return c if w is None else c * w[0]
+        return self._sum_of_each(z, a, activation, y, w)
+
+    def _sum_of_each(self, z: Any, a: Any, activation: Any, y: Any, w: Any) -> np.ndarray:
         nothing = (None,) * len(self.costs)
         given = (z or nothing, a, activation or nothing, y, w or nothing)
         total = 0.0
         for cost, weight, *of_output in zip(self.costs, self.weights, *given, strict=True):
-            total = total + weight * cost.of_each(*of_output)
+            total = total + weight * cost.weighted_of_each(*of_output)
         return total  # type: ignore[return-value]
+
+    @property
+    def _weights_each(self) -> bool:
+        """Whether every output can have weights of its own."""
+        return self.is_sum and type(self).of_each is WeightedCosts.of_each
 
     def bp1(self, z: Any, a: Any, activation: Any, y: Any) -> tuple[Any, bool]:
         if not self.is_sum:

@@ -32,7 +32,8 @@ def ways_of_cost(cost: Cost, z: np.ndarray, a: np.ndarray, y: Any) -> list[str]:
         reach = n * np.abs(nabla_a) * np.maximum(1, np.abs(a)) + np.abs(z)
         rounding = 1e3 * EPS * (1 + np.abs(c) + reach.reshape(-1, n).sum(axis=0))
         values = {
-            "of_each(None, a, None, y, w) / w": cost.of_each(None, a, None, y, w) / w,
+            "weighted_of_each(None, a, None, y, w) / w": cost.weighted_of_each(None, a, None, y, w)
+            / w,
             "cost_of_each(a, y)": _summed(cost.cost_of_each(a, y)),
         }
         means = {}
@@ -43,7 +44,9 @@ def ways_of_cost(cost: Cost, z: np.ndarray, a: np.ndarray, y: Any) -> list[str]:
             means["value(a, y, w)"] = cost.value(a, y, w), weighted
         if sigma is not None:
             values["of_each(z, a, sigma, y)"] = cost.of_each(z, a, sigma, y)
-            values["of_each(z, a, sigma, y, w) / w"] = cost.of_each(z, a, sigma, y, w) / w
+            values["weighted_of_each(z, a, sigma, y, w) / w"] = (
+                cost.weighted_of_each(z, a, sigma, y, w) / w
+            )
             values["cost_of_each_from_z(z, y)"] = _summed(cost.cost_of_each_from_z(z, y))
             means["value_from_z(z, y)"] = cost.value_from_z(z, y), c.mean()
         found = [

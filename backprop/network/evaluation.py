@@ -101,7 +101,8 @@ class Evaluated:
         w are weights as `Cost.normalized` makes them, by which C_x is multiplied.
         """
         z, a = self.root.z_and_a(x, INFERENCE)
-        return a, self.need_cost().of_each(z, a, self.root.output_activation, y, w)
+        cost, sigma = self.need_cost(), self.root.output_activation
+        return a, cost.weighted_of_each(z, a, sigma, y, w)
 
 
 def in_batches(

@@ -261,7 +261,8 @@ class Network(Evaluated, Saved):
         w are weights as `Cost.normalized` makes them, by which they are multiplied.
         """
         root = self.root
-        return self.need_cost().of_each(root.z, root.a, root.output_activation, y, w)
+        cost, sigma = self.need_cost(), root.output_activation
+        return cost.weighted_of_each(root.z, root.a, sigma, y, w)
 
     # -- parameters --------------------------------------------------------------------------
 

@@ -39,8 +39,8 @@ class TenfoldFactor(Quadratic):
 
 
 class InBothWays(Quadratic):
-    def of_each(self, z, a, activation, y, w=None):
-        return 10 * super().of_each(z, a, activation, y, w)
+    def of_each(self, z, a, activation, y):
+        return 10 * super().of_each(z, a, activation, y)
 
     def bp1(self, z, a, activation, y):
         start, below = super().bp1(z, a, activation, y)
@@ -110,6 +110,22 @@ def test_an_overridden_value_or_gradient_is_never_ignored(cost, value, gradient,
     np.testing.assert_allclose(
         (before - own.theta)[:n], 0.1 * gradient * plain.nabla, rtol=1e-9, atol=1e-15
     )
+
+
+def test_an_overridden_cost_of_each_is_weighted_as_it_stands():
+    w, x, y = np.array([0.0, 1.0, 3.0]), np.ones((3, 3)), np.arange(6.0).reshape(2, 3)
+    for cost in (InBothWays(), Tenfold()):
+        network = Network([Dense(3, 2, "identity", dtype="float64", rng=0)], cost)
+        plain = 10 * Quadratic().per_example(network.predict(x), y)
+        found = network.evaluate(x, y, metrics={}, sample_weight=w)["cost"]
+        assert found == pytest.approx(np.average(plain, weights=w), rel=1e-12)
+        network.forward(x, training=True)
+        network.backward(y, sample_weight=w)
+        expected = 10 * (network[0].a - y) * w / w.sum()
+        np.testing.assert_allclose(network[0].delta, expected, rtol=1e-12)
+    steps = np.ones((2, 5, 3))
+    with pytest.raises(ValueError, match="one number an example"):
+        InBothWays().value(steps, 0 * steps, sample_weight=np.ones((5, 3)))
 
 
 def test_a_sum_of_costs_that_is_overridden_is_not_ignored():

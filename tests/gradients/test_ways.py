@@ -69,12 +69,12 @@ class Shifted(CrossEntropy):
 class OfEach(Quadratic):
     """What a network reports, overridden, and what it goes back from not."""
 
-    def of_each(self, z, a, activation, y, w=None):
-        return 2 * super().of_each(z, a, activation, y, w)
+    def of_each(self, z, a, activation, y):
+        return 2 * super().of_each(z, a, activation, y)
 
 
 class WithoutWeights(Quadratic):
-    def of_each(self, z, a, activation, y, w=None):
+    def weighted_of_each(self, z, a, activation, y, w):
         return super().of_each(z, a, activation, y)
 
 
@@ -98,7 +98,7 @@ class ThroughA(CrossEntropy):
         (OfZAlone(), "delta(a, y) gives "),
         (Shifted(), "value_from_z(z, y) gives "),
         (OfEach(), "cost_of_each(a, y) gives "),
-        (WithoutWeights(), "of_each(None, a, None, y, w) / w gives "),
+        (WithoutWeights(), "weighted_of_each(None, a, None, y, w) / w gives "),
         (OfBP1(), "bp1(z, a, sigma, y) gives "),
     ],
     ids=lambda one: type(one).__name__ if isinstance(one, Cost) else "",
