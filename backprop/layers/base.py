@@ -17,6 +17,7 @@ import numpy as np
 from backprop.core.config import Configurable
 from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import Shape, ShapeError, shape_text
+from backprop.layers import passes
 from backprop.layers.checks import check_layer_input, check_like
 from backprop.layers.hooks import Hook, Hooks, Watch
 from backprop.layers.masks import Masking, only_real
@@ -44,8 +45,7 @@ class Layer(Stateful, SaysWhatItGives, Masking, Configurable, ABC):
     ==========================  ==================================================================
 
     and `output_shape`; `gives`, if a cross-entropy may follow. Parameters are declared in the class
-    body, each beside its gradient, and
-    given their shapes by `allocate`::
+    body, each beside its gradient, and given their shapes by `allocate`::
 
         class Scale(Layer):
             g, nabla_g = Parameter(regularized=True), Gradient()
@@ -112,6 +112,7 @@ class Layer(Stateful, SaysWhatItGives, Masking, Configurable, ABC):
     z: Any = None
     a: Any = None
     delta: Any = None
+    last_pass: passes.Pass | None = None
     ties_across: Sequence[tuple[Layer, Tie]] = ()  # between the layers inside a container
     _hooks: Hooks | None = None
 
@@ -133,8 +134,7 @@ class Layer(Stateful, SaysWhatItGives, Masking, Configurable, ABC):
             The activation of the layer below, in the layer's dtype.
         training : bool
             Behave as in training (drop out, take the statistics of the batch), and keep what
-            `backward` needs: the input and the output themselves, not copies of them, so change
-            neither before `backward`.
+            `backward` needs. What is kept is the layer's own: change input and output as you like.
         mask : ndarray of bool, T x B, optional
             Which steps of the sequences d x T x B are real; what stands in the others changes
             nothing. See `backprop.layers.masks` for which layers take one.
@@ -157,8 +157,8 @@ class Layer(Stateful, SaysWhatItGives, Masking, Configurable, ABC):
         mode = TRAINING if training else KEEPING if keep else INFERENCE
         if mask is not None:
             self.check_mask(a_prev, mask)
-            mode = mode.masked(mask)
-        return self.run(a_prev, mode)
+            mode = mode.masked(mask.copy())
+        return passes.up(self, a_prev, mode)
 
     @underflow_is_0
     def backward(self, nabla_a: np.ndarray, input_gradient: bool = True) -> np.ndarray | None:
@@ -175,18 +175,20 @@ class Layer(Stateful, SaysWhatItGives, Masking, Configurable, ABC):
         Returns
         -------
         ndarray of the input's shape, or None if not `input_gradient`
-            dC/da of the layer below.
+            dC/da of the layer below, a new array.
 
         Raises
         ------
         RuntimeError
-            If there was no forward pass that keeps state (training or keep) before, or a layer
-            inside has been built into something else since.
+            If there was no forward pass that keeps state (training or keep) before, of this layer
+            or of what it stands in; or its parameters have changed since (by a fit, an optimizer's
+            step, or by hand), a layer inside has gone forward by itself, or has been built into
+            something else.
         TypeError, ShapeError
             If `nabla_a` differs from the activation in dtype or shape.
         """
         self.check_upstream(nabla_a)
-        return self.go_back(nabla_a, input_gradient)
+        return passes.own(self.go_back(passes.own(nabla_a), input_gradient))
 
     @underflow_is_0
     def backward_from(self, delta: np.ndarray, input_gradient: bool = True) -> np.ndarray | None:
@@ -201,7 +203,7 @@ class Layer(Stateful, SaysWhatItGives, Masking, Configurable, ABC):
             As `backward`.
         """
         self.check_upstream(delta, "delta", self.a if self.z is None else self.z)
-        return self.go_back_from(delta, input_gradient)
+        return passes.own(self.go_back_from(passes.own(delta), input_gradient))
 
     # -- what a layer's author writes --------------------------------------------------------
 
@@ -429,11 +431,7 @@ class Layer(Stateful, SaysWhatItGives, Masking, Configurable, ABC):
     def check_upstream(self, nabla: Any, name: str = "nabla_a", like: Any = None) -> None:
         """Raise unless `nabla` has dtype and shape of the activation, or of z."""
         self.check_whole()
-        if self.a is None:
-            raise RuntimeError(
-                f"{self}: backward needs a forward(..., training=True) or forward(..., keep=True) "
-                "first"
-            )
+        passes.check(self, self)
         if like is None or like is self.a:
             check_like(self, name, nabla, self.a)
         else:

@@ -394,6 +394,7 @@ class Stateful:
 
     def forget(self) -> None:
         """Be again as if no pass had run: what passes have kept is gone."""
+        self.__dict__.pop("last_pass", None)
         for name, value in list(vars(self).items()):
             if name in ("theta", "nabla", "children", *self.state_names):
                 continue

@@ -16,6 +16,7 @@ from backprop.core.shapes import count_examples, each_array, is_several
 from backprop.costs import Cost, mean
 from backprop.kernels import memory
 from backprop.kernels.threads import own_threads, run_all
+from backprop.layers import passes
 from backprop.layers.base import Layer
 from backprop.layers.mode import INFERENCE
 from backprop.metrics import Metric, as_metrics, default_metrics
@@ -50,7 +51,7 @@ class Evaluated:
         """
         self.check_x(x)
         (a,) = in_batches(self._outputs, (x,), batch_size, self.root.uses_threads)
-        return not_view_of(x, a)  # a reshaped x is the caller's
+        return passes.apart(a, (x, self.root.theta))  # a reshaped x is the caller's
 
     def evaluate(
         self,
@@ -220,11 +221,3 @@ def _fill_in(whole: Any, part: Any, start: int) -> None:
             _fill_in(one, of_one, start)
     else:
         whole[..., start : start + part.shape[-1]] = part
-
-
-def not_view_of(x: Any, a: Any) -> Any:
-    """Return the outputs, or copies of those that share memory with the input."""
-    if isinstance(a, tuple):
-        return tuple(not_view_of(x, one) for one in a)
-    inputs = x if isinstance(x, tuple) else (x,)
-    return a.copy() if any(np.may_share_memory(a, one) for one in inputs) else a

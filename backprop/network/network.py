@@ -19,6 +19,7 @@ from backprop.costs import Cost, as_cost
 from backprop.costs.weights import weighted
 from backprop.graph.graph import Graph
 from backprop.initializers import Initializer
+from backprop.layers import passes
 from backprop.layers.activations import Activation, Identity, Sigmoid, Softmax, as_activation
 from backprop.layers.base import Layer, Seed
 from backprop.layers.chain import chain_shapes
@@ -197,7 +198,8 @@ class Network(Evaluated, Saved):
             batch is recognised), or holds NaN or infinity; before any layer has run.
         """
         self.check_x(x)
-        return self.root.run(x, TRAINING if training else KEEPING if keep else INFERENCE)
+        mode = TRAINING if training else KEEPING if keep else INFERENCE
+        return passes.up(self.root, x, mode)
 
     @underflow_is_0
     def backward(self, y: Any, input_gradient: bool = True, sample_weight: Any = None) -> Any:
@@ -211,27 +213,31 @@ class Network(Evaluated, Saved):
         Raises
         ------
         RuntimeError
-            If there was no ``forward(x, training=True)`` or ``forward(x, keep=True)`` before, the
-            network has no cost, or a layer has been built into another network since.
+            If there was no ``forward(x, training=True)`` or ``forward(x, keep=True)`` before, or
+            the parameters have changed since (by a fit, an optimizer's step, or by hand), or a
+            layer has gone forward by itself or been built into another network since; if the
+            network has no cost.
         TypeError, ShapeError, ValueError
             If y is not a target for the output (see the cost).
         """
         cost = self.need_cost()
-        self._need_forward()
+        self.check_whole()
+        passes.check(self.root, "network")
         self.outputs_changed()
         cost.check(self.root.a, y)
         each_array(check_finite_targets, y)
         w = None
         if sample_weight is not None:
             w = cost.normalized(sample_weight, self.root.a, y)
-        return self.go_back(*self.bp1(y, w), input_gradient)
+        return passes.own(self.go_back(*self.bp1(y, w), input_gradient))
 
     @underflow_is_0
     def backpropagate(self, nabla_a: Any, input_gradient: bool = True) -> Any:
         """Backpropagate from any upstream gradient dC/da^L, output shape x B; needs no cost."""
-        self._need_forward()
+        self.check_whole()
+        passes.check(self.root, "network")
         self.root.check_upstream(nabla_a)
-        return self.root.go_back(nabla_a, input_gradient)
+        return passes.own(self.root.go_back(passes.own(nabla_a), input_gradient))
 
     @property
     def canonical(self) -> bool:
@@ -415,10 +421,3 @@ class Network(Evaluated, Saved):
         if self.cost is None:
             raise RuntimeError("the network has no cost: give Network one, or use backpropagate")
         return self.cost
-
-    def _need_forward(self) -> None:
-        self.check_whole()
-        if self.root.a is None:
-            raise RuntimeError(
-                "network: backward needs a forward(x, training=True) or forward(x, keep=True) first"
-            )

@@ -127,6 +127,7 @@ def test_variable():
     before = a.copy()
     w.w += 1
     np.testing.assert_array_equal(w.a, before)  # what was handed out stays
+    w.forward((), training=True)
     assert w.backward(2 * before) == ()
     np.testing.assert_array_equal(w.nabla_w, 2 * before[..., 0])
     assert w.weight_parts() == [(slice(0, 6), 1.0)]
