@@ -57,7 +57,7 @@ def step_output_first(net: Network) -> None:
     net.forward(X, training=True)
     net.backward(Y, input_gradient=False)
     output.w -= ETA * output.nabla_w
-    net.backward(Y, input_gradient=False)
+    hidden.backward(output.downstream(output.delta), input_gradient=False)
     hidden.w -= ETA * hidden.nabla_w
 
 
