@@ -33,7 +33,11 @@ def _rearrangement(name: str) -> LayerEquations:
 
 def _time_step(traced: LayerTrace, symbols: LayerSymbols) -> Items:
     formula = (f"{symbols.a_prev}_{{{_chosen_step(traced)}}}",)
-    return [*input_equation(traced, symbols), Equation(symbols["a"], traced.a, formula)]
+    words, t = [], traced.layer.t
+    if traced.layer.real_steps is not None:
+        which = f"the real step {t + 1}" if t >= 0 else f"the real step {-t} from its end"
+        words.append(f"$t$ is, of every sequence, {which}.")
+    return [*words, *input_equation(traced, symbols), Equation(symbols["a"], traced.a, formula)]
 
 
 def _time_step_downstream(traced: LayerTrace, symbols: LayerSymbols) -> Items:
@@ -42,8 +46,10 @@ def _time_step_downstream(traced: LayerTrace, symbols: LayerSymbols) -> Items:
     return [words, downstream_equation(traced, symbols)]
 
 
-def _chosen_step(traced: LayerTrace) -> int:
-    """Return which step a `TimeStep` picks, counted from 1."""
+def _chosen_step(traced: LayerTrace) -> int | str:
+    """Return which step a `TimeStep` picks, counted from 1; with a mask that is t."""
+    if traced.layer.real_steps is not None:
+        return "t"
     return int(traced.layer.t % traced.a_prev.shape[1]) + 1
 
 
