@@ -98,7 +98,7 @@ def masked(layer):
     return Masked([layer] if layer.takes_mask else [layer, Heeding()])
 
 
-class OwnSoftmax(Activation):
+class _OwnSoftmax(Activation):
     """A softmax of a user's over the second axis, that of steps."""
 
     elementwise = False
@@ -204,7 +204,7 @@ REFUSED = {
     "pool by length": (lambda: MaxPool1d(2, padding="same"), "give the padding as a number"),
     "examples meet": (lambda: TimeDistributed(BatchNorm(4)), "put a BatchNorm"),
     "own": (Own, "independent_steps = True"),
-    "own activation": (OwnSoftmax, "independent_steps = True"),
+    "own activation": (_OwnSoftmax, "independent_steps = True"),
     "masked": (lambda: Masked([GRU(3, 3)]), "brings a mask of its own"),
     "inside": (lambda: Residual([Parallel([Own()], "sum")]), r"^Masked: Own\(\) does not say"),
     "sum in a graph": (

@@ -370,7 +370,7 @@ def test_a_layer_that_went_forward_by_itself_is_not_mixed_in():
         chain.backward(np.ones((2, 5), "f4"))
 
 
-class Failing(Identity):
+class _Failing(Identity):
     """A layer that fails when it is told to."""
 
     fails = False
@@ -384,7 +384,7 @@ class Failing(Identity):
 @pytest.mark.parametrize("kind", [Sequential, Residual])
 @modes
 def test_after_a_forward_that_failed_halfway_there_is_nothing_to_go_back_from(kind, mode):
-    failing = Failing()
+    failing = _Failing()
     container = kind([Dense(3, 3, rng=0, **F8), failing, BatchNorm(3, **F8)])
     x = np.random.default_rng(0).standard_normal((3, 4))
     container.forward(x, **mode)
