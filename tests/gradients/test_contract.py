@@ -757,7 +757,7 @@ def test_what_a_layer_raises_is_told():
         (NoDownstream(4), "BP2, dC/da_prev, fails: backward returns None"),
         (DownstreamOfAnotherShape(4), r"backward returns shape \(4, 1\) for an input \(4, 3\)"),
         (NeverKeeps(4), "both passes: .*keeps a: that fails: a is None"),
-        (SumForgotten(4, 3, rng=0), r"fails: Dense.*: nabla_b has shape \(3, 1\), got"),
+        (SumForgotten(4, 3, rng=0), r"fails: SumForgotten.*: nabla_b has shape \(3, 1\), got"),
         (RowOfBiases(4), "output shape: .* fails: ValueError: operands could not be broadcast"),
         (NotANumber(4), r"the gradient by g is nan at \[1, 0\]"),
         (Learns(4), "fails: backward changes g$"),

@@ -61,7 +61,7 @@ class OfZAlone(CrossEntropy):
         return 2 * super().delta_of(a, y)
 
 
-class Shifted(CrossEntropy):
+class AndOne(CrossEntropy):
     def cost_of_each_from_z(self, z, y):
         return super().cost_of_each_from_z(z, y) + 1.0
 
@@ -96,7 +96,7 @@ class ThroughA(CrossEntropy):
     [
         (OfZAlone(), "of_each(z, a, sigma, y) gives "),
         (OfZAlone(), "delta(a, y) gives "),
-        (Shifted(), "value_from_z(z, y) gives "),
+        (AndOne(), "value_from_z(z, y) gives "),
         (OfEach(), "cost_of_each(a, y) gives "),
         (WithoutWeights(), "weighted_of_each(None, a, None, y, w) / w gives "),
         (OfBP1(), "bp1(z, a, sigma, y) gives "),
