@@ -451,6 +451,17 @@ fault(KeepsDelta(), "state")
 fault(ReadsInMemoryOrder(), "memory layout")
 fault(BackwardsOnly(), "memory layout")
 fault(NeedsToWrite(), "memory layout", "parameters untouched", "arguments")
+
+
+class CachedTranspose(Dense):
+    """w^T as it was at the first way back."""
+
+    def downstream(self, delta):
+        kept = self.__dict__.setdefault("transposed", [self.w.T.copy()])
+        return kept[0] @ delta
+
+
+fault(CachedTranspose(4, 3, rng=0), "latest forward")
 fault(CachedByIdentity(), "latest forward")
 fault(OneArrayForAll(), "own memory", "inference")
 

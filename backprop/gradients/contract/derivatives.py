@@ -24,8 +24,8 @@ from backprop.gradients.contract.trial import (
     slope_along,
     state_of,
 )
-from backprop.gradients.problems import sum_problem
-from backprop.gradients.rounding import EPS, SAFETY
+from backprop.gradients.problems import layer_problem, sum_problem
+from backprop.gradients.rounding import EPS, SAFETY, larger
 from backprop.layers.activations import Activation
 from backprop.layers.base import Layer
 
@@ -120,15 +120,13 @@ def _hold_elements(
     u: np.ndarray,
     elements: int | None,
     training: bool = True,
-    seen: str = "",
 ) -> None:
     report = check_gradients(
         layer, x, nabla_a=u, training=training, rng=trial.rng, elements=elements
     )
     for array in report.arrays:
-        unknown = array.unknown.any() and not seen
-        if array.wrong.any() or array.reason or unknown:
-            raise Failure(f"{seen}{report}", equation_of(layer, array.name))
+        if array.wrong.any() or array.reason or array.unknown.any():
+            raise Failure(str(report), equation_of(layer, array.name))
 
 
 def kept_inference(trial: Trial) -> None:
@@ -194,9 +192,15 @@ def adjointness(trial: Trial) -> None:
 def _hold(trial: Trial, x: np.ndarray, u: np.ndarray, seen: str) -> None:
     """Hold both passes from x against numbers, all elements at once and some one by one."""
     result = run(trial.fresh(), x, u)
-    slope_along(trial, x, u, result, trial.rounding_at(x, u), seen)
+    off = trial.rounding_at(x, u, noise=True)
+    slope_along(trial, x, u, result, off, seen)
     few = min(trial.elements or FEW, FEW)
-    _hold_elements(trial, trial.fresh(), x, u, few, seen=f"{seen.lstrip(', ')}: ")
+    problem = layer_problem(trial.fresh(), x.copy(), u.copy(), trial.rng)
+    problem.rounding = larger(problem.rounding, off)
+    report = check_problem(repr(trial.layer), problem, few, trial.rng)
+    for array in report.arrays:
+        if array.wrong.any() or array.reason:
+            raise Failure(f"{seen.lstrip(', ')}: {report}", equation_of(trial.layer, array.name))
 
 
 def batch_sizes(trial: Trial) -> None:

@@ -155,6 +155,15 @@ def latest_forward(trial: Trial) -> None:
         layer.forward(other)
         found = {**trial.result, **back(layer, trial.u)}
         trial.same(found, trial.result, "after other forward passes")
+    layer = trial.fresh()
+    rewind = rewinder([layer])
+    run(layer, trial.x, trial.u)
+    twin = trial.fresh()
+    for one in (layer, twin):
+        one.theta *= 0.75
+    rewind()
+    found, wanted = (run(one, trial.x, trial.u) for one in (layer, twin))
+    trial.same(found, wanted, "when the parameters have changed since the pass before")
     layer, array = trial.fresh(), other.copy()
     rewind = rewinder([layer])
     for training in (False, True):

@@ -13,7 +13,13 @@ from backprop.core.checks import check_array, check_integer
 from backprop.core.shapes import Shape, ShapeError, is_several
 from backprop.gradients.check import check_problem
 from backprop.gradients.problems import another_input, rewinder, sum_problem
-from backprop.gradients.rounding import EPS, Results, measured_rounding
+from backprop.gradients.rounding import (
+    EPS,
+    Results,
+    larger,
+    measured_rounding,
+    noise_of_differences,
+)
 from backprop.layers.base import Layer
 
 CLOSE = 1e-10
@@ -120,8 +126,11 @@ class Trial:
         """How far rounding may put `result` off."""
         return self.rounding_at(self.x, self.u)
 
-    def rounding_at(self, x: np.ndarray, u: np.ndarray) -> Results:
-        """Return how far rounding may put off what both passes give from x and u."""
+    def rounding_at(self, x: np.ndarray, u: np.ndarray, noise: bool = False) -> Results:
+        """Return how far rounding may put off what both passes give from x and u.
+
+        `noise` measures what is lost far out as well, see `noise_of_differences`.
+        """
         layer, x, u = self.fresh(), x.copy(), u.copy()
         rewind = rewinder([layer])
 
@@ -129,7 +138,9 @@ class Trial:
             rewind()
             return run(layer, x, u)
 
-        return measured_rounding(both_passes, [x, u, layer.theta], [layer])
+        starts = [x, u, layer.theta]
+        off = measured_rounding(both_passes, starts, [layer])
+        return larger(off, noise_of_differences(both_passes, starts)) if noise else off
 
     def same(
         self,
