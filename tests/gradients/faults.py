@@ -709,7 +709,7 @@ class MeanOverPadding(Layer):
 
 
 fault(GoesBackFromNothing(), "no state")
-fault(KeepsTheLastHalf(), "no state")
+fault(KeepsTheLastHalf(), "no state", "hooks")
 fault(HookReturnsNothing(4), "hooks")
 fault(HooksInInference(4), "hooks")
 fault(SecondBackwardHook(4), "hooks")
@@ -804,6 +804,11 @@ class CallsItselfAnother(Scale):
         return f"{type(self).__name__}({self.n}, {self.passes} passes)"
 
 
+class UnderAnothersName(Scale):
+    def __repr__(self):
+        return f"Dense({self.n} -> {self.n})"
+
+
 class ArgumentChanged(Scale):
     """What it keeps of its argument makes another layer."""
 
@@ -865,6 +870,7 @@ fault(PrintedPrimeIsWrong(), "sigma prime")
 fault(OwnName(4), "description")
 fault(CallsItselfAnother(4), "both passes", "description", "inference")
 fault(ArgumentChanged(4), "description")
+fault(UnderAnothersName(4), "description")
 fault(InputShapeLies(4), "output shape")
 fault(ShapeAsAList(4), "output shape")
 fault(TrainingShape(), "output shape")

@@ -37,6 +37,8 @@ def description(trial: Trial) -> None:
         text = repr(layer)
         need(isinstance(text, str), f"repr gives {type(text).__name__}")
         need(" object at 0x" not in text, f"repr gives an address in memory, {text}")
+        kind = type(layer).__name__
+        need(text.startswith(kind), f"it calls itself {text}, and is of the class {kind}")
         config, twin = layer.config(), made_again(layer)
         need(type(twin) is type(layer), f"it comes back as {type(twin).__name__}")
         need(twin.config() == layer.config(), f"from {config} comes {twin.config()}")

@@ -9,21 +9,27 @@ import numpy as np
 
 from backprop.gradients.contract.trial import Trial, equal, need, run
 from backprop.layers.base import Layer
+from backprop.layers.mode import INFERENCE, KEEPING, TRAINING
+
+MODES = {"(training=False)": INFERENCE, "(training=True)": TRAINING, "(keep=True)": KEEPING}
 
 
 def arguments(trial: Trial) -> None:
-    """Neither pass changes what it was given, nor backward what forward handed out."""
+    """Neither pass changes what it was given, nor backward what forward handed out.
+
+    The passes here are those that a container calls: what goes through the checked doors is copied.
+    """
     layer, x, u = trial.fresh(), trial.x.copy(), trial.u.copy()
-    for how in ({"training": False}, {"training": True}, {"keep": True}):
-        a = layer.forward(x, **how)
-        (option, value), before = next(iter(how.items())), a.copy()
-        need(equal(x, trial.x), f"forward({option}={value}) changes the input")
-        if not value:
+    for how, mode in MODES.items():
+        a = layer.run(x, mode)
+        before = a.copy()
+        need(equal(x, trial.x), f"forward{how} changes the input")
+        if not mode.keep:
             continue
         kept = {name: getattr(layer, name) for name in ("a_prev", "z", "a")}
         numbers = {name: array.copy() for name, array in kept.items() if array is not None}
         for input_gradient in (True, False):
-            layer.backward(u, input_gradient)
+            layer.go_back(u, input_gradient)
             need(equal(x, trial.x), "backward changes the input")
             need(equal(u, trial.u), "backward changes the upstream gradient")
             need(equal(a, before), "backward changes the output that forward returned")
@@ -31,16 +37,16 @@ def arguments(trial: Trial) -> None:
                 need(equal(getattr(layer, name), array), f"backward changes {name}")
     delta = u.copy() if layer.delta is None else layer.delta.copy()
     given = delta.copy()
-    layer.backward_from(given)
+    layer.go_back_from(given)
     need(equal(given, delta), "backward_from changes the delta that it was given")
 
 
 def own_memory(trial: Trial) -> None:
     """What is handed out shares no memory with the parameters, the gradients and the statistics."""
     layer, x = trial.fresh(), trial.x.copy()
-    handed_out = {"the output of inference": layer.forward(x)}
-    handed_out["the output"] = layer.forward(x, training=True)
-    handed_out["the downstream gradient"] = layer.backward(trial.u.copy())
+    handed_out = {"the output of inference": layer.run(x, INFERENCE)}
+    handed_out["the output"] = layer.run(x, TRAINING)
+    handed_out["the downstream gradient"] = layer.go_back(trial.u.copy())
     handed_out |= {"z": layer.z, "a": layer.a, "delta": layer.delta}
     kept = {"theta": layer.theta, "nabla": layer.nabla}
     for name, part in layer.walk():
@@ -50,7 +56,7 @@ def own_memory(trial: Trial) -> None:
             for key, own in kept.items():
                 need(not _share(array, own), f"{name} shares memory with {key}")
     _are_views(layer)
-    again = layer.forward(x)
+    again = layer.run(x, INFERENCE)
     first = handed_out["the output of inference"]
     alike = _share(first, again) and not _share(again, x)
     need(not alike, "two calls return one array, so that who changes one changes the other")

@@ -22,7 +22,7 @@ from backprop.gradients.contract.trial import (
 )
 from backprop.gradients.problems import rewinder
 from backprop.layers.base import Layer
-from backprop.layers.mode import TRAINING
+from backprop.layers.mode import INFERENCE, KEEPING, TRAINING
 
 
 def parameters_untouched(trial: Trial) -> None:
@@ -167,13 +167,14 @@ def latest_forward(trial: Trial) -> None:
     layer, array = trial.fresh(), other.copy()
     rewind = rewinder([layer])
     for training in (False, True):
-        layer.forward(array, training)
+        layer.run(array, TRAINING if training else INFERENCE)
     array[...] = trial.x
-    found = {"output": layer.forward(array)}
+    found = {"output": layer.run(array, INFERENCE)}
     expected = {"output": layer.forward(trial.x)}
     trial.same(found, expected, "when one array is filled anew")
     rewind()
-    trial.same(run(layer, array, trial.u), trial.result, "when one array is filled anew")
+    found = {"output": layer.run(array, TRAINING).copy(), **back(layer, trial.u, inside=True)}
+    trial.same(found, trial.result, "when one array is filled anew")
 
 
 def overwriting(trial: Trial) -> None:
@@ -203,21 +204,21 @@ def results_kept(trial: Trial) -> None:
             need(equal(array, copies[name]), f"{name} is overwritten by {when}")
 
     x, u = trial.x.copy(), trial.u.copy()
-    hands_out({"the output of inference": layer.forward(x)})
-    hands_out({"the output": layer.forward(x, training=True), "z": layer.z})
-    hands_out({"the downstream gradient": layer.backward(u), "delta": layer.delta})
+    hands_out({"the output of inference": layer.run(x, INFERENCE)})
+    hands_out({"the output": layer.run(x, TRAINING), "z": layer.z})
+    hands_out({"the downstream gradient": layer.go_back(u), "delta": layer.delta})
     stays("the way back")
-    layer.forward(other)
+    layer.run(other, INFERENCE)
     stays("inference")
-    layer.forward(other, training=True)
+    layer.run(other, TRAINING)
     stays("the next pass")
-    layer.backward(-2 * trial.u)
+    layer.go_back(-2 * trial.u)
     stays("the next pass")
-    hands_out({"the output of keep=True": layer.forward(x, keep=True)})
-    layer.forward(other, keep=True)
+    hands_out({"the output of keep=True": layer.run(x, KEEPING)})
+    layer.run(other, KEEPING)
     stays("keep=True")
-    layer.forward(more, training=True)
-    layer.backward(trial.upstream(more))
+    layer.run(more, TRAINING)
+    layer.go_back(trial.upstream(more))
     stays("the next pass")
     need(equal(x, trial.x) and equal(u, trial.u), "an argument of before is overwritten")
 

@@ -224,9 +224,9 @@ def run(layer: Layer, x: np.ndarray, u: np.ndarray) -> Results:
     return {"output": a, **back(layer, u)}
 
 
-def back(layer: Layer, u: np.ndarray) -> Results:
-    """Return copies of all gradients that `backward` gives."""
-    return _gradients_of(layer, layer.backward(u))
+def back(layer: Layer, u: np.ndarray, inside: bool = False) -> Results:
+    """Return copies of all gradients that `backward` gives, or as a container calls it."""
+    return _gradients_of(layer, layer.go_back(u) if inside else layer.backward(u))
 
 
 def back_from(layer: Layer, delta: np.ndarray) -> Results:
