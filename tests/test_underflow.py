@@ -8,6 +8,7 @@ import pytest
 import backprop as bp
 from backprop.gradients.check import check_gradients
 from backprop.gradients.contract import check_layer
+from backprop.graph import Graph, Input, apply, exp
 from tests.cases import CASES, COST_CASES, NETWORK_CASES
 
 sizes = pytest.mark.parametrize("size", [1.0, 1e-20, 1e-30, 1e-42, 40.0])
@@ -90,6 +91,21 @@ def test_every_cost(case, dtype, size):
     if size <= 1:
         assert np.isfinite(cost.value(a, y))
         assert np.isfinite(cost.nabla_a(a, y)).all()
+
+
+@pytest.mark.parametrize("size", [1e20, 1e-25, 1e-42])
+def test_a_trace_and_its_text(size):
+    network = bp.Network.from_sizes([4, 5, 3], "gelu", "quadratic", rng=0)
+    u = Input("u", (4,))
+    graph = bp.Network(Graph(apply(bp.Sigmoid(), u) * exp(u / 1e20)), "quadratic")
+    x = np.array([[1], [-2], [0.5], [0]], np.float32)
+    with np.errstate(under="ignore"):
+        network.theta *= np.float32(1e-25)
+        x *= np.float32(size)
+    for one in (network, graph):
+        trace = one.trace(x, np.ones_like(one.predict(x)))
+        assert "nan" not in str(trace)
+    assert np.isfinite(network.trace(x, np.ones((3, 1), np.float32)).nabla).all()
 
 
 def test_the_gradient_checks():

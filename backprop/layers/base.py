@@ -394,7 +394,7 @@ class Layer(Stateful, SaysWhatItGives, Masking, Configurable, ABC):
             layer.forget()
             for name in layer.state_names:
                 array = getattr(layer, name)
-                moved.setdefault(id(array), (array, array.astype(dtype)))
+                moved.setdefault(id(array), (array, layer.state_as(name, dtype)))
                 setattr(layer, name, moved[id(array)][1])
             layer.ties = {name: tie.astype(dtype) for name, tie in layer.ties.items()}
         for layer in (*outside, twin):

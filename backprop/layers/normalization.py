@@ -104,8 +104,9 @@ class BatchNorm(Normalization):
 
     where v = deviation^2 - epsilon. The batch is standardised by its variance v as it is, a sum
     over m; the running one estimates that of the data, so it is unbiased, a sum over m - 1 (as in
-    PyTorch). Before the first training forward they are 0 and 1, so that
-    a = g x / sqrt(1 + epsilon) + b.
+    PyTorch). It is kept in float64, where the square of every float32 fits; a v beyond float64, of
+    numbers beyond 1e154, is held at half the largest. Before the first training forward they are 0
+    and 1, so that a = g x / sqrt(1 + epsilon) + b.
 
     Of a single number (n x B with B = 1) training makes x_hat = 0: the output is b, the downstream
     gradient 0, and the running variance stays as it was, for one number says nothing of it.
@@ -134,7 +135,7 @@ class BatchNorm(Normalization):
     Attributes
     ----------
     g, nabla_g, b, nabla_b : ndarray, n x 1
-    running_mean, running_variance : ndarray, n x 1
+    running_mean, running_variance : ndarray, n x 1; the latter float64
     x_hat : ndarray, n x ... x B
     mu, deviation : ndarray, n x 1
 
@@ -159,7 +160,7 @@ class BatchNorm(Normalization):
         self.epsilon = _check_epsilon("BatchNorm", epsilon, dtype)
         self.allocate(dtype, g=(self.n, 1), b=(self.n, 1))
         self.running_mean = np.zeros((self.n, 1), self.dtype)
-        self.running_variance = np.ones((self.n, 1), self.dtype)
+        self.running_variance = np.ones((self.n, 1), np.result_type(self.dtype, np.float64))
         self.initialize()
 
     def initialize(self, rng: Seed = None) -> None:
@@ -167,6 +168,11 @@ class BatchNorm(Normalization):
         super().initialize(rng)
         self.running_mean[...] = 0
         self.running_variance[...] = 1
+
+    def state_as(self, name: str, dtype: Any) -> np.ndarray:
+        if name == "running_variance":
+            dtype = np.result_type(dtype, np.float64)
+        return super().state_as(name, dtype)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return _check_leading(self, (self.n,), input_shape)
@@ -192,7 +198,7 @@ class BatchNorm(Normalization):
             self.by_batch = by_batch
         if not by_batch:
             mu = self.running_mean.copy()  # which is shown, and which later training moves
-            deviation = np.sqrt(self.running_variance + self.epsilon)
+            deviation = np.sqrt(self.running_variance + self.epsilon).astype(self.dtype)
             return (x - wide(mu, x)) * wide(1 / deviation, x), mu, deviation, deviation
         x_hat, mu, variance, deviation = super().standardize(x, mode)
         m, share = x.shape[2], self.momentum
@@ -201,7 +207,7 @@ class BatchNorm(Normalization):
         self.running_mean += share * mu.real
         if m > 1:
             self.running_variance *= 1 - share
-            self.running_variance += share * (variance.real * (m / (m - 1)))
+            self.running_variance += variance.real.astype(np.float64) * (share * m / (m - 1))
         return x_hat, mu, variance, deviation
 
     def through(self, delta: np.ndarray, x_hat: np.ndarray, deviation: np.ndarray) -> np.ndarray:

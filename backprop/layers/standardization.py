@@ -65,9 +65,9 @@ class Standardization(Layer):
             deviation = np.sqrt(variance + self.epsilon)
             inverse = 1 / deviation
             fits = np.vdot(deviation, deviation).real < math.inf
-            if fits and mu is not None:
-                ratio = mu * inverse
-                fits = np.vdot(ratio, ratio).real < _LARGEST_RATIO[x.itemsize]
+            if fits and mu is not None:  # mu is rounded
+                spread = np.sqrt(np.abs(variance))
+                fits = (np.abs(mu) <= _LARGEST_RATIO[x.itemsize] * spread).all()
             if not fits:
                 return self.standardize_extremes(x)
         x_hat *= wide(inverse, x)  # x_hat = (x - mu) / deviation
@@ -90,7 +90,9 @@ class Standardization(Layer):
         else:
             deviation = np.hypot(np.sqrt(variance) * scale, x.dtype.type(math.sqrt(epsilon)))
         centred /= wide(np.maximum(deviation / scale, info.tiny), x)
-        variance = np.minimum(variance * scale, 0.5 * info.max / scale) * scale
+        wider = np.result_type(x.dtype, np.float64)  # in which the square of a float32 fits
+        largest = 0.5 * np.finfo(wider).max
+        variance = np.minimum(variance.astype(wider) * scale, largest / scale) * scale
         return centred, None if mu is None else mu * scale, variance, deviation
 
     def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
@@ -162,10 +164,8 @@ class Standardization(Layer):
         """Subtract, in place, what every x did by moving mu, if there is one."""
 
 
-_LARGEST_RATIO = {
-    size: (1e-3 / float(np.finfo(f"f{min(size, 8)}").eps)) ** 2 for size in (4, 8, 16)
-}
-"""By bytes of the dtype: the square of mu / deviation where the rounding of mu begins to count."""
+_LARGEST_RATIO = {size: 1e-3 / float(np.finfo(f"f{min(size, 8)}").eps) for size in (4, 8, 16)}
+"""By bytes of the dtype: mu / spread where the rounding of mu begins to count."""
 
 
 def between(mu: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

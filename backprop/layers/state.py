@@ -382,6 +382,10 @@ class Stateful:
             layer.take_state(key, array)
         self.theta[...] = theta
 
+    def state_as(self, name: str, dtype: Any) -> np.ndarray:
+        """Return a copy of one of the arrays of `state_names`, as a layer in `dtype` has it."""
+        return getattr(self, name).astype(dtype)  # type: ignore[no-any-return]
+
     def state_array(self, name: str, array: np.ndarray) -> np.ndarray:
         """Return a copy of `array` as the layer would have it under `name`, or raise."""
         taken: np.ndarray = getattr(self, name).copy()

@@ -56,7 +56,8 @@ class TransformerBlock(Sequential):
     dtype : dtype
         float32 for training, float64 for gradient checks.
     rng : numpy.random.Generator, int or None
-        Where the parameters are drawn from, or its seed; None draws a fresh seed.
+        Where parameters and masks are drawn from, or its seed; with None masks are drawn as those
+        of a `Dropout` without one are.
 
     Raises
     ------
@@ -86,7 +87,7 @@ class TransformerBlock(Sequential):
         self.dropout = check_number("TransformerBlock: dropout", dropout, "[0, 1)")
         self.w_init = as_initializer(w_init, type(self).__name__, "w_init")
         self.b_init = as_initializer(b_init, type(self).__name__, "b_init")
-        rng = generator(type(self).__name__, rng)
+        given, rng = rng, generator(type(self).__name__, rng)
         init: dict[str, Any] = {
             "w_init": self.w_init,
             "b_init": self.b_init,
@@ -95,7 +96,8 @@ class TransformerBlock(Sequential):
         }
 
         def dropped() -> list[Layer]:
-            return [Dropout(self.dropout, rng)] if self.dropout else []
+            for_masks = None if given is None else rng  # else from what the block stands in
+            return [Dropout(self.dropout, for_masks)] if self.dropout else []
 
         attention = Residual(
             [

@@ -357,6 +357,7 @@ class Network(Evaluated, Saved):
         """
         return upstairs("backprop.inspection.summary").summary(self)  # type: ignore[no-any-return]
 
+    @underflow_is_0
     def trace(self, x: Any, y: Any = None) -> Any:
         """Return both passes for the minibatch x and the targets y with every number kept.
 

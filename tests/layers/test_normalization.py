@@ -557,19 +557,54 @@ def test_inputs_of_any_size_and_offset_are_standardised(kind, dtype, size, offse
         assert np.isfinite(layer.running_variance).all()
 
 
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    [("float32", 1e-20), ("float32", 1e19), ("float32", 1e20), ("float32", 1e30),
+     ("float32", 8e37), ("float64", 1e-150), ("float64", 1e20), ("float64", 1e150)],
+)  # fmt: skip
+@pytest.mark.parametrize("n", [2, 40])
+def test_inference_standardises_inputs_of_any_size(dtype, size, n):
+    layer = BatchNorm(3, momentum=1.0, epsilon=float(np.float32(1e-37)), dtype=dtype)
+    x = np.random.default_rng(0).standard_normal((3, n)) * size
+    layer.forward(x.astype(dtype), training=True)
+    variance = (x / size).var(axis=1, ddof=1, keepdims=True)  # the running one, as momentum is 1
+    expected = (x - x.mean(axis=1, keepdims=True)) / np.sqrt(variance * size**2 + layer.epsilon)
+    a = layer.forward(x.astype(dtype))
+    np.testing.assert_allclose(a, expected, rtol=1e-4, atol=1e-5)
+    assert a.dtype == dtype
+    layer.forward(x.astype(dtype), keep=True)
+    assert layer.deviation.dtype == layer.backward(a).dtype == dtype
+
+
+def test_the_running_variance_survives_copies_and_files(tmp_path):
+    network = Network([BatchNorm(2)], "quadratic", input_shape=(2,))
+    x = np.array([[1e20, -1e20], [1, 3]], np.float32)
+    network.forward(x, training=True)
+    expected = [[0.9 + 0.1 * 2 * float(np.float32(1e20)) ** 2], [0.9 + 0.1 * 2]]
+    network.save(tmp_path / "net.npz")
+    loaded = Network.load(tmp_path / "net.npz")
+    for one in (
+        network,
+        network.astype("float64").astype("float32"),
+        copy.deepcopy(network),
+        loaded,
+    ):
+        np.testing.assert_allclose(one[0].running_variance, expected, rtol=1e-6)
+        np.testing.assert_array_equal(one.predict(x), network.predict(x))
+
+
 @of_every_kind
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("value", [1.0, -3.3, 1e7, 1e10, -1e20, 1e30, 3.3e38])
+@pytest.mark.parametrize("value", [1e-30, 1 / 3, 1.0, -3.3, 1e5, 1e7, 1e10, -1e20, 1e30, 3.3e38])
 @pytest.mark.filterwarnings("error")
 def test_a_constant_becomes_0_whatever_its_size(kind, dtype, value):
     layer = kind(6, dtype=dtype)
     a = layer.forward(np.full((6, 5, 7), value, dtype), training=True)
     if isinstance(layer, RMSNorm):
-        np.testing.assert_allclose(a, np.sign(value), rtol=1e-5)
+        expected = value / math.hypot(value, math.sqrt(layer.epsilon))
+        np.testing.assert_allclose(a, expected, rtol=1e-5)
     else:
-        np.testing.assert_allclose(a, 0, atol=1e-9)
-        if abs(value) > 1e15:
-            np.testing.assert_array_equal(a, 0)
+        np.testing.assert_array_equal(a, 0)
     assert np.isfinite(layer.backward(np.ones_like(a))).all()
 
 

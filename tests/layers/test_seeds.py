@@ -13,13 +13,16 @@ from backprop.layers import (
     ChannelDropout,
     Dense,
     Dropout,
+    Flatten,
     GaussianNoise,
     Layer,
     Masked,
     Parallel,
+    Reshape,
     Residual,
     Sequential,
     TimeDistributed,
+    TransformerBlock,
 )
 
 
@@ -60,7 +63,12 @@ def sequences(seed=None):
     ]  # fmt: skip
 
 
-BUILDERS = {"list": in_a_list, "nested": nested, "graph": graph}
+def transformer(seed=None):
+    block = TransformerBlock(4, 2, 5, dropout=0.5, rng=seed)
+    return [Dense(4, 4, rng=seed), Reshape((4, 1)), block, Flatten(), Dense(4, 2, rng=seed)]
+
+
+BUILDERS = {"list": in_a_list, "nested": nested, "graph": graph, "transformer": transformer}
 of_all = pytest.mark.parametrize("build", BUILDERS.values(), ids=BUILDERS)
 
 
