@@ -84,7 +84,8 @@ def confusion(
     ax.spines[:].set_visible(False)
     ax.grid(False)
     name_axes(ax, "predicted class", "true class")
-    cells_hold = "; cells: % of the true class" if fractions else ""
+    beside = "; " if n > 4 else "\n"  # of few classes the picture is narrow
+    cells_hold = f"{beside}cells: % of the true class" if fractions else ""
     ax.set_title(f"{right:,} of {total:,} right ({right / total:.2%}){cells_hold}")
     return ax
 

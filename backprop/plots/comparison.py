@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from backprop.plots.curves import colours_of_runs, learning_curves
+from backprop.plots.curves import LETTER, colours_of_runs, learning_curves, width_of_curves
 from backprop.plots.style import new_figure
 from backprop.training.comparison import check_histories, comparison_table, quantities_of
 from backprop.training.history import History
@@ -48,7 +48,7 @@ def comparison(
     if not shared:
         raise ValueError("comparison: the runs have no cost or metric in common")
     panels = shared[:MOST_PANELS]
-    width = max(4.6 * len(panels), 1.6 * len(rows[0]) + 1)
+    width = max(width_of_curves(histories, 4.6) * len(panels), 1.2 * LETTER * sum(_lengths(rows)))
     below = 0.21 * len(rows) + 0.2
     curves = max(3.2, 0.2 * len(histories) + 0.8)
     with new_figure(width, curves + below) as figure:
@@ -65,10 +65,15 @@ def _has(quantity: str) -> Any:
     return lambda history: any(column in history for column in columns)
 
 
+def _lengths(rows: list[tuple[str, ...]]) -> list[int]:
+    """Return how many letters wide every column of a table is."""
+    return [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
+
+
 def _draw_table(ax: Axes, rows: list[tuple[str, ...]]) -> None:
     """Draw a table, every run's column in its colour."""
     ax.set_axis_off()
-    longest = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
+    longest = _lengths(rows)
     table = ax.table(
         rows, loc="upper left", cellLoc="right", edges="open",
         colWidths=[0.95 * length / sum(longest) for length in longest],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -31,6 +31,7 @@ from backprop.plots.style import (
 from backprop.training.comparison import check_histories
 from backprop.training.history import History
 
+LETTER = 0.07  # inches, of a text beside curves or in a table, on average
 LINES = {"training": "--", "validation": "-"}  # where colours tell the runs apart
 
 
@@ -111,7 +112,8 @@ def learning_curves(
     panels = _with_what_is_there(content_of(ax), Panel(quantity, log, _runs_in(history)))
     curves = [[_curves_of_run(panel, run) for run in panel.runs] for panel in panels]
     n = len(panels[0].runs)
-    ax = axes_or_new(ax, 6, max(3.4, 0.2 * n + 0.8), panels)
+    names = [run.name for run in panels[0].runs if run.name is not None]
+    ax = axes_or_new(ax, width_of_curves(names, 6), max(3.4, 0.2 * n + 0.8), panels)
     if len(panels) == 2:
         _draw_two_quantities(ax, panels, [of_runs[0] for of_runs in curves])
     elif panels[0].runs[0].name is None:
@@ -294,6 +296,11 @@ def _finish(ax: Axes, panel: Panel, curves: list[Curve]) -> None:
 def _legend_of_lines(names: list[str]) -> str:
     words = {"-": "full line", "--": "dashed"}
     return ", ".join(f"{data}: {words[LINES[data]]}" for data in LINES if data in names)
+
+
+def width_of_curves(names: Iterable[str], least: float) -> float:
+    """Return how wide a picture of runs is in inches, with their names beside the curves."""
+    return max(least, 2.5 + LETTER * (max((len(str(name)) for name in names), default=0) + 16))
 
 
 def colours_of_runs(n: int) -> Any:

@@ -19,6 +19,7 @@ from backprop.plots.style import (
     VERMILLION,
     add_scale,
     axes_or_new,
+    fix_margins,
     in_our_style,
     size_in_points,
 )
@@ -30,6 +31,8 @@ Places = dict[int, Place]  # of the neurons of a column that are drawn
 SIGNED = LinearSegmentedColormap.from_list("signed", [BLUE, "0.85", VERMILLION])
 ACTIVATIONS = LinearSegmentedColormap.from_list("activations", ["#b694c9", "white", "#7cc28a"])
 RADIUS = 0.36  # of a neuron
+UNIT = 0.56  # inches, from neuron to neuron
+SCALE, TITLE, REST = 1.3, 0.3, 0.1  # inches beside them: on the right, above, elsewhere
 MOST_LAYERS, MOST_NEURONS = 6, 12
 FIRST, LAST = 5, 4  # neurons drawn of a column with more, above and below the dots
 LABELS = {
@@ -90,13 +93,19 @@ def network_diagram(
     most = max(len(column) for column in columns)
     elided = max(sizes) > MOST_NEURONS
     across = 1.4 + 0.3 * min(most, 8)  # from column to column, where neurons stand 1 apart
-    ax = axes_or_new(ax, 0.55 * (across * len(parts) + 2.6) + 1, 0.55 * (most + 1.4 + 0.4 * elided))
+    left, right = -1.3, across * len(parts) + 1.9
+    bottom, top = -most / 2 - 0.4, most / 2 + 0.9 + 0.4 * elided
+    wide, high = right - left, top - bottom
+    own = ax is None
+    ax = axes_or_new(ax, UNIT * wide + SCALE + REST, UNIT * high + TITLE + REST)
+    if own:  # a layout that knows of equal axes only when it is done would cut the scale off
+        fix_margins(ax, REST, REST, SCALE, TITLE)
     ax.set_axis_off()
     ax.set_aspect("equal")
-    top = most / 2 + 0.9 + 0.4 * elided
-    ax.set(xlim=(-1.1, across * len(parts) + 1.5), ylim=(-most / 2 - 0.4, top))
-    point = min(size_in_points(ax) / np.array([np.ptp(ax.get_xlim()), np.ptp(ax.get_ylim())])) / 40
+    ax.set(xlim=(left, right), ylim=(bottom, top))
+    point = min(size_in_points(ax) / np.array([wide, high])) / 40
     style: Any = {"ha": "center", "va": "center", "fontsize": 8.5 * point}
+    words = {**style, "fontsize": max(8.5 * point, 6)}  # which need not fit into a circle
     places = [
         {
             j: (column * across, (len(drawn) - 1) / 2 - row)
@@ -119,8 +128,8 @@ def network_diagram(
             title += f"\n{n:,} neurons"
             y = (len(drawn) - 1) / 2 - drawn.index(None)
             ax.text(x, y, "\u22ee", **{**style, "fontsize": 16 * point})
-        ax.text(x, most / 2 + 0.15, title, **{**style, "va": "bottom"})
-    _name_inputs_and_outputs(ax, trace, places, style)
+        ax.text(x, most / 2 + 0.15, title, **{**words, "va": "bottom"})
+    _name_inputs_and_outputs(ax, trace, places, words)
     if trace is None:
         n_parameters = sum(part.layer.n_parameters for part in parts)
         ax.set_title(f"{'-'.join(map(str, sizes))}: {n_parameters:,} parameters")
@@ -254,7 +263,8 @@ def _draw_neurons(
             ax.add_patch(Circle(place, RADIUS, facecolor=colour, edgecolor="0.2", linewidth=0.9))
             if a is not None:  # a number that fits in the circle
                 number = f"{a[j]:.2f}" if abs(a[j]) < 9.995 else f"{a[j]:.3g}"
-                ax.text(*place, number, **style)
+                size = style["fontsize"] * min(1, 5 / len(number))
+                ax.text(*place, number, **{**style, "fontsize": size})
 
 
 def _draw_biases(ax: Axes, parts: list[Part], places: list[Places], lines: LineCollection) -> None:
@@ -279,13 +289,16 @@ def _name_inputs_and_outputs(
     ax: Axes, trace: Trace | None, places: list[Places], style: Any
 ) -> None:
     """Name the inputs, and the outputs or what they should be."""
+    indexed = {**style, "fontsize": 1.2 * style["fontsize"]}  # as an index is smaller
     for k, (x, y) in places[0].items():
-        ax.text(x - RADIUS - 0.1, y, f"$x_{{{k + 1}}}$", **{**style, "ha": "right"})
+        ax.text(x - RADIUS - 0.1, y, f"$x_{{{k + 1}}}$", **{**indexed, "ha": "right"})
     names = {j: f"$a_{{{j + 1}}}$" for j in places[-1]}
     if trace is not None:
         targets = trace.y
         if targets.ndim == 1:  # a class label
             targets = np.arange(len(trace.layers[-1].a))[:, np.newaxis] == targets
         names = {j: f"$y$ = {float(targets[j, 0]):.3g}" for j in places[-1]}
+    else:
+        style = indexed
     for j, (x, y) in places[-1].items():
         ax.text(x + RADIUS + 0.12, y, names[j], **{**style, "ha": "left"})

@@ -122,7 +122,7 @@ def unit_health(health: GradientHealth, ax: Axes | None = None) -> Axes:
         shares = np.stack([_median_of_known(shares[:, part]) for part in parts], axis=1)
         steps = np.array([steps[part].mean() for part in parts])
 
-    ax = axes_or_new(ax, 7, 0.36 * len(rows) + 0.7)
+    ax = axes_or_new(ax, 7, max(0.36 * len(rows), 0.9) + 0.7)  # as high as the scale's name
     highest = max(10.0, float(np.nanmax(shares)))  # so that two per cent look like two per cent
     middles = (steps[1:] + steps[:-1]) / 2
     first, last = (middles[0], middles[-1]) if len(middles) else (steps[0] + 0.5, steps[0] - 0.5)

@@ -14,10 +14,17 @@ from matplotlib.patches import Rectangle
 from backprop.core.checks import check_integer
 from backprop.layers import Layer
 from backprop.layers.transposed_convolution import TransposedConvolution
-from backprop.metrics import accuracy, predicted_labels, true_labels
+from backprop.metrics.labels import decisions
 from backprop.network import Network
 from backprop.plots.classes import names_of_classes
-from backprop.plots.style import add_scale, axes_or_new, in_our_style, show_pixels, size_in_points
+from backprop.plots.style import (
+    add_scale,
+    axes_or_new,
+    fix_margins,
+    in_our_style,
+    show_pixels,
+    size_in_points,
+)
 
 Sides = tuple[int, ...]  # height and width of an image, or channels, height and width
 
@@ -70,7 +77,11 @@ def weights(
     columns = _mosaic_columns(len(tiles), (width + right) / (height + down))
     mosaic = _mosaic(tiles, columns, down, right)[:-down]
     inches = min(5.6, 1.2 * columns * in_a_row)
-    ax = axes_or_new(ax, inches + 0.8, inches * mosaic.shape[0] / mosaic.shape[1] + 0.3)
+    high = max(inches * mosaic.shape[0] / mosaic.shape[1], 0.7)  # as the scale's name is
+    own = ax is None
+    ax = axes_or_new(ax, inches + 1.15, high + 0.35)
+    if own:
+        fix_margins(ax, 0.05, 0.05, 1.1, 0.3)
     image = show_pixels(ax, mosaic, "RdBu_r", -limit, limit)
     add_scale(ax, image, "weight w", extend="both")
     if max(sides) < 12:  # few pixels, of which many may be white: where does a kernel end?
@@ -165,8 +176,8 @@ def misclassified(
         If `images` is not such an array, or the numbers of images, outputs, labels and names do
         not agree (see also `backprop.metrics`).
     """
-    share = 1 - accuracy(a, labels)  # checks both
-    predicted, true = predicted_labels(a), true_labels(labels)
+    found = decisions("misclassified", a, labels)
+    predicted, true = found.predicted, found.true
     _check_real_and_finite("misclassified: images", images)
     images = _example_by_example(images, len(true), image_shape)
     names = names_of_classes("misclassified", class_names, max(2, len(a)))
@@ -184,7 +195,7 @@ def misclassified(
     form = _percentage if a.min() >= 0 and a.max() <= 1 else "{:.3g}".format
     captions = [f"{names[predicted[i]]} ({form(sure[i])})\nis {names[true[i]]}" for i in shown]
     ax = _tiles_with_captions(_grey_or_coloured(images[shown]), captions, ax)
-    title = f"{len(wrong):,} of {len(true):,} wrong ({share:.2%})"
+    title = f"{len(wrong):,} of {len(true):,} wrong ({len(wrong) / len(true):.2%})"
     if len(shown) < len(wrong):
         title += f", {len(shown)} shown"
     ax.set_title(title)

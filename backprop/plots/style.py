@@ -141,6 +141,15 @@ def axes_or_new(ax: Axes | None, width: float, height: float, content: Any = Non
     return ax
 
 
+def fix_margins(ax: Axes, left: float, bottom: float, right: float, top: float) -> None:
+    """Let the axes fill a figure of their own but for so many inches, whatever stands there."""
+    figure: Any = ax.figure
+    figure.set_layout_engine("none")
+    width, height = figure.get_size_inches()
+    across, up = 1 - (left + right) / width, 1 - (bottom + top) / height
+    ax.set_position((left / width, bottom / height, across, up))
+
+
 def content_of(ax: Axes | None) -> Any:
     """Return the `content` of the picture in an axes; None if it is none of ours."""
     return _DRAWN[ax][1] if ax is not None and _holds_ours(ax) else None

@@ -328,7 +328,7 @@ def test_nothing_misclassified() -> None:
             "misclassified: images must be an array of real numbers, got list",
         ),
         ({"images": np.full((4, 6), np.inf)}, ValueError, "misclassified: images must be finite"),
-        ({"labels": np.array([0, 1])}, ValueError, r"y of shape \(2,\) does not fit"),
+        ({"labels": np.array([0, 1])}, ValueError, r"^misclassified: y of shape \(2,\) does"),
         ({"labels": np.array([0, 2, 1, 0, 2, 3])}, ValueError, "label 3 is out of range"),
         (
             {"class_names": ["a", "b"]},
