@@ -877,3 +877,62 @@ fault(TrainingShape(), "output shape")
 fault(HooksAreCopied(4), "copies")
 fault(RefusesOtherShapes(4), "output shape")
 fault(VarianceOfTheRawMoments(4), "precision")
+
+
+# -- right only near the numbers that a layer begins with ----------------------------------------
+
+
+class OnlyPositiveScales(Scale):
+    def downstream(self, delta):
+        return np.abs(self.g) * delta
+
+
+class ScalesUpToThree(Scale):
+    def downstream(self, delta):
+        return np.minimum(self.g.real, 3) * delta
+
+
+class DividesByTheScale(Scale):
+    """dC/dg through the output, which is 0 / 0 where a scale is 0."""
+
+    def parameter_gradients(self, delta):
+        self.nabla_g = (delta * self.a / self.g).sum(axis=1, keepdims=True)
+
+
+class DividesByTheInput(Plain):
+    """a = 2 a_prev, and the slope is a over a_prev."""
+
+    def downstream(self, delta):
+        return delta * self.a / self.a_prev
+
+
+class InputsOfZeroCount(Scale):
+    def parameter_gradients(self, delta):
+        inputs = np.where(self.a_prev == 0, 1, self.a_prev)
+        self.nabla_g = (delta * inputs).sum(axis=1, keepdims=True)
+
+
+class FirstHundredExamples(Scale):
+    def parameter_gradients(self, delta):
+        self.nabla_g = (delta * self.a_prev)[:, :100].sum(axis=1, keepdims=True)
+
+
+class DropsSmallDeltas(Plain):
+    def downstream(self, delta):
+        return np.where(np.abs(delta) < 1e-12, 0, 2 * delta)
+
+
+class SeedsTheGeneratorOfAll(Scale):
+    def initialize(self, rng=None):
+        np.random.seed(0)  # noqa: NPY002
+        super().initialize(rng)
+
+
+fault(OnlyPositiveScales(4), "other parameters")
+fault(ScalesUpToThree(4), "other parameters")
+fault(DividesByTheScale(4), "other parameters")
+fault(DividesByTheInput(), "magnitudes")
+fault(InputsOfZeroCount(4), "magnitudes")
+fault(FirstHundredExamples(4), "batch sizes")
+fault(DropsSmallDeltas(), "linearity")
+fault(SeedsTheGeneratorOfAll(4), "initialization")

@@ -43,7 +43,7 @@ def linearity(trial: Trial) -> None:
     size = max(1.0, np.abs(v).max() / np.abs(u).max())
     what, rule = "of 2u - 3v: backward is not linear", "J^T (2u - 3v) = 2 J^T u - 3 J^T v"
     trial.same(mixed, expected, what, times=5 * size, equation=rule)
-    for factor in (2.0**20, 2.0**-20):
+    for factor in (2.0**20, 2.0**-20, 2.0**60, 2.0**-60):
         expected = {name: factor * array for name, array in of_u.items()}
         what, rule = f"of {factor:.3g} u: backward is not linear", "J^T (c u) = c J^T u"
         trial.same(back(layer, factor * u), expected, what, times=factor, equation=rule)
@@ -205,7 +205,7 @@ def _hold(trial: Trial, x: np.ndarray, u: np.ndarray, seen: str) -> None:
 
 def batch_sizes(trial: Trial) -> None:
     """The gradients are right for batches of every size."""
-    for batch in (1, 2, 5, 17, 33):
+    for batch in (1, 2, 5, 17, 130):
         if batch != trial.batch:
             x = trial.of_batch(batch)
             _hold(trial, x, trial.upstream(x), f", a batch of {batch}")
@@ -242,13 +242,37 @@ def magnitudes(trial: Trial) -> bool:
     """The gradients are right for small and for large inputs."""
     if not trial.drawn:
         return False
-    for scale in MAGNITUDES:
-        x = scale * trial.of_batch(trial.batch)
+    sparse = trial.of_batch(trial.batch)
+    sparse.flat[::2] = 0
+    inputs = {f"of the order {s:g}": s * trial.of_batch(trial.batch) for s in MAGNITUDES}
+    for kind, x in {**inputs, "of which half is 0": sparse}.items():
         wrong = np.argwhere(np.isnan(trial.fresh().forward(x)))
-        need(not len(wrong), f"the output is NaN for an input of the order {scale:g}")
-        u = trial.upstream(x)
-        result = run(trial.fresh(), x, u)
-        if any(not_finite(array) for array in result.values()):
-            continue  # what overflows has no derivative in numbers
-        _hold(trial, x, u, f", an input of the order {scale:g}")
+        need(not len(wrong), f"the output is NaN for an input {kind}")
+        _hold_if_finite(trial, x, f", an input {kind}")
     return True
+
+
+def other_parameters(trial: Trial) -> bool:
+    """The gradients are right for parameters of other signs and sizes, and for some that are 0."""
+    if not trial.theta.size:
+        return False
+    some = np.ones(trial.theta.shape)
+    some[trial.rng.random(some.shape) < 0.5] = 0
+    for kind, factor in (("of the other signs", -1), ("4 times as large", 4), ("some 0", some)):
+        other = copy.copy(trial)  # whose copies of the layer have them
+        other.theta = factor * trial.theta
+        if not not_finite(other.fresh().forward(trial.x)):
+            _hold_if_finite(other, trial.x, f", parameters {kind}")
+    return True
+
+
+def _hold_if_finite(trial: Trial, x: np.ndarray, seen: str) -> None:
+    """Hold both passes from x against numbers, if they have any derivative in numbers."""
+    u = trial.upstream(x)
+    result = run(trial.fresh(), x, u)
+    for name, array in result.items():
+        what = f"the gradient by {name} is NaN{seen}"
+        missing = name != "output" and np.isnan(array).any() and not not_finite(result["output"])
+        need(not missing, what, equation_of(trial.layer, name))
+    if not any(not_finite(array) for array in result.values()):
+        _hold(trial, x, u, seen)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import random
-
 import numpy as np
 
-from backprop.gradients.contract.making import global_generators
+from backprop.gradients.contract.making import global_generators, global_generators_at
 from backprop.gradients.contract.trial import (
     CLOSE,
     Trial,
@@ -53,21 +51,15 @@ def dtype(trial: Trial) -> None:
 
 def random_numbers(trial: Trial) -> None:
     """What is drawn comes from the layer's `rng`, and from nothing else."""
-    ours, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002
     found = []
-    try:
-        for seed in (1, 2):
-            np.random.set_state(np.random.RandomState(seed).get_state())  # noqa: NPY002
-            random.seed(seed)
+    for seed in (1, 2):
+        with global_generators_at(seed):
             before = global_generators()
             layer = trial.fresh()
             results = {"inference": layer.forward(trial.x), **run(layer, trial.x, trial.u)}
-            found.append(results)
-            drawn = "it draws from a generator of all, np.random or random"
-            need(global_generators() == before, drawn)
-    finally:
-        random.setstate(ours)
-        np.random.set_state(numpys)  # noqa: NPY002
+            alone = global_generators() == before
+        found.append(results)
+        need(alone, "it draws from a generator of all, np.random or random")
     one, other = found
     largest = max(np.abs(array).max(initial=0) for array in one.values())
     for name, array in one.items():

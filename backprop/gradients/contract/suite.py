@@ -82,6 +82,7 @@ PROPERTIES: dict[str, tuple[str, Callable[[Trial], Any]]] = {
     "batch sizes": ("BP2, BP3, BP4", derivatives.batch_sizes),
     "other sizes": ("BP2, BP3, BP4", derivatives.other_sizes),
     "magnitudes": ("BP2, BP3, BP4", derivatives.magnitudes),
+    "other parameters": ("BP2, BP3, BP4", derivatives.other_parameters),
     "precision": ("float32 gives what float64 gives, to 1e-4: that", numbers.precision),
     "memory layout": (
         "where the numbers lie in memory does not matter: that",
@@ -170,9 +171,11 @@ def check_layer(
     frozen                 with ``trainable = False`` there is no dC/db and dC/dw, the same
                            downstream gradient, and no statistic moves
     adjointness            <J u, v> = <u, J^T v>, for all elements at once, unless at a kink
-    batch sizes            adjointness and some gradients for batches of 1, 2, 5, 17 and 33
+    batch sizes            adjointness and some gradients for batches of 1, 2, 5, 17 and 130
     other sizes            the same for inputs that are longer or shorter along an axis
-    magnitudes             the same for inputs of the order 1e-6, 1e-3, 30 and 1000
+    magnitudes             the same for inputs of the order 1e-6, 1e-3, 30 and 1000, and for one
+                           of which half is 0
+    other parameters       the same for parameters of other signs and sizes, and for some that are 0
     precision              float32 gives what float64 gives, to 1e-4, and float64 is computed in
                            float64: it does not go in steps of float32
     memory layout          C or Fortran order, strided, backwards, a part of something, broadcast
@@ -184,7 +187,7 @@ def check_layer(
     save and load          after training forwards, too, it predicts the same bits when it is made
                            again from `config` and `state`
     copies                 a deep copy and a pickle compute the same, have no hooks, and are
-                           independent
+                           independent (a class made inside a function is not pickled)
     =====================  ===================================================================
 
     Two ways to compute one array are the same if they differ by no more than 1e-10 of it, and the
@@ -194,8 +197,8 @@ def check_layer(
     random numbers are drawn; where they are, "precision" tries inference alone. "independent
     examples" is tried only where the class says so (`Layer.independent_examples`, True unless it
     says otherwise). "delta" needs an `output_activation`, "sigma prime" a sigma inside, "frozen"
-    parameters, "masks" a layer that takes them, "other sizes" one that takes such inputs, and
-    "magnitudes" an x that is not given: there may be no other.
+    and "other parameters" parameters, "masks" a layer that takes them, "other sizes" one that takes
+    such inputs, and "magnitudes" an x that is not given: there may be no other.
 
     Parameters
     ----------

@@ -173,6 +173,8 @@ class Trial:
 
 
 def _check_shape(shape: Any) -> Shape:
+    if isinstance(shape, np.ndarray):
+        raise TypeError("check_layer: input_shape is a tuple of integers: give the array as x=")
     if not isinstance(shape, (tuple, list)):
         raise TypeError(f"check_layer: input_shape must be a tuple of integers, got {shape!r}")
     return tuple(check_integer("check_layer: every size in input_shape", n) for n in shape)
