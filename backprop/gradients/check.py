@@ -110,7 +110,7 @@ def check_gradients(
     straddles a kink: it is reported as such, and all that is asked of its gradient is to lie
     between the two; in an array of which no element is elsewhere, to be one of the two, or it is
     not judged. Where the function itself is not finite, nothing is judged. A function that computes
-    in float32 is held to float32's rounding.
+    in float32, or whose gradient does, is held to float32's rounding.
 
     Everything happens in float64, on copies: `target` and the arrays given are not changed.
     Random numbers of a layer (`Layer.rng`, a dropout mask) are the same in every evaluation. What
@@ -184,6 +184,8 @@ def check_gradients(
                 "give one of them",
                 str(input_shape),
             )
+    if isinstance(x, (tuple, list)) and x and all(isinstance(n, (int, np.integer)) for n in x):
+        raise TypeError(f"check_gradients: x is an array, {x!r} a shape: give input_shape={x!r}")
     if isinstance(x, tuple) and not isinstance(target, (Layer, Network)):
         raise TypeError("check_gradients: only layers and networks take several inputs x")
     title = repr(target)
@@ -310,6 +312,8 @@ def _refuse(kind: str, given: dict[str, Any], *names: str) -> None:
 
 
 def _check_shape(shape: Any) -> Any:
+    if isinstance(shape, np.ndarray):
+        raise TypeError("check_gradients: input_shape is a tuple of integers: give the array as x=")
     if not isinstance(shape, (tuple, list)):
         raise TypeError(
             f"check_gradients: input_shape must be a tuple of integers, got {shape!r}: "

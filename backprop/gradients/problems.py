@@ -22,7 +22,7 @@ from backprop.gradients.arguments import (
     drawn_upstream,
 )
 from backprop.gradients.numeric import one_number
-from backprop.gradients.rounding import measured_rounding
+from backprop.gradients.rounding import SAFETY, measured_rounding
 from backprop.gradients.ways import ways_of_cost, ways_of_network
 from backprop.layers.base import Layer
 from backprop.network import Network
@@ -351,12 +351,19 @@ def function_problem(f: Callable[[np.ndarray], Any], x: np.ndarray, gradient: An
         z = x.astype(np.complex128)
         return {"x": z}, lambda: np.array([one_number(f(z), "complex")])
 
+    found, off = gradients()["x"], {}
+    complex_numbers: ComplexTwin | str = "the gradient is given in float32"
+    if found.dtype == np.float32:
+        off["x"] = SAFETY * float(np.finfo(np.float32).eps) * np.abs(found.astype(np.float64))
+    else:
+        complex_numbers = _complex_or_reason(in_complex)
     return Problem(
         {"x": x},
         gradients,
         lambda: np.array([one_number(f(x), "real")]),
         np.ones(1),
-        _complex_or_reason(in_complex),
+        complex_numbers,
+        rounding=off,
     )
 
 

@@ -159,3 +159,22 @@ def test_where_all_is_at_a_kink_only_the_slopes_of_its_sides_are_right(
     assert ("and no element is elsewhere" in str(report)) == (alone == "not judged")
     report = check_gradients(AtZero(slope), np.array([[0.0, 0.5, -1.5]]))
     assert report.verdict == beside_others
+
+
+def test_a_gradient_given_in_float32_is_held_to_float32s_rounding():
+    x = X.astype(np.float32)
+    report = check_gradients(lambda x: (x**3).sum(), x=x, gradient=3 * x**2)
+    assert report.passed, str(report)
+    assert "the gradient is given in float32" in str(report)
+    for wrong in (3 * x**2 * np.float32(1 + 1e-5), 3 * x**2 + np.float32(1e-4), 2 * x**2):
+        report = check_gradients(lambda x: (x**3).sum(), x=x, gradient=wrong)
+        assert report.verdict == "wrong", str(report)
+
+
+def test_a_slope_without_bound_is_not_judged():
+    """sqrt(abs(x)) at 0: central differences are 0 at every step, and there is no derivative."""
+    for x in (np.zeros(3), np.array([0.0, 1.0])):
+        slope = np.divide(0.5, np.sqrt(x), out=np.zeros_like(x), where=x != 0)
+        report = check_gradients(lambda x: np.sqrt(np.abs(x)).sum(), x=x, gradient=slope)
+        assert report.verdict == "not judged", str(report)
+        np.testing.assert_array_equal(report.arrays[0].not_judged, x == 0)
