@@ -128,7 +128,7 @@ class Cost(Configurable, ABC):
         """Return C for a = canonical(z), from z: finite and accurate for any finite z."""
         self._need_canonical()
         self.check(z, y)
-        return mean(sum_features(self.cost_of_each_from_z(z, y)))
+        return mean(sum_features(self._for_each(self.cost_of_each_from_z(z, y), z)))
 
     @underflow_is_0
     def per_example(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -204,18 +204,25 @@ class Cost(Configurable, ABC):
         return sum_features(self._terms(z, a, activation, y) * w)
 
     def _terms(self, z: Any, a: Any, activation: Any, y: Any) -> np.ndarray:
-        if self.is_canonical(activation):
-            return self.cost_of_each_from_z(z, y)
-        return self.cost_of_each(a, y)
+        below = self.is_canonical(activation)
+        c = self.cost_of_each_from_z(z, y) if below else self.cost_of_each(a, y)
+        return self._for_each(c, z if below else a)
 
     def bp1(self, z: Any, a: Any, activation: Any, y: Any) -> tuple[Any, bool]:
         """Return where the way back starts, and whether that is below the activation.
 
         delta where `activation` is canonical, and True; else dC/da, and False.
         """
-        if self.is_canonical(activation):
-            return self.delta_of(a, y), True
-        return self.gradient(a, y), False
+        below = self.is_canonical(activation)
+        found = self.delta_of(a, y) if below else self.gradient(a, y)
+        if getattr(found, "shape", None) != a.shape:
+            what = "delta_of" if below else "gradient"
+            raise ShapeError(
+                f"{self}: {what} must return an array of the outputs' shape {a.shape}, got "
+                f"{_kind_of(found)}",
+                str(a.shape),
+            )
+        return found, below
 
     def is_canonical(self, activation: Activation | None) -> bool:
         """Say whether `activation` is this cost's canonical one."""
@@ -291,6 +298,17 @@ class Cost(Configurable, ABC):
                 f"{self}: outputs must be in [0, 1], got {a.min():g} to {a.max():g}{hint}"
             )
 
+    def _for_each(self, c: Any, outputs: np.ndarray) -> np.ndarray:
+        """Return what an author's method gives as C_x, if it is a number for every example."""
+        batch = outputs.shape[-1:]
+        if isinstance(c, np.ndarray) and c.shape[-1:] == batch:
+            return c
+        raise ShapeError(
+            f"{self}: cost_of_each must return C_x of every example, an array of shape {batch}, "
+            f"got {_kind_of(c)}",
+            str(batch),
+        )
+
     def _check_output(self, a: np.ndarray) -> None:
         check_array(self, "output", a, None)
         if a.ndim < 2 or a.size == 0:
@@ -299,6 +317,11 @@ class Cost(Configurable, ABC):
     def _need_canonical(self) -> None:
         if self.canonical is None:
             raise TypeError(f"{self} has no canonical activation")
+
+
+def _kind_of(found: Any) -> str:
+    shape = getattr(found, "shape", None)
+    return f"{type(found).__name__}" + (f" of shape {shape}" if shape is not None else "")
 
 
 def _remedy(demands: Outputs, layer: Any, given: Outputs) -> str:

@@ -17,7 +17,8 @@ def check_sample_weight(owner: str, sample_weight: Any, shape: tuple[int, ...]) 
     owner : str
         Who asks.
     sample_weight : ndarray of shape (B,), or of `shape`
-        Not negative, finite, and not all 0. A weight of (B,) counts for all steps of its example.
+        Not negative, not all 0, and of a finite sum. A weight of (B,) counts for all steps of
+        its example.
     shape : tuple of int
         That of the labels: (B,), or (T, B) for sequences.
 
@@ -43,7 +44,14 @@ def check_sample_weight(owner: str, sample_weight: Any, shape: tuple[int, ...]) 
         raise ValueError(f"{owner}: sample_weight must not be negative, got {sample_weight.min()}")
     if not sample_weight.any():
         raise ValueError(f"{owner}: sample_weight is 0 for all examples: there is nothing to count")
-    return np.broadcast_to(sample_weight.astype(np.float64), shape)
+    weight = np.broadcast_to(sample_weight.astype(np.float64), shape)
+    with np.errstate(over="ignore"):
+        if not np.isfinite(weight.sum()):
+            raise ValueError(
+                f"{owner}: sample_weight adds up to infinity: only ratios count, give "
+                "sample_weight / sample_weight.max()"
+            )
+    return weight
 
 
 def weighted_mean(values: np.ndarray, weight: np.ndarray | None) -> float:

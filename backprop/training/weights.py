@@ -59,11 +59,13 @@ def weights_of(
     n = min(count_examples(x), trainer.monitor_training)
     if examples is not None and n:  # those that are evaluated must not all weigh 0
         some_x, some_y, some = first(n, x, y, examples)
-        _checked(network, some_x, some_y, None, some)
+        _checked(network, some_x, some_y, None, some, f"fit: of the first {n}, monitor_training")
     of_validation = None
     if validation is not None:
         val_x, val_y = validation
-        of_validation, _ = _checked(network, val_x, val_y, tables, validation_weight)
+        of_validation, _ = _checked(
+            network, val_x, val_y, tables, validation_weight, "fit: validation"
+        )
     return Weights(examples, normalized, of_validation)
 
 
@@ -76,9 +78,11 @@ def first(n: int, x: Any, y: Any, w: Any) -> tuple[Any, Any, Any]:
     return cut(x), cut(y), cut(w)
 
 
-def _checked(network: Any, x: Any, y: Any, tables: Any, sample_weight: Any) -> tuple:
+def _checked(
+    network: Any, x: Any, y: Any, tables: Any, sample_weight: Any, owner: str = "fit"
+) -> tuple:
     a = outputs_like(network, x)
-    w = combined(tables, a, y, sample_weight)
+    w = combined(tables, a, y, sample_weight, owner)
     return w, None if w is None else network.normalized(w, x, y)
 
 
@@ -113,7 +117,7 @@ def class_tables(class_weight: Any, y: Any, n_outputs: Any) -> Any:
     return _table(class_weight, y, n_outputs)
 
 
-def combined(tables: Any, a: Any, y: Any, sample_weight: Any) -> Any:
+def combined(tables: Any, a: Any, y: Any, sample_weight: Any, owner: str = "fit") -> Any:
     """Return the weights of examples, or of steps: class times example; None if there are none.
 
     Raises
@@ -131,13 +135,14 @@ def combined(tables: Any, a: Any, y: Any, sample_weight: Any) -> Any:
                 f"sample_weight must be one array for all outputs, or a tuple of {n}, got a tuple "
                 f"of {len(of_examples)}"
             )
-        found = tuple(map(combined, of_classes, a, y, of_examples))
+        owners = (owner,) * n
+        found = tuple(map(combined, of_classes, a, y, of_examples, owners))
         if all(w is None for w in found):
             return None
         return tuple(np.ones(y[0].shape[-1]) if w is None else w for w in found)
     if sample_weight is not None:
         shape = a.shape[-1:] if np.ndim(sample_weight) == 1 else a.shape[1:]
-        sample_weight = check_sample_weight("fit", sample_weight, shape)
+        sample_weight = check_sample_weight(owner, sample_weight, shape)
     if tables is None:
         return sample_weight
     labels = _labels(y)
@@ -148,7 +153,15 @@ def combined(tables: Any, a: Any, y: Any, sample_weight: Any) -> Any:
             f'fit: class_weight="balanced" has no weight for label {label}, which only the '
             "validation data have: give a dict of label to weight"
         )
-    return w if sample_weight is None else w * sample_weight
+    with np.errstate(over="ignore"):
+        w = w if sample_weight is None else w * sample_weight
+        total = w.sum()
+    if not 0 < total < np.inf:
+        raise ValueError(
+            f"{owner}: class_weight, times sample_weight, adds up to {total:g} over all examples: "
+            "there must be something to count, and a finite sum"
+        )
+    return w
 
 
 def digest_of(weights: Any) -> str | None:

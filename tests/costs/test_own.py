@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from backprop import SGD, Network, Trainer, costs
+from backprop.core.shapes import ShapeError
 from backprop.costs import Cost, CrossEntropy, Quadratic
 from backprop.graph import Graph, Input, apply
 from backprop.layers import Dense, Sigmoid
@@ -181,3 +182,61 @@ def test_a_pair_of_ones_own_needs_its_own_equations():
     a = network.forward(x, training=True)
     network.backward(y)
     np.testing.assert_array_equal(network[0].delta, 3 * ((a - y) / 2))
+
+
+class OneNumber(Quadratic):
+    def cost_of_each(self, a, y):
+        return super().cost_of_each(a, y).sum()
+
+
+class ListOfNumbers(Quadratic):
+    def cost_of_each(self, a, y):
+        return list(super().cost_of_each(a, y))
+
+
+class OnePerNeuron(Quadratic):
+    def cost_of_each(self, a, y):
+        return ((a - y) ** 2).sum(axis=1)
+
+
+class SummedFromZ(CrossEntropy):
+    def cost_of_each_from_z(self, z, y):
+        return super().cost_of_each_from_z(z, y).sum()
+
+
+@pytest.mark.parametrize("cost", [OneNumber(), ListOfNumbers(), OnePerNeuron(), SummedFromZ()])
+def test_what_is_no_cost_of_every_example_is_named(cost):
+    network = Network([Dense(2, 3, rng=0)], cost).astype(np.float64)
+    x, y = np.ones((2, 5)), np.full((3, 5), 0.5)
+    expected = r"^\w+\(\): cost_of_each must return C_x of every example, an array of shape \(5,\)"
+    with pytest.raises(ShapeError, match=expected):
+        network.evaluate(x, y)
+    with pytest.raises(ShapeError, match=expected):
+        cost.value_from_z(y, y) if cost.canonical else cost.value(y, y)
+
+
+class GradientPerExample(Quadratic):
+    def gradient(self, a, y):
+        return super().gradient(a, y).sum(axis=0)
+
+
+class NoGradient(Quadratic):
+    def gradient(self, a, y):
+        pass
+
+
+class DeltaPerExample(CrossEntropy):
+    def delta_of(self, a, y):
+        return super().delta_of(a, y).sum(axis=0)
+
+
+@pytest.mark.parametrize("cost", [GradientPerExample(), NoGradient(), DeltaPerExample()])
+def test_what_is_no_gradient_by_the_outputs_is_named(cost):
+    network = Network([Dense(2, 3, rng=0)], cost).astype(np.float64)
+    x, y = np.ones((2, 5)), np.full((3, 5), 0.5)
+    expected = r"(gradient|delta_of) must return an array of the outputs' shape \(3, 5\), got"
+    network.forward(x, training=True)
+    with pytest.raises(ShapeError, match=expected):
+        network.backward(y)
+    with pytest.raises(ShapeError, match=expected):
+        Trainer(network, SGD(0.1), rng=0, progress=False).fit(x, y, epochs=1)

@@ -446,9 +446,12 @@ BAD = [
     ({"class_weight": {-1: 1}}, ValueError, "names the class -1"),
     ({"class_weight": {0: -1}}, ValueError, r"class_weight\[0\] must be in \[0, inf\)"),
     ({"class_weight": {0: np.nan}}, ValueError, r"class_weight\[0\] must be"),
-    ({"class_weight": {0: 0, 1: 0, 2: 0}}, ValueError, "0"),
+    ({"class_weight": {0: 0, 1: 0, 2: 0}}, ValueError, "^fit: class_weight, .* adds up to 0"),
+    ({"sample_weight": np.full(N, 1e307)}, ValueError, "adds up to infinity: .* give"),
+    ({"class_weight": {0: 1e300}, "sample_weight": np.full(N, 1e300)}, ValueError, "up to inf"),
     ({"class_weight": {0: "1"}}, TypeError, r"class_weight\[0\] must be a number"),
-    ({"validation": (X, LABELS, -WEIGHT)}, ValueError, "must not be negative"),
+    ({"validation": (X, LABELS, -WEIGHT)}, ValueError, "^fit: validation: .* negative"),
+    ({"validation": (X, LABELS, 0 * WEIGHT)}, ValueError, "^fit: validation: .* is 0 for all"),
     ({"validation": (X, LABELS, WEIGHT, WEIGHT)}, TypeError, "validation must be"),
     ({"validation": (X, LABELS, WEIGHT[1:])}, ValueError, "sample_weight must have the shape"),
 ]  # fmt: skip
@@ -485,7 +488,7 @@ def test_a_class_that_only_the_validation_data_have_has_no_balanced_weight():
 
 def test_monitored_examples_that_weigh_nothing_are_refused_before_training():
     trainer = trainer_of(network_of(), monitor_training=3)  # whose weights are 0
-    with pytest.raises(ValueError, match="0"):
+    with pytest.raises(ValueError, match=r"^fit: of the first 3, monitor_training: .* is 0"):
         trainer.fit(X, LABELS, sample_weight=WEIGHT)
     assert trainer.epoch == 0
 
