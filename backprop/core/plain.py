@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import numbers
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ def to_json(data: Any, indent: int | None = None) -> str:
 
     A number that is not finite becomes the string "NaN", "Infinity" or "-Infinity", which
     Python's `float`, JavaScript's `Number` and the JSON of Protocol Buffers all read as that
-    number. A NumPy scalar becomes the number that it holds.
+    number. A NumPy scalar becomes the number that it holds, and a fraction or a number of more
+    digits than a float has the nearest float.
 
     Raises
     ------
@@ -57,6 +59,8 @@ def strict(data: Any) -> Any:
     """Return plain data with a string in the place of every number that is not finite."""
     if isinstance(data, np.generic):
         data = data.item()
+    if not isinstance(data, int) and isinstance(data, numbers.Real):
+        data = float(data)
     if isinstance(data, float) and not math.isfinite(data):
         return next(name for name, number in _NOT_FINITE.items() if number == data or data != data)
     if isinstance(data, dict):

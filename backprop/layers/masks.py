@@ -9,8 +9,9 @@ layer may be given a mask only if it says one of two things of itself:
   stays among itself;
 - ``takes_mask``: steps meet in it, and it heeds ``mode.mask``.
 
-Every other layer is refused. Under a mask a layer is given 0 where a step is padding, and what it
-sends down is 0 there, so that no layer has to see to that.
+Every other layer is refused, and so is a subclass that computes its output in another way and does
+not say so anew: what it inherits was said of another output. Under a mask a layer is given 0 where
+a step is padding, and what it sends down is 0 there, so that no layer has to see to that.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ class Masking:
         Whether the output still has an axis of steps, the last before the batch.
     real_steps : ndarray of bool, T x B, or None
         The mask of the last forward pass that kept state, None if there was none.
+    says_of_its_output : bool
+        Whether the first two were said by the class that wrote the output, or one above it.
     unmasked_advice : str
         What to do about a layer that is refused under a mask; it follows the layer's name.
     """
@@ -46,19 +49,29 @@ class Masking:
     keeps_steps: bool = True
     real_steps: Any = None
     integer_input: bool
+    says_of_its_output: ClassVar[bool] = True
     unmasked_advice: ClassVar[str] = (
         "does not say what it does with steps that only fill a sequence up: its class says "
         "independent_steps = True if every step is computed by itself, takes_mask = True if it "
         "heeds mode.mask; TimeDistributed(layer) applies it to every step by itself"
     )
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Note whether what is said of steps was said of the output that the class has."""
+        super().__init_subclass__(**options)
+        if vars(cls).keys() & {"takes_mask", "independent_steps"}:
+            cls.says_of_its_output = True
+        elif any(overrides(cls, method) for method in ("output", "weighted_input")):
+            cls.says_of_its_output = False
+
     # -- what a class may write --------------------------------------------------------------
 
     def why_unmasked(self) -> str:
         """Return why the layer cannot be given a mask, and what to do about it; "" if it can."""
-        if self.takes_mask or self.independent_steps:
+        if self.says_of_its_output and (self.takes_mask or self.independent_steps):
             return ""
-        return f"{self} {self.unmasked_advice}"
+        own = self.says_of_its_output
+        return f"{self} {self.unmasked_advice if own else Masking.unmasked_advice}"
 
     def output_mask(self, mask: Any) -> Any:
         """Return which steps of the output are real, T' x B; None if it has no steps any more.
@@ -88,6 +101,13 @@ class Masking:
         if a_prev.ndim < 3 and not self.integer_input:
             raise ShapeError(f"{self}: a mask is for sequences d x T x B, got {a_prev.shape}")
         self.output_mask(mask)  # raises if they lie as the layer cannot take them
+
+
+def overrides(cls: type, method: str) -> bool:
+    """Say whether a class body writes a method that it would inherit, and not an abstract one."""
+    inherited = getattr(super(cls, cls), method, None)
+    abstract = inherited is None or getattr(inherited, "__isabstractmethod__", False)
+    return method in vars(cls) and not abstract
 
 
 def why_unmasked(layers: Iterable[Any]) -> str:

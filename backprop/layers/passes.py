@@ -20,8 +20,9 @@ class Pass:
 
     Attributes
     ----------
-    outputs : dict of str to ndarray
-        The `a` of the layer and of all inside it, by the names of `Layer.walk`.
+    outputs : dict of str to (ndarray, Activation or None)
+        The `a` of the layer and of all inside it, by the names of `Layer.walk`, and the activation
+        that each was given.
     theta : ndarray
         A copy of the layer's theta as it was.
     theta_outside : list of (layer, ndarray)
@@ -29,7 +30,7 @@ class Pass:
     """
 
     def __init__(self, layer: Any) -> None:
-        self.outputs = {name: inner.a for name, inner in layer.walk()}
+        self.outputs = {name: (inner.a, sigma_of(inner)) for name, inner in layer.walk()}
         self.theta = layer.theta.copy()
         self.theta_outside = [(other, other.theta.copy()) for other in layer.shared_outside()]
 
@@ -38,9 +39,13 @@ class Pass:
         name: str | None = ""
         if layer is not door:
             name = next((name for name, inner in door.walk() if inner is layer), None)
-        return name is not None and all(
-            self.outputs.get(of_inner) is inner.a for of_inner, inner in layer.walk(name)
-        )
+        if name is None:
+            return False
+        for of_inner, inner in layer.walk(name):
+            a, sigma = self.outputs.get(of_inner, (None, None))
+            if a is not inner.a or sigma is not sigma_of(inner):
+                return False
+        return True
 
     def went_through(self, door: Any, layer: Any) -> bool:
         """Say whether the parameters of `layer`, and those it shares, are still the same."""
@@ -87,9 +92,15 @@ def check(layer: Any, owner: object) -> None:
         door = getattr(door, "owner", None)
     raise RuntimeError(
         f"{owner}: what the layers hold is not of one forward pass: a fit has changed the "
-        "parameters since, a layer has gone forward by itself, or a pass has ended early: "
+        "parameters since, a layer has gone forward by itself or was given another activation, or "
+        "a pass has ended early: "
         f"{needed}"
     )
+
+
+def sigma_of(layer: Any) -> Any:
+    """Return the activation that a layer was given; None if it has none."""
+    return vars(layer).get("activation")
 
 
 def own(arrays: Any) -> Any:

@@ -246,7 +246,7 @@ class Trainer:
             try:
                 self._call("on_fit_start")
                 last = self.epoch + epochs
-                while self.epoch < last and not self._must_end():
+                while self.epoch < last and not (self.interrupted or self.stopping):
                     self._train_epoch(rows_x, rows_y, rows_w)
                     if self.step >= self.steps_per_epoch:
                         record = self._record(x, y, validation, metrics, weights)
@@ -288,14 +288,16 @@ class Trainer:
     def _train_epoch(self, rows_x: Any, rows_y: Any, rows_w: Any) -> None:
         """Go through the examples, from where the epoch stands, in this epoch's order."""
         epoch, step, seconds = self.epoch, self.step, self.seconds
+        steps = self.steps_per_epoch
         if step == 0:
             self.epoch_rng = copy.deepcopy(self.rng)
             order = self._draw_order(self.rng)
             for layer in self._carriers:
                 layer.reset_state()
-        else:  # the order that the interrupted epoch was in
+        else:  # the order that the interrupted epoch was in, and the eta of its last minibatch
             order = self._draw_order(copy.deepcopy(self.epoch_rng))
-        steps = self.steps_per_epoch
+            if self.schedule is not None:
+                self.optimizer.eta = self.schedule(epoch + (step - 1) / steps)
         each_step = [c for c in (*self._progress, *self.callbacks) if c.wants_steps]
         started = time.perf_counter()
         try:
@@ -408,9 +410,6 @@ class Trainer:
             f"{self.steps_per_epoch}: {first_not_finite(self.network)}; try a smaller eta or "
             "clip_norm"
         )
-
-    def _must_end(self) -> bool:
-        return self.interrupted or bool(self.stopping)
 
     def _call(self, event: str) -> None:
         for callback in (*self._progress, *self.callbacks):

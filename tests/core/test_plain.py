@@ -2,6 +2,7 @@
 
 import json
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -26,3 +27,9 @@ def test_numbers_that_are_not_finite_come_back(indent):
 def test_what_is_no_plain_data():
     with pytest.raises(TypeError, match="not JSON serializable"):
         to_json({"a": object()})
+
+
+def test_real_numbers_of_every_kind_are_written():
+    numbers = [Fraction(1, 3), np.longdouble("0.1"), np.float32(0.1), np.int64(7), 10**30]
+    expected = [1 / 3, 0.1, float(np.float32(0.1)), 7, 10**30]
+    assert json.loads(to_json(numbers)) == expected

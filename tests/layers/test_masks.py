@@ -507,6 +507,8 @@ def test_masks_of_arrays_without_steps_are_refused():
 
 def test_a_layer_that_lies_about_its_steps_is_found():
     class Last(OwnScale):
+        independent_steps = True
+
         def output_shape(self, input_shape):
             return (input_shape[0], 1)
 
@@ -515,6 +517,37 @@ def test_a_layer_that_lies_about_its_steps_is_found():
 
     with pytest.raises(ShapeError, match="a layer below does not keep the steps as it says"):
         Masked([Last(), GRU(2, 2, **F8)]).forward(np.ones((3, 4, 2)))
+
+
+class _Running(Identity):
+    def output(self, a_prev, mode):
+        return a_prev.cumsum(axis=1)
+
+
+class _PlainMean(GlobalAvgPool):
+    def output(self, a_prev, mode):
+        return a_prev.mean(axis=1)
+
+
+class _NextStep(Conv1d):
+    def weighted_input(self, a_prev):
+        return np.roll(a_prev, -1, axis=1)
+
+
+@pytest.mark.parametrize("kind", [_Running, _PlainMean, _NextStep])
+def test_what_was_said_of_another_output_is_not_inherited(kind):
+    arguments = (4, 4, 3) if kind is _NextStep else ()
+    with pytest.raises(ValueError, match=r"does not say what it does .* takes_mask = True"):
+        Masked([GRU(4, 4), kind(*arguments)])
+
+    class Saying(kind):
+        independent_steps = True
+
+    class Renamed(Saying):
+        """Its output is that of which it was said."""
+
+    for said in (Saying, Renamed):
+        Masked([GRU(4, 4), said(*arguments)])
 
 
 def test_neurons_of_ones_own_say_what_they_do_with_steps():

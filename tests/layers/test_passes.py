@@ -9,6 +9,7 @@ import pytest
 from backprop import SGD, Network, Trainer
 from backprop.layers import (
     LSTM,
+    RNN,
     BatchNorm,
     Conv1d,
     Dense,
@@ -307,6 +308,34 @@ def test_backward_after_the_parameters_changed_is_refused(change, mode):
             np.testing.assert_array_equal(array, before)
     network.forward(x, **mode)
     network.backward(y)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (Dense(3, 4, "tanh", **F8), (3, 5)),
+        (Conv1d(3, 4, 2, activation="tanh", **F8), (3, 6, 5)),
+        (RNN(3, 4, **F8), (3, 6, 5)),
+    ],
+    ids=str,
+)
+@modes
+def test_backward_after_an_activation_was_assigned_is_refused(layer, shape, mode):
+    """What was kept is z and a of the old sigma: the slope of the new one there is no derivative of a."""
+    x = np.random.default_rng(0).standard_normal(shape)
+    for door in (copy.deepcopy(layer), Sequential([copy.deepcopy(layer)])):
+        inner = door.children[0] if door.children else door
+        u = np.ones_like(door.forward(x, **mode))
+        old, expected = inner.activation, door.backward(u)
+        inner.activation = "sigmoid"
+        for call in (door.backward, inner.backward):
+            with pytest.raises(RuntimeError, match="given another activation"):
+                call(u)
+        inner.activation = old
+        np.testing.assert_array_equal(door.backward(u), expected)
+        inner.activation = "sigmoid"
+        door.forward(x, **mode)
+        door.backward(u)
 
 
 def test_a_layer_alone_minds_its_own_parameters_only():

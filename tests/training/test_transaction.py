@@ -146,6 +146,7 @@ def test_a_metric_that_raises_leaves_the_epoch_under_way_until_its_record_is_the
         np.testing.assert_array_equal(one.network.theta, straight.network.theta)
         assert one.history["epoch"] == [1, 2, 3]
         assert one.history["training_cost"] == straight.history["training_cost"]
+        assert one.history["eta"] == straight.history["eta"] == [0.01, 0.005, 0.0025]
     checkpoint.restore(resumed, tmp_path / "c.npz")
 
 
