@@ -321,7 +321,7 @@ def test_backward_after_the_parameters_changed_is_refused(change, mode):
 )
 @modes
 def test_backward_after_an_activation_was_assigned_is_refused(layer, shape, mode):
-    """What was kept is z and a of the old sigma: the slope of the new one there is no derivative of a."""
+    """What was kept is z and a of the old sigma, at which the new one has another slope."""
     x = np.random.default_rng(0).standard_normal(shape)
     for door in (copy.deepcopy(layer), Sequential([copy.deepcopy(layer)])):
         inner = door.children[0] if door.children else door

@@ -146,7 +146,6 @@ def test_a_metric_that_raises_leaves_the_epoch_under_way_until_its_record_is_the
         np.testing.assert_array_equal(one.network.theta, straight.network.theta)
         assert one.history["epoch"] == [1, 2, 3]
         assert one.history["training_cost"] == straight.history["training_cost"]
-        assert one.history["eta"] == straight.history["eta"] == [0.01, 0.005, 0.0025]
     checkpoint.restore(resumed, tmp_path / "c.npz")
 
 
@@ -257,6 +256,32 @@ def test_an_error_at_the_start_is_told_at_the_end():
     with pytest.raises(Fault):
         trainer.fit(*DATA, 1)
     assert ended == [error]
+
+
+def test_an_epoch_recorded_by_a_later_fit_has_the_eta_of_its_last_minibatch(tmp_path):
+    def raising(a, y):
+        if broken:
+            raise Fault
+        return 0.5
+
+    def cosine_trainer():
+        schedule, metrics = CosineDecay(0.02, epochs=3), [bp.Metric(raising, True)]
+        return make_trainer(faulty_network(), bp.Adam(0.5), schedule=schedule, metrics=metrics)
+
+    broken = False
+    trainer, twin = cosine_trainer(), cosine_trainer()
+    trainer.fit(*DATA, 1)
+    broken = True
+    with pytest.raises(Fault):
+        trainer.fit(*DATA, 2)
+    broken = False
+    assert (trainer.epoch, trainer.step, trainer.optimizer.eta) == (1, 6, 0.5)
+    checkpoint.save(trainer, tmp_path / "pending.npz")
+    checkpoint.restore(twin, tmp_path / "pending.npz")
+    expected = [0.01 * (1 + math.cos(math.pi * (k - 1 / 6) / 3)) for k in (1, 2, 3)]
+    for one in (trainer, twin):
+        one.fit(*DATA, 2)
+        assert one.history["eta"] == pytest.approx(expected, rel=1e-12)
 
 
 def test_a_record_that_could_not_be_restored_is_not_saved(tmp_path):
