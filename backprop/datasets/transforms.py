@@ -69,11 +69,12 @@ def to_columns(
 ) -> np.ndarray:
     """Return examples as columns, each flattened in C order, scaled so that `maximum` becomes 1.
 
-    Bytes (uint8) are grey levels from 0 to 255, so that they come to lie in [0, 1]. Of integers of
-    any other type nothing says what their white is (12-bit pixels come in uint16, and those of
-    8 bits in int64), so it must be stated; it is the same for training and test data. Values in
-    floating-point are kept as they are, unless they are such grey levels themselves: whole
-    numbers, none negative, that go beyond 127.
+    Bytes (uint8) are grey levels from 0 to 255, so that they come to lie in [0, 1], unless they are
+    0 and 1 alone: black and white, it seems. Of them, and of integers of any other type,
+    nothing says what their white is (12-bit pixels come in uint16, and those of 8 bits in int64),
+    so it must be stated; it is the same for training and test data. Values in floating-point are
+    kept as they are, unless they are such grey levels themselves: whole numbers, none negative,
+    that go beyond 127.
 
     Parameters
     ----------
@@ -159,8 +160,10 @@ def check_scale(
     ValueError
         If they need a `maximum` (the message says how to give it, by `option`), or exceed it.
     """
-    if images.size == 0 or (maximum is None and images.dtype == np.uint8):
-        return 255.0 if maximum is None and images.dtype.kind != "f" else maximum
+    if images.size == 0:
+        return maximum
+    if maximum is None and images.dtype == np.uint8 and (images.max() != 1 or images.min() == 1):
+        return 255.0
     if maximum is None and images.dtype.kind == "f" and not _are_grey_levels(images):
         return None
     least, largest = images.min().item(), images.max().item()
@@ -168,6 +171,12 @@ def check_scale(
         white = int(max(largest, -least))
         if white > 16:  # the largest number of so many bits
             white = 2 ** max(8, white.bit_length()) - 1
+        if images.dtype == np.int8 and least < 0:
+            raise ValueError(
+                f"{owner}: int8 images hold values from {least} to {largest}: bytes from 0 to 255 "
+                f"are images.view(np.uint8); of others state which value becomes 1, such as "
+                f"{option}128"
+            )
         kind = "whole numbers" if images.dtype.kind == "f" else "values"
         keep = f", or {option}1 to keep them" if images.dtype.kind == "f" else ""
         raise ValueError(

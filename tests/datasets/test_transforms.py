@@ -115,6 +115,23 @@ class TestToColumns:
         assert x.T.flags.c_contiguous
         np.testing.assert_array_equal(x, images.reshape(2, 6).T)
 
+    def test_bytes_of_0_and_1_need_a_maximum(self):
+        black_and_white = np.array([[0, 1], [1, 1]], np.uint8)
+        for function in (to_columns, lambda x: to_images(x[None])):
+            with pytest.raises(ValueError, match=r"uint8 images hold values from .*maximum=1$"):
+                function(black_and_white)
+        np.testing.assert_array_equal(to_columns(black_and_white, maximum=1), black_and_white.T)
+        np.testing.assert_array_equal(to_columns(2 * black_and_white).max(), np.float32(2 / 255))
+        assert not to_columns(0 * black_and_white).any()
+
+    def test_bytes_read_as_int8(self):
+        pixels = np.array([[0, 130, 255]], np.uint8)
+        with pytest.raises(ValueError, match=r"int8 images .* -126 to 0: .*images\.view\(np.uint8"):
+            to_columns(pixels.view(np.int8))
+        np.testing.assert_array_equal(
+            to_columns(pixels.view(np.int8).view(np.uint8)), to_columns(pixels)
+        )
+
     @pytest.mark.parametrize(
         ("values", "maximum"), [([0, 256], 255), ([-200, 3], 127), ([0.0, 1.5], 1)]
     )

@@ -64,3 +64,14 @@ def test_only_what_all_runs_have_is_drawn() -> None:
 def test_a_single_history_is_no_comparison() -> None:
     with pytest.raises(TypeError, match="comparison: expected a dict of name to History, got Hist"):
         plots.comparison(history(5))  # type: ignore[arg-type]
+
+
+def test_long_names_and_settings_are_not_written_over_one_another() -> None:
+    runs = {"a name of a run that has very many words in it": history(8), "short": history(9)}
+    settings = {"short": {"sizes": "784-" + "20-" * 11 + "10"}}
+    figure = plots.comparison(runs, settings)
+    figure.canvas.draw()
+    *curves, table = figure.axes
+    boxes = [t.get_window_extent() for t in table_of(table).values() if t.get_text()]
+    assert not any(box.overlaps(b) for i, box in enumerate(boxes) for b in boxes[:i])
+    assert all(ax.get_window_extent().width > 0.2 * figure.bbox.width for ax in curves)
