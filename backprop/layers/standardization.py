@@ -66,8 +66,9 @@ class Standardization(Layer):
             inverse = 1 / deviation
             fits = np.vdot(deviation, deviation).real < math.inf
             if fits and mu is not None:  # mu is rounded
-                spread = np.sqrt(np.abs(variance))
-                fits = (np.abs(mu) <= _LARGEST_RATIO[x.itemsize] * spread).all()
+                least, largest = _RATIO[x.itemsize]
+                ratio = mu / np.sqrt(variance + least)
+                fits = np.vdot(ratio, ratio).real < largest
             if not fits:
                 return self.standardize_extremes(x)
         x_hat *= wide(inverse, x)  # x_hat = (x - mu) / deviation
@@ -164,8 +165,11 @@ class Standardization(Layer):
         """Subtract, in place, what every x did by moving mu, if there is one."""
 
 
-_LARGEST_RATIO = {size: 1e-3 / float(np.finfo(f"f{min(size, 8)}").eps) for size in (4, 8, 16)}
-"""By bytes of the dtype: mu / spread where the rounding of mu begins to count."""
+_RATIO = {
+    size: (float(info.tiny), (1e-3 / float(info.eps)) ** 2)
+    for size, info in ((4, np.finfo("f4")), (8, np.finfo("f8")), (16, np.finfo("f8")))
+}
+"""By bytes of the dtype: what keeps 0 / 0 away, and mu^2 / variance where its rounding counts."""
 
 
 def between(mu: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

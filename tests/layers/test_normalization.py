@@ -595,7 +595,7 @@ def test_the_running_variance_survives_copies_and_files(tmp_path):
 
 @of_every_kind
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("value", [1e-30, 1 / 3, 1.0, -3.3, 1e5, 1e7, 1e10, -1e20, 1e30, 3.3e38])
+@pytest.mark.parametrize("value", [1 / 3, 1.0, -3.3, 1e5, 1e7, 1e10, -1e20, 1e30, 3.3e38])
 @pytest.mark.filterwarnings("error")
 def test_a_constant_becomes_0_whatever_its_size(kind, dtype, value):
     layer = kind(6, dtype=dtype)
