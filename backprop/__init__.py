@@ -34,7 +34,7 @@ from backprop.network import Network
 from backprop.optimizers import SGD, Adam, AdamW, Momentum, Nesterov, Optimizer, RMSProp
 from backprop.regularizers import L1, L2, Regularizer
 from backprop.training.callback import Callback
-from backprop.training.callbacks import Checkpoint, EarlyStopping, SaveBest
+from backprop.training.callbacks import Checkpoint, EarlyStopping, ReduceOnPlateau, SaveBest
 from backprop.training.health import GradientHealth, GradientHealthWarning
 from backprop.training.history import History
 from backprop.training.trainer import DivergenceError, Trainer
@@ -66,6 +66,7 @@ __all__ = [
     "Optimizer",
     "Quadratic",
     "RMSProp",
+    "ReduceOnPlateau",
     "Regularizer",
     "SaveBest",
     "SoftmaxCrossEntropy",

@@ -166,7 +166,8 @@ def _add_train(commands: Any) -> None:
     add("--class-weight", choices=CLASS_WEIGHTS,
         help="let all classes weigh alike, however many examples they have")
     add("--patience", type=positive_integer, metavar="N",
-        help="stop after N epochs without a better validation accuracy")
+        help="stop after N epochs without a better validation accuracy, and keep the network of "
+        "the best epoch")
     add("--out", type=Path, default=None, metavar="FOLDER",
         help="where everything goes (default: a new folder under runs/)")
     add("--resume", type=Path, default=None, metavar="FOLDER",

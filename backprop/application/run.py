@@ -99,6 +99,10 @@ def train(config: RunConfig, folder: Path | None, resume: bool = False, plots: b
     write_text(folder / RESULT, to_json(result, indent=1) + "\n")
     if trainer.stopping:
         tell(f"stopped: {trainer.stopping}")
+    if config.patience is not None:
+        tell(
+            f"{MODEL} is the network of epoch {result['model_epoch']}, the best on validation data"
+        )
     if plots:
         draw_pictures(folder, network, trainer.history, data)
     tell(f"test accuracy {result['test_accuracy']:.2%}; everything is in {folder}")
@@ -146,7 +150,7 @@ def make_trainer(
     if config.patience is not None:
         if data.validation is None:
             raise ValueError("--patience needs validation data")
-        callbacks.append(EarlyStopping(config.patience))
+        callbacks.append(EarlyStopping(config.patience, restore_best=True))
     n_training = data.training[0].shape[-1]
     return Trainer(
         network,
@@ -187,6 +191,7 @@ def describe_result(config: RunConfig, data: RunData, trainer: Trainer) -> dict[
         "training_accuracy": last.get("training_accuracy"),
         "training_cost": last.get("training_cost"),
         "epochs": trainer.epoch,
+        "model_epoch": _epoch_of_model(trainer),
         "interrupted": trainer.interrupted,
         "stopped": trainer.stopping or None,
         "seconds_per_epoch": median(history["seconds"]) if len(history) else None,
@@ -199,6 +204,12 @@ def describe_result(config: RunConfig, data: RunData, trainer: Trainer) -> dict[
         "dtype": config.dtype,
         "versions": versions(),
     }
+
+
+def _epoch_of_model(trainer: Trainer) -> int:
+    """Return after which epoch the network was as it is now: the best one, if that was restored."""
+    kept = (c.best_epoch for c in trainer.callbacks if isinstance(c, EarlyStopping))
+    return next((epoch for epoch in kept if epoch is not None), trainer.epoch)
 
 
 def versions() -> dict[str, str]:

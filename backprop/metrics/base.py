@@ -115,11 +115,31 @@ class Metric:
 
 
 class Known(Metric):
-    """A metric that can be tried before training: it is known what its outputs may be."""
+    """A metric that can be tried before training: it is known what its outputs may be.
+
+    Parameters
+    ----------
+    function, greater_is_better, name
+        As in `Metric`.
+    of_probabilities : bool
+        Whether the outputs must be probabilities.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        greater_is_better: bool,
+        name: str | None = None,
+        of_probabilities: bool = False,
+    ) -> None:
+        super().__init__(function, greater_is_better, name)
+        self.of_probabilities = of_probabilities
 
     def check(self, a: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> None:
         """Raise what the metric itself would raise for perfect outputs of the form of `a`."""
         super().check(a, y, sample_weight)
+        if self.of_probabilities:
+            check_probabilities(str(self.name), a)
         self(perfect_outputs(a, y), y, sample_weight)
 
 
@@ -169,6 +189,18 @@ def are_probabilities(a: np.ndarray) -> bool:
     if a.size and not (a.min() >= 0 and a.max() <= 1):  # also where there is NaN
         return False
     return len(a) == 1 or adds_up_to_one(a)
+
+
+def check_probabilities(owner: str, a: np.ndarray) -> None:
+    """Raise a ValueError unless the outputs are probabilities."""
+    if not are_probabilities(a):
+        several, sums = len(a) > 1, a.sum(axis=0, dtype=np.float64)
+        raise ValueError(
+            f"{owner}: the outputs a must be probabilities{' that add up to 1' * several}, got "
+            f"numbers from {a.min():g} to {a.max():g}"
+            f"{f', which add up to {sums.min():g} to {sums.max():g}' * several}: end the network "
+            f"with {'Softmax' if several else 'Sigmoid'}"
+        )
 
 
 def adds_up_to_one(a: np.ndarray) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_integer
-from backprop.metrics.base import Known, are_probabilities
+from backprop.metrics.base import Known, are_probabilities, check_probabilities
 from backprop.metrics.labels import check_outputs, decisions
 from backprop.metrics.weights import counted, weighted_mean
 
@@ -78,7 +78,7 @@ def confusion_matrix(a: np.ndarray, y: Any, n_classes: int | None = None) -> np.
     return np.bincount((found.true * n + found.predicted).ravel(), minlength=n * n).reshape(n, n)
 
 
-@partial(Known, greater_is_better=False)
+@partial(Known, greater_is_better=False, of_probabilities=True)
 def log_loss(a: np.ndarray, y: Any, sample_weight: np.ndarray | None = None) -> float:
     """Return the mean of -ln of the probability given to what was right.
 
@@ -95,14 +95,7 @@ def log_loss(a: np.ndarray, y: Any, sample_weight: np.ndarray | None = None) -> 
     """
     found = decisions("log_loss", a, y, sample_weight=sample_weight)
     a, several = found.a, len(found.a) > 1
-    if not are_probabilities(a):
-        sums = a.sum(axis=0, dtype=np.float64)
-        raise ValueError(
-            f"log_loss: the outputs a must be probabilities{' that add up to 1' * several}, got "
-            f"numbers from {a.min():g} to {a.max():g}"
-            f"{f', which add up to {sums.min():g} to {sums.max():g}' * several}: end the network "
-            f"with {'Softmax' if several else 'Sigmoid'}"
-        )
+    check_probabilities("log_loss", a)
     y = found.targets
     if y is not None and not are_probabilities(y):
         raise ValueError(

@@ -97,8 +97,9 @@ class Scorer(Known):
         """Raise what the scorer would raise for perfect outputs of the form of `a`."""
         if not self.of_numbers:
             super().check(a, y, sample_weight)
-        else:  # some take no outputs of 0
+        else:  # some take no outputs of 0, or less: these few may show it
             self(np.abs(y) + 1 if y.ndim == a.ndim else a, y, sample_weight)
+            self(a, y[..., : a.shape[-1]])
 
     def _as_rows(
         self, a: Any, y: np.ndarray, sample_weight: np.ndarray | None

@@ -37,6 +37,22 @@ class Callback:
     def on_fit_end(self, trainer: Any) -> None:
         """Run when `fit` ends, also by Ctrl-C or an error."""
 
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint must hold of the callback: arrays, and plain data.
+
+        Best is to need none, and to look at the history instead.
+        """
+        return {}
+
+    def set_state(self, state: dict[str, Any], trainer: Any) -> None:
+        """Take over what `state` returned; it is empty where the checkpoint holds none.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If it is not the state of such a callback; nothing has changed then.
+        """
+
     def __repr__(self) -> str:
         return call_of(self)
 

@@ -22,15 +22,16 @@ from backprop.training.history import History
 FORMAT = "backprop checkpoint 3"
 _ARRAYS = ("network", "optimizer")
 _KEYS = {"network", "settings", "eta", "epoch", "step", "seconds", "n_examples", "rng",
-         "epoch_rng", "layer_rngs", "learning", "history"}  # fmt: skip
+         "epoch_rng", "layer_rngs", "learning", "history",
+         "callbacks"}  # fmt: skip
 
 
 def save(trainer: Any, path: str | os.PathLike[str]) -> None:
     """Write everything that `restore` needs to `path`, whole or not at all.
 
     That is theta, the optimizer's state, every random state, the epoch and the position in it,
-    which layers are frozen and how the others learn, and the history; also the architecture and
-    the settings, to compare with.
+    which layers are frozen and how the others learn, the history and the callbacks' state; also the
+    architecture and the settings, to compare with.
 
     Parameters
     ----------
@@ -51,12 +52,16 @@ def save(trainer: Any, path: str | os.PathLike[str]) -> None:
         for part in _ARRAYS
         for name, array in state.pop(part).items()
     }
+    for name, of_callback in state["callbacks"].items():
+        for key in [key for key, value in of_callback.items() if isinstance(value, np.ndarray)]:
+            arrays[f"callbacks/{name}/{key}"] = of_callback.pop(key)
     meta = {
         "format": FORMAT,
         "network": trainer.network.config(),
         "settings": trainer.settings,
         **state,
         "history": strict(state["history"]),
+        "callbacks": strict(state["callbacks"]),
     }
     write_archive(path, arrays, meta)
 
@@ -85,7 +90,12 @@ def restore(trainer: Any, path: str | os.PathLike[str]) -> None:
         _compare(path, "network", *map(_fixed, (meta["network"], trainer.network.config())))
         _compare(path, "trainer", meta["settings"], trainer.settings)
         _compare(path, "trainer", _kinds_of(meta), _kinds_of(trainer.state()))
-        trainer.set_state({**meta, **{part: _part(arrays, f"{part}/") for part in _ARRAYS}})
+        callbacks = {
+            name: {**plain, **_part(arrays, f"callbacks/{name}/")}
+            for name, plain in numbers_of(meta["callbacks"]).items()
+        }
+        parts = {part: _part(arrays, f"{part}/") for part in _ARRAYS}
+        trainer.set_state({**meta, **parts, "callbacks": callbacks})
 
 
 def check_settings(path: str | os.PathLike[str], settings: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from backprop.core.shapes import count_examples
-from backprop.metrics import Metric
+from backprop.metrics import Metric, greater_is_better
 from backprop.network.evaluation import check_metrics, default_metrics_of
 from backprop.training.weights import Weights, first
 
@@ -54,9 +54,9 @@ def declare_columns(trainer: Any, metrics: Mapping[str, Metric], validation: boo
     if trainer.regularizer is not None:
         columns.append("penalty")
     for callback in trainer.callbacks:
-        for name, greater_is_better in callback.columns.items():
+        for name, greater in callback.columns.items():
             columns.append(name)
-            trainer.history.declare(name, greater_is_better)
+            trainer.history.declare(name, greater)
     return columns
 
 
@@ -92,7 +92,7 @@ def monitored(owner: str, monitor: str | None, trainer: Any) -> str:
             remedy += f", or monitor='training_{name}'"
     elif data == "training" and "training_cost" not in columns:
         remedy = "give Trainer(..., monitor_training=True)"
-    elif data in ("training", "validation"):
+    elif data in ("training", "validation") and greater_is_better(name) is not None:
         remedy = f"give Trainer(..., metrics=[..., {name!r}]), or choose one of these"
     else:
         close = difflib.get_close_matches(monitor, columns, n=2, cutoff=0.5)

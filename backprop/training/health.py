@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backprop.core.checks import check_integer, check_number
+from backprop.core.checks import check_array, check_integer, check_number
 from backprop.core.shapes import count_examples
 from backprop.graph.graph import Graph
 from backprop.layers.activations import ReLU, Sigmoid, Tanh
@@ -206,6 +206,35 @@ class GradientHealth(Callback):
     def on_fit_end(self, trainer: Trainer) -> None:
         if len(self.history):
             self._judge()
+
+    def state(self) -> dict[str, Any]:
+        """Return the records, and what is known of the units so far."""
+        if not len(self.history):
+            return {}
+        return {
+            "history": self.history.state(),
+            "layers": dict(self.layers),
+            "messages": list(self.messages),
+            "told": sorted(map(list, self._told)),
+            "seen": self._seen,
+            **{f"silent/{index}": silent for index, silent in self._silent.items()},
+        }
+
+    def set_state(self, state: dict[str, Any], trainer: Any) -> None:
+        """Take over what `state` returned; see `Callback`."""
+        history = History.from_state(state["history"]) if state else History()
+        history.check()
+        told = {(str(kind), str(index)) for kind, index in state.get("told", ())}
+        seen = check_integer("GradientHealth: seen", state.get("seen", 0), 0)
+        silent = {}
+        for name, array in state.items():
+            if name.startswith("silent/"):
+                check_array("GradientHealth", name, array, None, "real")
+                silent[name.removeprefix("silent/")] = array
+        self.layers = {str(k): str(v) for k, v in dict(state.get("layers", {})).items()}
+        self.messages = [str(message) for message in state.get("messages", ())]
+        self.history, self._told, self._seen, self._silent = history, told, seen, silent
+        self._network, self._parts = None, []
 
     # -- records -----------------------------------------------------------------------------
 

@@ -144,6 +144,22 @@ class History:
 
         return max(records, key=goodness)
 
+    def improved(self, column: str, min_delta: float = 0.0) -> list[bool]:
+        """Say of every epoch that has a value whether it improved on the best before it.
+
+        That is, whether it is better by more than `min_delta` than the last that was so: an
+        improvement in many small steps counts when they add up. NaN is no improvement.
+        """
+        sign = 1 if self.greater_is_better(column) else -1
+        best, found = -math.inf, []
+        for record in self.records:
+            value = record.get(column)
+            if value is not None:
+                goodness = -math.inf if math.isnan(value) else sign * value
+                found.append(goodness > best + min_delta)
+                best = goodness if found[-1] else best
+        return found
+
     def __getitem__(self, column: str) -> list[Any]:
         if column not in self.columns:
             raise KeyError(f"no column {column!r} in the history, it has {self.columns}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from typing import Any
 
 from backprop.core.checks import check_integer, check_number
@@ -14,7 +15,8 @@ from backprop.training.history import History
 def state_of(trainer: Any) -> dict[str, Any]:
     """Return all that a training goes on from, to the bit; see `backprop.training.checkpoint`.
 
-    ``"network"`` and ``"optimizer"`` are dicts of arrays, all else is plain data.
+    ``"network"`` and ``"optimizer"`` are dicts of arrays, ``"callbacks"`` holds for each that has
+    a state its arrays and plain data, and all else is plain data.
     """
     trainer.optimizer.turn_to(trainer.network.theta)
     return {
@@ -38,7 +40,19 @@ def state_of(trainer: Any) -> dict[str, Any]:
             if layer.learning and layer.place_of is None
         },
         "history": trainer.history.state(),
+        "callbacks": {name: state for name, one in _named(trainer) if (state := one.state())},
     }
+
+
+def _named(trainer: Any) -> list[tuple[str, Any]]:
+    """Return the callbacks, each with its class and its number among those of the class."""
+    seen: Counter[str] = Counter()
+    found = []
+    for callback in trainer.callbacks:
+        name = type(callback).__name__
+        found.append((f"{name}.{seen[name]}", callback))
+        seen[name] += 1
+    return found
 
 
 def put_state(trainer: Any, state: dict[str, Any]) -> None:
@@ -89,6 +103,9 @@ def _checked(trainer: Any, state: dict[str, Any]) -> History:
         layer = layers[name]
         for key, value in {**given}.items():
             Learning().set(layer, key, value)
+    for name, of_callback in {**state["callbacks"]}.items():
+        if not isinstance(of_callback, dict):
+            raise TypeError(f"the state of callback {name} must be a dict, got {of_callback!r:.80}")
     return history
 
 
@@ -99,6 +116,8 @@ def _put(trainer: Any, state: dict[str, Any], history: History) -> None:
         with optimizer.training(network.theta):
             optimizer.eta = state["eta"]
     network.set_state(state["network"])
+    for name, callback in _named(trainer):
+        callback.set_state({**state["callbacks"].get(name, {})}, trainer)
     for rng, of_rng in _generators(trainer, state):
         if rng is not None:
             set_generator_state(rng, of_rng)

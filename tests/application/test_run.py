@@ -84,6 +84,37 @@ def test_patience_ends_a_run_early(tmp_path, idx_folder, capsys):
     assert json.loads((tmp_path / "run" / "result.json").read_text())["epochs"] == 3
 
 
+@pytest.mark.parametrize("stops", [True, False])
+def test_patience_keeps_the_network_of_the_best_epoch(tmp_path, idx_folder, stops, capsys):
+    # Steps this large go up and down: the best epoch is not the last.
+    options = ("--eta", "30", "--epochs", "9", "--no-plots", "--seed", "3")
+    patience = ("--patience", "2" if stops else "50")
+    assert train(tmp_path / "run", idx_folder, *options, *patience) == 0
+    history = bp.History.from_csv(tmp_path / "run" / "history.csv")
+    best = history.best("validation_accuracy")
+    assert best["epoch"] < len(history)
+    assert (len(history) < 9) == stops
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["model_epoch"] == result["best_epoch"] == best["epoch"]
+    assert f"model.npz is the network of epoch {best['epoch']}, the best" in capsys.readouterr().out
+    assert train(tmp_path / "short", idx_folder, *options, "--epochs", str(best["epoch"])) == 0
+    kept, short = (bp.Network.load(tmp_path / run / "model.npz") for run in ("run", "short"))
+    np.testing.assert_array_equal(kept.theta, short.theta)
+    assert cli.main(["evaluate", str(tmp_path / "run"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found["accuracy"] == result["test_accuracy"]
+
+
+def test_a_resumed_run_with_patience_keeps_the_same_network(tmp_path, idx_folder):
+    options = ("--eta", "30", "--patience", "50", "--no-plots", "--seed", "3")
+    assert train(tmp_path / "whole", idx_folder, *options, "--epochs", "7") == 0
+    assert train(tmp_path / "parts", idx_folder, *options, "--epochs", "5") == 0
+    resume = ["train", "--resume", str(tmp_path / "parts"), "--epochs", "7", "--no-plots"]
+    assert cli.main(resume) == 0
+    whole, parts = (bp.Network.load(tmp_path / run / "model.npz") for run in ("whole", "parts"))
+    np.testing.assert_array_equal(whole.theta, parts.theta)
+
+
 def test_a_stopped_run_stays_stopped(tmp_path, idx_folder):
     options = ("--eta", "1e-20", "--epochs", "50", "--patience", "2", "--no-plots")
     assert train(tmp_path / "run", idx_folder, *options) == 0

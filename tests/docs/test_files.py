@@ -35,7 +35,8 @@ def contents(path):
 
 def trainer():
     network = bp.Network([Dense(3, 2, rng=0), Dense(2, 2, rng=1), BatchNorm(2)], "quadratic")
-    trainer = bp.Trainer(network, bp.Momentum(), progress=False)
+    stop = bp.EarlyStopping(5, "training_cost", restore_best=True)
+    trainer = bp.Trainer(network, bp.Momentum(), callbacks=[stop], progress=False)
     trainer.fit(np.ones((3, 4), np.float32), np.ones((2, 4), np.float32))
     return trainer
 
@@ -58,7 +59,8 @@ def test_a_checkpoint(tmp_path):
     arrays, meta = contents(tmp_path / "c.npz")
     section = "A checkpoint, `backprop.training.checkpoint`,"
     named = rows(section, "member")
-    assert {name for name in arrays if name not in named} == {"network/2.running_variance"}
+    kept = {f"callbacks/EarlyStopping.0/best/2.running_{name}" for name in ("mean", "variance")}
+    assert {n for n in arrays if n not in named} == {"network/2.running_variance", *kept}
     assert [name for name in named if name not in arrays] == []
     assert set(rows(section, "in `meta`")) == meta.keys()
     assert PAGE.count(checkpoint.FORMAT) == 2

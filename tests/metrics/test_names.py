@@ -129,6 +129,50 @@ def test_a_bare_function_is_an_error_before_training_and_the_remedy_works(given)
     assert eval(remedy, scope).greater_is_better
 
 
+@pytest.mark.parametrize(
+    ("cost", "metric", "message"),
+    [
+        ("cross_entropy", "log_loss", "^log_loss: the outputs a must be probabilities that add up"),
+        ("cross_entropy", "neg_log_loss", "^the metric 'neg_log_loss' needs probabilities"),
+        ("cross_entropy", "f1", "^the metric 'f1': .*; there are also f1_macro"),
+        (
+            "softmax_cross_entropy",
+            "roc_auc",
+            "there are also roc_auc_ovo, roc_auc_ovo_weighted, ro",
+        ),
+        ("softmax_cross_entropy", "top_4_accuracy", "k must be at most the number of outputs, 3"),
+        ("softmax_cross_entropy", "neg_mean_poisson_deviance", "non-negative|strictly positive"),
+    ],
+)
+def test_a_metric_that_cannot_be_had_of_the_data_is_an_error_before_training(cost, metric, message):
+    pytest.importorskip("sklearn")
+    x, y = np.ones((2, 30)), np.eye(3)[:, np.arange(30) % 3]
+    one = network(cost)
+    one[-1].b[:] = 0.7  # so that the outputs do not add up to 1 by chance
+    if metric == "neg_mean_poisson_deviance":
+        one = bp.Network([bp.Dense(2, 1, "identity", dtype="float64", rng=0)], "quadratic")
+        one[0].b[:], y = -9, y[:1]
+    before = one.theta.copy()
+    trainer = bp.Trainer(one, metrics=[metric], progress=False)
+    with pytest.raises(ValueError, match=message):
+        trainer.fit(x, y, 2)
+    np.testing.assert_array_equal(one.theta, before)
+    assert (trainer.epoch, trainer.step) == (0, 0)
+
+
+def test_several_labels_have_no_accuracy_and_early_stopping_looks_at_the_cost():
+    x, y = np.ones((2, 9)), np.eye(3)[:, np.arange(9) % 3]
+    y[0] = 1  # two labels, or one
+    trainer = bp.Trainer(network("cross_entropy"), metrics=["accuracy"], progress=False)
+    with pytest.raises(ValueError, match=r"subset_accuracy.*binary_accuracy.*f1_samples"):
+        trainer.fit(x, y)
+    assert (trainer.epoch, trainer.step) == (0, 0)
+    stop = bp.EarlyStopping(50)
+    trainer = bp.Trainer(network("cross_entropy"), callbacks=[stop], progress=False)
+    assert "validation_accuracy" not in trainer.fit(x, y, 2, (x, y))
+    assert network("cross_entropy").evaluate(x, y).keys() == {"cost"}
+
+
 def test_top_k_accuracy_itself_is_answered_with_its_name():
     with pytest.raises(TypeError, match='give it by its name and k, "top_5_accuracy"'):
         bp.Trainer(network(), metrics=[bp.top_k_accuracy])
