@@ -662,6 +662,8 @@ class StatisticsShared(BatchNorm):
 
 
 class MaskIgnored(GRU):
+    takes_mask = True
+
     def output(self, a_prev, mode):
         return super().output(a_prev, mode.masked(None))
 
@@ -673,6 +675,8 @@ class MaskForgottenOnTheWayBack(GRU):
 
 
 class MaskTurned(LSTM):
+    takes_mask = True
+
     def output(self, a_prev, mode):
         mask = mode.mask
         return super().output(a_prev, mode if mask is None else mode.masked(mask[::-1].copy()))
@@ -680,6 +684,8 @@ class MaskTurned(LSTM):
 
 class MaskKept(LSTM):
     """The mask of one pass is still there in the next."""
+
+    takes_mask = True
 
     def output(self, a_prev, mode):
         if mode.mask is not None:
@@ -936,3 +942,16 @@ fault(InputsOfZeroCount(4), "magnitudes")
 fault(FirstHundredExamples(4), "batch sizes")
 fault(DropsSmallDeltas(), "linearity")
 fault(SeedsTheGeneratorOfAll(4), "initialization")
+
+
+class OverflowsInFloat32(Activation):
+    """The softplus as it is written, which is infinite in float32 from 89 on."""
+
+    def sigma(self, z):
+        return np.log(1 + np.exp(z))
+
+    def prime(self, z, a):
+        return 1 / (1 + np.exp(-z))
+
+
+fault(OverflowsInFloat32(), "precision")

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 
 from backprop.gradients import check_gradients, check_layer
-from backprop.layers import Activation, Dense, Gradient, Layer, Parameter
+from backprop.layers import (
+    Activation,
+    Conv2d,
+    Dense,
+    Gradient,
+    Layer,
+    MaxPool1d,
+    Parameter,
+    ReLU,
+    Sequential,
+)
 
 
 class PReLU(Layer):
@@ -102,6 +112,16 @@ class Roots(Layer):
         return np.sqrt(self.g) * delta
 
 
+class Exponential(Layer):
+    """Which is infinite in float32 where it is not in float64."""
+
+    def output(self, a_prev, mode):
+        return np.exp(a_prev)
+
+    def downstream(self, delta):
+        return delta * self.a
+
+
 class Sort(Layer):
     def output(self, a_prev, mode):
         order = np.argsort(a_prev.real, axis=0, kind="stable")
@@ -158,6 +178,7 @@ RIGHT = [
     (PReLU(4), (4,)),
     (WeightNormalized(3, 2, rng=0), (3,)),
     (Roots(3), (3,)),
+    (Exponential(), (3,)),
     (Sort(), (5,)),
     (Gated(), (6,)),
     (Softsign(), (4,)),
@@ -204,3 +225,12 @@ def test_a_function_that_is_nearly_analytic_is_held_to_central_differences():
             return super().prime(z, a) * (1 + 1e-5)
 
     assert check_gradients(Wrong(), x=z).verdict == "wrong"
+
+
+def test_weights_of_0_that_put_many_positions_at_a_corner_are_no_fault():
+    """dC/dw = 0 is right at z = 0 everywhere, and lies between the slopes of neither side."""
+    check_layer(Conv2d(1, 2, 1, padding="same", rng=0), (1, 3, 3), rng=7)
+    check_layer(Conv2d(3, 3, 2, stride=2, groups=3, rng=0), (3, 3, 3))
+    check_layer(Dense(1, 3, "relu", rng=0), (1,), rng=3)
+    for seed in range(3):  # ties at 0, in two windows each
+        check_layer(Sequential([ReLU(), MaxPool1d(2, stride=1)]), (2, 5), rng=seed)
