@@ -15,6 +15,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from backprop.core.remedies import close_names
+
 _FLOAT = "float"  # as a class: of NaN and infinity
 _NOT_FINITE = {str(value): value for value in (math.nan, math.inf, -math.inf)}
 
@@ -35,7 +37,7 @@ class Configurable:
 
     def config(self) -> dict[str, Any]:
         """Return ``{"class": name, argument: value, ...}``, JSON-able."""
-        arguments = {name: encode(getattr(self, name)) for name in _arguments(type(self))}
+        arguments = {name: encode(_kept(self, name)) for name in _arguments(type(self))}
         return {"class": _registered_name(type(self)), **arguments}
 
     def __repr__(self) -> str:
@@ -145,10 +147,8 @@ def by_name(base: type[Configurable], name: str, owner: str = "") -> Any:
     known: dict[str, Any] = {_letters(cls.__name__): cls for cls in _public_subclasses(base)}
     cls = known.get(_letters(name))
     if cls is None:
-        import difflib  # which nothing else needs
-
         names = known_names(base)
-        near = difflib.get_close_matches(name.lower(), names, 1)
+        near = close_names(name, names, 1)
         meant = f"; did you mean {near[0]!r}?" if near else ""
         text = f"unknown {name_of(base)} {name!r}: choose from {', '.join(names)}{meant}"
         raise ValueError(f"{owner}: {text}" if owner else text)
@@ -212,6 +212,16 @@ def _arguments(cls: Any) -> dict[str, Any]:
         return {}
     parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
     return {p.name: p.default for p in parameters if p.name != "rng"}
+
+
+def _kept(made: Any, name: str) -> Any:
+    """Return the constructor's argument of that name, which the object has kept."""
+    if not hasattr(made, name):
+        raise AttributeError(
+            f"{type(made).__name__} cannot be described, it has not kept its argument {name!r}: "
+            f"set self.{name} = {name} in its __init__"
+        )
+    return getattr(made, name)
 
 
 def encode(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,21 @@ def as_array(name: str, value: Any) -> str:
     if isinstance(value, np.ma.MaskedArray):
         return f"{name}.filled(...)"
     return f"np.asarray({name})"
+
+
+def close_names(name: str, names: Iterable[str], most: int = 3) -> list[str]:
+    """Return the names that may have been meant: those it is the beginning of a word in, first."""
+    import difflib  # which nothing else needs
+
+    name, names = name.strip().lower(), list(dict.fromkeys(names))
+    longer = [
+        one
+        for one in names
+        if len(name) > 1 and any(word.startswith(name) for word in (one, *one.split("_")))
+    ]
+    longer.sort(key=lambda one: (not one.startswith(name), len(one)))
+    alike = difflib.get_close_matches(name, names, most)
+    return list(dict.fromkeys([*longer, *alike]))[:most]
 
 
 def floating(expression: str, value: Any, dtype: np.dtype) -> str:

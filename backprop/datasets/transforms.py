@@ -37,6 +37,12 @@ def one_hot(labels: npt.ArrayLike, n_classes: int, dtype: npt.DTypeLike = np.flo
     """
     labels = np.asarray(labels)
     n_classes = check_integer("one_hot: n_classes", n_classes)
+    turn = _turn_of_one_hot(labels, n_classes)
+    if turn is not None:
+        raise ValueError(
+            f"one_hot: labels must have shape (N,), got {labels.shape}, which is one-hot already: "
+            f"the targets are np.asarray(labels, np.{np.dtype(dtype)}){turn}"
+        )
     if labels.dtype.kind not in "iu":
         way = ""
         if labels.dtype.kind == "b" or (labels.dtype.kind == "f" and (labels % 1 == 0).all()):
@@ -62,6 +68,18 @@ def one_hot(labels: npt.ArrayLike, n_classes: int, dtype: npt.DTypeLike = np.flo
     rows = np.zeros((len(labels), n_classes), dtype=dtype)
     rows[np.arange(len(labels)), labels] = 1
     return rows.T
+
+
+def _turn_of_one_hot(labels: np.ndarray, n_classes: int) -> str | None:
+    """Return what turns labels that are one-hot into targets, "" or ".T"; None if they are not."""
+    if labels.ndim != 2 or n_classes < 2 or labels.dtype.kind not in "buif":
+        return None
+    if not ((labels == 0) | (labels == 1)).all():
+        return None
+    for axis, turn in ((0, ""), (1, ".T")):
+        if labels.shape[axis] == n_classes and (labels.sum(axis=axis) == 1).all():
+            return turn
+    return None
 
 
 def to_columns(

@@ -36,7 +36,10 @@ def check_layers(layers: Any, name: str) -> None:
         raise ValueError(f"{name} needs at least one layer")
     for index, layer in enumerate(layers):
         if not isinstance(layer, Layer):
-            raise TypeError(f"{name}: layer {index} is no Layer but {layer!r}")
+            got = repr(layer)
+            if isinstance(layer, type) and issubclass(layer, Layer):
+                got = f"the class {layer.__name__}: give {layer.__name__}(...)"
+            raise TypeError(f"{name}: layer {index} is no Layer but {got}")
 
 
 def _take(owner: Any, layer: Layer, seen: set[int]) -> Layer:

@@ -75,9 +75,9 @@ def true_labels(y: Any, ndim: int = 1) -> np.ndarray:
     Parameters
     ----------
     y : array-like
-        Integers of `ndim` axes; or targets with one axis more, in front, each column of which
-        decides for a class: one of its numbers is the largest, or they are probabilities that add
-        up to 1; a single row decides at 1/2 and lies in [0, 1].
+        Integers of `ndim` axes; or targets with one axis more, in front, each column of which is
+        for one class: one-hot (in any two numbers, -1 and 1 as well as 0 and 1), or probabilities
+        that add up to 1; a single row decides at 1/2 and lies in [0, 1].
     ndim : int
         The axes of the labels: 1, (B,), or 2 for sequences, T x B.
 
@@ -183,19 +183,25 @@ def _check_decides(owner: str, y: np.ndarray) -> None:
                 f"in [0, 1], got {y.min():g} to {y.max():g}"
             )
         return
-    open_ = (y == y.max(axis=0)).sum(axis=0) != 1
-    if open_.any():  # equal probabilities are no labels: the first wins, as of outputs
-        open_ &= (y.min(axis=0) < 0) | (np.abs(y.sum(axis=0, dtype=np.float64) - 1) > 1e-5)
-    if not open_.any():
+    low, high = y.min(), y.max()
+    hot = ((y == high).sum(axis=0) == 1) & ((y == low).sum(axis=0) == len(y) - 1)
+    if hot.all():
+        return
+    adds_up = np.abs(y.sum(axis=0, dtype=np.float64) - 1) <= 1e-5
+    open_ = ~(hot | (adds_up & (y.min(axis=0) >= 0)))
+    if not open_.any():  # of equal probabilities the first wins, as of outputs
         return
     index = int(np.argmax(open_))
     column = y.reshape(len(y), -1)[:, index]
     place = ", ".join([":", *map(str, np.unravel_index(index, open_.shape))])
-    values = np.unique(column)
-    ones = int((column == 1).sum())
-    holds = f"{ones} ones" if set(values) <= {0, 1} else f"the largest {column.max():g} repeatedly"
+    holds = f"numbers from {column.min():g} to {column.max():g}"
+    if set(np.unique(column)) <= {0, 1}:
+        holds = f"{int((column == 1).sum())} ones"
+    elif (column == column.max()).sum() > 1:
+        holds = f"the largest {column.max():g} repeatedly"
     raise ValueError(
         f"{owner}: each column of the targets y must decide for one class, and y[{place}] holds "
-        f"{holds}: where an example may have several labels, or none, use {SEVERAL_LABELS}; steps "
-        "that only fill up a sequence are labels of -1, or of weight 0"
+        f"{holds}, neither one-hot nor probabilities: where an example may have several labels, "
+        f'or none, use {SEVERAL_LABELS}; of numbers, "mse", "mae" or "r2"; steps that only fill '
+        "up a sequence are labels of -1, or of weight 0"
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from backprop.core.remedies import close_names
 from backprop.metrics.base import Known, Metric
 from backprop.metrics.classes import (
     accuracy,
@@ -23,7 +23,7 @@ from backprop.metrics.numbers import (
     r2,
     root_mean_squared_error,
 )
-from backprop.metrics.scorers import Scorer, is_of_sklearn, scorer_named, scorer_names
+from backprop.metrics.scorers import Scorer, is_of_sklearn, own_name, scorer_named, scorer_names
 
 OURS: dict[str, Metric] = {
     str(metric.name): metric
@@ -77,8 +77,8 @@ def metric_named(name: str) -> Metric:
             "scikit-learn, pip install 'backprop[sklearn]'"
         ) from error
     if found is None:
-        scorers = scorer_names()
-        close = difflib.get_close_matches(_spelling(name), [*known, *scorers], n=3)
+        scorers = [scorer for scorer in scorer_names() if scorer not in known]
+        close = close_names(_spelling(name), [*known, *scorers])
         hint = f": did you mean {' or '.join(map(repr, close))}?" if close else ":"
         raise ValueError(
             f"unknown metric {name!r}{hint} choose from {', '.join(known)}, and the scorers of "
@@ -188,7 +188,7 @@ def _as_metric(owner: str, name: str | None, value: Any) -> Metric:
     if not callable(value):
         raise TypeError(f"{owner}: a metric must be a name or a Metric, got {value!r}")
     if is_of_sklearn(type(value)):
-        return Scorer(value, name or "scorer")
+        return Scorer(value, name or own_name(value))
     function = getattr(value, "__name__", type(value).__name__)
     if value is top_k_accuracy:
         remedy = 'give it by its name and k, "top_5_accuracy"'

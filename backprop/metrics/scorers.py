@@ -55,6 +55,14 @@ def is_of_sklearn(thing: Any) -> bool:
     return str(getattr(thing, "__module__", "")).split(".")[0] == "sklearn"
 
 
+def own_name(scorer: Any) -> str:
+    """Return a name for what `make_scorer` made: its function's, "neg_" before that of a loss."""
+    function = getattr(getattr(scorer, "_score_func", None), "__name__", "<unnamed>")
+    if function.startswith("<"):  # as that of a lambda does
+        return "scorer"
+    return f"neg_{function}" if getattr(scorer, "_sign", 1) < 0 else function
+
+
 class Scorer(Known):
     """A scorer of scikit-learn as a metric.
 

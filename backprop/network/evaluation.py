@@ -189,8 +189,9 @@ def measure(
     found = {"cost": float(mean(c))}
     if metrics:
         lost = holds_nan(outputs[0])  # no metric has a meaning for NaN
+        a, y = each_array(_read_only, outputs[0]), each_array(_read_only, y)
         for name, metric in metrics.items():
-            found[name] = math.nan if lost else metric(outputs[0], y, sample_weight)
+            found[name] = math.nan if lost else metric(a, y, sample_weight)
     return found
 
 
@@ -208,6 +209,13 @@ def batches(x: Any, batch_size: int) -> list[Any]:
 
 def _part(examples: slice, array: np.ndarray) -> np.ndarray:
     return array[..., examples]
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    """Return a view that no metric can change: the next one, and the training, look at it too."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _room_for(n: int, of_first: np.ndarray) -> np.ndarray:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
+from backprop.core.remedies import close_names
 from backprop.core.shapes import count_examples
 from backprop.metrics import Metric, greater_is_better
 from backprop.network.evaluation import check_metrics, default_metrics_of
@@ -95,7 +95,7 @@ def monitored(owner: str, monitor: str | None, trainer: Any) -> str:
     elif data in ("training", "validation") and greater_is_better(name) is not None:
         remedy = f"give Trainer(..., metrics=[..., {name!r}]), or choose one of these"
     else:
-        close = difflib.get_close_matches(monitor, columns, n=2, cutoff=0.5)
+        close = close_names(monitor, columns, 2)
         remedy = (
             f"did you mean {' or '.join(map(repr, close))}?" if close else "choose one of these"
         )

@@ -170,6 +170,32 @@ def test_by_name_lists_the_names_there_are(name: str):
 
 
 @pytest.mark.parametrize(
+    ("base", "name", "meant"),
+    [
+        (Initializer, "he", "he_normal"),
+        (Initializer, "glorot", "glorot_normal"),
+        (Activation, "leaky", "leaky_relu"),
+        (Cost, "softmax", "softmax_cross_entropy"),
+        (Cost, "entropy", "cross_entropy"),
+        (Optimizer, "adm", "adam"),
+    ],
+)
+def test_a_part_of_a_name_is_answered_with_the_whole(base: type, name: str, meant: str):
+    with pytest.raises(ValueError, match=rf"did you mean '{meant}'\?$"):
+        by_name(base, name)
+
+
+def test_an_argument_that_was_not_kept_is_named_and_how_to_keep_it():
+    class Forgets(Configurable):
+        def __init__(self, kept=1, lost=2):
+            self.kept = kept
+
+    message = r"^Forgets .* not kept its argument 'lost': set self\.lost = lost in its __init__$"
+    with pytest.raises(AttributeError, match=message):
+        Forgets().config()
+
+
+@pytest.mark.parametrize(
     ("base", "names"),
     [
         (Cost, "quadratic squared_error mean_squared_error cross_entropy softmax_cross_entropy"),

@@ -43,6 +43,17 @@ class TestOneHot:
         ):
             one_hot([[0, 1]], 3)
 
+    @pytest.mark.parametrize("dtype", ["int64", "uint8", "bool", "float32", "float64"])
+    @pytest.mark.parametrize("turn", ["", ".T"])
+    def test_labels_that_are_one_hot_already_and_the_targets_they_are(self, dtype, turn):
+        expected = one_hot([2, 0, 2, 1], 3)
+        labels = (expected.T if turn else expected).astype(dtype)
+        with pytest.raises(ValueError, match="is one-hot already: the targets are") as error:
+            one_hot(labels, 3)
+        found = eval(str(error.value).rpartition(" are ")[2], {"np": np, "labels": labels})
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+
     def test_invalid_number_of_classes(self):
         with pytest.raises(ValueError, match="one_hot: n_classes must be at least 1, got 0"):
             one_hot([0], 0)

@@ -292,6 +292,34 @@ def test_what_is_offered_for_several_labels_is_right():
         binary_accuracy(a, np.array([0, 1, 2, 0]))
 
 
+NUMBERS = np.array([[2.5, -1.0, 0.3, 7.0], [0.1, 0.4, 2.0, 6.5], [0.0, 0.2, 1.0, 9.0]])
+
+
+@pytest.mark.parametrize("metric", [*LABEL_METRICS, log_loss])
+@pytest.mark.parametrize(
+    "y", [NUMBERS, NUMBERS[:2], NUMBERS - 5, np.diag([1.0, 2.0, 3.0])], ids=str
+)
+def test_targets_that_are_numbers_have_no_accuracy_and_the_right_ones_are_offered(metric, y):
+    a = np.full(y.shape, 1 / len(y))
+    words = r"decide for one class, and y\[:, \d\] holds numbers from .* to .*\"mse\", \"mae\" or"
+    with pytest.raises(ValueError, match=words):
+        metric(a, y)
+
+
+def test_several_labels_of_uneven_likelihood_have_no_accuracy():
+    y = np.array([[0.9, 0.1], [0.8, 0.7], [0.1, 0.0]])
+    with pytest.raises(ValueError, match=r"holds numbers from 0\.1 to 0\.9, neither one-hot nor"):
+        accuracy(y, y)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (-1, 1), (0.1, 0.9), (-5.0, 0.5)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_classes_may_be_marked_by_any_two_numbers(low, high, dtype):
+    y = (low + (high - low) * ONE_HOT).astype(dtype)
+    np.testing.assert_array_equal(true_labels(y), Y)
+    assert accuracy(A, y) == np.mean(PREDICTED == Y)
+
+
 def test_equal_probabilities_are_classes():
     y = np.array([[0.5, 0.0], [0.5, 0.0], [0.0, 1.0]])
     assert accuracy(np.eye(3)[:, [0, 2]], y) == 1

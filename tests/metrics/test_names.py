@@ -72,6 +72,31 @@ def test_an_unknown_name_is_answered_with_those_there_are():
             metric_named(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("acc", "accuracy"), ("auc", "roc_auc"), ("loss", "log_loss"), ("accuracy ", "accuracy")],
+)
+def test_the_beginning_of_a_word_is_answered_with_the_name_that_has_it(name, meant):
+    pytest.importorskip("sklearn")
+    with pytest.raises(ValueError, match=f"unknown metric '{name}': did you mean '{meant}'") as e:
+        metric_named(name)
+    assert str(e.value).count(" accuracy,") == 1  # ours, and scikit-learn has one
+
+
+def test_scorers_that_were_made_are_called_as_their_functions_are():
+    theirs = pytest.importorskip("sklearn.metrics")
+    made = [
+        theirs.make_scorer(theirs.fbeta_score, beta=2, average="macro"),
+        theirs.make_scorer(theirs.median_absolute_error, greater_is_better=False),
+        theirs.make_scorer(lambda y, a: 0.0),
+    ]
+    found = as_metrics("it", made)
+    assert list(found) == ["fbeta_score", "neg_median_absolute_error", "scorer"]
+    assert all(metric.greater_is_better for metric in found.values())
+    with pytest.raises(ValueError, match="of 'mean_squared_error' less is known to be better"):
+        as_metrics("it", [theirs.make_scorer(theirs.mean_squared_error)])  # not said: a loss
+
+
 def test_without_scikit_learn_its_metrics_name_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     monkeypatch.setitem(sys.modules, "sklearn.metrics", None)

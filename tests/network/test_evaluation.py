@@ -221,3 +221,23 @@ def test_metrics_keep_outputs_and_not_activations():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 20e6  # the hidden activations of all examples are 240 MB
+
+
+@pytest.mark.parametrize("n", [5, 2000])
+def test_no_metric_can_change_what_the_next_one_and_the_training_look_at(n: int):
+    network = small()
+    x, y = data(network, n)
+    y_before, right = y.copy(), network.evaluate(x, y, metrics=["mse"])["mse"]
+
+    def spoils_outputs(a, y):
+        a[:] = 0
+
+    def spoils_targets(a, y):
+        y *= 2
+
+    for spoils in (spoils_outputs, spoils_targets):
+        with pytest.raises(ValueError, match="read-only"):
+            network.evaluate(x, y, metrics=[Metric(spoils, True), "mse"])
+    assert y.flags.writeable
+    np.testing.assert_array_equal(y, y_before)
+    assert network.evaluate(x, y, metrics=["mse"])["mse"] == right

@@ -415,7 +415,7 @@ def test_layers_that_are_none():
         Network([])
     with pytest.raises(TypeError, match=r"^a network: layer 1 is no Layer but 'sigmoid'$"):
         Network([Dense(3, 2), "sigmoid"])
-    with pytest.raises(TypeError, match=r"^a network: layer 0 is no Layer but <class"):
+    with pytest.raises(TypeError, match=r"0 is no Layer but the class Sigmoid: give Sigmoid"):
         Network([Sigmoid], input_shape=(3,))
 
 
