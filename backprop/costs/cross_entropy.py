@@ -186,4 +186,6 @@ def _ratio(y: np.ndarray, a: np.ndarray) -> np.ndarray:
 
 def _check_targets(cost: Cost, y: np.ndarray) -> None:
     if not (y.min() >= 0 and y.max() <= 1):
-        raise ValueError(f"{cost}: targets must be in [0, 1], got {y.min():g} to {y.max():g}")
+        kinds = np.unique(y)  # NaN is one, too
+        then = f": give (y == {kinds[1]}).astype(np.{y.dtype})" if len(kinds) == 2 else ""
+        raise ValueError(f"{cost}: targets must be in [0, 1], got {y.min():g} to {y.max():g}{then}")

@@ -52,8 +52,11 @@ def check_targets_like(owner: object, a: np.ndarray, y: Any, takes_labels: bool 
         )
     got = str(y.shape) if y.dtype == dtype else f"{kind} of shape {y.shape}"
     if is_labels:
+        got = f"{kind} of shape {y.shape}"
         raise TypeError(f"{owner}: the target y must be integer labels, got {got}{then}")
-    if remedy is None and (y.ndim == 0 or y.shape[-1] != a.shape[-1]):
+    if remedy is None and y.ndim == a.ndim and y.shape[1:] == a.shape[1:]:
+        then = f": for {len(y)} targets an example the last layer needs as many units"
+    elif remedy is None and (y.ndim == 0 or y.shape[-1] != a.shape[-1]):
         counted = y.shape[-1] if y.ndim else "no"
         then = f": x holds {a.shape[-1]} examples but y has {counted} targets: the batch is the "
         then += "last axis"

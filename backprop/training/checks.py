@@ -20,11 +20,15 @@ def check_part(article: str, name: str, value: Any, kind: type, optional: bool =
 def check_callbacks(callbacks: Any) -> tuple[Callback, ...]:
     """Return the callbacks, if they are a sequence of them."""
     if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
-        raise TypeError(f"Trainer: callbacks must be a sequence of them, got {callbacks!r}")
+        then = f": give [{callbacks!r}]" if isinstance(callbacks, Callback) else ""
+        raise TypeError(f"Trainer: callbacks must be a sequence of them, got {callbacks!r}{then}")
     callbacks = tuple(callbacks)
     for callback in callbacks:
         if not isinstance(callback, Callback):
-            raise TypeError(f"Trainer: callbacks must be Callbacks, got {callback!r}")
+            got = repr(callback)
+            if isinstance(callback, type) and issubclass(callback, Callback):
+                got = f"the class {callback.__name__}: give {callback.__name__}(...)"
+            raise TypeError(f"Trainer: callbacks must be Callbacks, got {got}")
     return callbacks
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from backprop.core.checks import check_bool
 from backprop.core.plain import numbers_from_json, to_json
+from backprop.core.remedies import close_names
 from backprop.core.storage import FileError, what_is_read, write_text
 from backprop.metrics import greater_is_better
 
@@ -134,7 +135,7 @@ class History:
         """
         records = [record for record in self.records if record.get(column) is not None]
         if not records:
-            raise KeyError(f"no column {column!r} in the history, it has {self.columns}")
+            raise self._no_column(column)
         if largest is None:
             largest = self.greater_is_better(column)
         sign = 1 if largest else -1
@@ -162,8 +163,13 @@ class History:
 
     def __getitem__(self, column: str) -> list[Any]:
         if column not in self.columns:
-            raise KeyError(f"no column {column!r} in the history, it has {self.columns}")
+            raise self._no_column(column)
         return [record.get(column) for record in self.records]
+
+    def _no_column(self, column: str) -> KeyError:
+        close = close_names(str(column), self.columns, 2)
+        meant = f": did you mean {' or '.join(map(repr, close))}?" if close else ""
+        return KeyError(f"no column {column!r} in the history, it has {self.columns}{meant}")
 
     def __contains__(self, column: object) -> bool:
         return column in self.columns

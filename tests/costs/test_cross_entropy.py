@@ -155,3 +155,28 @@ def test_a_logit_of_minus_infinity_costs_nothing_where_the_target_is_0(dtype):
     both = np.array([[-np.inf, np.inf]], dtype)
     assert CrossEntropy().value_from_z(both, np.array([[0.0, 1.0]], dtype)) == 0
     assert CrossEntropy().value_from_z(both, np.array([[1.0, 0.0]], dtype)) == np.inf
+
+
+def test_targets_of_two_numbers_are_answered_with_those_of_0_and_1():
+    a, y = np.array([[0.2, 0.9, 0.6]]), np.array([[-1.0, 1.0, -1.0]])
+    with pytest.raises(ValueError, match=r"got -1 to 1: give \(y == 1\.0\)\.astype") as error:
+        CrossEntropy().value(a, y)
+    y = eval(str(error.value).rpartition("give ")[2], {"np": np, "y": y})
+    assert y.dtype == np.float64
+    np.testing.assert_array_equal(y, [[0, 1, 0]])
+    for wrong in ([[-1.0, 0.0, 1.0]], [[0.0, 2.0, np.nan]]):  # nobody knows which is which
+        with pytest.raises(ValueError, match=r"targets must be in \[0, 1\], got"):
+            CrossEntropy().value(a, np.array(wrong))
+
+
+@pytest.mark.parametrize("dtype", [int, float])
+def test_more_targets_than_outputs_are_answered_with_how_many_units_there_must_be(dtype):
+    words = r"got .*\(2, 3\): for 2 targets an example the last layer needs as many units$"
+    with pytest.raises(ShapeError, match=words):
+        CrossEntropy().value(np.full((1, 3), 0.5), np.eye(2, 3, dtype=dtype))
+
+
+def test_labels_in_floats_are_told_their_dtype_and_how_to_give_them():
+    words = r"must be integer labels, got float64 of shape \(3,\): give y\.astype\(int\)$"
+    with pytest.raises(TypeError, match=words):
+        SoftmaxCrossEntropy().value(np.full((2, 3), 0.5), np.array([0.0, 1.0, 1.0]))

@@ -42,3 +42,11 @@ def test_a_monitor_without_its_data_is_answered_with_the_columns_that_have_it(mo
     words = r"did you mean 'training_cost' or 'validation_cost'\?$"
     with pytest.raises(ValueError, match=words):
         trainer.fit(x, y, epochs=1, validation=(x, y))
+
+
+def test_callbacks_that_are_none_are_answered_with_how_to_give_them():
+    network = Network.from_sizes([2, 1], rng=0)
+    with pytest.raises(TypeError, match=r"a sequence .*: give \[EarlyStopping\(.*\)\]$"):
+        Trainer(network, callbacks=EarlyStopping())
+    with pytest.raises(TypeError, match=r"the class EarlyStopping: give EarlyStopping\(\.\.\.\)$"):
+        Trainer(network, callbacks=[EarlyStopping])

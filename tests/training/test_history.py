@@ -302,3 +302,15 @@ def test_what_is_no_strict_json_is_refused(text: str, tmp_path):
     with pytest.raises(FileError, match="is not JSON: ") as error:
         History.from_json(path)
     assert len(str(error.value)) < 500
+
+
+def test_a_column_that_is_not_there_is_answered_with_the_one_that_was_meant():
+    history = History()
+    history.append({"epoch": 1, "training_cost": 1.0, "validation_accuracy": 0.5})
+    for column in ("val_accuracy", "accuracy"):
+        with pytest.raises(KeyError, match="did you mean 'validation_accuracy'"):
+            history[column]
+        with pytest.raises(KeyError, match="did you mean 'validation_accuracy'"):
+            history.best(column)
+    with pytest.raises(KeyError, match=r"'training_cost', 'validation_accuracy'\]\"$"):
+        history["f1"]
