@@ -1,7 +1,6 @@
 """The state of an optimizer belongs to one theta: another one begins afresh."""
 
 import copy
-import gc
 import pickle
 
 import numpy as np
@@ -79,7 +78,6 @@ def test_a_theta_that_is_gone_is_forgotten_even_where_another_takes_its_place():
         assert optimizer.t == 1
         del theta
         optimizer.step(kept, np.ones(1000))
-        gc.collect()
     assert optimizer.t == 20
     assert len(optimizer._others) <= 1
 
