@@ -84,7 +84,7 @@ class Optimizer(Configurable, ABC):
 
     @eta.setter
     def eta(self, value: float) -> None:
-        self._eta = value = self._check_number("eta", value, "[0, inf)")
+        value = self._check_number("eta", value, "[0, inf)")
         if self._for_one:
             self._own = value
             return
@@ -144,15 +144,16 @@ class Optimizer(Configurable, ABC):
             self.accumulators = {name: np.zeros(n, theta.dtype) for name in names}
         self.t += 1
         vectors = (theta, nabla, *self.accumulators.values())
+        eta = self.eta
         if groups is None:
             if n == len(self._scratch):
-                self.update(self._eta, self._scratch, *vectors)
+                self.update(eta, self._scratch, *vectors)
             else:
-                self._update_in_blocks(self._eta, vectors)
+                self._update_in_blocks(eta, vectors)
             return
         for part, factor in groups:
             parts = tuple(vector[part] for vector in vectors)
-            self._update_in_blocks(self._eta * factor, parts)
+            self._update_in_blocks(eta * factor, parts)
 
     def _update_in_blocks(self, eta: float, vectors: tuple[np.ndarray, ...]) -> None:
         n, size = len(vectors[0]), len(self._scratch)
@@ -193,7 +194,6 @@ class Optimizer(Configurable, ABC):
         found, self._others = Memory.taken_from(self._others, theta)
         self._theta, self._nabla, self._digest = theta, np.empty(0), None
         self.t, self.accumulators, self._own = found.t, found.accumulators, found.eta
-        self._eta = self.eta
 
     @contextmanager
     def training(self, theta: np.ndarray, keep_eta: bool = True) -> Iterator[None]:
@@ -210,7 +210,6 @@ class Optimizer(Configurable, ABC):
             if not keep_eta:
                 self.turn_to(theta)
                 self._own = own
-                self._eta = self.eta
 
     def reset(self) -> None:
         """Forget all steps taken, on whatever theta, and what eta a training has come to."""
@@ -218,7 +217,6 @@ class Optimizer(Configurable, ABC):
         self.accumulators = {}
         self._theta = self._nabla = self._scratch = np.empty(0)
         self._others, self._digest, self._own = [], None, None
-        self._eta = self._given
 
     def config(self) -> dict[str, Any]:
         """Return ``{"class": name, argument: value, ...}``; eta is what it is for a new theta."""
