@@ -10,8 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from backprop.gradients.problems import Problem
-
-EPS = float(np.finfo(np.float64).eps)
+from backprop.gradients.rounding import EPS
 
 
 def why_not_deterministic(problem: Problem) -> str:

@@ -18,9 +18,8 @@ import numpy as np
 
 from backprop.gradients.numeric import imaginary_slope, relative_errors, values_beside
 from backprop.gradients.problems import Problem, Value
-from backprop.gradients.rounding import BITS, SAFETY
+from backprop.gradients.rounding import BITS, EPS, SAFETY
 
-EPS = float(np.finfo(np.float64).eps)
 EPS32 = float(np.finfo(np.float32).eps)
 COMPLEX_STEP = 1e-30
 FLAT = 1e-5

@@ -14,9 +14,9 @@ import numpy as np
 
 from backprop.core.shapes import count_examples, each_array
 from backprop.costs import Cost
+from backprop.costs.base import sum_features
+from backprop.gradients.rounding import EPS
 from backprop.network import Network
-
-EPS = float(np.finfo(np.float64).eps)
 
 
 def ways_of_cost(cost: Cost, z: np.ndarray, a: np.ndarray, y: Any) -> list[str]:
@@ -34,7 +34,7 @@ def ways_of_cost(cost: Cost, z: np.ndarray, a: np.ndarray, y: Any) -> list[str]:
         values = {
             "weighted_of_each(None, a, None, y, w) / w": cost.weighted_of_each(None, a, None, y, w)
             / w,
-            "cost_of_each(a, y)": _summed(cost.cost_of_each(a, y)),
+            "cost_of_each(a, y)": sum_features(cost.cost_of_each(a, y)),
         }
         means = {}
         if _takes(cost, a):
@@ -47,7 +47,7 @@ def ways_of_cost(cost: Cost, z: np.ndarray, a: np.ndarray, y: Any) -> list[str]:
             values["weighted_of_each(z, a, sigma, y, w) / w"] = (
                 cost.weighted_of_each(z, a, sigma, y, w) / w
             )
-            values["cost_of_each_from_z(z, y)"] = _summed(cost.cost_of_each_from_z(z, y))
+            values["cost_of_each_from_z(z, y)"] = sum_features(cost.cost_of_each_from_z(z, y))
             means["value_from_z(z, y)"] = cost.value_from_z(z, y), c.mean()
         found = [
             _line(name, value, "of_each(None, a, None, y)", c, rounding)
@@ -142,10 +142,6 @@ def _each(arrays: Any) -> tuple[np.ndarray, ...]:
     if arrays is None:
         return ()
     return arrays if isinstance(arrays, tuple) else (arrays,)
-
-
-def _summed(c: np.ndarray) -> np.ndarray:
-    return c.reshape(-1, c.shape[-1]).sum(axis=0)
 
 
 def _takes(cost: Cost, a: Any) -> bool:

@@ -29,7 +29,7 @@ from backprop.plots.style import (
     twin_of,
 )
 from backprop.training.comparison import check_histories
-from backprop.training.history import History
+from backprop.training.history import History, in_percent
 
 LETTER = 0.07  # inches, of a text beside curves or in a table, on average
 LINES = {"training": "--", "validation": "-"}  # where colours tell the runs apart
@@ -52,7 +52,7 @@ class Panel(NamedTuple):
     @property
     def percent(self) -> bool:
         """Whether it is drawn in percent."""
-        return self.quantity.endswith("accuracy")
+        return in_percent(self.quantity)
 
     @property
     def label(self) -> str:

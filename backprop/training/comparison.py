@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from backprop.training.history import History
+from backprop.training.history import History, in_percent
 
 DATA = ("training", "validation")
 
@@ -93,7 +93,7 @@ def _best(history: History, column: str) -> str:
 def _value(column: str, values: list[float]) -> str:
     if not values:
         return "-"
-    return f"{values[0]:.2%}" if column.endswith("accuracy") else f"{values[0]:.4g}"
+    return f"{values[0]:.2%}" if in_percent(column) else f"{values[0]:.4g}"
 
 
 def _setting(value: Any) -> str:

@@ -270,6 +270,11 @@ class History:
         return history
 
 
+def in_percent(column: str) -> bool:
+    """Say whether a column, or a metric, is a fraction that people read in percent."""
+    return column.endswith("accuracy")
+
+
 def _is_number(value: Any) -> bool:
     """Say whether it is a number that a float can hold, if not in all its digits."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):

@@ -12,6 +12,7 @@ from typing import Any
 
 from backprop.core.terminal import can_write, write_line
 from backprop.training.callback import Callback
+from backprop.training.history import in_percent
 
 SECONDS = 0.1  # the least time between two changes of the bar
 BAR = 20  # its length, whatever stands beside it
@@ -239,6 +240,6 @@ def describe_epoch(record: dict[str, Any], trainer: Any, last_epoch: int) -> str
 def _in_words(name: str, value: float | None) -> str:
     if value is None:
         return ""
-    if name.endswith("accuracy"):
+    if in_percent(name):
         return f"{value:.2%}"
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.4g}"

@@ -10,7 +10,8 @@ import numpy as np
 
 from backprop.core.checks import check_number
 from backprop.core.shapes import count_examples, each_array
-from backprop.metrics import check_sample_weight
+from backprop.metrics import check_sample_weight, true_labels
+from backprop.metrics.labels import holds_classes
 from backprop.network.checks import outputs_like
 
 Table = np.ndarray  # of the weights of all classes, (K,), NaN for one that has none
@@ -209,13 +210,9 @@ def _counting(labels: np.ndarray) -> np.ndarray:
 
 def _labels(y: np.ndarray) -> np.ndarray:
     """Return the labels in targets; -1 where a step does not count."""
-    if y.dtype.kind in "iu":
-        return y.astype(np.intp)
-    if bool(((y == 0) | (y == 1)).all()):
-        if len(y) == 1:
-            return y[0].astype(np.intp)
-        if bool((y.sum(axis=0) == 1).all()):
-            return y.argmax(axis=0)
+    ndim = y.ndim if y.dtype.kind in "iu" else y.ndim - 1
+    if holds_classes(y, ndim):
+        return true_labels(y, ndim)
     raise ValueError(
         "fit: class_weight is for targets that are classes (labels, one-hot columns, or one row of "
         "0 and 1): give sample_weight, one number an example"
