@@ -1,0 +1,200 @@
+/* Matrix products: the arithmetic of dense, convolutional, recurrent and attention layers.
+ *
+ * c is m x n and the sum goes over K; all matrices are row after row. `plain_product` says what is
+ * computed; the others compute the same, so many rows and columns at a time as fit in registers.
+ */
+#ifndef BACKPROP_PRODUCT_H
+#define BACKPROP_PRODUCT_H
+
+#include "real.h"
+
+/* c[i, j] = sum over k of a[i, k] b[k, j], added to what c was if `add`: a[i, k] is
+ * a[i * a_i + k * a_k], and b and c likewise. */
+INLINED void plain_product(int m, int n, int K, const real *a, long a_i, long a_k, const real *b,
+                           long b_k, long b_j, real *c, long c_i, int add)
+{
+    for (int i = 0; i < m; i++)
+        for (int j = 0; j < n; j++) {
+            real sum = add ? c[i * c_i + j] : 0;
+            for (int k = 0; k < K; k++)
+                sum += a[i * a_i + k * a_k] * b[k * b_k + j * b_j];
+            c[i * c_i + j] = sum;
+        }
+}
+
+/* -- a tile of c: R rows by V vectors of columns, which stay in registers while k runs -------- */
+
+#if defined(__AVX512F__) || defined(__aarch64__) /* 32 registers */
+#define MOST_ROWS 12
+#define MOST_DOTS 5
+#else /* 16 */
+#define MOST_ROWS 6
+#define MOST_DOTS 3
+#endif
+enum { MOST_VECTORS = 2, PANEL = MOST_VECTORS * LANES, BLOCK_K = 256, BLOCK_N = 512 };
+
+INLINED void tile(const int R, const int V, int K, const real *a, long a_i, long a_k,
+                  const real *b, real *c, long c_i, int add)
+{
+    vector sum[MOST_ROWS][MOST_VECTORS];
+    UNROLLED for (int i = 0; i < R; i++)
+        UNROLLED for (int v = 0; v < V; v++)
+            sum[i][v] = (vector){0};
+    for (int k = 0; k < K; k++)
+        UNROLLED for (int i = 0; i < R; i++) {
+            const real of_a = a[i * a_i + k * a_k];
+            UNROLLED for (int v = 0; v < V; v++)
+                sum[i][v] += of_a * *(const vector *)(b + k * PANEL + v * LANES);
+        }
+    UNROLLED for (int i = 0; i < R; i++)
+        UNROLLED for (int v = 0; v < V; v++) {
+            vector *of_c = (vector *)(c + i * c_i + v * LANES);
+            if (add)
+                sum[i][v] += *of_c;
+            *of_c = sum[i][v];
+        }
+}
+
+/* A tile of so many rows that the compiler knows how many. */
+CALLED void tile_of_rows(int rows, int vectors, int K, const real *a, long a_i, long a_k,
+                         const real *b, real *c, long c_i, int add)
+{
+    switch (rows * 2 + vectors - 1) {
+#define CASE(R) \
+    case R * 2: tile(R, 1, K, a, a_i, a_k, b, c, c_i, add); break; \
+    case R * 2 + 1: tile(R, 2, K, a, a_i, a_k, b, c, c_i, add); break;
+        CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+#if MOST_ROWS == 12
+        CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
+#endif
+#undef CASE
+    }
+}
+
+/* Rows of c, `columns` of them, at most PANEL; what does not fill a vector goes elsewhere first. */
+INLINED void panel(int rows, int columns, int K, const real *a, long a_i, long a_k, const real *b,
+                   real *c, long c_i, int add)
+{
+    const int vectors = columns > LANES ? 2 : 1;
+    if (columns == vectors * LANES) {
+        tile_of_rows(rows, vectors, K, a, a_i, a_k, b, c, c_i, add);
+        return;
+    }
+    real wider[MOST_ROWS * PANEL];
+    tile_of_rows(rows, vectors, K, a, a_i, a_k, b, wider, PANEL, 0);
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < columns; j++)
+            c[i * c_i + j] = (add ? c[i * c_i + j] : 0) + wider[i * PANEL + j];
+}
+
+/* Lay K rows of b, `columns` numbers of each, one after another, and zeros up to PANEL. */
+INLINED void pack(int K, int columns, const real *b, long b_k, long b_j, real *packed)
+{
+    if (columns < PANEL)
+        memset(packed, 0, sizeof(real) * K * PANEL);
+    if (b_j == 1 && columns == PANEL)
+        for (int k = 0; k < K; k++)
+            memcpy(packed + k * PANEL, b + k * b_k, sizeof(real) * PANEL);
+    else if (b_j == 1)
+        for (int k = 0; k < K; k++)
+            for (int j = 0; j < columns; j++)
+                packed[k * PANEL + j] = b[k * b_k + j];
+    else
+        for (int j = 0; j < columns; j++)
+            for (int k = 0; k < K; k++)
+                packed[k * PANEL + j] = b[j * b_j + k * b_k];
+}
+
+INLINED int at_most(int n, int most) { return n < most ? n : most; }
+
+/* `plain_product`, in blocks of b that stay in the cache. */
+CALLED void blocked_product(int m, int n, int K, const real *a, long a_i, long a_k, const real *b,
+                            long b_k, long b_j, real *c, long c_i, int add)
+{
+    static PER_THREAD real of_a[MOST_ROWS * BLOCK_K] __attribute__((aligned(64)));
+    static PER_THREAD real of_b[BLOCK_N * BLOCK_K] __attribute__((aligned(64)));
+    for (int j0 = 0; j0 < n; j0 += BLOCK_N)
+        for (int k0 = 0; k0 < K; k0 += BLOCK_K) {
+            const int wide = at_most(n - j0, BLOCK_N), deep = at_most(K - k0, BLOCK_K);
+            for (int j = 0; j < wide; j += PANEL)
+                pack(deep, at_most(wide - j, PANEL), b + k0 * b_k + (j0 + j) * b_j, b_k, b_j,
+                     of_b + j * deep);
+            for (int i = 0; i < m; i += MOST_ROWS) {
+                const int rows = at_most(m - i, MOST_ROWS);
+                const real *part = a + i * a_i + k0 * a_k;
+                const int near = a_k == 1; /* else its numbers are laid together, too */
+                if (!near)
+                    for (int k = 0; k < deep; k++)
+                        for (int r = 0; r < rows; r++)
+                            of_a[k * MOST_ROWS + r] = part[r * a_i + k * a_k];
+                for (int j = 0; j < wide; j += PANEL)
+                    panel(rows, at_most(wide - j, PANEL), deep, near ? part : of_a,
+                          near ? a_i : 1, near ? 1 : MOST_ROWS, of_b + j * deep,
+                          c + i * c_i + j0 + j, c_i, add || k0 > 0);
+            }
+        }
+}
+
+/* -- long dot products: where c is small, and K is not ---------------------------------------- */
+
+INLINED void dots(const int I, const int J, int K, const real *a, const real *b, real *c,
+                  long c_i, int add)
+{
+    vector sum[MOST_DOTS][MOST_DOTS];
+    UNROLLED for (int i = 0; i < I; i++)
+        UNROLLED for (int j = 0; j < J; j++)
+            sum[i][j] = (vector){0};
+    int k = 0;
+    for (; k + LANES <= K; k += LANES)
+        UNROLLED for (int i = 0; i < I; i++)
+            UNROLLED for (int j = 0; j < J; j++)
+                sum[i][j] += *(const vector *)(a + i * (long)K + k)
+                             * *(const vector *)(b + j * (long)K + k);
+    for (int i = 0; i < I; i++)
+        for (int j = 0; j < J; j++) {
+            real lanes[LANES], total = add ? c[i * c_i + j] : 0;
+            memcpy(lanes, &sum[i][j], sizeof lanes);
+            for (int rest = k; rest < K; rest++)
+                lanes[rest - k] += a[i * (long)K + rest] * b[j * (long)K + rest];
+            for (int l = 0; l < LANES; l++)
+                total += lanes[l];
+            c[i * c_i + j] = total;
+        }
+}
+
+CALLED void all_dots(int m, int n, int K, const real *a, const real *b, real *c, int add)
+{
+    int i = 0;
+    for (; i + MOST_DOTS <= m; i += MOST_DOTS) {
+        int j = 0;
+        for (; j + MOST_DOTS <= n; j += MOST_DOTS)
+            dots(MOST_DOTS, MOST_DOTS, K, a + i * (long)K, b + j * (long)K, c + i * n + j, n, add);
+        for (; j < n; j++)
+            dots(MOST_DOTS, 1, K, a + i * (long)K, b + j * (long)K, c + i * n + j, n, add);
+    }
+    for (; i < m; i++)
+        for (int j = 0; j < n; j++)
+            dots(1, 1, K, a + i * (long)K, b + j * (long)K, c + i * n + j, n, add);
+}
+
+/* -- the three products that layers are made of ----------------------------------------------- */
+
+INLINED void times(int m, int n, int K, const real *a, const real *b, real *c, int add) /* a b */
+{
+    blocked_product(m, n, K, a, K, 1, b, n, 1, c, n, add);
+}
+
+INLINED void transposed_times(int m, int n, int K, const real *a, const real *b, real *c, int add)
+{
+    blocked_product(m, n, K, a, 1, m, b, n, 1, c, n, add); /* a^T b, a being K x m */
+}
+
+INLINED void times_transposed(int m, int n, int K, const real *a, const real *b, real *c, int add)
+{
+    if (n <= LANES && K >= 4 * LANES) /* a b^T, b being n x K */
+        all_dots(m, n, K, a, b, c, add);
+    else
+        blocked_product(m, n, K, a, K, 1, b, 1, K, c, n, add);
+}
+
+#endif

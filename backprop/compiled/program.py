@@ -1,0 +1,209 @@
+"""A program: the step of a network, or its prediction, written down as C."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from backprop.compiled.twins import containers, dense  # noqa: F401 - which note their twins
+from backprop.compiled.twins.base import NoTwin, write_back, write_back_from, write_forward
+from backprop.compiled.twins.costs import write_bp1
+from backprop.compiled.twins.optimizers import write_update
+from backprop.compiled.writer import Buffer, Writer, as_rows
+from backprop.core.shapes import Shape
+
+WIDTH = 60  # of a line of code, beside which its comment stands
+
+
+class Program:
+    """One network's step on a minibatch of one size, as a straight line of calls.
+
+    ``print(program)`` shows it. Every function it calls is in one of the `headers`.
+
+    Parameters
+    ----------
+    network : Network
+    batch_size : int
+    optimizer : Optimizer, optional
+        For a step of training: forward, BP1, BP2 to BP4, the update. Without it the program
+        predicts.
+    regularizer, clip_norm, clip_value
+        As of `Trainer`.
+    labels : bool
+        Whether targets are integer labels.
+    weights : int
+        The number of axes of the sample weights; 0 where there are none.
+    input_shape : tuple of int, optional
+        Of one example, where the network takes several.
+
+    Attributes
+    ----------
+    source : str
+    headers : dict of str to Path
+    dtype : numpy.dtype
+
+    Raises
+    ------
+    NoTwin
+        If something in it has no twin in C.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        batch_size: int,
+        optimizer: Any = None,
+        regularizer: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        labels: bool = False,
+        weights: int = 0,
+        input_shape: Shape | None = None,
+    ) -> None:
+        self.network, self.batch_size, self.optimizer = network, batch_size, optimizer
+        self.dtype = network.dtype
+        self.input_shape = network.input_shape if input_shape is None else input_shape
+        if not is_fixed(self.input_shape):
+            raise NoTwin(f"inputs of shape {self.input_shape}: a program is for one shape")
+        w = self.writer = Writer(network, batch_size, training=optimizer is not None)
+        self.title = f"a step on {batch_size} examples" if w.training else "prediction"
+        a = self._write_forward(w)
+        if optimizer is not None:
+            self._write_backward(w, a, labels, weights)
+            w.heading("the update")
+            root = network.root
+            penalties = []
+            if regularizer is not None:
+                parts = root.weight_parts()
+                penalties = [(part, regularizer.scaled(factor)) for part, factor in parts]
+            write_update(
+                w,
+                optimizer,
+                root.learning_parts(),
+                root.weight_parts(times_eta=True),
+                penalties,
+                clip_value,
+                clip_norm,
+            )
+        else:
+            n = math.prod(a.features)
+            out = w.given("outputs", "real *", "outputs")
+            w.call("put_columns", n, batch_size, "count", "N", a, f"{out} + first")
+        self.output = a
+        self.headers = dict(w.headers)
+        self.source = self._source(w)
+
+    def __str__(self) -> str:
+        return self.source
+
+    # -- the parts of a step -----------------------------------------------------------------
+
+    def _write_forward(self, w: Writer) -> Buffer:
+        w.heading("the examples")
+        x = self._gathered(w, "x", self.input_shape, self.network.root.integer_input)
+        w.heading("forward")
+        return write_forward(w, self.network.root, x)
+
+    def _write_backward(self, w: Writer, a: Buffer, labels: bool, weights: int) -> None:
+        network, cost = self.network, self.network.cost
+        shape = a.features[1:] if labels else a.features
+        w.heading("backward")
+        y = w.columns(self._gathered(w, "y", shape, labels))
+        of_examples = None
+        if weights:
+            w_shape = a.features[1:] if weights > 1 else ()
+            of_examples = w.columns(self._gathered(w, "weights", w_shape, False))
+        start, below = write_bp1(w, cost, network.root.output_activation, a, y, of_examples)
+        w.line(f"if (!is_finite({start.size}, {start}))")
+        w.line("    return step;", "the cost is NaN or infinite")
+        enter = write_back_from if below else write_back
+        enter(w, network.root, start, False)
+
+    def _gathered(self, w: Writer, name: str, shape: Shape, integers: bool) -> Buffer:
+        kind = "int32_t" if integers else "real"
+        n = math.prod(shape)
+        rows = as_rows(w.buffer(f"{name}_rows", (*shape, w.batch), kind))
+        every = w.given(f"all_{name}", f"const {kind} *", name)
+        function = "gather_integers" if integers else "gather"
+        w.call(function, w.batch, n, "examples", every, rows)
+        return rows
+
+    # -- the text ----------------------------------------------------------------------------
+
+    def _source(self, w: Writer) -> str:
+        w.header(headers_of_arrays())
+        lines = [f"/* {self.network!r}:", f" * {self.title}. */"]
+        lines += [f'#include "{name}"' for name in sorted(w.headers)]
+        lines += ["", f"enum {{ B = {w.batch} }}; /* examples */", "", *self._signature(), "{"]
+        vectors = [("theta", "real *"), ("nabla", "real *"), ("arena", "real *")]
+        fixed = vectors if w.training else [vectors[0], vectors[2]]
+        self.keys: list[Any] = [name for name, _ in fixed]
+        declared = [*((name, kind) for name, kind in fixed)]
+        for pointer in w.pointers:
+            declared.append((pointer.name, pointer.kind))
+            self.keys.append(pointer.key)
+        declared.append(("order", "const int64_t *"))
+        self.keys.append("order")
+        for index, (name, kind) in enumerate(declared):
+            lines.append(f"    {kind}const {name} = memory[{index}];")
+        lines.append("")
+        lines += [f"    {line}" for line in w.declared]
+        lines.append("")
+        for name, (place, buffer) in w.places.items():
+            shape = " x ".join(map(str, buffer.shape))
+            cast = "" if buffer.kind == "real" else f"({buffer.kind} *)"
+            value = f"arena + {place}" if place else "arena"
+            value = f"{cast}({value})" if cast else value
+            text = f"    {buffer.kind} *const {buffer.name} = {value};"
+            lines.append(f"{text:<{WIDTH}} /* {shape} */")
+        if w.scratch_size:
+            lines.append(f"    real *const scratch = arena + {w.arena};")
+        lines += ["", *self._loop(w), *(_line(text, note) for text, note in w.calls)]
+        lines += ["    }", "    return steps;" if w.training else "    return N;", "}", ""]
+        self.arena_size = w.arena + w.scratch_size
+        return "\n".join(lines)
+
+    def _signature(self) -> list[str]:
+        if self.writer.training:
+            return ["int64_t run(int64_t steps, int64_t t, const double *etas, void *const *memory)"]
+        return ["int64_t run(int64_t N, void *const *memory)"]
+
+    def _loop(self, w: Writer) -> list[str]:
+        if w.training:
+            return [
+                "    for (int64_t step = 0; step < steps; step++) {",
+                "        const double eta = etas[step];",
+                "        const int64_t *const examples = order + step * B;",
+                "        (void)t, (void)eta;",
+            ]
+        return [
+            "    for (int64_t first = 0; first < N; first += B) {",
+            "        const int64_t count = N - first < B ? N - first : B;",
+            "        const int64_t *const examples = order + first;",
+        ]
+
+
+def headers_of_arrays() -> Any:
+    """Return the header that every program needs."""
+    from backprop.compiled.twins.base import HEADERS
+
+    return HEADERS / "real.h"
+
+
+def is_fixed(shape: Any) -> bool:
+    """Say whether a shape is one of numbers."""
+    return isinstance(shape, tuple) and all(isinstance(n, (int, np.integer)) for n in shape)
+
+
+def _line(text: str, note: str) -> str:
+    if not text:
+        return f"\n        /* {note} */"
+    text = "        " + text
+    if not note:
+        return text
+    return f"{text:<{WIDTH + 20}} /* {note} */"
+
+

@@ -1,0 +1,86 @@
+"""What runs a program on a network's own arrays."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from backprop.compiled import builder
+from backprop.compiled.program import Program
+from backprop.compiled.writer import Buffer
+
+_C = ctypes
+ALIGNMENT = 64
+
+
+def aligned(size: int, dtype: Any) -> np.ndarray:
+    """Return an array of zeros that begins at a multiple of 64 bytes."""
+    dtype = np.dtype(dtype)
+    memory = np.zeros(size * dtype.itemsize + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size * dtype.itemsize].view(dtype)
+
+
+class Runner:
+    """A program that is built, with an arena for its arrays.
+
+    Raises
+    ------
+    NotBuilt
+        If the program cannot be built.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        double = program.dtype == np.float64
+        self.run = builder.load(program.source, program.headers, double)
+        self.arena = aligned(program.arena_size, program.dtype)
+        self._memory = (_C.c_void_p * len(program.keys))()
+        self._held: dict[Any, Any] = {}
+
+    def bind(self, arrays: Mapping[Any, np.ndarray]) -> None:
+        """Say where arrays are, by their keys; all must be in C order, and are kept alive."""
+        for index, key in enumerate(self.program.keys):
+            array = self.arena if key == "arena" else arrays.get(key)
+            if array is not None:
+                if not array.flags.c_contiguous:
+                    raise ValueError(f"{key} is not in C order")
+                self._held[key] = array
+                self._memory[index] = array.ctypes.data
+
+    def train(self, steps: int, t: int, etas: np.ndarray) -> int:
+        """Take so many steps; return how many were taken before one met NaN or infinity."""
+        return int(
+            self.run(
+                _C.c_int64(steps),
+                _C.c_int64(t),
+                etas.ctypes.data_as(_C.c_void_p),
+                self._memory,
+            )
+        )
+
+    def predict(self, n: int) -> None:
+        """Fill the outputs of n examples."""
+        self.run(_C.c_int64(n), self._memory)
+
+    def array(self, buffer: Buffer) -> np.ndarray:
+        """Return what a buffer holds now: a view of the arena, or a copy if it holds rows."""
+        place, planned = self.program.writer.places[buffer.name]
+        kind = {"real": self.program.dtype, "int32_t": np.int32, "uint8_t": np.uint8}[planned.kind]
+        found = self.arena[place:].view(kind)[: planned.size]
+        if buffer.rows:
+            return np.ascontiguousarray(np.moveaxis(
+                found.reshape(planned.shape[-1], *planned.shape[:-1]), 0, -1
+            ))
+        return found.reshape(planned.shape)
+
+    def show(self) -> None:
+        """Give every layer the z, a and delta of the last step, as copies."""
+        kept = self.program.writer.kept
+        for layer in (self.program.network.root, *(l for _, l in self.program.network.walk())):
+            for name, buffer in kept.get(id(layer), {}).items():
+                if name in ("a_prev", "z", "a", "delta"):
+                    setattr(layer, name, self.array(buffer).copy())

@@ -1,0 +1,1 @@
+"""How every layer, cost, regularizer and optimizer is written in C."""

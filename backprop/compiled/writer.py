@@ -1,0 +1,259 @@
+"""What writes a program down: its arrays, each planned once, and its calls, one a line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from backprop.core.shapes import Shape
+from backprop.layers.passes import place_in
+
+ALIGNED = 16  # numbers: every array begins at a multiple of 64 bytes
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """An array of a program: its name in C, and the shape that it has for Python.
+
+    Attributes
+    ----------
+    name : str
+    shape : tuple of int
+        With the batch, which is the last axis.
+    kind : {"real", "int32_t", "uint8_t"}
+    rows : bool
+        Whether the examples lie one after another, the batch first; only inputs of networks do.
+    """
+
+    name: str
+    shape: Shape
+    kind: str = "real"
+    rows: bool = False
+
+    @property
+    def size(self) -> int:
+        """How many numbers it holds."""
+        return math.prod(self.shape)
+
+    @property
+    def features(self) -> Shape:
+        """The shape without the batch."""
+        return self.shape[:-1]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Pointer(NamedTuple):
+    """An array that a program is given: its name and type in C, and where Python has it.
+
+    `key` tells the runner: "theta", "x", "order", ("accumulator", name), ("state", layer, name).
+    """
+
+    name: str
+    kind: str
+    key: Any
+
+
+class Draw(NamedTuple):
+    """Random numbers that a layer draws for every step, ahead, in the order of the layers."""
+
+    layer: Any
+    draw: Callable[[], np.ndarray]
+    pointer: Pointer
+    size: int
+
+
+@dataclass
+class Writer:
+    """A program in the making.
+
+    Attributes
+    ----------
+    network : Network
+    batch : int
+    training : bool
+        Whether layers behave as in training, and keep what the way back needs.
+    mask : Buffer or None
+        Which steps are real, for the layer that is being written.
+    """
+
+    network: Any
+    batch: int
+    training: bool
+    mask: Buffer | None = None
+    headers: dict[str, Path] = field(default_factory=dict)
+    pointers: list[Pointer] = field(default_factory=list)
+    draws: list[Draw] = field(default_factory=list)
+    declared: list[str] = field(default_factory=list)
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    kept: dict[int, dict[str, Buffer]] = field(default_factory=dict)
+    places: dict[str, tuple[int, Buffer]] = field(default_factory=dict)
+    arena: int = 0  # numbers planned so far
+    scratch_size: int = 0
+    names: dict[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.dtype = self.network.dtype
+        self._seen: dict[str, str] = {}
+        self.names = {id(self.network.root): ""}
+        for name, layer in self.network.walk():
+            self.names[id(layer)] = name.replace(".", "_")
+
+    # -- arrays ------------------------------------------------------------------------------
+
+    def name_of(self, layer: Any) -> str:
+        """Return the layer's number as part of a name in C: "2", "2_0_1"."""
+        return self.names[id(layer)]
+
+    def buffer(
+        self, name: str, shape: Sequence[int], kind: str = "real", layer: Any = None
+    ) -> Buffer:
+        """Plan an array, of `shape` with the batch; of a layer its number follows the name.
+
+        The layer has it afterwards as the attribute `name` if it is z, a or delta, or a name that
+        `keep` is told.
+        """
+        full = name if layer is None else name + self.name_of(layer)
+        while full in self.places:
+            full += "_"
+        found = Buffer(full, tuple(shape), kind)
+        self.places[full] = (self.arena, found)
+        width = np.dtype(self.dtype).itemsize if kind == "real" else {"int32_t": 4}.get(kind, 1)
+        numbers = -(-found.size * width // np.dtype(self.dtype).itemsize)
+        self.arena += -(-numbers // ALIGNED) * ALIGNED
+        return found
+
+    def like(self, name: str, other: Buffer, layer: Any = None) -> Buffer:
+        """Plan an array of the shape of another."""
+        return self.buffer(name, other.shape, layer=layer)
+
+    def scratch(self, numbers: int) -> str:
+        """Return memory for so many numbers, which the next call may write over."""
+        self.scratch_size = max(self.scratch_size, numbers)
+        return "scratch"
+
+    def keep(self, layer: Any, **buffers: Buffer) -> None:
+        """Note what the layer has, under these names, after a program has run."""
+        self.kept.setdefault(id(layer), {}).update(buffers)
+
+    def of(self, layer: Any, name: str) -> Buffer:
+        """Return what `keep` was told."""
+        return self.kept[id(layer)][name]
+
+    def given(self, name: str, kind: str, key: Any) -> str:
+        """Return the name of an array that the program is given when it runs."""
+        pointer = Pointer(name, kind, key)
+        if pointer not in self.pointers:
+            self.pointers.append(pointer)
+        return name
+
+    def drawn(self, name: str, layer: Any, draw: Callable[[], np.ndarray], size: int) -> str:
+        """Return the name of what the layer draws in every step: `size` numbers by `draw()`."""
+        pointer = Pointer(f"all_{name}", "const real *", ("draw", len(self.draws)))
+        self.pointers.append(pointer)
+        self.draws.append(Draw(layer, draw, pointer, size))
+        self.line(f"const real *const {name} = {pointer.name} + step * {size};")
+        return name
+
+    def parameter(self, layer: Any, name: str) -> str:
+        """Return the layer's parameter: its place in theta, or a copy if it is seen transposed."""
+        return self._parameter(layer, name, getattr(layer, name), "theta", name)
+
+    def gradient(self, layer: Any, name: str) -> str:
+        """Return where the gradient of a parameter goes: its place in nabla.
+
+        Of a parameter that is another layer's it is an array of its own, to be added there.
+        """
+        array = getattr(layer, f"nabla_{name}")
+        if name not in layer.ties:
+            return self._parameter(layer, name, array, "nabla", f"nabla_{name}")
+        full = f"nabla_{name}{self.name_of(layer)}"
+        if full not in self.places:
+            self.buffer(full, array.shape)
+        return full
+
+    def _parameter(self, layer: Any, name: str, array: np.ndarray, vector: str, short: str) -> str:
+        full = short + self.name_of(layer)
+        whole = getattr(self.network.root, vector)
+        base = array if array.flags.c_contiguous else array.T
+        place = place_in(base.reshape(-1), whole)
+        if place is None:
+            raise ValueError(f"{layer}: {name} is no part of the network")
+        if base is array or array.ndim < 2:
+            self._declare(full, f"real *const {full} = {vector} + {place.start};")
+            return full
+        if array.ndim != 2:
+            raise ValueError(f"{layer}: {name} is tied to another layer's, transposed")
+        there = f"{full}_transposed"
+        self._declare(there, f"const real *const {there} = {vector} + {place.start};")
+        if full not in self.places:
+            self.buffer(full, array.shape)
+            rows, columns = array.shape
+            self.call("transpose", rows, columns, there, full, note=f"{name} is another's, as w^T")
+        return full
+
+    def _declare(self, name: str, text: str) -> None:
+        if self._seen.setdefault(name, text) != text:
+            raise AssertionError(f"{name} is declared twice")
+        if text not in self.declared:
+            self.declared.append(text)
+
+    # -- calls -------------------------------------------------------------------------------
+
+    def header(self, path: Path) -> None:
+        """Include a header."""
+        self.headers.setdefault(path.name, path)
+
+    def call(self, function: str, *arguments: Any, note: str = "") -> None:
+        """Write a call of a C function, with what it computes beside it."""
+        self.line(f"{function}({', '.join(map(_text, arguments))});", note)
+
+    def line(self, text: str, note: str = "") -> None:
+        """Write any line."""
+        self.calls.append((text, note))
+
+    def heading(self, text: str) -> None:
+        """Write a line of comment."""
+        self.calls.append(("", text))
+
+    @contextmanager
+    def masked(self, mask: Buffer | None) -> Iterator[None]:
+        """Within this, let `mask` be the one of the layers that are written."""
+        before, self.mask = self.mask, mask
+        try:
+            yield
+        finally:
+            self.mask = before
+
+    def columns(self, array: Buffer) -> Buffer:
+        """Return an array with the batch last, of one whose examples may lie as rows."""
+        if not array.rows:
+            return array
+        name = array.name.removesuffix("_rows")
+        found = self.places.get(name)
+        if found is None:
+            columns = self.buffer(name, array.shape, array.kind)
+            n = math.prod(array.features)
+            self.call("transpose", n, self.batch, array, columns, note="one example a column")
+            return columns
+        return found[1]
+
+
+def as_rows(array: Buffer) -> Buffer:
+    """Return the same array, said to hold its examples one after another."""
+    return replace(array, rows=True)
+
+
+def _text(argument: Any) -> str:
+    if isinstance(argument, bool):
+        return str(int(argument))
+    if isinstance(argument, (float, np.floating)):
+        return repr(float(argument))
+    return str(argument)
