@@ -140,8 +140,7 @@ class Optimizer(Configurable, ABC):
             self._scratch = np.empty(min(theta.size, memory.UPDATE_BLOCK), theta.dtype)
         n = theta.size
         if self.accumulator_names and not self.accumulators:
-            names = self.accumulator_names
-            self.accumulators = {name: np.zeros(n, theta.dtype) for name in names}
+            self.carried(theta)
         self.t += 1
         vectors = (theta, nabla, *self.accumulators.values())
         eta = self.eta
@@ -154,6 +153,14 @@ class Optimizer(Configurable, ABC):
         for part, factor in groups:
             parts = tuple(vector[part] for vector in vectors)
             self._update_in_blocks(eta * factor, parts)
+
+    def carried(self, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the vectors that the rule carries for `theta`: 0 before the first step."""
+        self.turn_to(theta)
+        if not self.accumulators:
+            names = self.accumulator_names
+            self.accumulators = {name: np.zeros(theta.size, theta.dtype) for name in names}
+        return self.accumulators
 
     def _update_in_blocks(self, eta: float, vectors: tuple[np.ndarray, ...]) -> None:
         n, size = len(vectors[0]), len(self._scratch)

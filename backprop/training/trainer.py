@@ -17,12 +17,10 @@ from backprop.core.randomness import generator
 from backprop.core.shapes import count_examples
 from backprop.kernels.threads import own_threads
 from backprop.layers.base import Seed
-from backprop.layers.mode import TRAINING
-from backprop.layers.parameters import Learning
 from backprop.metrics import Metric
 from backprop.network import Network
 from backprop.network.evaluation import measure, metrics_of
-from backprop.optimizers import Optimizer, clip_by_norm, clip_by_value
+from backprop.optimizers import Optimizer
 from backprop.regularizers import Regularizer
 from backprop.schedules import Schedule
 from backprop.training.callback import Callback
@@ -34,13 +32,15 @@ from backprop.training.checks import (
     positive_or_none,
     taken_apart,
 )
+from backprop.training.compiled import path_for
 from backprop.training.columns import declare_columns, metrics_for
 from backprop.training.divergence import DivergenceError, first_not_finite
 from backprop.training.history import History
 from backprop.training.interrupts import interrupt_asks
-from backprop.training.minibatches import minibatches, rows_of
+from backprop.training.minibatches import rows_of
 from backprop.training.progress import Progress, check_progress
 from backprop.training.state import put_state, state_of
+from backprop.training.steps import Learnt
 from backprop.training.weights import Weights, digest_of, first, weights_of
 
 Data = tuple[Any, ...]
@@ -116,6 +116,7 @@ class Trainer:
         monitor_training: bool | int = True,
         progress: bool | str = True,
         shuffle: bool = True,
+        compiled: bool | None = None,
     ) -> None:
         if not isinstance(network, Network):
             raise TypeError(f"Trainer: network must be a Network, got {network!r}")
@@ -133,6 +134,7 @@ class Trainer:
         self.rng = generator("Trainer", rng)
         callbacks = check_callbacks(callbacks)
         self.shuffle = check_bool("Trainer: shuffle", shuffle)
+        self.compiled = compiled if compiled is None else check_bool("Trainer: compiled", compiled)
         self._carriers = carriers(network, self.shuffle)
         self.callbacks = list(callbacks)
         self.progress = check_progress("Trainer", progress)
@@ -152,7 +154,7 @@ class Trainer:
         self.error: BaseException | None = None
         self.settings = self._describe()
         self.epoch_rng = copy.deepcopy(self.rng)
-        self._find_groups()
+        self.learnt = Learnt(network.root, self.regularizer)
 
     def __repr__(self) -> str:
         size, epochs = f"batch_size={self.batch_size}", f"{self.epoch} epochs"
@@ -233,8 +235,8 @@ class Trainer:
         self.n_examples, self.weights, self.restored = n_examples, digest, False
         self.stopping, self.interrupted, self.error = "", False, None
         self._progress = [Progress(progress, self.epoch + epochs)] if progress else []
-        rows_x, rows_y = rows_of(x), rows_of(y)
         rows_w = None if weights.normalized is None else rows_of(weights.normalized)
+        self.path = path_for(self, (rows_of(x), rows_of(y), rows_w))
         quiet = np.errstate(over="ignore", under="ignore", invalid="ignore")
         eta_stays = self.schedule is None
         with (
@@ -247,7 +249,7 @@ class Trainer:
                 self._call("on_fit_start")
                 last = self.epoch + epochs
                 while self.epoch < last and not (self.interrupted or self.stopping):
-                    self._train_epoch(rows_x, rows_y, rows_w)
+                    self._train_epoch()
                     if self.step >= self.steps_per_epoch:
                         record = self._record(x, y, validation, metrics, weights)
                         self.history.append(record)  # with which the epoch is over
@@ -285,7 +287,7 @@ class Trainer:
         """Minibatches in an epoch over the data of the last `fit`."""
         return -(-(self.n_examples or 0) // self.batch_size)
 
-    def _train_epoch(self, rows_x: Any, rows_y: Any, rows_w: Any) -> None:
+    def _train_epoch(self) -> None:
         """Go through the examples, from where the epoch stands, in this epoch's order."""
         epoch, step, seconds = self.epoch, self.step, self.seconds
         steps = self.steps_per_epoch
@@ -301,16 +303,13 @@ class Trainer:
         each_step = [c for c in (*self._progress, *self.callbacks) if c.wants_steps]
         started = time.perf_counter()
         try:
-            for x, y, w in minibatches(rows_x, rows_y, order, step, self.batch_size, rows_w):
-                if self.schedule is not None:
-                    self.optimizer.eta = self.schedule(epoch + step / steps)
-                self._descend(x, y, w)
-                step += 1
-                self.under_way = (epoch, step, seconds)
-                for callback in each_step:
-                    callback.on_step_end(self)
-                if self.interrupted or self.stopping:
-                    break
+            while step < steps and not (self.interrupted or self.stopping):
+                for step in self.path.steps(order, step):
+                    self.under_way = (epoch, step, seconds)
+                    for callback in each_step:
+                        callback.on_step_end(self)
+                    if self.interrupted or self.stopping:
+                        break
         finally:
             self.under_way = (epoch, step, seconds + time.perf_counter() - started)
 
@@ -318,55 +317,9 @@ class Trainer:
         n = self.n_examples or 0
         return rng.permutation(n) if self.shuffle else np.arange(n)
 
-    def _descend(self, x: Any, y: Any, w: Any) -> None:
-        """Take one step on one minibatch: forward, BP1 to BP4, regularisation, update."""
-        network, self._y, self._w = self.network, y, w
-        root = network.root
-        root.run(x, TRAINING)
-        start, below_sigma = network.bp1(y, w)  # BP1
-        if type(start) is tuple:
-            total = sum(map(np.sum, start))
-        else:
-            total = np.add.reduce(start, axis=None)
-        if not math.isfinite(total):
-            raise DivergenceError(self._diagnosis())
-        # BP2 to BP4, from the last layer down
-        network.go_back(start, below_sigma, input_gradient=False)
-        if Learning.changes != self._seen_changes:  # a layer was frozen meanwhile, say
-            self._find_groups()
-        theta, nabla = root.theta, root.nabla
-        if self._frozen:
-            for part in self._frozen:  # of which a hook may have asked for the gradient
-                nabla[part] = 0
-        for part, penalty in self._penalties:
-            penalty.add_gradient(theta[part], nabla[part])
-        if self.clip_value is not None:
-            clip_by_value(nabla, self.clip_value)
-        if self.clip_norm is not None:
-            clip_by_norm(nabla, self.clip_norm)
-        self.optimizer.advance(theta, nabla, self._weights, self._groups)
-
-    def _find_groups(self) -> None:
-        """Find the parts of theta that learn, at what rates, and which of them are weights."""
-        root = self.network.root
-        self._seen_changes = Learning.changes
-        groups = root.learning_parts()
-        whole = groups == [(slice(0, root.n_parameters), 1.0)]
-        self._groups = None if whole else groups
-        ends = [0, *(end for part, _ in groups for end in (part.start, part.stop))]
-        gaps = zip(ends[::2], [*ends[1::2], root.n_parameters], strict=True)
-        self._frozen = [slice(start, stop) for start, stop in gaps if start < stop]
-        self._weights = root.weight_parts(times_eta=True)
-        penalty = self.regularizer
-        parts = root.weight_parts() if penalty is not None else ()
-        self._penalties: list[tuple[slice, Any]] = [
-            (part, penalty.scaled(factor))  # type: ignore[union-attr]
-            for part, factor in parts
-        ]
-
     def minibatch_cost(self) -> float:
         """Return C of the minibatch that was last trained on, before its update."""
-        return float(self.network.cost_per_example(self._y, self._w).mean())
+        return float(self.network.cost_per_example(*self.minibatch).mean())
 
     def _record(
         self,
@@ -388,8 +341,9 @@ class Trainer:
             found = measure(network, x, y, 1000, metrics, w)
             record.update({f"training_{name}": value for name, value in found.items()})
         if self.regularizer is not None:
-            self._find_groups()
-            values = (penalty.value(network.theta[part]) for part, penalty in self._penalties)
+            self.learnt = Learnt(network.root, self.regularizer)
+            penalties = self.learnt.penalties
+            values = (penalty.value(network.theta[part]) for part, penalty in penalties)
             record["penalty"] = float(sum(values))
         if validation is not None:
             val_x, val_y = validation
@@ -402,7 +356,8 @@ class Trainer:
             )
         return record
 
-    def _diagnosis(self) -> str:
+    def diagnosis(self) -> str:
+        """Return what is not finite, and where it was first."""
         with np.errstate(all="ignore"):
             cost = self.minibatch_cost()
         return (

@@ -1,0 +1,105 @@
+"""A minibatch in NumPy: forward, BP1 to BP4, regularisation, the optimizer's step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from backprop.layers.mode import TRAINING
+from backprop.layers.parameters import Learning
+from backprop.optimizers import clip_by_norm, clip_by_value
+from backprop.training.divergence import DivergenceError
+from backprop.training.minibatches import minibatches
+
+
+class Learnt:
+    """Which parts of a network's theta learn, at what rates, and which of them are weights.
+
+    Attributes
+    ----------
+    groups : list of (slice, float), or None
+        As `Optimizer.step` takes them; None where all of theta learns at one rate.
+    frozen : list of slice
+        What does not learn.
+    weights : list of (slice, float)
+        With the factors of a decay.
+    penalties : list of (slice, Regularizer)
+    """
+
+    def __init__(self, root: Any, regularizer: Any) -> None:
+        self.changes = Learning.changes
+        groups = root.learning_parts()
+        whole = groups == [(slice(0, root.n_parameters), 1.0)]
+        self.groups = None if whole else groups
+        ends = [0, *(end for part, _ in groups for end in (part.start, part.stop))]
+        gaps = zip(ends[::2], [*ends[1::2], root.n_parameters], strict=True)
+        self.frozen = [slice(start, stop) for start, stop in gaps if start < stop]
+        self.weights = root.weight_parts(times_eta=True)
+        parts = root.weight_parts() if regularizer is not None else ()
+        self.penalties: list[tuple[slice, Any]] = [
+            (part, regularizer.scaled(factor)) for part, factor in parts
+        ]
+
+
+class InNumPy:
+    """The way of all layers, hooks and callbacks: every minibatch by the layers' own passes.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    rows : tuple
+        What `rows_of` made of examples, targets and weights.
+    why : str
+        Why it is not compiled.
+    """
+
+    def __init__(self, trainer: Any, rows: tuple[Any, Any, Any], why: str) -> None:
+        self.trainer, self.rows, self.why = trainer, rows, why
+
+    def __str__(self) -> str:
+        return f"NumPy: {self.why}"
+
+    def steps(self, order: np.ndarray, step: int) -> Iterator[int]:
+        """Go through an epoch from a step on; yield how many are behind after each."""
+        trainer, (x, y, w) = self.trainer, self.rows
+        schedule, epoch, all_steps = trainer.schedule, trainer.epoch, trainer.steps_per_epoch
+        for part in minibatches(x, y, order, step, trainer.batch_size, w):
+            if schedule is not None:
+                trainer.optimizer.eta = schedule(epoch + step / all_steps)
+            self.descend(*part)
+            step += 1
+            yield step
+
+    def descend(self, x: Any, y: Any, w: Any) -> None:
+        """Take one step on one minibatch."""
+        trainer = self.trainer
+        network = trainer.network
+        trainer.minibatch = y, w
+        root = network.root
+        root.run(x, TRAINING)
+        start, below_sigma = network.bp1(y, w)  # BP1
+        if type(start) is tuple:
+            total = sum(map(np.sum, start))
+        else:
+            total = np.add.reduce(start, axis=None)
+        if not math.isfinite(total):
+            raise DivergenceError(trainer.diagnosis())
+        # BP2 to BP4, from the last layer down
+        network.go_back(start, below_sigma, input_gradient=False)
+        learnt = trainer.learnt
+        if Learning.changes != learnt.changes:  # a layer was frozen meanwhile, say
+            learnt = trainer.learnt = Learnt(root, trainer.regularizer)
+        theta, nabla = root.theta, root.nabla
+        if learnt.frozen:
+            for part in learnt.frozen:  # of which a hook may have asked for the gradient
+                nabla[part] = 0
+        for part, penalty in learnt.penalties:
+            penalty.add_gradient(theta[part], nabla[part])
+        if trainer.clip_value is not None:
+            clip_by_value(nabla, trainer.clip_value)
+        if trainer.clip_norm is not None:
+            clip_by_norm(nabla, trainer.clip_norm)
+        trainer.optimizer.advance(theta, nabla, learnt.weights, learnt.groups)
