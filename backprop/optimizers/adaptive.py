@@ -38,17 +38,21 @@ class Adaptive(Optimizer):
     def update(
         self, eta: float, s: np.ndarray, theta: np.ndarray, nabla: np.ndarray, *more: np.ndarray
     ) -> None:
-        size = s.itemsize
         if "root_v" not in self.accumulators:
-            room = 0.5 * (1 - self._decay_of_squares()) * _LARGEST[size]
             # vdot, unlike dot, does not warn of what overflows
-            if self.eps > _LEAST_EPS[size] and np.vdot(nabla, nabla) < room:
+            if np.vdot(nabla, nabla) < self.room_for_squares(s.itemsize):
                 self._update_by_squares(eta, s, theta, nabla, *more)
                 return
             carried = self.accumulators.values()
             self._to_roots(*carried)
             self.accumulators = dict(zip(self.names_by_roots, carried, strict=True))
         self._update_by_roots(eta, s, theta, nabla, *more)
+
+    def room_for_squares(self, itemsize: int) -> float:
+        """Return what the squares of a gradient may add up to; 0 if eps wants roots anyway."""
+        if self.eps <= _LEAST_EPS[itemsize]:
+            return 0.0
+        return 0.5 * (1 - self._decay_of_squares()) * _LARGEST[itemsize]
 
     @abstractmethod
     def _decay_of_squares(self) -> float:

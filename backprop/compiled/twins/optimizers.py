@@ -8,6 +8,7 @@ from typing import Any
 from backprop.compiled.twins.base import HEADERS, NoTwin
 from backprop.compiled.writer import Writer
 from backprop.optimizers import SGD, Adam, AdamW, Momentum, Nesterov, RMSProp
+from backprop.optimizers.adaptive import Adaptive
 from backprop.regularizers import L1, L2
 
 Part = tuple[slice, float]
@@ -40,6 +41,12 @@ def write_update(
     if kind not in RULES:
         raise NoTwin(f"the optimizer {optimizer} has no twin in C")
     function, numbers, note = RULES[kind]
+    if isinstance(optimizer, Adaptive):
+        room = optimizer.room_for_squares(w.network.dtype.itemsize)
+        if not room:
+            raise NoTwin(f"{optimizer} goes by roots: eps is small beside what squares can be")
+        w.line(f"if (!(dot({n}, nabla, nabla) < {_real(room)}))")
+        w.line("    return -step - 1;", "squares do not fit: the rule goes by roots, in NumPy")
     if kind is AdamW:
         for part, factor in weights:
             eta = _eta(factor)
@@ -63,6 +70,10 @@ RULES: dict[type, tuple[str, tuple[str, ...], str]] = {
     Adam: ("adam", ("beta1", "beta2", "eps"), "theta <- theta - eta m / (sqrt(v) + eps)"),
     AdamW: ("adam", ("beta1", "beta2", "eps"), "theta <- theta - eta m / (sqrt(v) + eps)"),
 }
+
+
+def _real(value: float) -> str:
+    return f"(real){value!r}"
 
 
 def _size(part: slice) -> int:
