@@ -6,7 +6,8 @@ headers hold (`c/`, one for every file of `layers/`); `builder.py` has the machi
 it, and `runner.py` runs it on a network's own arrays.
 """
 
+from backprop.compiled.builder import NotBuilt
 from backprop.compiled.program import Program
 from backprop.compiled.twins.base import NoTwin, Twin
 
-__all__ = ["NoTwin", "Program", "Twin"]
+__all__ = ["NoTwin", "NotBuilt", "Program", "Twin"]

@@ -33,7 +33,7 @@ FLAGS = (
 FOR_THIS_MACHINE = ("-march=native", "-mcpu=native", "")
 
 
-class NotBuilt(RuntimeError):  # noqa: N818 - what it says is its name
+class NotBuilt(RuntimeError):
     """There is no compiled program; the message says why."""
 
 

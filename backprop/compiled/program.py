@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import sys
 from typing import Any
 
 import numpy as np
@@ -89,15 +89,41 @@ class Program:
                 clip_norm,
             )
         else:
-            n = math.prod(a.features)
-            out = w.given("outputs", "real *", "outputs")
-            w.call("put_columns", n, batch_size, "count", "N", a, f"{out} + first")
+            w.heading("what is asked for")
+            z = w.kept[id(network.root)].get("z")
+            self.results = {"a": a} if z is None else {"a": a, "z": z}
+            for name, array in self.results.items():
+                n = math.prod(array.features)
+                out = w.given(f"all_{name}", "real *", name)
+                w.call("put_columns", n, batch_size, "count", "N", array, f"{out} + first")
         self.output = a
         self.headers = dict(w.headers)
         self.source = self._source(w)
 
     def __str__(self) -> str:
         return self.source
+
+    # -- what it is given from step to step ----------------------------------------------------
+
+    def most_ahead(self, most_bytes: int) -> int:
+        """Return for how many steps random numbers of so many bytes are enough."""
+        each = sum(draw.size for draw in self.writer.draws) * self.dtype.itemsize
+        return max(1, most_bytes // each) if each else sys.maxsize
+
+    def draws(self, steps: int) -> dict[Any, np.ndarray]:
+        """Draw what the layers need for so many steps, step by step, as they would themselves."""
+        draws = self.writer.draws
+        found = [np.empty((steps, draw.size), self.dtype) for draw in draws]
+        for step in range(steps):
+            for array, draw in zip(found, draws, strict=True):
+                array[step] = draw.draw().reshape(-1)
+        return {draw.pointer.key: array for draw, array in zip(draws, found, strict=True)}
+
+    def states(self) -> dict[Any, np.ndarray]:
+        """Return the arrays that training moves besides theta, of the layers that have some."""
+        keys = [pointer.key for pointer in self.writer.pointers]
+        states = [key for key in keys if isinstance(key, tuple) and key[0] == "state"]
+        return {key: getattr(key[1], key[2]) for key in states}
 
     # -- the parts of a step -----------------------------------------------------------------
 
@@ -152,7 +178,7 @@ class Program:
         lines.append("")
         lines += [f"    {line}" for line in w.declared]
         lines.append("")
-        for name, (place, buffer) in w.places.items():
+        for place, buffer in w.places.values():
             shape = " x ".join(map(str, buffer.shape))
             cast = "" if buffer.kind == "real" else f"({buffer.kind} *)"
             value = f"arena + {place}" if place else "arena"
@@ -168,7 +194,9 @@ class Program:
 
     def _signature(self) -> list[str]:
         if self.writer.training:
-            return ["int64_t run(int64_t steps, int64_t t, const double *etas, void *const *memory)"]
+            return [
+                "int64_t run(int64_t steps, int64_t t, const double *etas, void *const *memory)"
+            ]
         return ["int64_t run(int64_t N, void *const *memory)"]
 
     def _loop(self, w: Writer) -> list[str]:
@@ -205,5 +233,3 @@ def _line(text: str, note: str) -> str:
     if not note:
         return text
     return f"{text:<{WIDTH + 20}} /* {note} */"
-
-

@@ -37,6 +37,7 @@ class Runner:
         self.program = program
         double = program.dtype == np.float64
         self.run = builder.load(program.source, program.headers, double)
+        self.run.restype = _C.c_int64
         self.arena = aligned(program.arena_size, program.dtype)
         self._memory = (_C.c_void_p * len(program.keys))()
         self._held: dict[Any, Any] = {}
@@ -51,16 +52,20 @@ class Runner:
                 self._held[key] = array
                 self._memory[index] = array.ctypes.data
 
-    def train(self, steps: int, t: int, etas: np.ndarray) -> int:
-        """Take so many steps; return how many were taken before one met NaN or infinity."""
-        return int(
-            self.run(
-                _C.c_int64(steps),
-                _C.c_int64(t),
-                etas.ctypes.data_as(_C.c_void_p),
-                self._memory,
-            )
+    def train(self, steps: int, t: int, etas: np.ndarray) -> tuple[int, bool]:
+        """Take so many steps, after t of the optimizer's.
+
+        Returns
+        -------
+        done : int
+            Fewer than asked for where the next meets NaN or infinity, or
+        refused : bool
+            where its gradients are there, and the update is not for the program to make.
+        """
+        found = self.run(
+            _C.c_int64(steps), _C.c_int64(t), etas.ctypes.data_as(_C.c_void_p), self._memory
         )
+        return (found, False) if found >= 0 else (-found - 1, True)
 
     def predict(self, n: int) -> None:
         """Fill the outputs of n examples."""
@@ -72,15 +77,16 @@ class Runner:
         kind = {"real": self.program.dtype, "int32_t": np.int32, "uint8_t": np.uint8}[planned.kind]
         found = self.arena[place:].view(kind)[: planned.size]
         if buffer.rows:
-            return np.ascontiguousarray(np.moveaxis(
-                found.reshape(planned.shape[-1], *planned.shape[:-1]), 0, -1
-            ))
+            return np.ascontiguousarray(
+                np.moveaxis(found.reshape(planned.shape[-1], *planned.shape[:-1]), 0, -1)
+            )
         return found.reshape(planned.shape)
 
     def show(self) -> None:
         """Give every layer the z, a and delta of the last step, as copies."""
         kept = self.program.writer.kept
-        for layer in (self.program.network.root, *(l for _, l in self.program.network.walk())):
+        network = self.program.network
+        for layer in (network.root, *(layer for _, layer in network.walk())):
             for name, buffer in kept.get(id(layer), {}).items():
                 if name in ("a_prev", "z", "a", "delta"):
                     setattr(layer, name, self.array(buffer).copy())

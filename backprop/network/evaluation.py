@@ -38,19 +38,38 @@ class Evaluated:
     def need_cost(self) -> Cost:
         raise NotImplementedError
 
+    def prediction_for(self, x: Any, compiled: bool | None) -> Any:
+        raise NotImplementedError
+
     @underflow_is_0
-    def predict(self, x: Any, batch_size: int = 1000) -> Any:
+    def predict(self, x: Any, batch_size: int = 1000, compiled: bool | None = None) -> Any:
         """Return the outputs for all of `x`, output shape x N, computed in batches.
 
         Keeps no state, and may be called from several threads.
+
+        Parameters
+        ----------
+        x : ndarray, input shape x N, or tuple of them
+        batch_size : int
+        compiled : bool, optional
+            Whether a compiled program computes them (see `program`); unless told, where there are
+            so many that this is worth while, and there can be one.
 
         Raises
         ------
         TypeError, ShapeError, ValueError
             As `forward`.
+        NoTwin, NotBuilt
+            If they must be `compiled`, and cannot be.
         """
         self.check_x(x)
-        (a,) = in_batches(self._outputs, (x,), batch_size, self.root.uses_threads)
+        prediction = self.prediction_for(x, compiled)
+
+        def outputs(x: Any) -> tuple[Any]:
+            a = self.root.run(x, INFERENCE) if prediction is None else prediction.z_and_a(x)[1]
+            return (a,)
+
+        (a,) = in_batches(outputs, (x,), batch_size, self.root.uses_threads)
         return passes.apart(a, (x, self.root.theta))  # a reshaped x is the caller's
 
     def evaluate(
@@ -60,6 +79,7 @@ class Evaluated:
         batch_size: int = 1000,
         metrics: Any = None,
         sample_weight: Any = None,
+        compiled: bool | None = None,
     ) -> dict[str, float]:
         """Return ``{"cost": C, ...}`` over all of x and y, computed in batches, keeping no state.
 
@@ -75,33 +95,41 @@ class Evaluated:
         sample_weight : ndarray of shape (N,), or T x N for sequences, optional
             How much each example, or step, counts in the cost, sum of w C / sum of w, and in the
             metrics: see `Cost.normalized`. Of several outputs one for all, or a tuple.
+        compiled : bool, optional
+            As of `predict`.
 
         Raises
         ------
         TypeError, ShapeError, ValueError
             As `forward` and `backward`; for a metric that is not known, or cannot be had of these
             targets; for weights that are none.
+        NoTwin, NotBuilt
+            As `predict`.
         """
         if metrics is not None:
             metrics = metrics_of(self, "evaluate", metrics)
         self.check_data(x, y)
         if metrics is None:
             metrics = default_metrics_of(self, y)
-        return measure(self, x, y, batch_size, metrics, sample_weight)
+        prediction = self.prediction_for(x, compiled)
+        return measure(self, x, y, batch_size, metrics, sample_weight, prediction)
 
     def normalized(self, sample_weight: Any, x: Any, y: Any) -> Any:
         """Return weights with which the plain mean of all w_x C_x is the weighted mean."""
         return self.need_cost().normalized(sample_weight, outputs_like(self, x), y)
 
-    def _outputs(self, x: Any) -> tuple[Any]:
-        return (self.root.run(x, INFERENCE),)
-
-    def output_and_cost(self, x: Any, y: Any, w: Any = None) -> tuple[Any, np.ndarray]:
+    def output_and_cost(
+        self, x: Any, y: Any, w: Any = None, prediction: Any = None
+    ) -> tuple[Any, np.ndarray]:
         """Return a^L and C_x of every example, keeping no state; from z of a canonical pair.
 
-        w are weights as `Cost.normalized` makes them, by which C_x is multiplied.
+        w are weights as `Cost.normalized` makes them, by which C_x is multiplied. Outputs are
+        those of a `prediction`, if it is given.
         """
-        z, a = self.root.z_and_a(x, INFERENCE)
+        if prediction is None:
+            z, a = self.root.z_and_a(x, INFERENCE)
+        else:
+            z, a = prediction.z_and_a(x)
         cost, sigma = self.need_cost(), self.root.output_activation
         return a, cost.weighted_of_each(z, a, sigma, y, w)
 
@@ -171,15 +199,16 @@ def measure(
     batch_size: int,
     metrics: Mapping[str, Metric],
     sample_weight: Any = None,
+    prediction: Any = None,
 ) -> dict[str, float]:
     """Return the mean cost of all examples, and every metric of all outputs at once.
 
     Outputs are kept where there is a metric, and of everything else one batch at a time. A metric
-    of outputs that hold NaN is NaN.
+    of outputs that hold NaN is NaN. A `prediction` gives the outputs, if there is one.
     """
 
     def compute(x: Any, y: Any, w: Any = None) -> tuple:
-        a, c = network.output_and_cost(x, y, w)
+        a, c = network.output_and_cost(x, y, w, prediction)
         return (c, a) if metrics else (c,)
 
     data: tuple = (x, y)

@@ -38,9 +38,10 @@ from backprop.network.checks import (
 )
 from backprop.network.evaluation import Evaluated
 from backprop.network.files import Saved
+from backprop.network.programs import Programmed
 
 
-class Network(Evaluated, Saved):
+class Network(Evaluated, Programmed, Saved):
     """A neural network: one layer, most often a chain of layers, and the cost C of its output.
 
     Building the network checks that the shapes fit, and gathers the parameters of all layers in

@@ -7,6 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -32,12 +33,12 @@ from backprop.training.checks import (
     positive_or_none,
     taken_apart,
 )
-from backprop.training.compiled import path_for
 from backprop.training.columns import declare_columns, metrics_for
 from backprop.training.divergence import DivergenceError, first_not_finite
 from backprop.training.history import History
 from backprop.training.interrupts import interrupt_asks
 from backprop.training.minibatches import rows_of
+from backprop.training.paths import path_for
 from backprop.training.progress import Progress, check_progress
 from backprop.training.state import put_state, state_of
 from backprop.training.steps import Learnt
@@ -139,6 +140,8 @@ class Trainer:
         self.callbacks = list(callbacks)
         self.progress = check_progress("Trainer", progress)
         self._progress: list[Callback] = []
+        self.path: Any = None
+        self.minibatch: Any = None  # targets and weights of the last one
         self.metrics = None if metrics is None else metrics_of(network, "Trainer", metrics)
         self.monitor_training = sys.maxsize if monitor_training is True else 0
         if not isinstance(monitor_training, bool):
@@ -304,12 +307,14 @@ class Trainer:
         started = time.perf_counter()
         try:
             while step < steps and not (self.interrupted or self.stopping):
-                for step in self.path.steps(order, step):
-                    self.under_way = (epoch, step, seconds)
-                    for callback in each_step:
-                        callback.on_step_end(self)
-                    if self.interrupted or self.stopping:
-                        break
+                with closing(self.path.steps(order, step)) as stretches:
+                    for behind in stretches:
+                        step = behind
+                        self.under_way = (epoch, step, seconds)
+                        for callback in each_step:
+                            callback.on_step_end(self)
+                        if self.interrupted or self.stopping:
+                            break
         finally:
             self.under_way = (epoch, step, seconds + time.perf_counter() - started)
 
@@ -335,10 +340,11 @@ class Trainer:
             "seconds": self.seconds,
             "eta": float(self.optimizer.eta),
         }
+        prediction = self.path.prediction()
         n = min(count_examples(x), self.monitor_training)
         if n:
             x, y, w = first(n, x, y, weights.examples)
-            found = measure(network, x, y, 1000, metrics, w)
+            found = measure(network, x, y, 1000, metrics, w, prediction)
             record.update({f"training_{name}": value for name, value in found.items()})
         if self.regularizer is not None:
             self.learnt = Learnt(network.root, self.regularizer)
@@ -347,7 +353,7 @@ class Trainer:
             record["penalty"] = float(sum(values))
         if validation is not None:
             val_x, val_y = validation
-            found = measure(network, val_x, val_y, 1000, metrics, weights.validation)
+            found = measure(network, val_x, val_y, 1000, metrics, weights.validation, prediction)
             record.update({f"validation_{name}": value for name, value in found.items()})
         if not math.isfinite(record.get("training_cost", 0.0)):
             raise DivergenceError(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 HEADERS = Path(__file__).parent.parent / "c"
 
 
-class NoTwin(TypeError):  # noqa: N818 - what it says is its name
+class NoTwin(TypeError):
     """Something cannot be written in C; the message says what, and why."""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from backprop.compiled.twins.base import (
     Twin,
     twin_for,
+    twin_of,
     write_back,
     write_back_from,
     write_forward,
@@ -31,7 +32,7 @@ class SequentialTwin(Twin):
         if not layer.ends_in_sigma:
             return nabla_a
         last = layer.children[-1]
-        return twin_of_last(last).delta_of(w, last, nabla_a)
+        return twin_of(last).delta_of(w, last, nabla_a)
 
     def descend(self, w: Writer, layer: Any, delta: Buffer, input_gradient: bool) -> Buffer | None:
         *below, last = layer.children
@@ -40,9 +41,3 @@ class SequentialTwin(Twin):
         for index in range(len(below) - 1, -1, -1):
             nabla_a = write_back(w, below[index], nabla_a, input_gradient or index > 0)
         return nabla_a
-
-
-def twin_of_last(layer: Any) -> Twin:
-    from backprop.compiled.twins.base import twin_of
-
-    return twin_of(layer)

@@ -1,0 +1,71 @@
+"""The compiled form of predicting: outputs of any number of examples, block by block."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from backprop.compiled.builder import NotBuilt
+from backprop.compiled.program import Program
+from backprop.compiled.runner import Runner
+from backprop.compiled.twins.base import NoTwin
+
+BLOCK = 64  # examples at a time
+
+
+class Prediction:
+    """What a network predicts, by a program; several threads may ask at once.
+
+    Parameters
+    ----------
+    network : Network
+    input_shape : tuple of int
+        Of one example.
+
+    Raises
+    ------
+    NoTwin, NotBuilt
+        If there can be no program.
+    """
+
+    def __init__(self, network: Any, input_shape: Any) -> None:
+        self.program = Program(network, BLOCK, input_shape=input_shape)
+        self._of_thread = threading.local()
+        self._of_thread.runner = Runner(self.program)
+
+    def z_and_a(self, x: Any) -> tuple[Any, Any]:
+        """Return z, None where no cost may enter below a sigma, and a; as `Layer.z_and_a`."""
+        runner = getattr(self._of_thread, "runner", None)
+        if runner is None:
+            runner = self._of_thread.runner = Runner(self.program)
+        program, n = self.program, x.shape[-1]
+        rows = np.ascontiguousarray(np.moveaxis(x, -1, 0))
+        if rows.dtype.kind in "iu":
+            rows = rows.astype(np.int32, copy=False)
+        found = {
+            key: np.empty((*buffer.features, n), program.dtype)
+            for key, buffer in program.results.items()
+        }
+        # The last block is filled up with the last example.
+        order = np.minimum(np.arange(-(-n // BLOCK) * BLOCK), n - 1)
+        runner.bind({"theta": program.network.theta, "x": rows, "order": order, **found})
+        runner.predict(n)
+        return found.get("z"), found["a"]
+
+
+def prediction_for(network: Any, input_shape: Any, must: bool) -> Prediction | None:
+    """Return a `Prediction`; None if there can be none, unless there must be.
+
+    Raises
+    ------
+    NoTwin, NotBuilt
+        If there must be one, and cannot be.
+    """
+    try:
+        return Prediction(network, input_shape)
+    except (NoTwin, NotBuilt):
+        if must:
+            raise
+        return None

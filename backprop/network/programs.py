@@ -1,0 +1,82 @@
+"""A network as a compiled program: shown, and asked for predictions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from backprop.core.checks import check_bool, check_integer
+from backprop.core.shapes import count_examples, each_array
+from backprop.core.upstairs import upstairs
+from backprop.layers.base import Layer
+
+PRODUCTS_A_SECOND = 2e10  # about what NumPy does, for whether it is worth while to build a program
+WORTH_WHILE = 1.0  # seconds
+
+
+class Programmed:
+    """The part of a network that is written down as C; see `Network` and `backprop.compiled`."""
+
+    root: Layer
+    input_shape: Any
+
+    def program(self, batch_size: int = 10, optimizer: Any = None, **settings: Any) -> Any:
+        """Return the network's step on a minibatch, or its prediction, written down as C.
+
+        ``print(network.program(batch_size=10, optimizer=SGD(3.0)))`` shows it: a call a line,
+        with the equation beside it.
+
+        Parameters
+        ----------
+        batch_size : int
+        optimizer : Optimizer, optional
+            For a step of training; without it, the program predicts.
+        **settings
+            `regularizer`, `clip_norm` and `clip_value`, as of a `Trainer`, and `labels`: whether
+            targets are integer labels.
+
+        Returns
+        -------
+        Program
+
+        Raises
+        ------
+        NoTwin
+            If something in the network has no twin in C.
+        """
+        batch_size = check_integer("program: batch_size", batch_size)
+        kind = upstairs("backprop.compiled.program").Program
+        return kind(self, batch_size, optimizer, **settings)
+
+    def prediction_for(self, x: Any, compiled: bool | None) -> Any:
+        """Return a built program that predicts for inputs like x, or None: by the layers.
+
+        Raises
+        ------
+        NoTwin, NotBuilt
+            If it must be `compiled`, and cannot be.
+        """
+        if compiled is None:
+            if not self.worth_compiling(count_examples(x)):
+                return None
+        elif not check_bool("compiled", compiled):
+            return None
+        prediction = upstairs("backprop.compiled.prediction")
+        shape = each_array(lambda one: one.shape[:-1], x)
+        return prediction.prediction_for(self, shape, must=bool(compiled))
+
+    def worth_compiling(self, n: int) -> bool:
+        """Say whether NumPy would predict n examples for long, by the sizes alone."""
+        return n * products_of(self.root, self.input_shape) / PRODUCTS_A_SECOND >= WORTH_WHILE
+
+
+def products_of(layer: Layer, input_shape: Any) -> int:
+    """Return about how many products an example takes: each weight at all its places."""
+    if layer.children:
+        shapes = layer.inner_shapes(input_shape)  # type: ignore[attr-defined]
+        pairs = zip(layer.children, shapes, strict=True)
+        return sum(products_of(child, shape) for child, (shape, _) in pairs)
+    if not layer.parameter_names:
+        return 0
+    weights = sum(getattr(layer, name).size for name in layer.parameter_names)
+    return weights * math.prod(n or 1 for n in layer.output_shape(input_shape)[1:])
