@@ -196,6 +196,7 @@ def describe_result(config: RunConfig, data: RunData, trainer: Trainer) -> dict[
         "stopped": trainer.stopping or None,
         "seconds_per_epoch": median(history["seconds"]) if len(history) else None,
         "training_seconds": sum(history["seconds"]) if len(history) else 0.0,
+        "computed_by": history.computed_by[-1] if len(history) else None,
         "parameters": trainer.network.n_parameters,
         "data": data.source.name,
         "data_source": data.source.source,

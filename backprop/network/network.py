@@ -41,7 +41,7 @@ from backprop.network.files import Saved
 from backprop.network.programs import Programmed
 
 
-class Network(Evaluated, Programmed, Saved):
+class Network(Programmed, Evaluated, Saved):
     """A neural network: one layer, most often a chain of layers, and the cost C of its output.
 
     Building the network checks that the shapes fit, and gathers the parameters of all layers in

@@ -44,7 +44,7 @@ class Compiled:
             raise NoTwin(f"{wanting[0]} wants every step")
         self._data = dict(_data(trainer.network.dtype, *rows))
         self._runners: dict[int, Runner] = {}
-        size, n = trainer.batch_size, trainer.n_examples
+        size, n = trainer.batch_size, len(rows[0][0] if isinstance(rows[0], tuple) else rows[0])
         self._sizes = [min(size, n), *[n % size] * bool(n > size and n % size)]
         self._ahead = 1  # steps of the next stretch
         self._last: Any = None  # runner, order and step of the last minibatch
@@ -99,7 +99,7 @@ class Compiled:
                 step = self._stretch(order, step)
                 yield step
         except (NoTwin, NotBuilt) as error:
-            trainer.path = InNumPy(trainer, self.rows, str(error))
+            trainer.go_by(InNumPy(trainer, self.rows, str(error)))
         finally:
             self._show()
 
@@ -115,8 +115,8 @@ class Compiled:
         carried = optimizer.carried(network.theta)
         if carried.keys() != set(optimizer.accumulator_names):
             raise NoTwin(_BY_ROOTS)
-        vectors = {("accumulator", name): vector for name, vector in carried.items()}
-        vectors.update(theta=network.theta, nabla=network.nabla, order=order[step * size :])
+        vectors: dict[Any, np.ndarray] = {("accumulator", name): carried[name] for name in carried}
+        vectors |= {"theta": network.theta, "nabla": network.nabla, "order": order[step * size :]}
         runner.bind({**self._data, **vectors, **program.states(), **program.draws(count)})
         started = time.perf_counter()
         done, refused = runner.train(count, optimizer.t, etas)
@@ -129,7 +129,7 @@ class Compiled:
             learnt = trainer.learnt
             optimizer.advance(network.theta, network.nabla, learnt.weights, learnt.groups)
             self._last = runner, order, step + done + 1
-            trainer.path = InNumPy(trainer, self.rows, _BY_ROOTS)
+            trainer.go_by(InNumPy(trainer, self.rows, _BY_ROOTS))
             return step + done + 1
         if done < count:
             self._last = runner, order, step + done + 1

@@ -44,6 +44,9 @@ class History:
     ----------
     records : list of dict of str to number
     directions : dict of str to bool
+    computed_by : list of str
+        How the minibatches of every epoch were computed, as far as that is known: "compiled", or
+        "NumPy: " and why.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class History:
         directions: Mapping[str, bool] | None = None,
     ) -> None:
         self.records = [dict(record) for record in records]
+        self._computed_by: dict[int, str] = {}  # by the number of the record
         self.directions: dict[str, bool] = {}
         for column, greater in dict(directions or {}).items():
             self.declare(column, greater)
@@ -61,9 +65,15 @@ class History:
         """The names that occur, in order of first appearance."""
         return list(dict.fromkeys(name for record in self.records for name in record))
 
-    def append(self, record: dict[str, Any]) -> None:
-        """Add the record of one more epoch."""
+    def append(self, record: dict[str, Any], computed_by: str = "") -> None:
+        """Add the record of one more epoch, and how it was computed."""
         self.records.append(dict(record))
+        self._computed_by[len(self.records) - 1] = computed_by
+
+    @property
+    def computed_by(self) -> list[str]:
+        """How the minibatches of every epoch were computed; "" where nobody has said it."""
+        return [self._computed_by.get(number, "") for number in range(len(self.records))]
 
     def check(self) -> None:
         """Raise a TypeError unless every record is a dict of numbers, or None, by name."""
@@ -195,10 +205,11 @@ class History:
         write_text(path, text.getvalue())
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Write the columns whose direction was declared, and one object per epoch.
+        """Write the columns whose direction was declared, and what is known of every epoch.
 
-        ``{"greater_is_better": {column: bool}, "records": [...]}``, as JSON that every parser
-        takes: numbers that are not finite are the strings "NaN", "Infinity" and "-Infinity" there.
+        ``{"greater_is_better": {column: bool}, "records": [...], "computed_by": [...]}``, as JSON
+        that every parser takes: numbers that are not finite are the strings "NaN", "Infinity" and
+        "-Infinity" there.
         """
         write_text(path, to_json(self.state(), indent=1) + "\n")
 
@@ -247,7 +258,10 @@ class History:
     def state(self) -> dict[str, Any]:
         """Return a copy of all of it as plain data, for `from_state`."""
         records = [dict(record) for record in self.records]
-        return {"greater_is_better": dict(self.directions), "records": records}
+        state = {"greater_is_better": dict(self.directions), "records": records}
+        if any(self.computed_by):
+            state["computed_by"] = self.computed_by
+        return state
 
     @classmethod
     def from_state(cls, state: Any) -> History:
@@ -258,7 +272,8 @@ class History:
         TypeError, ValueError
             If it is none.
         """
-        if not isinstance(state, dict) or state.keys() != {"greater_is_better", "records"}:
+        needed = {"greater_is_better", "records"}
+        if not isinstance(state, dict) or state.keys() - {"computed_by"} != needed:
             raise ValueError("expected an object of greater_is_better and records")
         records, directions = state["records"], state["greater_is_better"]
         if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
@@ -266,6 +281,12 @@ class History:
         if not isinstance(directions, dict):
             raise ValueError("expected an object of columns as its greater_is_better")
         history = cls(records, directions)
+        texts = state.get("computed_by", history.computed_by)
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise ValueError("expected a list of strings as its computed_by")
+        if len(texts) != len(records):
+            raise ValueError(f"expected computed_by to have a string for each of {len(records)}")
+        history._computed_by = dict(enumerate(texts))
         history.check()
         return history
 

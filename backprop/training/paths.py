@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from backprop.network.programs import products_of
@@ -30,7 +31,7 @@ def path_for(trainer: Any, rows: tuple[Any, Any, Any]) -> Any:
     """
     if trainer.compiled is False:
         return InNumPy(trainer, rows, "compiled=False")
-    if trainer.compiled is None and not worth_while(trainer):
+    if trainer.compiled is None and not worth_while(trainer, rows):
         return InNumPy(trainer, rows, "an epoch is so short that building a program does not pay")
     from backprop.compiled import NotBuilt, NoTwin  # not before it is needed
     from backprop.training.compiled import Compiled
@@ -43,9 +44,20 @@ def path_for(trainer: Any, rows: tuple[Any, Any, Any]) -> Any:
         return InNumPy(trainer, rows, str(error))
 
 
-def worth_while(trainer: Any) -> bool:
+def worth_while(trainer: Any, rows: tuple[Any, Any, Any]) -> bool:
     """Say whether an epoch takes NumPy long, by what is known of the sizes alone."""
-    network = trainer.network
-    products = 3 * trainer.n_examples * products_of(network.root, network.input_shape)
-    seconds = trainer.steps_per_epoch * SECONDS_A_STEP + products / PRODUCTS_A_SECOND
+    network, x = trainer.network, rows[0]
+    n = len(x[0] if isinstance(x, tuple) else x)
+    products = 3 * n * products_of(network.root, network.input_shape)
+    seconds = n / trainer.batch_size * SECONDS_A_STEP + products / PRODUCTS_A_SECOND
     return bool(seconds >= WORTH_WHILE)
+
+
+def warn_if_another(before: str, now: str) -> None:
+    """Warn that a training goes on in another way than that of its checkpoint, if it does."""
+    if before and before.partition(":")[0] != now.partition(":")[0]:
+        warnings.warn(
+            f"the checkpoint was computed by the way {before!r}, and the training goes on by "
+            f"{now!r}: the numbers differ in their last digits",
+            stacklevel=3,
+        )

@@ -28,6 +28,7 @@ def state_of(trainer: Any) -> dict[str, Any]:
         "seconds": trainer.seconds,
         "n_examples": trainer.n_examples,
         "weights": trainer.weights,
+        "computed_by": trainer.computed_by,
         "rng": generator_state(trainer.rng),
         "epoch_rng": generator_state(trainer.epoch_rng),
         "layer_rngs": [
@@ -85,6 +86,8 @@ def _checked(trainer: Any, state: dict[str, Any]) -> History:
         check_integer("n_examples", n_examples)
     if not isinstance(state["weights"], (str, type(None))):
         raise TypeError(f"weights must be a string or None, got {state['weights']!r}")
+    if not isinstance(state.get("computed_by", ""), str):
+        raise TypeError(f"computed_by must be a string, got {state['computed_by']!r}")
     epoch = check_integer("epoch", state["epoch"], 0)
     step = check_integer("step", state["step"], 0)
     steps = -(-(n_examples or 0) // trainer.batch_size)
@@ -128,6 +131,7 @@ def _put(trainer: Any, state: dict[str, Any], history: History) -> None:
                     layer.set_learning(key, value)
     trainer.history, trainer.n_examples = history, state["n_examples"]
     trainer.weights = state["weights"]
+    trainer.computed_by = state.get("computed_by", "")
     trainer.under_way = (state["epoch"], state["step"], state["seconds"])
 
 

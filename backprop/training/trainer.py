@@ -38,7 +38,7 @@ from backprop.training.divergence import DivergenceError, first_not_finite
 from backprop.training.history import History
 from backprop.training.interrupts import interrupt_asks
 from backprop.training.minibatches import rows_of
-from backprop.training.paths import path_for
+from backprop.training.paths import path_for, warn_if_another
 from backprop.training.progress import Progress, check_progress
 from backprop.training.state import put_state, state_of
 from backprop.training.steps import Learnt
@@ -81,6 +81,11 @@ class Trainer:
     shuffle : bool
         Draw a new order of the examples for every epoch. Layers that carry their state from batch
         to batch need False; they start every epoch from 0.
+    compiled : bool, optional
+        Whether minibatches are gone through by a compiled program (see `Network.program`), which
+        is much faster for small networks, and the same but for the last digits. Unless told, where
+        an epoch takes NumPy a tenth of a second and more, this machine has a C compiler, and
+        all has a twin in C; True demands it, False forbids it.
 
     Attributes
     ----------
@@ -96,6 +101,9 @@ class Trainer:
         Whether the last `fit` was ended early by Ctrl-C.
     stopping : str
         Why a callback asked to stop, or "".
+    computed_by : str
+        How minibatches are gone through: "compiled", or "NumPy: " and why. The history keeps it
+        for every epoch.
     error : BaseException or None
         What ended the last `fit`, if an error did.
     epoch_rng : numpy.random.Generator
@@ -141,6 +149,7 @@ class Trainer:
         self.progress = check_progress("Trainer", progress)
         self._progress: list[Callback] = []
         self.path: Any = None
+        self.computed_by = ""
         self.minibatch: Any = None  # targets and weights of the last one
         self.metrics = None if metrics is None else metrics_of(network, "Trainer", metrics)
         self.monitor_training = sys.maxsize if monitor_training is True else 0
@@ -235,11 +244,14 @@ class Trainer:
                 "class_weight and sample_weight, or make a new Trainer of the network"
             )
         self.columns = declare_columns(self, metrics, validation is not None)
+        rows_w = None if weights.normalized is None else rows_of(weights.normalized)
+        path = path_for(self, (rows_of(x), rows_of(y), rows_w))
+        if self.restored:
+            warn_if_another(self.computed_by, str(path))
+        self.go_by(path)
         self.n_examples, self.weights, self.restored = n_examples, digest, False
         self.stopping, self.interrupted, self.error = "", False, None
         self._progress = [Progress(progress, self.epoch + epochs)] if progress else []
-        rows_w = None if weights.normalized is None else rows_of(weights.normalized)
-        self.path = path_for(self, (rows_of(x), rows_of(y), rows_w))
         quiet = np.errstate(over="ignore", under="ignore", invalid="ignore")
         eta_stays = self.schedule is None
         with (
@@ -255,7 +267,9 @@ class Trainer:
                     self._train_epoch()
                     if self.step >= self.steps_per_epoch:
                         record = self._record(x, y, validation, metrics, weights)
-                        self.history.append(record)  # with which the epoch is over
+                        self.history.append(
+                            record, self.computed_by
+                        )  # with which the epoch is over
                         self._call("on_epoch_end")
             except BaseException as error:
                 self.error = error
@@ -280,6 +294,13 @@ class Trainer:
         """Time spent on the minibatches of the epoch under way."""
         epoch, _, seconds = self.under_way
         return seconds if epoch == len(self.history) else 0.0
+
+    def go_by(self, path: Any) -> None:
+        """Go through the minibatches that come by another way; see `backprop.training.paths`."""
+        self.path, self.computed_by = path, str(path)
+
+    def _asked_to_stop(self) -> bool:
+        return self.interrupted or bool(self.stopping)
 
     def stop(self, reason: str) -> None:
         """Ask, from a callback, that `fit` ends after this minibatch."""
@@ -306,14 +327,14 @@ class Trainer:
         each_step = [c for c in (*self._progress, *self.callbacks) if c.wants_steps]
         started = time.perf_counter()
         try:
-            while step < steps and not (self.interrupted or self.stopping):
+            while step < steps and not self._asked_to_stop():
                 with closing(self.path.steps(order, step)) as stretches:
                     for behind in stretches:
                         step = behind
                         self.under_way = (epoch, step, seconds)
                         for callback in each_step:
                             callback.on_step_end(self)
-                        if self.interrupted or self.stopping:
+                        if self._asked_to_stop():
                             break
         finally:
             self.under_way = (epoch, step, seconds + time.perf_counter() - started)

@@ -39,5 +39,6 @@ class SequentialTwin(Twin):
         enter = write_back_from if layer.ends_in_sigma else write_back
         nabla_a = enter(w, last, delta, input_gradient or bool(below))
         for index in range(len(below) - 1, -1, -1):
+            assert nabla_a is not None
             nabla_a = write_back(w, below[index], nabla_a, input_gradient or index > 0)
         return nabla_a

@@ -28,11 +28,18 @@ def write_update(
     w.header(HEADERS / "optimizers.h")
     n = w.network.n_parameters
     for part, penalty in penalties:
-        kind = {L2: "l2", L1: "l1"}.get(type(penalty))
-        if kind is None:
+        of_penalty = {L2: "l2", L1: "l1"}.get(type(penalty))
+        if of_penalty is None:
             raise NoTwin(f"the regularizer {penalty} has no twin in C")
         note = "dOmega/dw, of the weights"
-        w.call(kind, _size(part), penalty.lmbda, _at("theta", part), _at("nabla", part), note=note)
+        w.call(
+            of_penalty,
+            _size(part),
+            penalty.lmbda,
+            _at("theta", part),
+            _at("nabla", part),
+            note=note,
+        )
     if clip_value is not None:
         w.call("clip_by_value", n, clip_value, "nabla")
     if clip_norm is not None:
