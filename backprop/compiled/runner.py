@@ -72,15 +72,15 @@ class Runner:
         self.run(_C.c_int64(n), self._memory)
 
     def array(self, buffer: Buffer) -> np.ndarray:
-        """Return what a buffer holds now: a view of the arena, or a copy if it holds rows."""
+        """Return what a buffer holds now: a view of the arena."""
         place, planned = self.program.writer.places[buffer.name]
         kind = {"real": self.program.dtype, "int32_t": np.int32, "uint8_t": np.uint8}[planned.kind]
-        found = self.arena[place:].view(kind)[: planned.size]
+        found = self.arena[place:].view(kind)[buffer.start : buffer.start + buffer.size]
+        axes = buffer.axes or tuple(range(len(buffer.shape)))
         if buffer.rows:
-            return np.ascontiguousarray(
-                np.moveaxis(found.reshape(planned.shape[-1], *planned.shape[:-1]), 0, -1)
-            )
-        return found.reshape(planned.shape)
+            axes = (axes[-1], *axes[:-1])
+        lying = found.reshape([buffer.shape[axis] for axis in axes])
+        return lying.transpose(np.argsort(axes))
 
     def show(self) -> None:
         """Give every layer the z, a and delta of the last step, as copies."""

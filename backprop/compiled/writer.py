@@ -14,6 +14,7 @@ import numpy as np
 from backprop.core.shapes import Shape
 from backprop.layers.passes import place_in
 
+HEADERS = Path(__file__).parent / "c"
 ALIGNED = 16  # numbers: every array begins at a multiple of 64 bytes
 
 
@@ -29,12 +30,18 @@ class Buffer:
     kind : {"real", "int32_t", "uint8_t"}
     rows : bool
         Whether the examples lie one after another, the batch first; only inputs of networks do.
+    start : int
+        Where it begins in the array of that name, of which it may be a part.
+    axes : tuple of int
+        The order in which its axes lie in memory, where that is not their own.
     """
 
     name: str
     shape: Shape
     kind: str = "real"
     rows: bool = False
+    start: int = 0
+    axes: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
@@ -46,8 +53,12 @@ class Buffer:
         """The shape without the batch."""
         return self.shape[:-1]
 
+    def view(self, shape: Sequence[int], start: int = 0) -> Buffer:
+        """Return the same numbers in another shape, or some of them, from `start` on."""
+        return replace(self, shape=tuple(shape), start=self.start + start)
+
     def __str__(self) -> str:
-        return self.name
+        return f"{self.name} + {self.start}" if self.start else self.name
 
 
 class Pointer(NamedTuple):
@@ -81,13 +92,19 @@ class Writer:
     training : bool
         Whether layers behave as in training, and keep what the way back needs.
     mask : Buffer or None
-        Which steps are real, for the layer that is being written.
+        Which steps are real, T x B, for the layer that is being written.
+    masks : dict
+        The masks under which layers went forward, by their ids.
+    memo : dict
+        What has been written already, and need not be so again, by whatever tells it.
     """
 
     network: Any
     batch: int
     training: bool
     mask: Buffer | None = None
+    masks: dict[int, Buffer | None] = field(default_factory=dict)
+    memo: dict[Any, Any] = field(default_factory=dict)
     headers: dict[str, Path] = field(default_factory=dict)
     pointers: list[Pointer] = field(default_factory=list)
     draws: list[Draw] = field(default_factory=list)
@@ -131,8 +148,8 @@ class Writer:
         return found
 
     def like(self, name: str, other: Buffer, layer: Any = None) -> Buffer:
-        """Plan an array of the shape of another."""
-        return self.buffer(name, other.shape, layer=layer)
+        """Plan an array of the shape of another, and of its kind."""
+        return self.buffer(name, other.shape, other.kind, layer=layer)
 
     def scratch(self, numbers: int) -> str:
         """Return memory for so many numbers, which the next call may write over."""
@@ -232,6 +249,15 @@ class Writer:
         finally:
             self.mask = before
 
+    @contextmanager
+    def batch_of(self, examples: int) -> Iterator[None]:
+        """Within this, let there be so many examples: the steps of sequences, say."""
+        before, self.batch = self.batch, examples
+        try:
+            yield
+        finally:
+            self.batch = before
+
     def columns(self, array: Buffer) -> Buffer:
         """Return an array with the batch last, of one whose examples may lie as rows."""
         if not array.rows:
@@ -241,7 +267,8 @@ class Writer:
         if found is None:
             columns = self.buffer(name, array.shape, array.kind)
             n = math.prod(array.features)
-            self.call("transpose", n, self.batch, array, columns, note="one example a column")
+            function = "transpose" if array.kind == "real" else "transpose_integers"
+            self.call(function, n, self.batch, array, columns, note="one example a column")
             return columns
         return found[1]
 

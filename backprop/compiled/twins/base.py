@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-if TYPE_CHECKING:
-    from backprop.compiled.writer import Buffer, Writer
-
-HEADERS = Path(__file__).parent.parent / "c"
+from backprop.compiled.twins import masks
+from backprop.compiled.writer import HEADERS, Buffer, Writer
 
 
 class NoTwin(TypeError):
@@ -18,6 +16,11 @@ class NoTwin(TypeError):
 
 class Twin:
     """How a layer is written down, in the same four steps as a `Layer`.
+
+    An array that is handed down, `nabla_a` or `delta`, is given away: whoever gets it may write
+    over it. So what a layer keeps, and what goes several ways, is copied first. Padding is 0 in
+    `a_prev` already, and made so in what `downstream` returns; ``w.mask`` says which steps are
+    real, on the way back too.
 
     Attributes
     ----------
@@ -47,6 +50,10 @@ class Twin:
         if layer.parameter_names and layer.wants_gradients():
             self.parameter_gradients(w, layer, delta)
         return self.downstream(w, layer, delta) if input_gradient else None
+
+    def output_mask(self, w: Writer, layer: Any, mask: Buffer) -> Buffer | None:
+        """Write which steps of the output are real, as `Layer.output_mask`; None without steps."""
+        return masks.output_mask(w, layer, mask)
 
 
 TWINS: dict[type, Twin] = {}
@@ -90,22 +97,46 @@ def write_forward(w: Writer, layer: Any, a_prev: Buffer) -> Buffer:
     twin = twin_of(layer)
     path = Path(twin.header)
     w.header(path if path.is_absolute() else HEADERS / path)
+    if w.mask is not None:
+        a_prev = masks.write_only_real(w, a_prev)
+    w.masks[id(layer)] = w.mask
+    w.keep(layer, a_prev=a_prev)
     a = twin.output(w, layer, a_prev)
     w.keep(layer, a=a)
     return a
 
 
+def write_output_mask(w: Writer, layer: Any) -> Buffer | None:
+    """Write which steps of the layer's output are real, under the mask that it went forward."""
+    mask = w.masks[id(layer)]
+    if mask is None:
+        return None
+    key = ("mask after", id(layer))
+    if key not in w.memo:
+        w.memo[key] = twin_of(layer).output_mask(w, layer, mask)
+    found: Buffer | None = w.memo[key]
+    return found
+
+
+def write_delta_of(w: Writer, layer: Any, nabla_a: Buffer) -> Buffer:
+    """Write what `Layer.delta_of` does."""
+    with w.masked(w.masks[id(layer)]):
+        return twin_of(layer).delta_of(w, layer, nabla_a)
+
+
 def write_back(w: Writer, layer: Any, nabla_a: Buffer, input_gradient: bool) -> Buffer | None:
     """Write what `Layer.go_back` does."""
-    delta = twin_of(layer).delta_of(w, layer, nabla_a)
-    return write_back_from(w, layer, delta, input_gradient)
+    return write_back_from(w, layer, write_delta_of(w, layer, nabla_a), input_gradient)
 
 
 def write_back_from(w: Writer, layer: Any, delta: Buffer, input_gradient: bool) -> Buffer | None:
     """Write what `Layer.go_back_from` does."""
     if "z" in w.kept[id(layer)]:
         w.keep(layer, delta=delta)
-    nabla_a_prev = twin_of(layer).descend(w, layer, delta, input_gradient)
+    with w.masked(w.masks[id(layer)]):
+        nabla_a_prev = twin_of(layer).descend(w, layer, delta, input_gradient)
+        if w.mask is not None and nabla_a_prev is not None:
+            masks.write_zero_padding(w, nabla_a_prev)
     for place, tie in layer.ties_across:
         _write_tie(w, place, tie)
     return nabla_a_prev
@@ -113,14 +144,17 @@ def write_back_from(w: Writer, layer: Any, delta: Buffer, input_gradient: bool) 
 
 def _write_tie(w: Writer, place: Any, tie: Any) -> None:
     """Write what `Tie.add_gradient` does."""
-    if not tie.layer.wants_gradients():
-        return
     name = next(name for name, other in place.ties.items() if other is tie)
-    here, there = w.gradient(place, name), w.gradient(tie.layer, tie.name)
-    n = tie.nabla.size
-    if tie.transposed and tie.nabla.ndim > 1:
-        rows, columns = tie.nabla.shape
-        turned = w.scratch(n)
-        w.call("transpose", columns, rows, here, turned)
-        here = turned
-    w.call("add_to", n, here, there, note=f"what {place} gives to the gradient they share")
+    if tie.layer.wants_gradients():
+        here, there = w.gradient(place, name), w.gradient(tie.layer, tie.name)
+        n = tie.nabla.size
+        if tie.transposed and tie.nabla.ndim > 1:
+            rows, columns = tie.nabla.shape
+            turned = w.scratch(n)
+            w.call("transpose", columns, rows, here, turned)
+            here = turned
+        w.call("add_to", n, here, there, note=f"what {place} gives to the gradient they share")
+    if not place.wants_own_gradients():
+        for own in place.parameters:
+            nabla = w.gradient(place, own)
+            w.call("fill", place.gradients[own].size, 0, nabla, note=f"{place} does not learn")
