@@ -90,7 +90,8 @@ class Program:
             )
         else:
             w.heading("what is asked for")
-            z = w.kept[id(network.root)].get("z")
+            ends = network.root.output_activation is not None
+            z = w.kept[id(network.root)].get("z") if ends else None
             self.results = {"a": a} if z is None else {"a": a, "z": z}
             for name, array in self.results.items():
                 n = math.prod(array.features)

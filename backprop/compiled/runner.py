@@ -80,13 +80,14 @@ class Runner:
         if buffer.rows:
             axes = (axes[-1], *axes[:-1])
         lying = found.reshape([buffer.shape[axis] for axis in axes])
-        return lying.transpose(np.argsort(axes))
+        return lying.transpose(np.argsort(axes))  # type: ignore[no-any-return]
 
     def show(self) -> None:
-        """Give every layer the z, a and delta of the last step, as copies."""
-        kept = self.program.writer.kept
-        network = self.program.network
+        """Give every layer what it has of the last step, z, a and delta say, as copies."""
+        writer, network = self.program.writer, self.program.network
         for layer in (network.root, *(layer for _, layer in network.walk())):
-            for name, buffer in kept.get(id(layer), {}).items():
-                if name in ("a_prev", "z", "a", "delta"):
+            for name, buffer in writer.kept.get(id(layer), {}).items():
+                if hasattr(layer, name):
                     setattr(layer, name, self.array(buffer).copy())
+            mask = writer.masks.get(id(layer))
+            layer.real_steps = None if mask is None else self.array(mask).astype(bool)

@@ -57,6 +57,20 @@ class Buffer:
         """Return the same numbers in another shape, or some of them, from `start` on."""
         return replace(self, shape=tuple(shape), start=self.start + start)
 
+    def as_examples(self) -> Buffer:
+        """Return n x T x B as n x (T B): every step is an example."""
+        last = len(self.shape) - 2
+        axes = tuple(axis for axis in self.axes if axis != last + 1)
+        return replace(self, shape=(*self.shape[:-2], math.prod(self.shape[-2:])), axes=axes)
+
+    def as_steps(self, steps: Sequence[int]) -> Buffer:
+        """Return n x (T B) as n x T x B, `steps` being T and B."""
+        last = len(self.shape) - 1
+        axes = tuple(
+            k for axis in self.axes for k in ([axis, axis + 1] if axis == last else [axis])
+        )
+        return replace(self, shape=(*self.shape[:-1], *steps), axes=axes)
+
     def __str__(self) -> str:
         return f"{self.name} + {self.start}" if self.start else self.name
 

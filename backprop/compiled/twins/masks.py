@@ -42,7 +42,7 @@ def output_mask(w: Writer, layer: Any, mask: Buffer) -> Buffer | None:
     """Write which steps a layer's output has, of those that `mask` says of its input."""
     if not layer.keeps_steps:
         return None
-    steps, batch = mask.shape
+    steps, _ = mask.shape
     if isinstance(layer, (Convolution, Pool)):
         windows = layer.windows
         stride = windows.stride[-1]
@@ -98,5 +98,6 @@ def write_split(w: Writer, layer: Any, a_prev: Buffer) -> tuple[Buffer, Buffer]:
     row = math.prod(a_prev.shape[1:])
     inner = a_prev.view((a_prev.shape[0] - 1, *a_prev.shape[1:]))
     last = a_prev.view(a_prev.shape[1:], inner.size)
-    w.call("mask_of_numbers", row // m, m, last, mask, note="the last row says which steps are real")
+    note = "the last row says which steps are real"
+    w.call("mask_of_numbers", row // m, m, last, mask, note=note)
     return inner, mask
