@@ -104,10 +104,13 @@ def load(source: str, headers: dict[str, Path], double: bool) -> Any:
         digest.update(part.encode() + b"\0")
     key = digest.hexdigest()[:32]
     if key not in _loaded:
-        library = cache.find(key)
-        if library is None:
-            library = cache.keep(key, _build(command, source, texts, flags(double)))
-        _loaded[key] = ctypes.CDLL(str(library)).run
+        try:
+            library = cache.find(key)
+            if library is None:
+                library = cache.keep(key, _build(command, source, texts, flags(double)))
+            _loaded[key] = ctypes.CDLL(str(library)).run
+        except (OSError, AttributeError) as error:
+            raise NotBuilt(f"the program cannot be loaded: {error}") from None
     return _loaded[key]
 
 

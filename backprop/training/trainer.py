@@ -361,8 +361,8 @@ class Trainer:
             "seconds": self.seconds,
             "eta": float(self.optimizer.eta),
         }
-        prediction = self.path.prediction()
         n = min(count_examples(x), self.monitor_training)
+        prediction = self.path.prediction() if n or validation is not None else None
         if n:
             x, y, w = first(n, x, y, weights.examples)
             found = measure(network, x, y, 1000, metrics, w, prediction)

@@ -269,10 +269,10 @@ def test_the_history_of_a_killed_run_is_there_and_leads_to_its_checkpoint(killed
 def test_the_history_grows_with_each_epoch(tmp_path, idx_folder, monkeypatch):
     seen = []
 
-    def append(history, record, real=bp.History.append):
+    def append(history, *record, real=bp.History.append):
         path = tmp_path / "run" / "history.csv"
         seen.append(bp.History.from_csv(path).columns and len(bp.History.from_csv(path)))
-        real(history, record)
+        real(history, *record)
 
     monkeypatch.setattr(bp.History, "append", append)
     assert train(tmp_path / "run", idx_folder, "--no-plots") == 0
