@@ -172,6 +172,9 @@ class Trainer:
         size, epochs = f"batch_size={self.batch_size}", f"{self.epoch} epochs"
         return f"<Trainer of {self.network!r}, {self.optimizer!r}, {size}, after {epochs}>"
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "path": None}  # a program is this process's
+
     def fit(
         self,
         x: np.ndarray,
