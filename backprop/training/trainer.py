@@ -120,7 +120,10 @@ class Trainer:
         if not isinstance(network, Network):
             raise TypeError(f"Trainer: network must be a Network, got {network!r}")
         if network.cost is None:
-            raise ValueError("the trainer needs a network with a cost")
+            raise ValueError(
+                "Trainer: the network has no cost: set it, as network.cost = "
+                '"softmax_cross_entropy"'
+            )
         self.network = network
         self.optimizer = made_of(Optimizer, optimizer, "Trainer", "optimizer")
         self.batch_size = check_integer("Trainer: batch_size", batch_size)

@@ -975,7 +975,7 @@ def test_load_of_a_damaged_description(tmp_path):
         Network.load(path)
     for other in ("backprop checkpoint 3", "backprop network 1", None):
         write_archive(path, arrays, {**meta, "format": other})
-        with pytest.raises(FileError, match=f"is not a saved network, but {other!r}$"):
+        with pytest.raises(FileError, match=f"is not a saved network, but {other!r}"):
             Network.load(path)
 
 
