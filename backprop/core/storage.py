@@ -208,7 +208,7 @@ def _members(content: bytes) -> Iterator[tuple[str, np.ndarray]]:
         members = archive.infolist()
         if sum(member.file_size for member in members) > len(content):
             raise ValueError("its members are larger than the file")
-        if len({member.filename for member in members}) < len(members):
+        if len({member.filename.removesuffix(".npy") for member in members}) < len(members):
             raise ValueError("two members have one name")
         for member in members:
             if member.compress_type != zipfile.ZIP_STORED:
