@@ -35,12 +35,12 @@ from backprop.training.checks import (
     taken_apart,
 )
 from backprop.training.columns import declare_columns, metrics_for
-from backprop.training.divergence import DivergenceError, first_not_finite
+from backprop.training.divergence import DivergenceError, diagnosis, first_not_finite
 from backprop.training.history import History
 from backprop.training.interrupts import interrupt_asks
 from backprop.training.minibatches import minibatches, rows_of
 from backprop.training.progress import Progress, check_progress
-from backprop.training.state import put_state, state_of
+from backprop.training.state import put_state, state_of, take_back
 from backprop.training.weights import Weights, digest_of, first, weights_of
 
 Data = tuple[Any, ...]
@@ -147,6 +147,7 @@ class Trainer:
         self.history = History()
         self.columns: list[str] = []
         self.under_way = (0, 0, 0.0)
+        self.set_aside: Any = None  # see `backprop.training.state.show`
         self.n_examples: int | None = None
         self.weights: str | None = None  # what tells those of the last fit from others
         self.restored = False  # and not yet gone on from
@@ -247,6 +248,7 @@ class Trainer:
             self.optimizer.training(self.network.theta, eta_stays),
         ):
             try:
+                take_back(self)
                 self._call("on_fit_start")
                 last = self.epoch + epochs
                 while self.epoch < last and not (self.interrupted or self.stopping):
@@ -301,7 +303,7 @@ class Trainer:
             order = self._draw_order(copy.deepcopy(self.epoch_rng))
             if self.schedule is not None:
                 self.optimizer.eta = self.schedule(epoch + (step - 1) / steps)
-        each_step = [c for c in (*self._progress, *self.callbacks) if c.wants_steps]
+        each_step = [callback for callback in self._in_order() if callback.wants_steps]
         started = time.perf_counter()
         try:
             for x, y, w in minibatches(rows_x, rows_y, order, step, self.batch_size, rows_w):
@@ -332,7 +334,7 @@ class Trainer:
         else:
             total = np.add.reduce(start, axis=None)
         if not math.isfinite(total):
-            raise DivergenceError(self._diagnosis())
+            raise DivergenceError(diagnosis(self))
         # BP2 to BP4, from the last layer down
         network.go_back(start, below_sigma, input_gradient=False)
         if Learning.changes != self._seen_changes:  # a layer was frozen meanwhile, say
@@ -405,23 +407,17 @@ class Trainer:
             )
         return record
 
-    def _diagnosis(self) -> str:
-        with np.errstate(all="ignore"):
-            cost = self.minibatch_cost()
-        return (
-            f"the cost became {cost} in epoch {self.epoch + 1}, minibatch {self.step + 1} of "
-            f"{self.steps_per_epoch}: {first_not_finite(self.network)}; try a smaller eta or "
-            "clip_norm"
-        )
+    def _in_order(self) -> list[Callback]:
+        return [*self._progress, *sorted(self.callbacks, key=lambda one: one.comes_last)]
 
     def _call(self, event: str) -> None:
-        for callback in (*self._progress, *self.callbacks):
+        for callback in self._in_order():
             getattr(callback, event)(self)
 
     def _end(self) -> None:
         """Call every `on_fit_end`, whichever of them raises; then raise what the first did."""
         errors: list[BaseException] = []
-        for callback in (*self._progress, *self.callbacks):
+        for callback in self._in_order():
             try:
                 callback.on_fit_end(self)
             except BaseException as error:

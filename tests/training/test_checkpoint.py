@@ -184,7 +184,7 @@ def test_a_saved_network_is_no_checkpoint_and_the_other_way_round(path, tmp_path
     make_network().save(other)
     for reads, wrong, kind, got in (
         (partial(checkpoint.restore, make_trainer()), other, "checkpoint", "network 2"),
-        (bp.Network.load, path, "saved network", "checkpoint 3"),
+        (bp.Network.load, path, "saved network", "checkpoint 4"),
     ):
         with pytest.raises(bp.FileError, match=f"is not a {kind}, but 'backprop {got}': ") as error:
             reads(wrong)
