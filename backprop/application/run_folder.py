@@ -137,7 +137,7 @@ def read_config(folder: Path) -> RunConfig:
     path = folder / CONFIG
     try:
         text = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise FileError(f"{folder} holds no run: there is no {path}") from None
     with what_is_read(path, "is damaged"):
         return RunConfig.from_json(text)
