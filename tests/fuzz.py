@@ -92,6 +92,8 @@ def trainer_of(kind: int) -> Any:
     network[1].rng = np.random.Generator(BITS[kind](1))
     options: dict[str, Any] = {"batch_size": 4, "progress": False, "regularizer": bp.L2(0.1)}
     optimizer = [bp.Adam(0.01), bp.SGD(0.1), bp.Momentum(0.1), bp.RMSProp(0.01)][kind]
+    if kind < 2:  # a callback whose state is a network
+        options["callbacks"] = [bp.EarlyStopping(9, "validation_cost", restore_best=True)]
     return bp.Trainer(network, optimizer, rng=np.random.Generator(BITS[kind](2)), **options)
 
 
@@ -117,7 +119,7 @@ def use_checkpoint(path: Path, kind: int) -> None:
 
 
 def fingerprint(trainer: Any) -> Any:
-    state = trainer.state()
+    state = {**trainer.state(), "theta": trainer.network.theta.tobytes()}
     arrays = {name: array.tobytes() for part in ("network", "optimizer")
               for name, array in state.pop(part).items()}  # fmt: skip
     return repr((sorted(arrays.items()), sorted(state.items())))

@@ -107,8 +107,10 @@ def read_model(path: Path) -> Any:
     be a checkpoint, too.
     """
     file = path / MODEL if path.is_dir() else path
-    if path.is_dir() and not file.exists() and (path / CHECKPOINT).exists():
+    if path.is_dir() and not file.exists():
         file = path / CHECKPOINT
+        if not file.exists():
+            raise FileNotFoundError(f"{path} holds no run: neither {MODEL} nor {CHECKPOINT}")
     if read_format(file) != checkpoint.FORMAT:
         return Network.load(file)
     network = checkpoint.load_network(file)
@@ -135,7 +137,7 @@ def read_config(folder: Path) -> RunConfig:
     path = folder / CONFIG
     try:
         text = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise FileError(f"{folder} holds no run: there is no {path}") from None
     with what_is_read(path, "is damaged"):
         return RunConfig.from_json(text)

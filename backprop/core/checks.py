@@ -171,7 +171,7 @@ def check_finite(name: str, array: np.ndarray) -> None:
     ------
     ValueError
         If one is NaN or infinite; the message gives the first such one with its index, and their
-        number: "x[1, 3] is nan: x must be finite, and holds 2 numbers that are not". A `name`
+        number: "x[1, 3] is nan: x must be finite, and 2 of 12 numbers are not". A `name`
         may begin with its owner and a colon, ``"Trainer: x"``.
     """
     finite = np.isfinite(array)
@@ -180,10 +180,10 @@ def check_finite(name: str, array: np.ndarray) -> None:
     index = np.unravel_index(int(np.argmin(finite)), array.shape)
     place = f"[{', '.join(map(str, index))}]" if array.ndim else ""
     count = int(array.size - finite.sum())
-    numbers_that = "number that is" if count == 1 else "numbers that are"
+    are = "is" if count == 1 else "are"
     raise ValueError(
         f"{name}{place} is {array[index]}: {name.rpartition(': ')[2]} must be finite, "
-        f"and holds {count} {numbers_that} not"
+        f"and {count:,} of {array.size:,} numbers {are} not"
     )
 
 

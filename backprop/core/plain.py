@@ -48,7 +48,14 @@ def from_json(text: str | bytes) -> Any:
         If it is none.
     """
     text = text.decode("utf-8") if isinstance(text, bytes) else text
-    return json.loads(text, parse_constant=_refuse)
+    return json.loads(text, parse_constant=_refuse, parse_float=_float)
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text:.80} is beyond what a float can hold")
+    return number
 
 
 def _refuse(name: str) -> Any:

@@ -23,7 +23,11 @@ def as_array(name: str, value: Any) -> str:
 
 
 def close_names(name: str, names: Iterable[str], most: int = 3) -> list[str]:
-    """Return the names that may have been meant: those it is the beginning of a word in, first."""
+    """Return the names that may have been meant.
+
+    Those that it is the beginning of a word in come first, then those whose initials it is, "mse"
+    those of "mean_squared_error", then those that are written alike.
+    """
     import difflib  # which nothing else needs
 
     name, names = name.strip().lower(), list(dict.fromkeys(names))
@@ -34,7 +38,8 @@ def close_names(name: str, names: Iterable[str], most: int = 3) -> list[str]:
     ]
     longer.sort(key=lambda one: (not one.startswith(name), len(one)))
     alike = difflib.get_close_matches(name, names, most)
-    return list(dict.fromkeys([*longer, *alike]))[:most]
+    initials = [one for one in names if name == "".join(word[:1] for word in one.split("_"))]
+    return list(dict.fromkeys([*longer, *initials, *alike]))[:most]
 
 
 def floating(expression: str, value: Any, dtype: np.dtype) -> str:

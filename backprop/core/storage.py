@@ -178,14 +178,28 @@ def read_format(path: str | os.PathLike[str]) -> Any:
     return read_archive(path)[1].get("format")
 
 
+READERS = {
+    "backprop network": "Network.load",
+    "backprop checkpoint": "backprop.training.checkpoint.load_network",
+}
+"""What reads a network out of which archive, told to who reads it with something else."""
+
+
 def check_format(
     path: str | os.PathLike[str], meta: dict[str, Any], wanted: str, what: str
 ) -> None:
     """Raise a FileError unless the description of an archive says that it is of this format."""
     got = meta.get("format")
-    if got != wanted:
-        shown = repr(got) if got is None or isinstance(got, str) else f"a {type(got).__name__}"
-        raise FileError(f"{path} is not {what}, but {shown:.80}")
+    if got == wanted:
+        return
+    shown = repr(got) if got is None or isinstance(got, str) else f"a {type(got).__name__}"
+    kind = wanted.rpartition(" ")[0]
+    ways = (
+        f": {reader}({os.fspath(path)!r}) reads its network"
+        for begin, reader in READERS.items()
+        if isinstance(got, str) and got.startswith(begin) and begin != kind
+    )
+    raise FileError(f"{path} is not {what}, but {shown:.80}{next(ways, '')}")
 
 
 def _members(content: bytes) -> Iterator[tuple[str, np.ndarray]]:
@@ -194,7 +208,7 @@ def _members(content: bytes) -> Iterator[tuple[str, np.ndarray]]:
         members = archive.infolist()
         if sum(member.file_size for member in members) > len(content):
             raise ValueError("its members are larger than the file")
-        if len({member.filename for member in members}) < len(members):
+        if len({member.filename.removesuffix(".npy") for member in members}) < len(members):
             raise ValueError("two members have one name")
         for member in members:
             if member.compress_type != zipfile.ZIP_STORED:

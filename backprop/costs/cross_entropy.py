@@ -147,6 +147,10 @@ def _other_labels(y: np.ndarray, n: int) -> str:
         return f": they are counted from 0: give y - {least}"
     if least >= 0:
         return f": the last layer needs {most + 1} units for them"
+    if y.ndim == 1 and len(np.unique(y)) <= n:
+        return ": of classes with other names give np.unique(y, return_inverse=True)[1]"
+    if y.ndim == 1 and least == -1:
+        return ": leave examples without a label out, x[..., y >= 0] and y[y >= 0]"
     return ""
 
 

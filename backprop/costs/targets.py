@@ -36,15 +36,18 @@ def check_targets_like(owner: object, a: np.ndarray, y: Any, takes_labels: bool 
     then = "" if remedy is None else f": give {remedy}"
     if not is_plain(y):
         kind = type(y).__name__
+        if known and remedy is None:  # of the array there is then more to say
+            then = f": give {start}"
         raise TypeError(f"{owner}: the target y must be a numpy array, got {kind}{then}")
     kind = "text" if y.dtype.kind in "SU" else str(y.dtype)
     if y.shape == a.shape or (remedy is None and y.dtype.kind not in "biufSU"):
         raise TypeError(f"{owner}: the target y must be {dtype}, got {kind}{then}")
-    is_labels = y.shape == a.shape[1:] and (remedy is not None or y.dtype.kind in "biuSU")
+    is_labels = y.shape == a.shape[1:] and (
+        remedy is not None or y.dtype.kind in "biuSU" or _is_whole(y)
+    )
+    if is_labels and remedy is None and (classes := len(np.unique(y))) > max(2, a.shape[0]):
+        then = f": for {classes} classes the last layer needs as many units"
     if is_labels and not takes_labels:
-        classes = 0 if y.dtype.kind == "O" else len(np.unique(y))
-        if remedy is None and classes > max(2, a.shape[0]):
-            then = f": for {classes} classes the last layer needs as many units"
         error = ShapeError if y.dtype == dtype else TypeError
         raise error(
             f"{owner} takes targets of the output's shape {a.shape}, got labels of shape "
@@ -55,7 +58,9 @@ def check_targets_like(owner: object, a: np.ndarray, y: Any, takes_labels: bool 
         got = f"{kind} of shape {y.shape}"
         raise TypeError(f"{owner}: the target y must be integer labels, got {got}{then}")
     if remedy is None and y.ndim == a.ndim and y.shape[1:] == a.shape[1:]:
-        then = f": for {len(y)} targets an example the last layer needs as many units"
+        one = len(y) == 1
+        targets, units = ("1 target", "1 unit") if one else (f"{len(y)} targets", "as many units")
+        then = f": for {targets} an example the last layer needs {units}"
     elif remedy is None and (y.ndim == 0 or y.shape[-1] != a.shape[-1]):
         counted = y.shape[-1] if y.ndim else "no"
         then = f": x holds {a.shape[-1]} examples but y has {counted} targets: the batch is the "
@@ -64,6 +69,11 @@ def check_targets_like(owner: object, a: np.ndarray, y: Any, takes_labels: bool 
     if takes_labels and y.dtype.kind in "biu":
         expected = f"expected labels of shape {a.shape[1:]} or targets of shape {a.shape}"
     raise ShapeError(f"{owner}: {expected}, got {got}{then}")
+
+
+def _is_whole(y: np.ndarray) -> bool:
+    """Say whether floating-point numbers are whole ones, as labels are."""
+    return bool(y.dtype.kind == "f" and y.size and (y == np.round(y)).all())
 
 
 def _array_of(y: Any) -> np.ndarray | None:
@@ -130,7 +140,7 @@ def _of_labels(
 ) -> str | None:
     """Write what makes labels, or one-hot columns of them, of one label an example."""
     if y.dtype.kind == "f":
-        if not (y == np.round(y)).all():
+        if not _is_whole(y):
             return None
         y, expression = y.astype(int), f"{expression}.astype(int)"
     elif y.dtype.kind == "b":
@@ -138,6 +148,8 @@ def _of_labels(
     n, least, most = shape[0], int(y.min()), int(y.max())
     if most >= n and least >= 1 and most - least < n:  # counted from 1
         expression, least, most = f"{expression} - {least}", 0, most - least
+    elif least < 0 and y.ndim == 1 and len(np.unique(y)) <= n:  # -1 and 1, say
+        expression, least, most = f"np.unique({expression}, return_inverse=True)[1]", 0, 0
     if most >= n or least < 0:
         return None
     if takes_labels:

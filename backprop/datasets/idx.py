@@ -132,13 +132,16 @@ def _read(path: Path, file: BinaryIO) -> np.ndarray:
             data += chunk
     if got != expected:
         what = "truncated" if got < expected else "too long"
+        needed = expected if expected < 10**40 else "more than 10**40"
         raise FileError(
-            f"{path} is {what}: shape {shape} of {dtype.name} takes {expected} bytes, got {got}"
+            f"{path} is {what}: shape {shape!s:.80} of {dtype.name} takes {needed} bytes, got {got}"
         )
     try:
         array = np.frombuffer(data, dtype=dtype).reshape(shape)
     except ValueError as error:
-        raise FileError(f"{path} has shape {shape}, which NumPy cannot hold: {error}") from error
+        raise FileError(
+            f"{path} has shape {shape!s:.80}, which NumPy cannot hold: {error}"
+        ) from error
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 

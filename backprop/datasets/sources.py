@@ -10,10 +10,11 @@ import errno
 import hashlib
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -224,6 +225,7 @@ def make_builtin(folder: str | os.PathLike[str] | None = None) -> Path:
     foreign = [name for file in _FILES for name in _names(file) if (target / name).exists()]
     if foreign and not manifest.exists():
         raise FileError(f"{target} holds {foreign[0]} of another data set: choose another folder")
+    _check_writable(target)  # before some seconds of drawing
     _notice(f"making the built-in digits, {sum(_BUILTIN_COUNTS):,} images, in {target}")
     arrays = [
         array
@@ -235,6 +237,18 @@ def make_builtin(folder: str | os.PathLike[str] | None = None) -> Path:
     for file, array in zip(_FILES, arrays, strict=True):
         write_idx(target / file, array)
     return target
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise an OSError if nothing can be made in a folder, or where it is to be."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        code = errno.EACCES if there.is_dir() else errno.ENOTDIR
+        raise OSError(
+            code,
+            f"cannot write {folder}: {os.strerror(code)}; the environment variable BACKPROP_DATA "
+            "names another place for data",
+        )
 
 
 def data_home() -> Path:
@@ -252,9 +266,15 @@ def data_home() -> Path:
         marks = ("setup.cfg", "data/README.md", "backprop/datasets")
         if all((checkout / mark).exists() for mark in marks):
             return checkout / "data"
-    import pooch
+    return Path(_pooch().os_cache("backprop"))
 
-    return Path(pooch.os_cache("backprop"))
+
+def _pooch() -> Any:
+    """Import pooch, which loads tqdm's bar of notebooks: that misses a package, and says so."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pooch
+    return pooch
 
 
 def _load_builtin(folder: str | os.PathLike[str] | None) -> Dataset:
@@ -287,8 +307,7 @@ def _describe(arrays: Iterable[np.ndarray]) -> str:
 
 def _fetch_file(file: str, sha256: str, folder: Path, mirrors: Sequence[str]) -> str:
     """Have `folder` hold `file`; return the first of the mirrors that gave it."""
-    import pooch
-
+    pooch = _pooch()
     pooch.get_logger().setLevel("WARNING")  # the progress bar says enough
     failures = []
     for mirror in mirrors:

@@ -275,8 +275,13 @@ def split(
     ValueError
         If the numbers of examples and labels differ, or `n_validation` is out of range.
     """
-    n_validation = check_integer("split: n_validation", n_validation, least=0)
     n = x.shape[-1]
+    if isinstance(n_validation, float) and 0 < n_validation < 1:
+        raise TypeError(
+            f"split: n_validation must be an integer, the number of examples, got {n_validation}: "
+            f"give {round(n_validation * n)}"
+        )
+    n_validation = check_integer("split: n_validation", n_validation, least=0)
     if labels.shape[-1] != n:
         raise ValueError(
             f"split: x has {n} examples (its last axis) but there are {labels.shape[-1]} labels"

@@ -124,7 +124,8 @@ def check_gradients(
     target : Layer, Cost, Network or function of an array
     x : ndarray, input shape x B, optional
         The input; for a cost z, of which the canonical activation makes a, or a itself if there
-        is none; for a function its argument, of any shape, needed. Default: drawn from N(0, 1).
+        is none; for a function its argument, of any shape, needed. Default: drawn from N(0, 1),
+        of which sigmoid or softmax make a where a cost demands numbers in [0, 1].
         For a layer or network of several inputs a tuple; what is checked is then called "input u"
         for each input u of the graph. The same holds for y and nabla_a of several outputs.
     y : ndarray, optional
@@ -197,7 +198,9 @@ def check_gradients(
         problems = [layer_problem(target, x, nabla_a, rng, training)]
     elif isinstance(target, Cost):
         _refuse("a cost", given, "nabla_a", "regularizer", "gradient")
-        problems = cost_problems(target, drawn_input(x, input_shape, batch, rng), y, rng)
+        problems = cost_problems(
+            target, drawn_input(x, input_shape, batch, rng), y, rng, drawn=x is None
+        )
     elif isinstance(target, Network):
         if target.cost is None:
             _refuse("a network without a cost", given, "y", "gradient")
@@ -211,7 +214,9 @@ def check_gradients(
         _refuse("a function", given, "y", "nabla_a", "regularizer")
         title = getattr(target, "__name__", title)
         if gradient is None:
-            raise TypeError("check_gradients: a function needs its gradient")
+            raise TypeError(
+                "check_gradients: a function needs its gradient, check_gradients(f, x, gradient=g)"
+            )
         if input_shape is not None:
             raise TypeError("check_gradients: a function takes no input_shape, give x")
         problems = [function_problem(target, drawn_input(x, None, batch, rng), gradient)]

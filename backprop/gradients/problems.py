@@ -24,7 +24,9 @@ from backprop.gradients.arguments import (
 from backprop.gradients.numeric import one_number
 from backprop.gradients.rounding import SAFETY, measured_rounding
 from backprop.gradients.ways import ways_of_cost, ways_of_network
+from backprop.layers.activations import Sigmoid, Softmax
 from backprop.layers.base import Layer
+from backprop.layers.outputs import Outputs
 from backprop.network import Network
 from backprop.regularizers import Regularizer
 
@@ -175,10 +177,20 @@ def _forward_of(layer: Layer, x: Any, training: bool) -> Value:
     return value
 
 
-def cost_problems(cost: Cost, z: np.ndarray, y: Any, rng: np.random.Generator) -> list[Problem]:
-    """Return the cost by a, and by z if there is a canonical activation."""
+_GIVES = {Outputs.UNIT_INTERVAL: Sigmoid, Outputs.PROBABILITIES: Softmax}
+
+
+def cost_problems(
+    cost: Cost, z: np.ndarray, y: Any, rng: np.random.Generator, drawn: bool = False
+) -> list[Problem]:
+    """Return the cost by a, and by z if there is a canonical activation.
+
+    Where z was `drawn`, a is what the cost demands of a last layer.
+    """
     y = drawn_targets(y, z.shape, rng)
     a = z if cost.canonical is None else cost.canonical().sigma(z)
+    if drawn and cost.canonical is None and cost.demands in _GIVES:
+        a = _GIVES[cost.demands]().sigma(z)
     cost.check(a, y)
     unit = _target_size(y)
     by_a = lambda a: cost.of_each(None, a, None, y)  # noqa: E731

@@ -178,9 +178,11 @@ def _check_decides(owner: str, y: np.ndarray) -> None:
     """Raise a ValueError unless every column of targets decides for one class."""
     if len(y) == 1:
         if not (y.min() >= 0 and y.max() <= 1):
+            two = len(np.unique(y)) == 2
+            way = f"give y == {y.max():g}" if two else 'of numbers, use "mse", "mae" or "r2"'
             raise ValueError(
                 f"{owner}: targets of one output decide between the classes 0 and 1 and must be "
-                f"in [0, 1], got {y.min():g} to {y.max():g}"
+                f"in [0, 1], got {y.min():g} to {y.max():g}: {way}"
             )
         return
     low, high = y.min(), y.max()

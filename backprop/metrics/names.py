@@ -68,13 +68,17 @@ def metric_named(name: str) -> Metric:
     found = _ours(name)
     if found is not None:
         return found
+    if _spelling(name) in RESERVED:
+        raise ValueError(f"{name!r} is no metric: it is recorded already, and needs no name here")
     known = [*OURS, *SHORT, "top_5_accuracy"]
     try:
         found = scorer_named(_spelling(name))
     except ImportError as error:
+        close = close_names(_spelling(name), known)
+        hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
         raise ImportError(
-            f"the metric {name!r} is none of {', '.join(known)}: all others are those of "
-            "scikit-learn, pip install 'backprop[sklearn]'"
+            f"the metric {name!r} is none of {', '.join(known)}: {hint}All others are those of "
+            "scikit-learn, which is not installed: pip install 'backprop[sklearn]'"
         ) from error
     if found is None:
         scorers = [scorer for scorer in scorer_names() if scorer not in known]

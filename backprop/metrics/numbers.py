@@ -76,7 +76,9 @@ def _errors(
     y = np.asarray(y)
     check_outputs(owner, "outputs a", a)
     if y.shape != a.shape:
-        raise ValueError(f"{owner}: y must have the shape {a.shape} of a, got {y.shape}")
+        labels = y.shape == a.shape[1:] and y.dtype.kind in "iu"
+        way = f": of labels give one_hot(y, {len(a)})" if labels else ""
+        raise ValueError(f"{owner}: y must have the shape {a.shape} of a, got {y.shape}{way}")
     check_outputs(owner, "targets y", y)
     weight, a, y = counted(owner, (a, y), a.shape[1:], sample_weight)
     return np.subtract(a, y, dtype=np.float64), y.astype(np.float64), weight

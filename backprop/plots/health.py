@@ -67,7 +67,7 @@ def gradient_norms(health: GradientHealth, quantity: str = "delta", ax: Axes | N
     curves = _curves_of_layers(health, quantity)
     everything = np.concatenate([np.empty(0), *(curve.values for curve in curves)])
     if not (everything > 0).any():
-        raise ValueError(f"no {quantity} above 0 to draw, in {len(health.history)} records")
+        raise ValueError(f"gradient_norms: no {quantity} above 0 to draw, in {_records_of(health)}")
     smallest = everything[everything > 0].min()
 
     ax = axes_or_new(ax, 7, max(3.4, 0.16 * len(curves)))
@@ -111,7 +111,14 @@ def unit_health(health: GradientHealth, ax: Axes | None = None) -> Axes:
         for curve in _curves_of_layers(health, kind, [index])
     ]
     if not rows:
-        raise ValueError(f"no dead or saturated units known, in {len(health.history)} records")
+        judged = (
+            f"; a ReLU is judged when {health.examples:,} examples were looked at, those of one "
+            f"minibatch in {health.every}: fit for longer, or give GradientHealth(every=1)"
+        )
+        raise ValueError(
+            f"unit_health: no dead or saturated units known, in {_records_of(health)}"
+            f"{judged if len(health.history) else ''}"
+        )
     steps = np.array(health.history["step"])
     shares = np.full((len(rows), len(steps)), np.nan)
     for row, (curve, _) in zip(shares, rows, strict=True):
@@ -152,6 +159,13 @@ def _median_of_known(values: np.ndarray) -> np.ndarray:
 
 def _layers_in_order(health: GradientHealth) -> list[str]:
     return sorted(health.layers, key=walk_order)
+
+
+def _records_of(health: GradientHealth) -> str:
+    """Say how many records there are, and how there will be some."""
+    n = len(health.history)
+    none = ": give Trainer(..., callbacks=[health]), and fit"
+    return f"{n} record{'' if n == 1 else 's'}{'' if n else none}"
 
 
 def _curves_of_layers(

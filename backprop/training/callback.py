@@ -14,16 +14,20 @@ class Callback:
 
     Every method is given the `Trainer`, to be read and changed as you like: ``trainer.network``,
     ``trainer.optimizer``, ``trainer.history``, ``trainer.epoch``, ``trainer.stop(reason)``. The
-    callbacks of a trainer are called in the order in which it was given them.
+    callbacks of a trainer are called in the order in which it was given them, but every
+    `Checkpoint` after all others.
 
     Attributes
     ----------
     columns : mapping of str to bool
         What the callback adds to the record of an epoch, ``trainer.history.records[-1]``, and
-        whether more of it is better: an `EarlyStopping` can then monitor it.
+        whether more of it is better: an `EarlyStopping` after it can then monitor it.
+    comes_last : bool
+        Whether it is called after those of which this is not so, as what saves their state is.
     """
 
     columns: Mapping[str, bool] = MappingProxyType({})
+    comes_last = False
 
     def on_fit_start(self, trainer: Any) -> None:
         """Run before the first minibatch of a `fit`."""

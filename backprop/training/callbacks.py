@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,16 @@ from backprop.core.checks import check_bool, check_integer, check_number
 from backprop.training import checkpoint
 from backprop.training.callback import Callback
 from backprop.training.columns import monitored
-
-Arrays = dict[str, np.ndarray]
+from backprop.training.divergence import DivergenceError
+from backprop.training.state import Arrays, show, take_back
 
 
 class Checkpoint(Callback):
     """Write the whole state of a training run to `path`, every few epochs and at the end.
 
     `checkpoint.restore` continues from such a file to the bit. A run that ends in NaN is not
-    saved: the file keeps the last good state.
+    saved: the file keeps the last good state. It comes after all other callbacks, wherever it
+    stands among them, so that what they record and remember of an epoch is in its checkpoint.
 
     Parameters
     ----------
@@ -27,6 +29,8 @@ class Checkpoint(Callback):
     every : int
         Epochs from one checkpoint to the next.
     """
+
+    comes_last = True
 
     def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
         self.path = os.fspath(path)
@@ -49,7 +53,8 @@ class EarlyStopping(Callback):
 
     With `restore_best` the network is, after every `fit` and however that ended, the one of the
     best epoch: its parameters and its running statistics. Another `fit`, or one that goes on from
-    a checkpoint, begins all the same where training was.
+    a checkpoint, begins all the same where training was, or after a `DivergenceError` from the
+    best. Of several that do so the last one has its way.
 
     Source: Nielsen, Neural Networks and Deep Learning, chapter 3, "no-improvement-in-n".
 
@@ -79,7 +84,7 @@ class EarlyStopping(Callback):
         restore_best: bool = False,
     ) -> None:
         self.patience = check_integer("EarlyStopping: patience", patience)
-        self.monitor = monitor
+        self.monitor = _name_or_none("EarlyStopping", monitor)
         self.min_delta = check_number("EarlyStopping: min_delta", min_delta, "[0, inf)")
         self.restore_best = check_bool("EarlyStopping: restore_best", restore_best)
         self._trainer: Any = None
@@ -89,31 +94,46 @@ class EarlyStopping(Callback):
     def _forget(self) -> None:
         self.best_epoch: int | None = None
         self._best: Arrays = {}  # the network of that epoch
-        self._last: Arrays = {}  # where training was, while the network is the best one
+        self._start = sys.maxsize  # the epochs behind when it was first called
 
     def on_fit_start(self, trainer: Any) -> None:
-        self._column = monitored("EarlyStopping", self.monitor, trainer)
-        if self._trainer is not trainer:
+        self._column = monitored(self, trainer)
+        known = _has_any_value(trainer, self._column)
+        if self._trainer is not trainer or not known:
             self._forget()
             self._trainer = trainer
-        if self._column in trainer.history:
+        if known:
             if self.restore_best:
                 self._check_best_is_known(trainer)
             self._judge(trainer)
-        if self._last and _same(self._best, trainer.network.state()):
-            trainer.network.set_state(self._last)
-        self._last = {}
+        self._start = trainer.epoch
 
     def on_epoch_end(self, trainer: Any) -> None:
-        if self.restore_best and trainer.history.best(self._column)["epoch"] == trainer.epoch:
-            self.best_epoch, self._best = trainer.epoch, trainer.network.state()
-        self._judge(trainer)
+        self._keep(trainer)
+        if _has_any_value(trainer, self._column):
+            self._judge(trainer)
 
     def on_fit_end(self, trainer: Any) -> None:
-        is_best = trainer.epoch == self.best_epoch and trainer.step == 0
-        if self._best and not self._last and not is_best:
-            self._last = trainer.network.state()
+        if self._trainer is not trainer:  # an error before this one was called
+            return
+        self._keep(trainer)
+        if self.best_epoch is None:
+            return
+        if trainer.epoch == self.best_epoch and trainer.step == 0:
+            take_back(trainer)  # from another one that shows the network of its own best epoch
+        elif isinstance(trainer.error, DivergenceError):
             trainer.network.set_state(self._best)
+        else:
+            show(trainer, self._best)
+
+    def _keep(self, trainer: Any) -> None:
+        """Keep the network, if it is that of an epoch just recorded, the best so far.
+
+        Where an error came between record and `on_epoch_end`, this is done later.
+        """
+        at_an_end = self.restore_best and trainer.epoch > self._start and trainer.step == 0
+        if at_an_end and trainer.epoch != self.best_epoch and _is_best(trainer, self._column):
+            self.best_epoch, self._best = trainer.epoch, trainer.network.state()
 
     def _judge(self, trainer: Any) -> None:
         """Stop training, if the history says so."""
@@ -135,30 +155,24 @@ class EarlyStopping(Callback):
             )
 
     def state(self) -> dict[str, Any]:
-        """Return the best network, and where training was while the network is the best one."""
+        """Return the best network."""
+        if self._trainer is not None:
+            self._keep(self._trainer)
         if self.best_epoch is None:
             return {}
-        parts = {"best": self._best, "last": self._last}
-        arrays = {f"{k}/{name}": one for k, part in parts.items() for name, one in part.items()}
+        arrays = {f"best/{name}": array for name, array in self._best.items()}
         return {"best_epoch": self.best_epoch, **arrays}
 
     def set_state(self, state: dict[str, Any], trainer: Any) -> None:
         """Take over what `state` returned; see `Callback`."""
-        parts: dict[str, Arrays] = {"best": {}, "last": {}}
-        for name, array in state.items():
-            part, _, rest = name.partition("/")
-            if part in parts:
-                parts[part][rest] = array
-        epoch = state.get("best_epoch")
-        if epoch is not None:
-            check_integer("EarlyStopping: best_epoch", epoch)
-        wanted = _forms(trainer.network.state())
-        for part, arrays in parts.items():
-            missing = part == "best" and epoch is not None
-            if (arrays or missing) and _forms(arrays) != wanted:
-                raise ValueError(f"EarlyStopping: its {part} network is not one of this kind")
-        self._trainer, self.best_epoch = trainer, epoch
-        self._best, self._last = parts["best"], parts["last"]
+        best, epoch = {**state}, None
+        if best:
+            epoch = check_integer("EarlyStopping: best_epoch", best.pop("best_epoch"))
+            best = {name.removeprefix("best/"): array for name, array in best.items()}
+            if _forms(best) != _forms(trainer.network.state()):
+                raise ValueError("EarlyStopping: its best network is not one of this kind")
+        self._forget()
+        self._trainer, self.best_epoch, self._best = trainer, epoch, best
 
 
 class ReduceOnPlateau(Callback):
@@ -202,21 +216,23 @@ class ReduceOnPlateau(Callback):
         self.patience = check_integer("ReduceOnPlateau: patience", patience)
         self.factor = check_number("ReduceOnPlateau: factor", factor, "(0, 1)")
         self.end = None if end is None else check_number("ReduceOnPlateau: end", end, "(0, 1)")
-        self.monitor = monitor
+        self.monitor = _name_or_none("ReduceOnPlateau", monitor)
         self.min_delta = check_number("ReduceOnPlateau: min_delta", min_delta, "[0, inf)")
         self._column = ""
 
     def on_fit_start(self, trainer: Any) -> None:
-        self._column = monitored("ReduceOnPlateau", self.monitor, trainer)
+        self._column = monitored(self, trainer)
         if trainer.schedule is not None:
             raise ValueError(
                 f"ReduceOnPlateau: the schedule {trainer.schedule} sets eta before every "
                 "minibatch and would undo it: leave one of the two out"
             )
-        if self._column in trainer.history:
+        if len(trainer.history):
             self.on_epoch_end(trainer)
 
     def on_epoch_end(self, trainer: Any) -> None:
+        if not _has_value(trainer, self._column):
+            return
         history, optimizer = trainer.history, trainer.optimizer
         improved, etas = history.improved(self._column, self.min_delta), history["eta"]
         reductions = self._reductions(improved)
@@ -252,14 +268,14 @@ class SaveBest(Callback):
 
     def __init__(self, path: str | os.PathLike[str], monitor: str | None = None) -> None:
         self.path = os.fspath(path)
-        self.monitor = monitor
+        self.monitor = _name_or_none("SaveBest", monitor)
         self._column = ""
 
     def on_fit_start(self, trainer: Any) -> None:
-        self._column = monitored("SaveBest", self.monitor, trainer)
+        self._column = monitored(self, trainer)
 
     def on_epoch_end(self, trainer: Any) -> None:
-        if trainer.history.best(self._column)["epoch"] == trainer.epoch:
+        if _is_best(trainer, self._column):
             trainer.network.save(self.path)
 
 
@@ -268,11 +284,26 @@ def _numbers_of(improved: list[bool]) -> list[int]:
     return [number for number, better in enumerate(improved, 1) if better]
 
 
-def _same(one: Arrays, other: Arrays) -> bool:
-    """Say whether two networks have the same numbers, to the bit."""
-    return _forms(one) == _forms(other) and all(
-        one[name].tobytes() == other[name].tobytes() for name in one
-    )
+def _name_or_none(owner: str, monitor: Any) -> str | None:
+    if not isinstance(monitor, (str, type(None))):
+        raise TypeError(f"{owner}: monitor must be the name of a column, got {monitor!r}")
+    return monitor
+
+
+def _has_value(trainer: Any, column: str) -> bool:
+    """Say whether the last record has a value in a column, which some callbacks seldom have."""
+    return trainer.history.records[-1].get(column) is not None
+
+
+def _has_any_value(trainer: Any, column: str) -> bool:
+    return any(record.get(column) is not None for record in trainer.history)
+
+
+def _is_best(trainer: Any, column: str) -> bool:
+    """Say whether the last record has the best value so far."""
+    if not _has_value(trainer, column):
+        return False
+    return bool(trainer.history.best(column) is trainer.history.records[-1])
 
 
 def _forms(arrays: Arrays) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from backprop.core.storage import (
 from backprop.network import Network
 from backprop.training.history import History
 
-FORMAT = "backprop checkpoint 3"
+FORMAT = "backprop checkpoint 4"
 _ARRAYS = ("network", "optimizer")
 _KEYS = {"network", "settings", "eta", "epoch", "step", "seconds", "n_examples", "rng",
          "epoch_rng", "layer_rngs", "learning", "history",

@@ -54,7 +54,10 @@ def taken_apart(validation: Any) -> tuple[Any, Any]:
         return None, None
     if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
         kind = kind_of(validation)
-        raise TypeError(f"validation must be (x, y) or (x, y, sample_weight), got {kind}")
+        raise TypeError(
+            f"fit: validation must be (x, y) or (x, y, sample_weight), got {kind}: "
+            "datasets.split(x, y, n) cuts off the last n examples"
+        )
     x, y, *w = validation
     return (x, y), w[0] if w else None
 

@@ -60,30 +60,31 @@ def declare_columns(trainer: Any, metrics: Mapping[str, Metric], validation: boo
     return columns
 
 
-def monitored(owner: str, monitor: str | None, trainer: Any) -> str:
+def monitored(callback: Any, trainer: Any) -> str:
     """Return the column that a callback looks at, if it will be recorded and has a direction.
 
     Parameters
     ----------
-    owner : str
-        The callback.
-    monitor : str, optional
-        Unless told, "validation_accuracy" where that is recorded, else "validation_cost".
+    callback : Callback
+        Its `monitor` is the column, or None: "validation_accuracy" where that is recorded, else
+        "validation_cost".
     trainer : Trainer
         In `on_fit_start`.
 
     Raises
     ------
     ValueError
-        If there will be no such column, or nobody knows whether more of it is better.
+        If there will be no such column, or not yet when the callback looks at it, or nobody knows
+        whether more of it is better.
     """
-    columns = trainer.columns
+    owner, monitor, columns = type(callback).__name__, callback.monitor, trainer.columns
     if monitor is None:
         monitor = "validation_cost"
         if "validation_accuracy" in columns:
             monitor = "validation_accuracy"
     if monitor in columns:
         trainer.history.greater_is_better(monitor)
+        _check_order(callback, monitor, trainer)
         return monitor
     data, _, name = monitor.partition("_")
     if data == "validation" and "validation_cost" not in columns:
@@ -103,3 +104,18 @@ def monitored(owner: str, monitor: str | None, trainer: Any) -> str:
         f"{owner}: there will be no column {monitor!r} to monitor, this training records "
         f"{', '.join(columns)}: {remedy}"
     )
+
+
+def _check_order(callback: Any, monitor: str, trainer: Any) -> None:
+    """Raise a ValueError if a column is recorded by callbacks alone, all of them after this one."""
+    recorders = [one for one in trainer.callbacks if monitor in one.columns]
+    if trainer.columns.count(monitor) > len(recorders):  # the trainer measures it, too
+        return
+    for one in trainer.callbacks:
+        if monitor in one.columns:
+            return
+        if one is callback:
+            raise ValueError(
+                f"{type(callback).__name__}: {monitor!r} is recorded by {recorders[0]}, which is "
+                "called after it: give callbacks=[...] in the other order"
+            )

@@ -12,7 +12,7 @@ from backprop.compiled import NotBuilt, NoTwin, Program
 from backprop.compiled.prediction import prediction_for
 from backprop.compiled.runner import Runner
 from backprop.core.shapes import each_array
-from backprop.training.divergence import DivergenceError
+from backprop.training.divergence import DivergenceError, diagnosis
 from backprop.training.minibatches import minibatches
 from backprop.training.steps import InNumPy
 
@@ -135,7 +135,7 @@ class Compiled:
             self._last = runner, order, step + done + 1
             trainer.under_way = (trainer.epoch, step + done, trainer.seconds)
             self._show()
-            raise DivergenceError(trainer.diagnosis())
+            raise DivergenceError(diagnosis(trainer))
         if count == self._ahead or seconds > SECONDS:
             self._ahead = max(1, int(count * min(2.0, SECONDS / max(seconds, 1e-6))))
         return step + done

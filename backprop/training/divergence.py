@@ -19,6 +19,17 @@ def is_finite(x: Any) -> bool:
     return all(bool(np.isfinite(array).all()) for array in arrays)
 
 
+def diagnosis(trainer: Any) -> str:
+    """Say when the cost of a trainer's minibatch was no number any more, and where it began."""
+    with np.errstate(all="ignore"):
+        cost = trainer.minibatch_cost()
+    return (
+        f"the cost became {cost} in epoch {trainer.epoch + 1}, minibatch {trainer.step + 1} of "
+        f"{trainer.steps_per_epoch}: {first_not_finite(trainer.network)}; try a smaller eta or "
+        "clip_norm"
+    )
+
+
 def first_not_finite(network: Network) -> str:
     """Name the layer where NaN or infinity appeared first, in the order of computation.
 

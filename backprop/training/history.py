@@ -220,19 +220,23 @@ class History:
         Raises
         ------
         FileError
-            If two columns have one name, or a line does not fit the header or holds something
-            that is not a number.
+            If the file is cut short or no history: its end is missing, no line follows the header,
+            two columns have one name, or a line does not fit the header or holds something that
+            is not a number.
         OSError
             If the file cannot be opened.
         """
-        with open(path, newline="", encoding="utf-8") as file:
-            try:
-                rows = list(csv.reader(file))
-            except (csv.Error, UnicodeDecodeError) as error:
-                raise FileError(f"{path} is not a CSV file: {error}") from error
-        if not rows:
-            return cls()
+        content = Path(path).read_bytes()
+        try:
+            text = content.decode("utf-8-sig")  # spreadsheets write a mark at the beginning
+            rows = list(csv.reader(io.StringIO(text, newline="")))
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise FileError(f"{path} is not a CSV file: {error}") from error
+        if not text.endswith(("\n", "\r")):  # a number that is cut off looks like another one
+            raise FileError(f"{path} is cut short: its last line has no end")
         header, *lines = rows
+        if bool(header) != bool(lines):
+            raise FileError(f"{path} is not a history: it has no columns, or nothing below them")
         if len(set(header)) < len(header) or "" in header:
             raise FileError(f"{path} is not a history: its columns need a name each, all different")
         records = []

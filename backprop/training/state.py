@@ -6,10 +6,14 @@ import copy
 from collections import Counter
 from typing import Any
 
+import numpy as np
+
 from backprop.core.checks import check_integer, check_number
 from backprop.core.generators import generator_state, set_generator_state
 from backprop.layers.parameters import LEARNING, Learning
 from backprop.training.history import History
+
+Arrays = dict[str, np.ndarray]
 
 
 def state_of(trainer: Any) -> dict[str, Any]:
@@ -20,7 +24,7 @@ def state_of(trainer: Any) -> dict[str, Any]:
     """
     trainer.optimizer.turn_to(trainer.network.theta)
     return {
-        "network": trainer.network.state(),
+        "network": _network_of(trainer),
         "optimizer": trainer.optimizer.state(),
         "eta": float(trainer.optimizer.eta),
         "epoch": trainer.epoch,
@@ -66,12 +70,45 @@ def put_state(trainer: Any, state: dict[str, Any]) -> None:
     """
     history = _checked(trainer, state)
     before, history_before = state_of(trainer), trainer.history
+    network, set_aside = trainer.network.state(), trainer.set_aside
     try:
         _put(trainer, state, history)
-        trainer.restored = True
+        trainer.set_aside, trainer.restored = None, True
     except BaseException:
         _put(trainer, before, history_before)
+        trainer.network.set_state(network)
+        trainer.set_aside = set_aside
         raise
+
+
+def show(trainer: Any, arrays: Arrays) -> None:
+    """Let the network be another one, such as that of the best epoch, while no `fit` runs.
+
+    The state of the training stays what it is, with the network that it has come to, and the next
+    `fit` goes on from that one, unless the network has been changed in between.
+    """
+    before = _network_of(trainer)
+    trainer.network.set_state(arrays)
+    trainer.set_aside = (before, arrays)
+
+
+def take_back(trainer: Any) -> None:
+    """Let the network be the one that training has come to, after `show`."""
+    if trainer.set_aside is not None:
+        trainer.network.set_state(_network_of(trainer))
+        trainer.set_aside = None
+
+
+def _network_of(trainer: Any) -> Arrays:
+    """Return the numbers of the network that training goes on from."""
+    arrays: Arrays = trainer.network.state()
+    if trainer.set_aside is not None:
+        before, shown = trainer.set_aside
+        if {k: v.tobytes() for k, v in arrays.items()} == {
+            k: v.tobytes() for k, v in shown.items()
+        }:
+            return dict(before)
+    return arrays
 
 
 def _checked(trainer: Any, state: dict[str, Any]) -> History:

@@ -11,7 +11,7 @@ import numpy as np
 from backprop.layers.mode import TRAINING
 from backprop.layers.parameters import Learning
 from backprop.optimizers import clip_by_norm, clip_by_value
-from backprop.training.divergence import DivergenceError
+from backprop.training.divergence import DivergenceError, diagnosis
 from backprop.training.minibatches import minibatches
 
 
@@ -89,7 +89,7 @@ class InNumPy:
         else:
             total = np.add.reduce(start, axis=None)
         if not math.isfinite(total):
-            raise DivergenceError(trainer.diagnosis())
+            raise DivergenceError(diagnosis(trainer))
         # BP2 to BP4, from the last layer down
         network.go_back(start, below_sigma, input_gradient=False)
         learnt = trainer.learnt

@@ -40,7 +40,7 @@ from backprop.training.interrupts import interrupt_asks
 from backprop.training.minibatches import rows_of
 from backprop.training.paths import path_for, warn_if_another
 from backprop.training.progress import Progress, check_progress
-from backprop.training.state import put_state, state_of
+from backprop.training.state import put_state, state_of, take_back
 from backprop.training.steps import Learnt
 from backprop.training.weights import Weights, digest_of, first, weights_of
 
@@ -130,7 +130,10 @@ class Trainer:
         if not isinstance(network, Network):
             raise TypeError(f"Trainer: network must be a Network, got {network!r}")
         if network.cost is None:
-            raise ValueError("the trainer needs a network with a cost")
+            raise ValueError(
+                "Trainer: the network has no cost: set it, as network.cost = "
+                '"softmax_cross_entropy"'
+            )
         self.network = network
         self.optimizer = made_of(Optimizer, optimizer, "Trainer", "optimizer")
         self.batch_size = check_integer("Trainer: batch_size", batch_size)
@@ -158,6 +161,7 @@ class Trainer:
         self.history = History()
         self.columns: list[str] = []
         self.under_way = (0, 0, 0.0)
+        self.set_aside: Any = None  # see `backprop.training.state.show`
         self.n_examples: int | None = None
         self.weights: str | None = None  # what tells those of the last fit from others
         self.restored = False  # and not yet gone on from
@@ -264,6 +268,7 @@ class Trainer:
             self.optimizer.training(self.network.theta, eta_stays),
         ):
             try:
+                take_back(self)
                 self._call("on_fit_start")
                 last = self.epoch + epochs
                 while self.epoch < last and not (self.interrupted or self.stopping):
@@ -327,7 +332,7 @@ class Trainer:
             order = self._draw_order(copy.deepcopy(self.epoch_rng))
             if self.schedule is not None:
                 self.optimizer.eta = self.schedule(epoch + (step - 1) / steps)
-        each_step = [c for c in (*self._progress, *self.callbacks) if c.wants_steps]
+        each_step = [callback for callback in self._in_order() if callback.wants_steps]
         started = time.perf_counter()
         try:
             while step < steps and not self._asked_to_stop():
@@ -386,24 +391,17 @@ class Trainer:
             )
         return record
 
-    def diagnosis(self) -> str:
-        """Return what is not finite, and where it was first."""
-        with np.errstate(all="ignore"):
-            cost = self.minibatch_cost()
-        return (
-            f"the cost became {cost} in epoch {self.epoch + 1}, minibatch {self.step + 1} of "
-            f"{self.steps_per_epoch}: {first_not_finite(self.network)}; try a smaller eta or "
-            "clip_norm"
-        )
+    def _in_order(self) -> list[Callback]:
+        return [*self._progress, *sorted(self.callbacks, key=lambda one: one.comes_last)]
 
     def _call(self, event: str) -> None:
-        for callback in (*self._progress, *self.callbacks):
+        for callback in self._in_order():
             getattr(callback, event)(self)
 
     def _end(self) -> None:
         """Call every `on_fit_end`, whichever of them raises; then raise what the first did."""
         errors: list[BaseException] = []
-        for callback in (*self._progress, *self.callbacks):
+        for callback in self._in_order():
             try:
                 callback.on_fit_end(self)
             except BaseException as error:

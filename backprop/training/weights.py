@@ -187,9 +187,11 @@ def _table(class_weight: Any, y: np.ndarray, n_outputs: int) -> Table | None:
         table[occurs] = counts.sum() / (occurs.sum() * counts[occurs])
         return table
     if not isinstance(class_weight, Mapping):
+        several = isinstance(class_weight, (list, tuple, np.ndarray))
+        way = ": give dict(enumerate(class_weight))" if several else ""
         raise TypeError(
             'fit: class_weight must be "balanced", or a dict of label to weight, '
-            f"got {class_weight!r}"
+            f"got {class_weight!r}{way}"
         )
     _labels(y)  # which raises unless there are classes
     table = np.ones(n)

@@ -55,6 +55,8 @@ def test_what_cannot_be_compared_is_one_line(run, other, tmp_path, capsys):
     assert "expected at least two runs, got 1" in fails(capsys, "compare", run)
     assert "a run is named twice" in fails(capsys, "compare", run, run)
     assert f"{tmp_path} holds no run" in fails(capsys, "compare", run, tmp_path)
+    model = run / "model.npz"
+    assert f"{model} holds no run" in fails(capsys, "compare", run, model)
     assert "a picture is a .png" in fails(capsys, "compare", run, other, "--out", "x.gif")
     copy = shutil.copytree(other, tmp_path / "copy")
     (copy / "result.json").write_text('{"test_accuracy": []}')

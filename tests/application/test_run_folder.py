@@ -134,7 +134,8 @@ def test_a_history_of_something_else_is_one_line(run, tmp_path, capsys):
 @pytest.mark.parametrize("command", ["evaluate", "plot", "predict"])
 def test_a_missing_or_damaged_model_is_one_line(run, tmp_path, idx_folder, capsys, command):
     more = [idx_folder / "t10k-images-idx3-ubyte.gz"] if command == "predict" else []
-    assert "model.npz" in fails(capsys, command, tmp_path, *more)
+    message = f"{tmp_path} holds no run: neither model.npz nor checkpoint.npz"
+    assert message in fails(capsys, command, tmp_path, *more)
     folder = shutil.copytree(run, tmp_path / "copy")
     content = (folder / "model.npz").read_bytes()
     (folder / "model.npz").write_bytes(content[: len(content) // 2])

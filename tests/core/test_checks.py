@@ -143,11 +143,11 @@ def test_check_finite(bad):
     check_finite("x", x)
     x[1, 3] = bad
     assert not is_finite(x)
-    match = rf"^x\[1, 3\] is {bad}: x must be finite, and holds 1 number that is not$"
+    match = rf"^x\[1, 3\] is {bad}: x must be finite, and 1 of 8 numbers is not$"
     with pytest.raises(ValueError, match=match):
         check_finite("x", x)
     x[0, 2:] = bad
-    match = rf"^f: the x\[0, 2\] is {bad}: the x must be finite, and holds 3 numbers that are not$"
+    match = rf"^f: the x\[0, 2\] is {bad}: the x must be finite, and 3 of 8 numbers are not$"
     with pytest.raises(ValueError, match=match):
         check_finite("f: the x", x)
 

@@ -476,6 +476,15 @@ def test_members_that_are_compressed_twice_there_or_larger_than_the_file(tmp_pat
     refused(tmp_path / "file", twice.getvalue())
 
 
+def test_two_members_whose_names_mean_one_array_are_refused(tmp_path):
+    path = tmp_path / "file"
+    write_archive(path, {"theta": np.zeros(1)}, {})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("theta", archive.read("theta.npy"))
+    with pytest.raises(FileError, match="two members have one name"):
+        read_archive(path)
+
+
 @pytest.mark.parametrize("value", ["NaN", "-Infinity", "[" * 5000 + "]" * 5000, "1e", "9" * 5000])
 def test_a_description_that_is_no_strict_json_is_refused(tmp_path, value):
     content = f'{{"arrays": [], "meta": {{"a": {value}}}}}'

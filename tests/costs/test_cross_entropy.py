@@ -13,6 +13,7 @@ from backprop.costs import (
     CrossEntropy,
     SoftmaxCrossEntropy,
 )
+from backprop.datasets import one_hot
 from backprop.gradients.check import check_gradients
 from backprop.layers import ShapeError, Sigmoid, Softmax
 from tests.costs.support import (
@@ -174,6 +175,40 @@ def test_more_targets_than_outputs_are_answered_with_how_many_units_there_must_b
     words = r"got .*\(2, 3\): for 2 targets an example the last layer needs as many units$"
     with pytest.raises(ShapeError, match=words):
         CrossEntropy().value(np.full((1, 3), 0.5), np.eye(2, 3, dtype=dtype))
+    with pytest.raises(ShapeError, match=r"for 1 target an example the last layer needs 1 unit$"):
+        CrossEntropy().value(np.full((2, 3), 0.5), np.full((1, 3), 0.5))
+
+
+@pytest.mark.parametrize("cost", [CrossEntropy(), SoftmaxCrossEntropy()], ids=repr)
+@pytest.mark.parametrize("dtype", [int, float])
+@pytest.mark.parametrize("kinds", [(-1, 1), (-1, 0), (-5, -2)])
+def test_labels_below_0_are_answered_with_what_trains(cost, dtype, kinds):
+    y = np.array(kinds, dtype)[[1, 0, 0]]
+    a = np.array([[0.2, 0.9, 0.6], [0.8, 0.1, 0.4]])
+    with pytest.raises((TypeError, ValueError), match="give ") as error:
+        cost.value(a, y)
+    known = {"np": np, "y": y, "one_hot": one_hot}
+    y = eval(str(error.value).rpartition("give ")[2], known)
+    expected = cost.value(a, np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0]]))
+    assert cost.value(a, y) == pytest.approx(expected, rel=1e-14)
+
+
+def test_examples_without_a_label_are_to_be_left_out():
+    with pytest.raises(ValueError, match=r"leave .* without a label out, x\[\.\.\., y >= 0\]"):
+        SoftmaxCrossEntropy().value(np.full((2, 3), 0.5), np.array([0, -1, 1]))
+
+
+@pytest.mark.parametrize("y", [[0.0, 2.0, 1.0], ["a", "b", "c"]])
+def test_labels_of_too_many_classes_say_how_many_units_there_must_be(y):
+    for cost in (CrossEntropy(), SoftmaxCrossEntropy()):
+        with pytest.raises((TypeError, ShapeError), match="for 3 classes the last layer needs as"):
+            cost.value(np.full((2, 3), 0.5), np.array(y))
+
+
+def test_a_list_is_always_answered_with_its_array():
+    for cost in (CrossEntropy(), SoftmaxCrossEntropy()):
+        with pytest.raises(TypeError, match=r"got list: give np\.asarray\(y\)$"):
+            cost.value(np.full((2, 3), 0.5), [0, 2, 1])
 
 
 def test_labels_in_floats_are_told_their_dtype_and_how_to_give_them():

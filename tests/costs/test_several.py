@@ -27,6 +27,8 @@ def test_by_name():
     assert costs.as_cost(cost) is cost
     with pytest.raises(ValueError, match=r"unknown cost 'quadratik': choose from .*quadratic"):
         by_name(Cost, "quadratik")
+    with pytest.raises(ValueError, match="did you mean 'mean_squared_error'"):
+        by_name(Cost, "mse")
     with pytest.raises(
         ValueError, match=r"unknown cost '_squared_cost': choose from (?!.*squared_cost)"
     ):

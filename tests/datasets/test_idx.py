@@ -127,6 +127,8 @@ def test_a_missing_file(tmp_path):
         (idx(0x0B, (2,), b"12345"), r"too long: shape \(2,\) of int16 takes 4 bytes, got 5"),
         (idx(0x08, (0,), b"1"), r"too long: shape \(0,\) of uint8 takes 0 bytes, got 1"),
         (idx(0x08, (1,) * 255, b"1"), r"which NumPy cannot hold"),
+        (idx(0x08, (1,) * 255, b""), r"truncated: shape \(1, 1, .* of uint8 takes 1 bytes, got 0"),
+        (idx(0x08, (2**32 - 1,) * 255, b""), r"takes more than 10\*\*40 bytes, got 0"),
     ],
 )
 def test_damaged_files(tmp_path, pack, content, message):
@@ -135,6 +137,7 @@ def test_damaged_files(tmp_path, pack, content, message):
         read_idx(path)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < len(str(path)) + 300
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import re
 import socket
 import subprocess
@@ -323,8 +324,16 @@ def test_other_data_is_never_overwritten(few, tmp_path, name):
 
 def test_a_place_that_cannot_be_written(few, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match=r"cannot write .*builtin-digits-v1\.txt"):
+    with pytest.raises(NotADirectoryError, match=r"cannot write .*folder: Not a .*BACKPROP_DATA"):
         make_builtin(tmp_path / "file" / "folder")
+
+
+def test_a_place_that_cannot_be_written_is_told_before_digits_are_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources.digits, "make_digits", None)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(PermissionError, match=r"cannot write .*b: Permission .*BACKPROP_DATA"):
+        make_builtin(tmp_path / "a" / "b")
+    assert not (tmp_path / "a").exists()
 
 
 def test_training_and_test_digits_differ(few):
@@ -389,6 +398,26 @@ def test_importing_loads_no_optional_package():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+def test_where_data_are_is_found_without_a_word_in_a_notebook(tmp_path):
+    """There pooch loads a bar of tqdm, which misses ipywidgets and warns of it."""
+    (tmp_path / "IPython").mkdir()
+    (tmp_path / "IPython" / "__init__.py").write_text(
+        "import sys\nsys.modules['ipykernel'] = sys\n"
+        "class Shell:\n    config = {'IPKernelApp': 1}\n"
+        "def get_ipython():\n    return Shell\n"
+    )
+    code = (
+        "import IPython, sys; sys.get_ipython = IPython.get_ipython; "
+        "sys.modules['ipywidgets'] = None; from backprop.datasets import sources; "
+        "sources._pooch(); assert 'tqdm.auto' in sys.modules"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"}
+    command = [sys.executable, "-W", "error", "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
 
 
 # -- downloads, from servers on this machine

@@ -218,7 +218,11 @@ class TestSplit:
             split(self.x, self.labels, 6)
 
     def test_not_an_integer(self):
-        with pytest.raises(TypeError, match=r"n_validation must be an integer, got 0.5"):
+        with pytest.raises(TypeError, match=r"n_validation must be an integer, got 2\.5"):
+            split(self.x, self.labels, 2.5)
+
+    def test_a_fraction_is_answered_with_the_number(self):
+        with pytest.raises(TypeError, match=r"the number of examples, got 0\.5: give 3$"):
             split(self.x, self.labels, 0.5)
 
     def test_counts_that_differ(self):

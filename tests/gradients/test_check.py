@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from backprop import L2, Network, Quadratic
+from backprop import L2, CrossEntropy, Network, Quadratic, SoftmaxCrossEntropy
 from backprop.gradients.check import assert_gradients, check_gradients
 from backprop.layers import Dense, ReLU, ShapeError
 from tests.gradients.known import X, f
@@ -147,6 +147,23 @@ def test_a_dropped_or_wrong_regularizer(factor: float):
     assert check_gradients(network, regularizer=regularizer).passed
 
 
+@pytest.mark.parametrize("base", [CrossEntropy, SoftmaxCrossEntropy])
+@pytest.mark.parametrize("right", [True, False])
+def test_a_cost_of_ones_own_is_judged_where_it_is_defined(base, right):
+    """Without a canonical activation, at numbers such as it demands of a last layer."""
+
+    class Twice(base):
+        def cost_of_each(self, a, y):
+            return 2 * super().cost_of_each(a, y)
+
+        def gradient(self, a, y):
+            return (2 if right else 1) * super().gradient(a, y)
+
+    report = check_gradients(Twice(), input_shape=(4,))
+    assert report.passed is right
+    assert ("WRONG" in str(report)) is not right
+
+
 # -- arguments ---------------------------------------------------------------------------------
 
 
@@ -166,7 +183,7 @@ def test_elements_are_drawn_and_counted():
         (ReLU(), {"input_shape": (2,), "y": np.ones(2)}, "a layer takes no y"),
         (ReLU(), {"input_shape": (2,), "regularizer": L2(1)}, "a layer takes no regularizer"),
         (Quadratic(), {"nabla_a": np.ones(2)}, "a cost takes no nabla_a"),
-        (f, {"x": X}, "a function needs its gradient"),
+        (f, {"x": X}, "needs its gradient, check_gradients(f, x, gradient=g)"),
         (f, {"x": X, "gradient": f, "y": X}, "a function takes no y"),
         (f, {"gradient": f}, "give x"),
         (Network([Dense(2, 1)]), {"y": X}, "a network without a cost takes no y"),

@@ -292,6 +292,23 @@ def test_what_is_offered_for_several_labels_is_right():
         binary_accuracy(a, np.array([0, 1, 2, 0]))
 
 
+@pytest.mark.parametrize(
+    ("y", "way"),
+    [
+        ([[-1.0, 1.0, -1.0]], "give y == 1"),
+        ([[1, 2, 2]], "give y == 2"),
+        ([[0.3, -2.5, 7.0]], 'of numbers, use "mse", "mae" or "r2"'),
+    ],
+)
+def test_accuracy_of_one_output_says_what_to_do_about_other_targets(y, way):
+    y = np.array(y)
+    with pytest.raises(ValueError, match=r"^accuracy: .* must be in \[0, 1\], got .*: ") as error:
+        accuracy(np.full((1, 3), 0.8), y)
+    assert str(error.value).endswith(way)
+    if way.startswith("give"):
+        assert accuracy(np.full((1, 3), 0.8), eval(way[5:], {"y": y})) == (y == y.max()).mean()
+
+
 NUMBERS = np.array([[2.5, -1.0, 0.3, 7.0], [0.1, 0.4, 2.0, 6.5], [0.0, 0.2, 1.0, 9.0]])
 
 

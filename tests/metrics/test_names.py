@@ -97,11 +97,23 @@ def test_scorers_that_were_made_are_called_as_their_functions_are():
         as_metrics("it", [theirs.make_scorer(theirs.mean_squared_error)])  # not said: a loss
 
 
+@pytest.mark.parametrize("installed", [True, False])
+@pytest.mark.parametrize("name", ["cost", "penalty", "eta", "Epoch"])
+def test_what_is_recorded_anyway_is_no_metric(name, installed, monkeypatch):
+    if not installed:
+        monkeypatch.setitem(sys.modules, "sklearn", None)
+        monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
+    with pytest.raises(ValueError, match=f"^'{name}' is no metric: it is recorded already"):
+        bp.Trainer(network(), metrics=[name])
+
+
 def test_without_scikit_learn_its_metrics_name_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
     with pytest.raises(ImportError, match=r"'f1_macro' .*pip install 'backprop\[sklearn\]'"):
         bp.Trainer(network(), metrics=["accuracy", "f1_macro"])
+    with pytest.raises(ImportError, match=r"'acuracy' is .*did you mean 'accuracy'"):
+        bp.Trainer(network(), metrics=["acuracy"])
     trainer = bp.Trainer(network(), metrics=["accuracy", "top_2_accuracy", "log_loss"])
     assert list(trainer.metrics) == ["accuracy", "top_2_accuracy", "log_loss"]
     with pytest.raises(ValueError, match="whether more or less of 'validation_f1_macro' is better"):

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from backprop.datasets import one_hot
 from backprop.metrics import (
     mean_absolute_error,
     mean_squared_error,
@@ -72,3 +73,12 @@ def test_errors(metric):
     for y, message in ((Y[:1], r"y must have the shape \(2, 4\) of a"), (A * np.nan, "hold NaN")):
         with pytest.raises(ValueError, match=f"^{metric.name}: .*{message}"):
             metric(A, y)
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda m: m.name)
+def test_labels_are_answered_with_their_columns(metric):
+    labels = np.array([0, 1, 1, 0])
+    with pytest.raises(ValueError, match=f"^{metric.name}: .*of labels give one_hot") as error:
+        metric(A, labels)
+    y = eval(str(error.value).rpartition("give ")[2], {"one_hot": one_hot, "y": labels})
+    assert metric(A, y) == metric(A, np.eye(2)[:, labels])

@@ -34,7 +34,7 @@ def bad_inputs(x):
     for value, name in ((np.nan, "nan"), (np.inf, "inf"), (-np.inf, "-inf")):
         wrong = x.copy()
         wrong[1, 3] = wrong[2, 4] = value
-        message = rf"^x\[1, 3\] is {name}: x must be finite, and holds 2 numbers that are not$"
+        message = rf"^x\[1, 3\] is {name}: x must be finite, and 2 of 15 numbers are not$"
         yield wrong, ValueError, message
 
 

@@ -973,9 +973,9 @@ def test_load_of_a_damaged_description(tmp_path):
     write_archive(path, {}, meta)
     with pytest.raises(FileError, match="the state has none"):
         Network.load(path)
-    for other in ("backprop checkpoint 3", "backprop network 1", None):
+    for other in ("backprop checkpoint 4", "backprop network 1", None):
         write_archive(path, arrays, {**meta, "format": other})
-        with pytest.raises(FileError, match=f"is not a saved network, but {other!r}$"):
+        with pytest.raises(FileError, match=f"is not a saved network, but {other!r}"):
             Network.load(path)
 
 

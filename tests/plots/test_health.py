@@ -156,13 +156,17 @@ def test_health_that_has_nothing_to_draw() -> None:
         ValueError, match=r"gradient_norms: quantity must be 'delta', .* got 'gradient'"
     ):
         plots.gradient_norms(health(), "gradient")
-    with pytest.raises(ValueError, match="no delta above 0 to draw, in 0 records"):
+    with pytest.raises(ValueError, match="above 0 to draw, in 0 records: give Trainer"):
         plots.gradient_norms(GradientHealth())
+    with pytest.raises(ValueError, match=r"known, in 0 records: give Trainer.*, and fit$"):
+        plots.unit_health(GradientHealth())
     found = health(1, records=3)
     for record in found.history.records:
         record["delta_0"] = 0.0
         record.pop("dead_0", None)
     with pytest.raises(ValueError, match="no delta above 0 to draw, in 3 records"):
         plots.gradient_norms(found)
-    with pytest.raises(ValueError, match="no dead or saturated units known, in 3 records"):
+    with pytest.raises(
+        ValueError, match=r"known, in 3 records; a ReLU is judged when 500 .*every=1"
+    ):
         plots.unit_health(found)

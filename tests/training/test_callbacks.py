@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from types import MappingProxyType
 
@@ -200,195 +199,63 @@ def test_the_columns_of_a_training_are_known_before_it_begins():
     assert history.greater_is_better("extra")
 
 
-# -- the best network, restored -----------------------------------------------------------------
-
 SCORES = [1, 3, 2, 5, 4, 4, 4, 6, 5, 5, 5, 5, 5, 5]
 
 
-def test_the_best_network_is_restored_with_its_running_statistics():
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: bp.EarlyStopping(1, "score"),
+        lambda path: bp.ReduceOnPlateau(1, monitor="score"),
+        lambda path: bp.SaveBest(path, "score"),
+    ],
+)
+def test_a_column_recorded_after_its_monitor_looks_is_an_error_before_training(make, tmp_path):
+    callback = make(tmp_path / "best.npz")
+    trainer = trainer_of(callback, Plays(SCORES))
+    name = type(callback).__name__
+    with pytest.raises(ValueError, match=rf"^{name}: 'score' is recorded by Plays.*other order$"):
+        trainer.fit(*DATA, 3)
+    assert (trainer.epoch, trainer.step) == (0, 0)
+    trainer.callbacks.reverse()
+    trainer.fit(*DATA, 1)
+    own = make(tmp_path / "own.npz")
+    own.columns = MappingProxyType({"validation_accuracy": True})  # which the trainer records
+    own.monitor = "validation_accuracy"
+    trainer_of(own).fit(*DATA, 1, HELD_OUT)
+
+
+class Seldom(Plays):
+    """Record a value in every second epoch only, from the second on; else nothing, or None."""
+
+    def __init__(self, values, none: bool) -> None:
+        super().__init__(values)
+        self.none = none
+
+    def on_epoch_end(self, trainer) -> None:
+        if trainer.epoch % 2 == 0:
+            trainer.history.records[-1]["score"] = self.values[trainer.epoch // 2 - 1]
+        elif self.none:
+            trainer.history.records[-1]["score"] = None
+
+
+@pytest.mark.parametrize("none", [False, True])
+def test_a_column_without_a_value_in_every_epoch_is_judged_by_those_that_it_has(none, tmp_path):
     states, _ = states_by_epoch()
-    stop = bp.EarlyStopping(3, "score", restore_best=True)
-    trainer = trainer_of(Plays(SCORES), stop)
-    trainer.fit(*DATA, 12, HELD_OUT)
-    assert (trainer.epoch, stop.best_epoch) == (7, 4)
-    assert_same(trainer.network.state(), states[3])
-    assert "1.running_mean" in states[3]
-    assert trainer.network.evaluate(*HELD_OUT)["cost"] == trainer.history["validation_cost"][3]
-
-
-def test_the_default_monitor_restores_the_best_of_the_validation_data():
-    for classes in (True, False):
-        x, y = DATA[0], DATA[1] if classes else DATA[0][:1] * 2
-        last = ("softmax", "softmax_cross_entropy") if classes else ("identity", "quadratic")
-        one = bp.Network([Dense(4, 2 if classes else 1, last[0], rng=0)], last[1])
-        stop = bp.EarlyStopping(30, restore_best=True)
-        trainer = bp.Trainer(one, bp.SGD(0.2), 4, rng=0, callbacks=[stop], progress=False)
-        history = trainer.fit(x, y, 10, (x, y))
-        if classes:
-            assert one.evaluate(x, y)["accuracy"] == max(history["validation_accuracy"])
-        else:
-            assert one.evaluate(x, y)["cost"] == min(history["validation_cost"])
-
-
-def test_without_restore_best_the_network_is_the_last_one():
-    states, _ = states_by_epoch()
-    trainer = trainer_of(Plays(SCORES), bp.EarlyStopping(3, "score"))
-    trainer.fit(*DATA, 12, HELD_OUT)
-    assert trainer.epoch == 7
-    assert_same(trainer.network.state(), states[6])
-
-
-@pytest.mark.parametrize("parts", [(1, 11), (5, 7), (6, 3, 3), (12,)])
-def test_training_goes_on_from_where_it_was_and_not_from_the_best(parts):
-    states, _ = states_by_epoch()
-    stop = bp.EarlyStopping(50, "score", restore_best=True)
-    trainer = trainer_of(Plays(SCORES), stop)
-    for epochs in parts:
-        history = trainer.fit(*DATA, epochs, HELD_OUT)
-        best = history.best("score")["epoch"]
-        assert_same(trainer.network.state(), states[best - 1])
-    stop.on_fit_start(trainer)
-    assert_same(trainer.network.state(), states[-1])
-
-
-@pytest.mark.parametrize("first", [True, False], ids=["checkpoint first", "checkpoint last"])
-@pytest.mark.parametrize("epochs", [2, 5, 8])
-def test_a_resumed_run_restores_the_same_best_network_to_the_bit(epochs, first, tmp_path):
-    def callbacks():
-        pair = [
-            bp.Checkpoint(tmp_path / "c.npz"),
-            bp.EarlyStopping(50, "score", restore_best=True),
-        ]
-        return [Plays(SCORES), *(pair if first else pair[::-1])]
-
-    straight = trainer_of(*callbacks())
-    straight.fit(*DATA, 12, HELD_OUT)
-    trainer_of(*callbacks()).fit(*DATA, epochs, HELD_OUT)
-    resumed = trainer_of(*callbacks())
-    checkpoint.restore(resumed, tmp_path / "c.npz")
-    resumed.fit(*DATA, 12 - epochs, HELD_OUT)
-    strip = [{k: v for k, v in r.items() if k != "seconds"} for r in resumed.history]
-    assert strip == [{k: v for k, v in r.items() if k != "seconds"} for r in straight.history]
-    assert_same(resumed.network.state(), straight.network.state())
-    for trainer in (resumed, straight):  # and so they go on
-        trainer.fit(*DATA, 2, HELD_OUT)
-    assert_same(resumed.network.state(), straight.network.state())
-
-
-@pytest.mark.parametrize("first", [True, False], ids=["checkpoint first", "checkpoint last"])
-@pytest.mark.parametrize("at", [3, 27, 38])
-def test_an_interrupted_run_has_the_best_network_and_goes_on_to_the_bit(at, first, tmp_path):
-    class Interrupt(bp.Callback):
-        steps = 0
-
-        def on_step_end(self, trainer):
-            self.steps += 1
-            trainer.interrupted = trainer.interrupted or self.steps == at
-
-    def callbacks():
-        pair = [
-            bp.Checkpoint(tmp_path / "c.npz"),
-            bp.EarlyStopping(50, "score", restore_best=True),
-        ]
-        return [Plays(SCORES), *(pair if first else pair[::-1])]
-
-    states, _ = states_by_epoch()
-    straight = trainer_of(*callbacks())
-    straight.fit(*DATA, 12, HELD_OUT)
-    cut = trainer_of(*callbacks(), Interrupt())
-    cut.fit(*DATA, 12, HELD_OUT)
-    assert cut.interrupted
-    if len(cut.history):
-        best = cut.history.best("score")["epoch"]
-        assert_same(cut.network.state(), states[best - 1])
-    resumed = trainer_of(*callbacks())
-    checkpoint.restore(resumed, tmp_path / "c.npz")
-    for trainer in (resumed, cut):
-        trainer.fit(*DATA, 12 - trainer.epoch, HELD_OUT)
-        assert_same(trainer.network.state(), straight.network.state())
-
-
-def test_a_network_that_was_changed_meanwhile_is_trained_on_as_it_is():
-    stop = bp.EarlyStopping(50, "score", restore_best=True)
-    trainer = trainer_of(Plays(SCORES), stop)
-    trainer.fit(*DATA, 12, HELD_OUT)
-    assert stop.best_epoch != 12
-    trainer.network.theta += 1
-    before = trainer.network.state()
-    stop.on_fit_start(trainer)
-    assert_same(trainer.network.state(), before)
-
-
-def test_an_error_leaves_the_best_network_and_where_training_was():
-    class Fault(Exception):
-        pass
-
-    class Fails(bp.Callback):
-        def on_fit_start(self, trainer):
-            if trainer.epoch:
-                raise Fault
-
-    stop = bp.EarlyStopping(50, "score", restore_best=True)
-    trainer = trainer_of(Plays(SCORES), stop, Fails())
-    trainer.fit(*DATA, 12, HELD_OUT)
-    best, last = trainer.network.state(), stop._last
-    assert last
-    with pytest.raises(Fault):
-        trainer.fit(*DATA, 1, HELD_OUT)
-    assert_same(trainer.network.state(), best)
-    assert_same(stop._last, last)
-
-
-def test_the_best_network_after_divergence_is_finite():
-    stop = bp.EarlyStopping(50, "score", restore_best=True)
-    trainer = trainer_of(Plays(SCORES), stop)
-    trainer.fit(*DATA, 2, HELD_OUT)
-
-    class Break(bp.Callback):
-        def on_step_end(self, trainer):
-            trainer.network.theta[:] = np.nan
-
-    trainer.callbacks.append(Break())
-    with pytest.raises(bp.DivergenceError):
-        trainer.fit(*DATA, 1, HELD_OUT)
-    assert np.isfinite(trainer.network.theta).all()
-    assert trainer.network.evaluate(*HELD_OUT)["cost"] == trainer.history["validation_cost"][1]
-
-
-def test_a_best_epoch_whose_network_was_not_kept_is_an_error_before_training():
-    trainer = trainer_of(Plays(SCORES))
-    trainer.fit(*DATA, 3, HELD_OUT)
-    trainer.callbacks.append(bp.EarlyStopping(3, "score", restore_best=True))
-    before = trainer.network.state()
-    with pytest.raises(
-        ValueError, match=r"^EarlyStopping: the network of epoch .* was not kept: g"
-    ):
-        trainer.fit(*DATA, 3, HELD_OUT)
-    assert trainer.epoch == 3
-    assert_same(trainer.network.state(), before)
-
-
-def test_early_stopping_is_for_one_training_after_another():
     stop = bp.EarlyStopping(2, "score", restore_best=True)
-    for _ in range(2):
-        trainer = trainer_of(Plays(SCORES), stop)
-        history = trainer.fit(*DATA, 12, HELD_OUT)
-        assert (len(history), stop.best_epoch) == (6, 4)
-        assert trainer.network.evaluate(*HELD_OUT)["cost"] == history["validation_cost"][3]
-
-
-def test_a_checkpoint_whose_kept_network_is_another_one_is_damaged(tmp_path):
-    stop = bp.EarlyStopping(50, "score", restore_best=True)
-    trainer = trainer_of(Plays(SCORES), stop)
-    trainer.fit(*DATA, 3, HELD_OUT)
-    stop._best = {name: array[:-1] for name, array in stop._best.items()}
-    checkpoint.save(trainer, tmp_path / "c.npz")
-    other = trainer_of(Plays(SCORES), bp.EarlyStopping(50, "score", restore_best=True))
-    before = copy.deepcopy(other.state())
-    with pytest.raises(bp.FileError, match="EarlyStopping: its best network is not one of this k"):
-        checkpoint.restore(other, tmp_path / "c.npz")
-    assert other.state()["callbacks"] == before["callbacks"] == {}
-    assert_same(other.network.state(), before["network"])
+    trainer = trainer_of(
+        Seldom([1, 3, 2, 2, 9], none), stop, bp.SaveBest(tmp_path / "b.npz", "score")
+    )
+    trainer.fit(*DATA, 1, HELD_OUT)
+    trainer.fit(*DATA, 11, HELD_OUT)
+    assert (trainer.epoch, stop.best_epoch) == (8, 4)
+    assert_same(trainer.network.state(), states[3])
+    assert_same(bp.Network.load(tmp_path / "b.npz").state(), states[3])
+    plateau = bp.ReduceOnPlateau(1, monitor="score", end=None)
+    trainer = trainer_of(Seldom([1, 1, 2, 1], none), plateau, optimizer=bp.SGD(1.0))
+    for _ in range(9):
+        trainer.fit(*DATA, 1)
+    assert trainer.history["eta"] == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25]
 
 
 # -- a smaller eta -----------------------------------------------------------------------------
@@ -471,6 +338,9 @@ def test_a_schedule_and_a_plateau_are_refused_together():
         ),
         (lambda: bp.ReduceOnPlateau(end=0), ValueError, r"end must be in \(0, 1\), got 0"),
         (lambda: bp.ReduceOnPlateau(min_delta=-1), ValueError, r"min_delta must be in \[0, inf\)"),
+        (lambda: bp.EarlyStopping(monitor=3), TypeError, "EarlyStopping: monitor must be the name"),
+        (lambda: bp.ReduceOnPlateau(monitor=b"loss"), TypeError, "monitor must be the name of a c"),
+        (lambda: bp.SaveBest("a.npz", ["score"]), TypeError, r"SaveBest: .*, got \['score'\]"),
         (lambda: bp.EarlyStopping(min_delta=-1), ValueError, "EarlyStopping: min_delta must be in"),
         (lambda: bp.EarlyStopping(min_delta="a"), TypeError, "min_delta must be a number, got 'a'"),
         (lambda: bp.EarlyStopping(restore_best=1), TypeError, "restore_best must be True or False"),

@@ -4,6 +4,7 @@ import contextlib
 import json
 import random
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -181,10 +182,14 @@ def test_a_description_that_lacks_something_or_holds_nonsense(path, tmp_path, fi
 def test_a_saved_network_is_no_checkpoint_and_the_other_way_round(path, tmp_path):
     other = tmp_path / "network.npz"
     make_network().save(other)
-    with pytest.raises(bp.FileError, match="is not a checkpoint, but 'backprop network 2'"):
-        checkpoint.restore(make_trainer(), other)
-    with pytest.raises(bp.FileError, match="is not a saved network, but 'backprop checkpoint 3'"):
-        bp.Network.load(path)
+    for reads, wrong, kind, got in (
+        (partial(checkpoint.restore, make_trainer()), other, "checkpoint", "network 2"),
+        (bp.Network.load, path, "saved network", "checkpoint 4"),
+    ):
+        with pytest.raises(bp.FileError, match=f"is not a {kind}, but 'backprop {got}': ") as error:
+            reads(wrong)
+        remedy = str(error.value).rpartition("': ")[2].removesuffix(" reads its network")
+        assert isinstance(eval(remedy, {"backprop": bp, "Network": bp.Network}), bp.Network)
 
 
 def test_a_missing_checkpoint_is_an_os_error(tmp_path):

@@ -199,6 +199,11 @@ def test_csv_and_json_as_text(tmp_path):
         (b"epoch,cost\n1,0.5,7\n", r", line 2: 3 fields, not 2$"),
         (b"epoch,cost\n1,cheap\n", r", line 2: could not convert string to float: 'cheap'$"),
         (b"epoch\n\xff\xfe\n", r" is not a CSV file: "),
+        (b"", r" is cut short: its last line has no end$"),
+        (b"epoch,cost\n1,0.5\n2,0.25", r" is cut short: its last line has no end$"),
+        (b"another program's words\n", r" is not a history: it has no columns, or nothing below"),
+        (b"\0" * 300 + b"\n", r" is not a (history|CSV file): "),
+        (b"\n\n", r" is not a history: it has no columns, or nothing below them$"),
         (b'epoch\n"' + b"1" * 200_000 + b'"\n', r" is not a CSV file: field larger than"),
     ],
 )
@@ -237,9 +242,18 @@ def test_damaged_json(content: bytes, match: str, tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_an_empty_csv_is_an_empty_history(tmp_path):
-    (tmp_path / "history.csv").write_text("")
-    assert History.from_csv(tmp_path / "history.csv") == History()
+def test_an_empty_history_is_read_back(tmp_path):
+    for kind, read in (("csv", History.from_csv), ("json", History.from_json)):
+        getattr(History(), f"to_{kind}")(tmp_path / kind)
+        assert read(tmp_path / kind) == History()
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_csv_that_a_spreadsheet_has_saved(mark, end, tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_bytes(f"{mark}epoch,cost{end}1,0.5{end}".encode())
+    assert History.from_csv(path).records == [{"epoch": 1, "cost": 0.5}]
 
 
 def test_missing_files(tmp_path):
@@ -295,7 +309,9 @@ def test_json_of_what_is_no_number_is_no_history(value: str, tmp_path):
         History.from_json(path)
 
 
-@pytest.mark.parametrize("text", ["[NaN]", "[" * 5000 + "]" * 5000, "[" + "9" * 5000 + "]"])
+@pytest.mark.parametrize(
+    "text", ["[NaN]", "[1e999]", "[-1e999]", "[" * 5000 + "]" * 5000, "[" + "9" * 5000 + "]"]
+)
 def test_what_is_no_strict_json_is_refused(text: str, tmp_path):
     path = tmp_path / "history.json"
     path.write_text(text)

@@ -358,7 +358,7 @@ def test_bad_settings_are_refused(options, error, match):
 
 
 def test_a_network_without_a_cost_is_refused():
-    with pytest.raises(ValueError, match="needs a network with a cost"):
+    with pytest.raises(ValueError, match=r"^Trainer: the network has no cost: set it, as"):
         bp.Trainer(bp.Network([Dense(2, 2)]))
 
 
@@ -383,6 +383,8 @@ def test_validation_data_must_be_a_pair():
         TypeError, match=r"validation must be \(x, y\) or \(x, y, sample_weight\), got one array"
     ):
         make_trainer().fit(x, y, 1, x)
+    with pytest.raises(TypeError, match=r"^fit: .*got 0\.1: datasets\.split\(x, y, n\) cuts off"):
+        make_trainer().fit(x, y, 1, 0.1)
 
 
 def test_parameters_that_are_not_finite_are_refused():

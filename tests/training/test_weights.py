@@ -440,7 +440,7 @@ BAD = [
     ({"sample_weight": "balanced"}, TypeError, "sample_weight must be"),
     ({"sample_weight": np.array(["a"] * N)}, TypeError, "sample_weight must be"),
     ({"class_weight": "equal"}, TypeError, 'must be "balanced", or a dict of label to weight'),
-    ({"class_weight": [1, 2, 3]}, TypeError, 'must be "balanced", or a dict of label to weight'),
+    ({"class_weight": [1, 2, 3]}, TypeError, r"give dict\(enumerate\(class_weight\)\)$"),
     ({"class_weight": {3: 1}}, ValueError, r"names the class 3, and the classes are .* 0\.\.2"),
     ({"class_weight": {"a": 1}}, ValueError, "names the class 'a'"),
     ({"class_weight": {-1: 1}}, ValueError, "names the class -1"),
