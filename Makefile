@@ -8,7 +8,10 @@ BIN := $(VENV)/bin
 DATA ?= builtin
 ARGS ?=
 
-# Two processes. The tests of a file run in one of them, in order: some use what others made.
+# Two processes, of one thread each: a second one of BLAS or PyTorch would wait, by spinning, for the
+# core that the other process has. The tests of a file run in one of them, in order: some use what
+# others made.
+PYTEST := env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
 # All modules that are run, as experiments.<folder>.<name>; the benchmarks are one program of their
@@ -34,10 +37,10 @@ train: $(VENV)/.package  ## train a network on digits; pictures and figures land
 	$(BIN)/backprop train --data "$(DATA)" $(ARGS)
 
 quick: $(VENV)/.test  ## run the tests of the inner loop, without those marked slow
-	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow' $(ARGS)
+	$(PYTEST) $(PARALLEL) -m 'not slow' $(ARGS)
 
 test: $(VENV)/.test  ## run all tests, and list the slowest
-	$(BIN)/python -m pytest $(PARALLEL) --durations=10 $(ARGS)
+	$(PYTEST) $(PARALLEL) --durations=10 $(ARGS)
 
 fuzz: $(VENV)/.test  ## damage 100,000 files of all kinds that are read, in ten minutes
 	$(BIN)/python -m tests.fuzz $(ARGS)

@@ -60,8 +60,11 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 def _settings(folder: Path) -> dict[str, Any]:
     """Return what determined a run; of its data the beginning of their checksum."""
-    settings: dict[str, Any] = json.loads(read_config(folder).to_json())
+    config = read_config(folder)
+    settings: dict[str, Any] = json.loads(config.to_json())
     checksum = settings.pop("data_sha256")
+    del settings["epochs"]  # there are as many as there are
+    settings["eta"] = config.made_optimizer().eta
     return {**settings, "sha256 of the data": checksum and f"{checksum[:8]}..."}
 
 

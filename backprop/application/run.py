@@ -26,11 +26,9 @@ from backprop.application.run_folder import (
     forget_end,
     refuse_used_folder,
 )
-from backprop.core.config import by_name
 from backprop.core.plain import to_json
 from backprop.core.storage import write_text
 from backprop.network import Network
-from backprop.optimizers import Optimizer
 from backprop.regularizers import L2
 from backprop.training import checkpoint
 from backprop.training.callbacks import Callback, Checkpoint, EarlyStopping
@@ -143,9 +141,6 @@ def make_trainer(
     ValueError
         If the run is to stop at the best validation accuracy, and there are no validation data.
     """
-    optimizer = by_name(Optimizer, config.optimizer)
-    if config.eta is not None:
-        optimizer = type(optimizer)(eta=config.eta)
     callbacks: list[Callback] = []
     if config.patience is not None:
         if data.validation is None:
@@ -154,7 +149,7 @@ def make_trainer(
     n_training = data.training[0].shape[-1]
     return Trainer(
         network,
-        optimizer,
+        config.made_optimizer(),
         config.batch_size,
         regularizer=L2.book(config.lmbda, n_training) if config.lmbda else None,
         clip_norm=config.clip_norm,

@@ -91,6 +91,11 @@ class RunConfig:
             if getattr(self, name) is not None:
                 check_integer(name, getattr(self, name), least)
 
+    def made_optimizer(self) -> Optimizer:
+        """Return a new optimizer, with its own eta where none is given."""
+        optimizer: Optimizer = by_name(Optimizer, self.optimizer)
+        return optimizer if self.eta is None else type(optimizer)(eta=self.eta)
+
     def to_json(self) -> str:
         """Return all fields as JSON, one a line."""
         return json.dumps(asdict(self), indent=1) + "\n"

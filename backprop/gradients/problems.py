@@ -22,16 +22,16 @@ from backprop.gradients.arguments import (
     drawn_upstream,
 )
 from backprop.gradients.numeric import one_number
-from backprop.gradients.rounding import SAFETY, measured_rounding
+from backprop.gradients.rewinding import another_input, rewinder, values_again
+from backprop.gradients.rounding import SAFETY, Results, measured_rounding
 from backprop.gradients.ways import ways_of_cost, ways_of_network
 from backprop.layers.activations import Sigmoid, Softmax
 from backprop.layers.base import Layer
+from backprop.layers.mode import KEEPING, TRAINING
 from backprop.layers.outputs import Outputs
+from backprop.layers.passes import own
 from backprop.network import Network
 from backprop.regularizers import Regularizer
-
-EVALUATIONS = 5
-"""How often the value is computed in the same state, to see whether it is deterministic."""
 
 Value = Callable[[], np.ndarray]
 Gradients = Callable[[], dict[str, np.ndarray]]  # new arrays, by the names of what they are by
@@ -64,6 +64,7 @@ class Problem:
     layers: Sequence[Layer] = ()
     starts: Sequence[np.ndarray] = ()
     other_ways: Callable[[], list[str]] = list  # a line for each that leads elsewhere
+    before: Sequence[np.ndarray] = ()  # the value, several times, in the state it starts from
 
     @property
     def of_arguments(self) -> bool:
@@ -77,8 +78,8 @@ class Problem:
         return float(np.nan_to_num(max(sizes, default=0), nan=0, posinf=0))
 
     def __post_init__(self) -> None:
-        with np.errstate(all="ignore"):
-            self.before = [self.value() for _ in range(EVALUATIONS)]
+        if not self.before:
+            self.before = values_again(self.value)
         self.analytic = self.gradients()
         if self.layers:
             self.rounding = measured_rounding(self.gradients, self.starts, self.layers)
@@ -100,18 +101,24 @@ def layer_problem(
     nabla_a: Any,
     rng: np.random.Generator,
     training: bool = True,
+    rounding: Results | None = None,
 ) -> Problem:
-    """Return sum(nabla_a * layer.forward(x)), by the input and every parameter."""
+    """Return sum(nabla_a * layer.forward(x)), by the input and every parameter.
+
+    `rounding`, how far it may put off the gradients, is measured unless it is known.
+    """
     check_parameters(str(layer), layer)
     check_not_truncated([layer])
     twin = layer.astype(np.float64)
     _ask_for_gradients([twin])
-    value = _forward_of(twin, x, training)
+    rewind = rewinder([twin])
+    value = _forward_of(twin, x, training, rewind)
 
     def in_complex() -> ComplexTwin:
         other = twin.astype(np.complex128)
         z = x if layer.integer_input else each_array(_in_complex, x)
-        return {**inputs_by_name(layer, z), **other.parameters}, _forward_of(other, z, training)
+        there = {**inputs_by_name(layer, z), **other.parameters}
+        return there, _forward_of(other, z, training, rewinder([other]))
 
     complex_numbers = _complex_or_reason(in_complex)
     twin.forward(another_input(x), training, keep=True)  # what a layer keeps too long would show
@@ -122,7 +129,8 @@ def layer_problem(
         arrays = {**inputs_by_name(layer, x), **arrays}
 
     def gradients() -> dict[str, np.ndarray]:
-        value()
+        rewind()
+        twin.forward(x, training, keep=True)
         by_x = twin.backward(nabla_a)
         found = {name: nabla.copy() for name, nabla in twin.gradients.items()}
         if layer.integer_input:
@@ -130,8 +138,16 @@ def layer_problem(
         return {**inputs_by_name(layer, each_array(np.array, by_x)), **found}
 
     starts = [*_several(x), *_several(nabla_a), twin.theta]
-    weights = _as_one(nabla_a)
-    return Problem(arrays, gradients, value, weights, complex_numbers, layers=[twin], starts=starts)
+    return Problem(
+        arrays,
+        gradients,
+        value,
+        _as_one(nabla_a),
+        complex_numbers,
+        rounding=rounding or {},
+        layers=[] if rounding else [twin],
+        starts=starts,
+    )
 
 
 def inputs_by_name(layer: Layer, x: Any) -> dict[str, np.ndarray]:
@@ -167,12 +183,12 @@ def _ask_for_gradients(layers: Iterable[Layer]) -> None:
                 layer.watch()
 
 
-def _forward_of(layer: Layer, x: Any, training: bool) -> Value:
-    rewind = rewinder([layer])
+def _forward_of(layer: Layer, x: Any, training: bool, rewind: Callable[[], None]) -> Value:
+    mode = TRAINING if training else KEEPING
 
-    def value() -> np.ndarray:
+    def value() -> np.ndarray:  # hundreds of times: not through the door, which copies theta
         rewind()
-        return _as_one(layer.forward(x, training, keep=True))  # which may be a view of x
+        return _as_one(layer.run(own(x), mode))  # which may be a view of x
 
     return value
 
@@ -277,16 +293,19 @@ def network_problem(
         weights, inner = _mean_weights(count_examples(a), _as_one(a).size, size)
     twin = network.astype(np.float64)
     _ask_for_gradients(twin.layers)
-    value = _outputs_of(twin, x, y, regularizer, training)
+    rewind = rewinder(twin.layers)
+    value = _outputs_of(twin, x, y, regularizer, training, rewind)
 
     def in_complex() -> ComplexTwin:
         other = twin.astype(np.complex128)
         z = x if integers else each_array(_in_complex, x)
         there = {**inputs_by_name(network.root, z), **_by_layer(other, "parameters")}
-        return there, _outputs_of(other, z, y, regularizer, training)
+        rewind = rewinder(other.layers)
+        return there, _outputs_of(other, z, y, regularizer, training, rewind)
 
     def gradients() -> dict[str, np.ndarray]:
-        value()
+        rewind()
+        twin.forward(x, training, keep=True)
         by_x = twin.backpropagate(nabla_a) if network.cost is None else twin.backward(y)
         if regularizer is not None:
             for part, factor in twin.root.weight_parts():
@@ -319,14 +338,19 @@ def network_problem(
 
 
 def _outputs_of(
-    network: Network, x: Any, y: Any, regularizer: Regularizer | None, training: bool
+    network: Network,
+    x: Any,
+    y: Any,
+    regularizer: Regularizer | None,
+    training: bool,
+    rewind: Callable[[], None],
 ) -> Value:
     """Return the function that gives the output, or C_x and what it is of; then the penalty."""
-    rewind, root = rewinder(network.layers), network.root
+    root, mode = network.root, TRAINING if training else KEEPING
 
     def value() -> np.ndarray:
         rewind()
-        a = _as_one(network.forward(x, training, keep=True))
+        a = _as_one(root.run(own(x), mode))
         penalty: Any = 0.0
         if regularizer is not None:
             parts = network.root.weight_parts()
@@ -385,8 +409,12 @@ def sum_problem(
     x: np.ndarray,
     gradient: np.ndarray,
     off: np.ndarray,
+    before: Sequence[np.ndarray] = (),
 ) -> Problem:
-    """Return the sum of the numbers that `terms` makes of x, its gradient being known to `off`."""
+    """Return the sum of the numbers that `terms` makes of x, its gradient being known to `off`.
+
+    `before` are its values at x, as `values_again` gives them, where they are known.
+    """
     x = x.copy()
 
     def in_complex() -> ComplexTwin:
@@ -396,17 +424,16 @@ def sum_problem(
     def value() -> np.ndarray:
         return terms(x).ravel()
 
+    before = before or values_again(value)
     return Problem(
         {name: x},
         lambda: {name: gradient},
         value,
-        np.ones(value().size),
+        np.ones(before[0].size),
         _complex_or_reason(in_complex),
         rounding={name: off},
+        before=before,
     )
-
-
-# -- twice in the same state, and in complex numbers ---------------------------------------------
 
 
 def _complex_or_reason(in_complex: Callable[[], ComplexTwin]) -> ComplexTwin | str:
@@ -420,31 +447,3 @@ def _complex_or_reason(in_complex: Callable[[], ComplexTwin]) -> ComplexTwin | s
         except Exception as error:  # whatever a function says that is not made for complex numbers
             return " ".join(str(error).split()) or type(error).__name__
     return arrays, value
-
-
-def another_input(x: Any) -> Any:
-    """Return an input unlike x that a layer takes if it takes x: no sign is changed."""
-    if isinstance(x, tuple):
-        return tuple(map(another_input, x))
-    x = x[..., ::-1]
-    return x if x.dtype.kind in "iu" else 0.75 * x
-
-
-def rewinder(layers: Iterable[Layer]) -> Callable[[], None]:
-    """Return a function after which the layers draw the random numbers again that come next.
-
-    What else a training forward changes for the next one, such as running means, goes back too.
-    """
-    every = [layer for top in layers for _, layer in top.walk()]
-    states = [(layer.rng, layer.rng.bit_generator.state) for layer in every if layer.rng]
-    moved = [
-        (layer, name, getattr(layer, name).copy()) for layer in every for name in layer.state_names
-    ]
-
-    def rewind() -> None:
-        for rng, state in states:
-            rng.bit_generator.state = state
-        for layer, name, array in moved:
-            layer.take_state(name, array.copy())
-
-    return rewind

@@ -31,12 +31,13 @@ def chain_shapes(
         try:
             found = layer.output_shape(shape)
         except ShapeError as error:
+            source = _below(layers, index, below)
             what = f"layer {index}, {layer}"
             text = str(error).removeprefix(f"{layer}: ")
             if error.expected:
-                what += f", expects shape {error.expected}, got {shape_text(shape)} from {below}"
+                what += f", expects shape {error.expected}, got {shape_text(shape)} from {source}"
             else:
-                what += f", cannot take {shape_text(shape)} from {below}: {text}"
+                what += f", cannot take {shape_text(shape)} from {source}: {text}"
             way = how_shapes_came(layers[:index], input_shape, shapes)
             raise ShapeError(what + way, error.expected if index == 0 else "") from None
         except TypeError:
@@ -44,12 +45,16 @@ def chain_shapes(
                 raise
             raise ShapeError(
                 f"layer {index}, {layer}, needs fixed lengths, got {shape_text(shape)} from "
-                f"{below}: give the input_shape in numbers"
+                f"{_below(layers, index, below)}: give the input_shape in numbers"
             ) from None
         shape = found
         shapes.append(shape)
-        below = f"layer {index}, {layer}"
     return shapes
+
+
+def _below(layers: Sequence[Layer], index: int, first: str) -> str:
+    """Say what a layer gets its input from; `first` for the first."""
+    return f"layer {index - 1}, {layers[index - 1]}" if index else first
 
 
 def chain_gives(layers: Sequence[Layer], taken: Any, input_shapes: Sequence[Any]) -> Any:

@@ -98,7 +98,7 @@ def common_dtype(layers: Sequence[Layer], what: str) -> Any:
     TypeError
         If there are two; it names `what` has one, and the layers.
     """
-    dtypes = {layer.dtype: str(layer) for layer in layers if layer.dtype is not None}
+    dtypes = {layer.dtype: layer for layer in layers if layer.dtype is not None}
     if len(dtypes) > 1:
         mixed = " and ".join(f"{dtype} in {layer}" for dtype, layer in dtypes.items())
         raise TypeError(f"{what} has one dtype, got {mixed}")

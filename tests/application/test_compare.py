@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from backprop import SGD, Adam
 from backprop.application import cli
 from tests.application.support import fails, train
 
@@ -27,6 +28,7 @@ def test_compare_prints_a_table_and_draws_one_picture(run, other, tmp_path, caps
     cells = {name: [cell.strip() for cell in row if cell.strip()] for name, row in rows.items()}
     assert printed[0].split() == [run.name, other.name]
     assert cells["epochs"] == ["3", "2"]
+    assert sum(line.startswith("epochs ") for line in printed) == 1  # not those asked for as well
     assert cells["eta"] == ["0.5", "0.1"]
     results = [json.loads((folder / "result.json").read_text()) for folder in (run, other)]
     assert cells["test accuracy"] == [f"{r['test_accuracy']:.2%}" for r in results]
@@ -34,6 +36,19 @@ def test_compare_prints_a_table_and_draws_one_picture(run, other, tmp_path, caps
         f"{r['best_validation_accuracy']:.2%} at {r['best_epoch']}" for r in results
     ]
     assert "seed" not in cells  # the same in both
+
+
+def test_the_eta_that_an_optimizer_brings_along_is_told(idx_folder, tmp_path, capsys):
+    for name, options in (("sgd", []), ("adam", ["--optimizer", "adam"])):
+        args = ("--sizes", "42,4", *options, "--epochs", "1", "--no-plots")
+        assert (
+            cli.main(["train", "--data", str(idx_folder), *args, "--out", str(tmp_path / name)])
+            == 0
+        )
+    capsys.readouterr()
+    assert cli.main(["compare", str(tmp_path / "sgd"), str(tmp_path / "adam"), "--no-plots"]) == 0
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("eta "))
+    assert row.split() == ["eta", str(SGD().eta), str(Adam().eta)]
 
 
 def test_without_out_the_picture_is_in_the_current_folder(run, other, tmp_path, monkeypatch):

@@ -23,6 +23,7 @@ from backprop.layers import (
     Sigmoid,
 )
 from backprop.layers.mode import TRAINING
+from backprop.layers.passes import Pass
 from tests.cases import CASES, Scale, assert_unchanged, snapshot
 
 EVERYTHING = tuple(PROPERTIES)
@@ -737,6 +738,27 @@ def test_a_broken_layer_is_diagnosed(layer: Layer, name: str, equation: str):
     assert equation in error.value.equation
     assert error.value.layer.startswith(type(layer).__name__)
     assert f"{error.value.equation} fails: " in str(error.value)
+
+
+def test_a_check_makes_no_more_passes_and_copies_than_it_needs(monkeypatch):
+    counts = {"run": 0, "astype": 0, "__init__": 0}
+
+    def counted(kind, name):
+        method = getattr(kind, name)
+
+        def counts_itself(*arguments, **options):
+            counts[name] += 1
+            return method(*arguments, **options)
+
+        monkeypatch.setattr(kind, name, counts_itself)
+
+    counted(Dense, "run")
+    counted(Dense, "astype")
+    counted(Pass, "__init__")  # what a door notes of a pass, a copy of theta among it
+    check_layer(Dense(4, 3, "tanh", rng=0))
+    assert counts["run"] < 2200
+    assert counts["astype"] < 150
+    assert counts["__init__"] < 220
 
 
 def test_the_examples_may_meet_if_that_is_declared():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backprop.gradients import check_gradients, check_layer
-from backprop.gradients.problems import rewinder
+from backprop.gradients.rewinding import rewinder
 from backprop.gradients.rounding import measured_rounding
 from backprop.layers import (
     GRU,
@@ -48,6 +48,15 @@ def test_rounding_of_well_behaved_gradients_is_some_bits_of_them():
         assert (off[name] > 1e-17 * size).all()
     np.testing.assert_array_equal((x, u)[0], kept[0])
     np.testing.assert_array_equal(u, kept[1])
+
+
+def test_a_layer_is_watched_no_longer_than_it_is_measured():
+    layer = Sequential([Dense(4, 3, rng=1), Dense(3, 2, rng=2)]).astype("float64")
+    watch = layer[1].watch()
+    x = np.ones((4, 2))
+    measured_rounding(lambda: {"output": layer.forward(x, keep=True)}, [x], [layer])
+    assert [part._hooks is None for _, part in layer.walk()] == [True, True, False]
+    assert layer[1].watch() is watch
 
 
 def test_rounding_of_a_gradient_that_is_0_is_as_large_as_the_gradient_that_comes_out():

@@ -93,6 +93,7 @@ def test_every_backward_runs_once_after_all_consumers():
     assert Counted.calls == list(reversed(graph.layers))
 
 
+@pytest.mark.slow
 def test_ten_thousand_nodes_in_a_row():
     x = Input("x", (1,))
     node: Node = x
@@ -243,6 +244,7 @@ def test_the_gradient_check_takes_a_graph(make):
     assert_gradients(network.root)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", GRAPHS)
 def test_a_graph_keeps_the_contract_of_a_layer(make):
     x = np.random.default_rng(0).uniform(0.3, 0.8, (*make().input_shape, 3))

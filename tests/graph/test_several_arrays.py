@@ -33,6 +33,7 @@ cases = pytest.mark.parametrize("case", HEADS)
 # -- gradients -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @cases
 @pytest.mark.parametrize("batch", [1, 5])
 def test_gradients(case, batch):

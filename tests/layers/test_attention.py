@@ -145,6 +145,7 @@ def test_gradients_of_any_shape(d_h, heads, steps, batch, causal, seed):
     assert_gradients(attention(d_h * heads, heads, causal, seed), x, nabla_a)
 
 
+@pytest.mark.slow
 @causal_or_not
 @pytest.mark.parametrize("heads", [1, 2, 4])
 def test_conformance(heads, causal):

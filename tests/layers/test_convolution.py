@@ -611,6 +611,7 @@ def test_a_network_is_checked_when_it_is_built():
     assert "layer 1, MaxPool2d(2x2): (4, 3, 4), height (7 + 2*0 - 2) // 2 + 1 = 3" in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "layer",
     [

@@ -466,6 +466,7 @@ def test_truncation_counts_real_steps_and_keeps_what_comes_of_padding():
     np.testing.assert_allclose(padded[:, :2], layer.backward(alone_u), **CLOSE)
 
 
+@pytest.mark.slow
 def test_a_graph_hands_masks_on():
     x, mask = batch((4,), 3, 1e9)
     layer = graph()

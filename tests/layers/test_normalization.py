@@ -124,6 +124,7 @@ def test_against_loops(shape, batch: int, seed: int):
             np.testing.assert_allclose(array, expected[name], rtol=1e-10, atol=1e-11, err_msg=name)
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(shape=st.lists(sizes, min_size=1, max_size=3), batch=sizes, seed=st.integers(0, 2**32))
 def test_gradients_over_shapes(shape, batch: int, seed: int):
@@ -134,6 +135,7 @@ def test_gradients_over_shapes(shape, batch: int, seed: int):
         assert_gradients(drawn(layer, rng), x, nabla_a)
 
 
+@pytest.mark.slow
 @every
 def test_every_option_keeps_the_contract(layer, shape):
     check_layer(layer, shape[:-1], batch=3, elements=6)

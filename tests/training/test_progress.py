@@ -281,6 +281,7 @@ def test_the_epochs_are_counted_to_the_end_of_this_fit(capsys: pytest.CaptureFix
 # -- where nothing can be shown --------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("show", ["bar", "lines"])
 @pytest.mark.parametrize(
     "streams",

@@ -72,9 +72,9 @@ def weighted_cost(network, x, y, w):
 @every_cost
 def test_a_step_on_all_examples_is_one_down_the_weighted_mean(cost, output, y):
     network = network_of(cost, output)
+    twin = copy.deepcopy(network)
 
     def value(theta):
-        twin = copy.deepcopy(network)
         twin.theta = theta
         return weighted_cost(twin, X, y, WEIGHT)
 

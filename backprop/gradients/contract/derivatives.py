@@ -11,6 +11,7 @@ import numpy as np
 from backprop.core.shapes import ShapeError
 from backprop.gradients.check import check_gradients, check_problem
 from backprop.gradients.contract.trial import (
+    F8,
     Failure,
     Trial,
     back,
@@ -25,7 +26,7 @@ from backprop.gradients.contract.trial import (
     state_of,
 )
 from backprop.gradients.problems import layer_problem, sum_problem
-from backprop.gradients.rounding import EPS, SAFETY, larger
+from backprop.gradients.rounding import EPS, SAFETY
 from backprop.layers.activations import Activation
 from backprop.layers.base import Layer
 
@@ -196,12 +197,11 @@ def _hold(trial: Trial, x: np.ndarray, u: np.ndarray, seen: str, corners: bool =
     of what is right at each need not lie between the slopes of both sides: `corners` says whether
     it must.
     """
-    result = run(trial.fresh(), x, u)
+    result = trial.both_passes(x, u)
     off = trial.rounding_at(x, u, noise=True)
     slope_along(trial, x, u, result, off, seen)
     few = min(trial.elements or FEW, FEW)
-    problem = layer_problem(trial.fresh(), x.copy(), u.copy(), trial.rng)
-    problem.rounding = larger(problem.rounding, off)
+    problem = layer_problem(trial.fresh(), x.copy(), u.copy(), trial.rng, rounding=off)
     report = check_problem(repr(trial.layer), problem, few, trial.rng)
     for array in report.arrays:
         if (array.wrong & (corners | ~array.kink)).any() or array.reason:
@@ -221,7 +221,7 @@ def other_sizes(trial: Trial) -> bool:
     tried = False
     for x in _resized(trial):
         try:
-            trial.fresh().output_shape(x.shape[:-1])
+            trial.layer.output_shape(x.shape[:-1])
         except ShapeError:
             continue
         tried = True
@@ -251,7 +251,7 @@ def magnitudes(trial: Trial) -> bool:
     sparse.flat[::2] = 0
     inputs = {f"of the order {s:g}": s * trial.of_batch(trial.batch) for s in MAGNITUDES}
     for kind, x in {**inputs, "of which half is 0": sparse}.items():
-        wrong = np.argwhere(np.isnan(trial.fresh().forward(x)))
+        wrong = np.argwhere(np.isnan(trial.twin(F8).layer.forward(x)))
         need(not len(wrong), f"the output is NaN for an input {kind}")
         _hold_if_finite(trial, x, f", an input {kind}")
     return True
@@ -266,7 +266,7 @@ def other_parameters(trial: Trial) -> bool:
     for kind, factor in (("of the other signs", -1), ("4 times as large", 4), ("some 0", some)):
         other = copy.copy(trial)  # whose copies of the layer have them
         other.theta = factor * trial.theta
-        if not not_finite(other.fresh().forward(trial.x)):
+        if not not_finite(other.twin(F8).layer.forward(trial.x)):
             _hold_if_finite(other, trial.x, f", parameters {kind}")
     return True
 
@@ -274,7 +274,7 @@ def other_parameters(trial: Trial) -> bool:
 def _hold_if_finite(trial: Trial, x: np.ndarray, seen: str) -> None:
     """Hold both passes from x against numbers, if they have any derivative in numbers."""
     u = trial.upstream(x)
-    result = run(trial.fresh(), x, u)
+    result = trial.both_passes(x, u)
     for name, array in result.items():
         what = f"the gradient by {name} is NaN{seen}"
         missing = name != "output" and np.isnan(array).any() and not not_finite(result["output"])

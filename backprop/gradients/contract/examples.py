@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backprop.gradients.contract.trial import Trial, run
+from backprop.gradients.contract.trial import Trial
 
 
 def independent_examples(trial: Trial) -> bool:
@@ -15,12 +15,12 @@ def independent_examples(trial: Trial) -> bool:
     for j in range(trial.batch):
         if not trial.random:
             one = slice(j, j + 1)
-            alone = run(trial.fresh(), trial.x[..., one], trial.u[..., one])
+            alone = trial.both_passes(trial.x[..., one], trial.u[..., one])
             part = slice(None)
         else:  # the same random numbers for example j, and zeros upstream for the others
             x, u = trial.others()[1].copy(), np.zeros_like(trial.u)
             x[..., j], u[..., j] = trial.x[..., j], trial.u[..., j]
-            alone = run(trial.fresh(), x, u)
+            alone = trial.both_passes(x, u)
             part = slice(j, j + 1)
         for name, array in alone.items():
             if name in ("output", "input"):
@@ -38,11 +38,11 @@ def _in_pieces(trial: Trial, batch: int) -> None:
     """Raise unless a batch gives what its pieces give."""
     x = trial.of_batch(batch)
     u = trial.upstream(x)
-    whole = run(trial.fresh(), x, u)
+    whole = trial.both_passes(x, u)
     total = {name: np.zeros_like(array) for name, array in whole.items()}
     for start in range(0, batch, trial.batch):
         piece = slice(start, start + trial.batch)
-        for name, array in run(trial.fresh(), x[..., piece], u[..., piece]).items():
+        for name, array in trial.both_passes(x[..., piece], u[..., piece]).items():
             if name in ("output", "input"):
                 total[name][..., piece] = array
             else:
@@ -60,6 +60,6 @@ def permutation(trial: Trial) -> bool:
     for name in expected.keys() & {"output", "input"}:  # there is no gradient by integers
         expected[name] = expected[name][..., order]
         rounding[name] = rounding[name][..., order]
-    found = run(trial.fresh(), trial.x[..., order], trial.u[..., order])
+    found = trial.both_passes(trial.x[..., order], trial.u[..., order])
     trial.same(found, expected, "when the examples are in another order", rounding, times=2)
     return True

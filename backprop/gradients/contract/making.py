@@ -70,9 +70,10 @@ def initialization(trial: Trial) -> None:
     with global_generators_at(OUR_SEED):
         before = global_generators()
         one, again = (_drawn(trial, np.random.default_rng(7)) for _ in range(2))
-        others = [
-            _drawn(trial, np.random.default_rng(seed)) for seed in range(8, 28)
-        ]  # signs may agree
+        again_and_again = trial.fresh()
+        others = [  # many: signs may agree
+            _parameters_drawn(again_and_again, np.random.default_rng(seed)) for seed in range(8, 28)
+        ]
         seeded, anew = _drawn(trial, 7), _drawn(trial, 7)
         any_one, any_other = _drawn(trial, None), _drawn(trial, None)
         alone = global_generators() == before
@@ -92,17 +93,23 @@ def initialization(trial: Trial) -> None:
     for name, array in one.parameters.items():
         drawn = not equal(any_one.parameters[name], any_other.parameters[name])
         drawn = drawn or _looks_drawn(trial.layer, name, array)
-        ignored = all(equal(array, other.parameters[name]) for other in others)
+        ignored = all(equal(array, other[name]) for other in others)
         need(not (drawn and ignored), f"{name} is drawn, but does not depend on rng")
 
 
 def _drawn(trial: Trial, seed: Any) -> Any:
     layer = trial.fresh()
+    _parameters_drawn(layer, seed)
+    return layer
+
+
+def _parameters_drawn(layer: Any, seed: Any) -> dict[str, np.ndarray]:
+    """Draw the parameters, and return copies of them."""
     theta = layer.theta
     theta[...] = np.nan
     layer.initialize(seed)
     need(layer.theta is theta, "theta is replaced by another array")
-    return layer
+    return {name: array.copy() for name, array in layer.parameters.items()}
 
 
 def _generators(layer: Layer) -> Any:

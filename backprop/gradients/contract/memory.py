@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from backprop.gradients.contract.trial import Trial, equal, need, run
+from backprop.gradients.rewinding import rewinder
 from backprop.layers.base import Layer
 from backprop.layers.mode import INFERENCE, KEEPING, TRAINING
 
@@ -83,16 +84,18 @@ def memory_layout(trial: Trial) -> None:
     wide = trial.of_batch(17)
     for x, u in ((trial.x, trial.u), (wide, trial.upstream(wide))):
         expected = run(trial.fresh(), x, u)
-        expected["inference"] = trial.fresh().forward(x)
+        layer, predicting = trial.fresh(), trial.fresh()  # for all passes: none leaves a trace
+        rewind = rewinder([layer])
+        expected["inference"] = predicting.forward(x)
         rounding = trial.rounding if x is trial.x else trial.rounding_at(x, u)
         rounding = {**rounding, "inference": rounding["output"]}
         for layout, laid_out in _LAYOUTS.items():
             pairs = {"are": (laid_out(x), laid_out(u)), "that is the input is": (laid_out(x), u)}
             pairs["that is nabla_a is"] = (x, laid_out(u))
             for which, (one, two) in pairs.items():
-                layer = trial.fresh()
+                rewind()
                 found = run(layer, one, two)
-                found["inference"] = trial.fresh().forward(one)
+                found["inference"] = predicting.forward(one)
                 when = f"when the array {which} {layout}"
                 if which == "are":
                     when = f"when the arrays are {layout}"

@@ -7,6 +7,7 @@ import numpy as np
 from backprop.gradients.contract.making import global_generators, global_generators_at
 from backprop.gradients.contract.trial import (
     CLOSE,
+    F8,
     Trial,
     close_to,
     difference,
@@ -16,7 +17,6 @@ from backprop.gradients.contract.trial import (
     not_finite,
     run,
 )
-from backprop.gradients.problems import rewinder
 from backprop.gradients.rounding import EPS, Results
 
 SCALES = (1e-3, 100.0, 1e3)  # e^100 is more than float32 has
@@ -98,7 +98,7 @@ def _lost_in_float32(trial: Trial, x: np.ndarray) -> dict[str, str]:
     u32 = trial.upstream(trial.cast(x32, np.float64)).astype(np.float32)
     results: list[Results] = []
     for kind in (np.float32, np.float64):  # which starts from the same numbers
-        layer = trial.fresh(kind)
+        layer = trial.twin(np.dtype(kind)).layer
         layer.theta[...] = theta
         point, u = trial.cast(x32, kind), u32.astype(kind)
         results.append({"output": layer.forward(point)} if trial.random else run(layer, point, u))
@@ -138,12 +138,11 @@ def _not_rough(trial: Trial) -> None:
 
 
 def _rough(trial: Trial, h: float) -> dict[str, str]:
-    x, layer = trial.near(trial.x), trial.fresh()
-    rewind = rewinder([layer])
-    directions = [trial.rng.uniform(-1, 1, array.shape) for array in (x, trial.u, layer.theta)]
+    x = trial.near(trial.x)
+    directions = [trial.rng.uniform(-1, 1, array.shape) for array in (x, trial.u, trial.theta)]
 
     def at(steps: float) -> Results:
-        rewind()
+        layer = trial.twin(F8).layer
         moved = [1 + steps * h * one for one in directions]
         layer.theta[...] = trial.theta * moved[2]
         point = x if trial.layer.integer_input else x * moved[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,11 @@ from backprop.gradients.contract.trial import (
     equation_of,
     need,
 )
-from backprop.gradients.problems import rewinder, sum_problem
+from backprop.gradients.problems import sum_problem
+from backprop.gradients.rewinding import rewinder
 from backprop.gradients.rounding import Results, measured_rounding
 from backprop.layers.base import Layer
+from backprop.layers.mode import TRAINING
 
 
 def masks(trial: Trial) -> bool:
@@ -148,12 +150,15 @@ def _hold(trial: Trial, x: np.ndarray, u: np.ndarray, mask: np.ndarray) -> None:
     """Raise unless the gradients under a mask are the derivatives."""
     nabla = _masked_run(trial.fresh(), x, u, mask)
     off = _rounding(trial, x, u, mask, None)
+    parameters = trial.fresh().parameters
+    before: Sequence[np.ndarray] = ()  # the same by every array
     for name, array in nabla.items():
         if name == "output":
             continue
-        point = x if name == "input" else trial.fresh().parameters[name]
+        point = x if name == "input" else parameters[name]
         rewind_and_run = _outputs(trial, name, x, u, mask)
-        problem = sum_problem(name, rewind_and_run, point, array, off[name])
+        problem = sum_problem(name, rewind_and_run, point, array, off[name], before)
+        before = problem.before
         report = check_problem(f"{trial.layer}, with a mask", problem, 6, trial.rng)
         if report.arrays[0].wrong.any():
             raise Failure(str(report), equation_of(trial.layer, name))
@@ -163,18 +168,13 @@ def _outputs(
     trial: Trial, name: str, x: np.ndarray, u: np.ndarray, mask: np.ndarray
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Return u * a as a function of the input, or of a parameter."""
-    twins: dict[Any, Any] = {}
+    mode = TRAINING.masked(mask)
 
     def terms(point: np.ndarray) -> np.ndarray:
-        if point.dtype not in twins:
-            twin = trial.fresh().astype(point.dtype)
-            twins[point.dtype] = twin, rewinder([twin])
-        twin, rewind = twins[point.dtype]
-        rewind()
-        twin.theta[...] = trial.theta
+        twin = trial.twin(point.dtype)
         if name != "input":
             twin.parameters[name][...] = point
-            point = trial.cast(x, point.dtype)
-        return np.asarray(u * twin.forward(point, training=True, mask=mask))
+            point = x
+        return np.asarray(u * twin.layer.run(trial.cast(point, twin.layer.theta.dtype), mode))
 
     return terms

@@ -20,7 +20,7 @@ from backprop.gradients.contract.trial import (
     run,
     state_of,
 )
-from backprop.gradients.problems import rewinder
+from backprop.gradients.rewinding import rewinder
 from backprop.layers.base import Layer
 from backprop.layers.mode import INFERENCE, KEEPING, TRAINING
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,8 @@ import numpy as np
 from backprop.core.checks import check_array, check_integer
 from backprop.core.shapes import Shape, ShapeError, is_several
 from backprop.gradients.check import check_problem
-from backprop.gradients.problems import another_input, rewinder, sum_problem
+from backprop.gradients.problems import sum_problem
+from backprop.gradients.rewinding import another_input, rewinder
 from backprop.gradients.rounding import (
     EPS,
     Results,
@@ -21,7 +21,9 @@ from backprop.gradients.rounding import (
     noise_of_differences,
 )
 from backprop.layers.base import Layer
+from backprop.layers.mode import TRAINING
 
+F8 = np.dtype(np.float64)
 CLOSE = 1e-10
 """The share of the largest element by which two ways to compute one array may differ."""
 
@@ -31,6 +33,13 @@ class Failure(Exception):
 
     def __init__(self, what: str, equation: str = "") -> None:
         super().__init__(what, equation)
+
+
+class Twin:
+    """A copy of a layer, its parameters by name, and what makes it draw again what comes next."""
+
+    def __init__(self, layer: Any) -> None:
+        self.layer, self.parameters, self.rewind = layer, layer.parameters, rewinder([layer])
 
 
 class Trial:
@@ -69,6 +78,7 @@ class Trial:
         self.x = self.cast(x, np.float64)
         self.random = any(part.rng is not None for _, part in layer.walk())
         self.theta = _unlike(layer.theta.astype(np.float64), rng)
+        self.twins: dict[np.dtype, Twin] = {}
 
     @property
     def batch(self) -> int:
@@ -81,12 +91,22 @@ class Trial:
 
     def upstream(self, x: np.ndarray) -> np.ndarray:
         """Return an upstream gradient for the output of another input."""
-        return self.rng.standard_normal(self.fresh().forward(x.copy(), training=True).shape)
+        twin = self.twin(F8)
+        return self.rng.standard_normal(twin.layer.run(x.copy(), TRAINING).shape)
 
     def fresh(self, dtype: Any = np.float64) -> Any:
         """Return a copy that has seen no forward pass, and draws what `layer` would draw next."""
         twin = self.layer.astype(dtype)
         twin.theta[...] = self.theta
+        return twin
+
+    def twin(self, dtype: np.dtype) -> Twin:
+        """Return the one copy of this dtype for many passes, as fresh as it was first."""
+        if dtype not in self.twins:
+            self.twins[dtype] = Twin(self.fresh(dtype))  # here: it may refuse complex numbers
+        twin = self.twins[dtype]
+        twin.rewind()
+        twin.layer.theta[...] = self.theta
         return twin
 
     def both(self) -> list[tuple[Any, np.ndarray, np.ndarray]]:
@@ -116,6 +136,10 @@ class Trial:
 
     # -- both passes, and how far off rounding may put them ----------------------------------
 
+    def both_passes(self, x: np.ndarray, u: np.ndarray) -> Results:
+        """Return what both passes give from x and u, as a container makes them."""
+        return run(self.twin(F8).layer, x.copy(), u.copy(), inside=True)
+
     @functools.cached_property
     def result(self) -> Results:
         """What both passes give from x and u."""
@@ -131,13 +155,13 @@ class Trial:
 
         `noise` measures what is lost far out as well, see `noise_of_differences`.
         """
-        layer, x, u = self.fresh(), x.copy(), u.copy()
-        rewind = rewinder([layer])
+        twin, x, u = self.twin(F8), x.copy(), u.copy()
 
         def both_passes() -> Results:
-            rewind()
-            return run(layer, x, u)
+            twin.rewind()
+            return run(twin.layer, x.copy(), u.copy(), inside=True)
 
+        layer = twin.layer
         starts = [x, u, layer.theta]
         off = measured_rounding(both_passes, starts, [layer])
         return larger(off, noise_of_differences(both_passes, starts)) if noise else off
@@ -220,10 +244,13 @@ def name_of(layer: Layer) -> str:
 # -- the passes --------------------------------------------------------------------------------
 
 
-def run(layer: Layer, x: np.ndarray, u: np.ndarray) -> Results:
-    """Return copies of what both passes give: the output and every gradient, by their names."""
-    a = layer.forward(x, training=True).copy()
-    return {"output": a, **back(layer, u)}
+def run(layer: Layer, x: np.ndarray, u: np.ndarray, inside: bool = False) -> Results:
+    """Return copies of what both passes give: the output and every gradient, by their names.
+
+    `inside` goes as a container does, which spares what the checked doors do.
+    """
+    a = layer.run(x, TRAINING) if inside else layer.forward(x, training=True)
+    return {"output": a.copy(), **back(layer, u, inside)}
 
 
 def back(layer: Layer, u: np.ndarray, inside: bool = False) -> Results:
@@ -237,7 +264,7 @@ def back_from(layer: Layer, delta: np.ndarray) -> Results:
 
 
 def _gradients_of(layer: Layer, downstream: np.ndarray | None) -> Results:
-    gradients = copy.deepcopy(layer.gradients)
+    gradients = {name: nabla.copy() for name, nabla in layer.gradients.items()}
     if layer.integer_input:
         need(downstream is None, "there is a gradient by integers", "BP2, dC/da_prev,")
         return gradients
@@ -330,12 +357,7 @@ def slope_along(
 
     Of many elements some are at a corner: a kink is no failure.
     """
-
-    @functools.cache
-    def twin_of(dtype: np.dtype) -> tuple[Any, Callable[[], None]]:
-        twin = trial.fresh().astype(dtype)
-        return twin, rewinder([twin])
-
+    before: Sequence[np.ndarray] = ()  # the same by every array
     for name, array in nabla.items():
         if name == "output":
             continue
@@ -345,17 +367,15 @@ def slope_along(
 
         def along(t: np.ndarray, name: str = name, v: np.ndarray = direction) -> np.ndarray:
             """Return u * a when the array has gone t along the direction."""
-            twin, rewind = twin_of(t.dtype)  # made here: a layer may refuse complex numbers
-            rewind()
-            twin.theta[...] = trial.theta
-            point = trial.cast(x, t.dtype)
+            twin, point = trial.twin(t.dtype), trial.cast(x, t.dtype)
             (point if name == "input" else twin.parameters[name])[...] += t * v
-            return np.asarray(u * twin.forward(point, training=True))
+            return np.asarray(u * twin.layer.run(point, TRAINING))
 
         product = np.array([(direction * array).sum()])
         off = np.array([(np.abs(direction) * rounding[name]).sum()])
         # Of one number the rounding in its terms is not seen, and they may cancel: be less strict.
-        problem = sum_problem("x", along, np.zeros(1), product, off)
+        problem = sum_problem("x", along, np.zeros(1), product, off, before)
+        before = problem.before
         report = check_problem("", problem, tolerance=1e-6, exact_tolerance=1e-6)
         one = report.arrays[0]
         need(

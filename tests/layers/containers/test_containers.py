@@ -487,3 +487,16 @@ def test_the_rule_of_a_size_is_shown_through_containers_and_graphs():
         apply(Conv2d(8, 8, 30), below)
     with pytest.raises(ShapeError, match=rule):
         apply(Dense(100, 10), apply(Flatten(), below))
+
+
+def test_layers_are_described_only_where_something_is_wrong(monkeypatch):
+    """Not in every pass, and not in every copy, which takes longer than all the rest."""
+    chain = Sequential([Dense(3, 4, rng=0), Residual([Dense(4, 4, rng=1)])])
+    described = []
+    monkeypatch.setattr(Dense, "__repr__", lambda layer: described.append(layer) or "Dense")
+    copy.deepcopy(chain).astype("float64")
+    chain.forward(np.ones((3, 2), np.float32), training=True)
+    assert not described
+    with pytest.raises(ShapeError, match="Dense"):
+        chain.forward(np.ones((4, 2), np.float32))
+    assert described
