@@ -86,7 +86,7 @@ def machine() -> str:
 _loaded: dict[str, Any] = {}
 
 
-def load(source: str, headers: dict[str, Path], double: bool) -> Any:
+def load(source: str, headers: dict[str, str], double: bool) -> Any:
     """Return the function ``run`` of a program, built unless it is in the cache.
 
     Raises
@@ -95,10 +95,8 @@ def load(source: str, headers: dict[str, Path], double: bool) -> Any:
         If it cannot be built; the message says why.
     """
     command = compiler()
-    texts = {name: path.read_text(encoding="utf-8") for name, path in headers.items()}
-    texts.update(_included(headers.values(), texts))
     digest = hashlib.sha256()
-    parts = [source, *(f"{name}\n{text}" for name, text in sorted(texts.items()))]
+    parts = [source, *(f"{name}\n{text}" for name, text in sorted(headers.items()))]
     parts += [version_of(tuple(command)), shlex.join(command), *flags(double), machine()]
     for part in parts:
         digest.update(part.encode() + b"\0")
@@ -107,7 +105,7 @@ def load(source: str, headers: dict[str, Path], double: bool) -> Any:
         try:
             library = cache.find(key)
             if library is None:
-                library = cache.keep(key, _build(command, source, texts, flags(double)))
+                library = cache.keep(key, _build(command, source, headers, flags(double)))
             _loaded[key] = ctypes.CDLL(str(library)).run
         except (OSError, AttributeError) as error:
             raise NotBuilt(f"the program cannot be loaded: {error}") from None
@@ -119,23 +117,6 @@ def flags(double: bool) -> list[str]:
     more = shlex.split(os.environ.get("BACKPROP_CFLAGS", ""))
     vectors = ["-mprefer-vector-width=512"] if blas.cpu()[1] >= blas.AVX512 else []
     return [*FLAGS, *vectors, *["-DBACKPROP_DOUBLE"] * double, *more]
-
-
-def _included(paths: Any, known: dict[str, str]) -> dict[str, str]:
-    """Return the headers that others include, by name."""
-    here = Path(__file__).parent / "c"
-    found: dict[str, str] = {}
-    texts = list(known.values())
-    while texts:
-        for line in texts.pop().splitlines():
-            if not line.startswith('#include "'):
-                continue
-            name = line.split('"')[1]
-            path = here / name
-            if name not in known and name not in found and path.exists():
-                found[name] = path.read_text(encoding="utf-8")
-                texts.append(found[name])
-    return found
 
 
 def _build(command: list[str], source: str, headers: dict[str, str], options: list[str]) -> bytes:

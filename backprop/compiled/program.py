@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from typing import Any
 
 import numpy as np
 
 from backprop.compiled.twins import containers, dense  # noqa: F401 - which note their twins
-from backprop.compiled.twins.base import NoTwin, write_back, write_back_from, write_forward
+from backprop.compiled.twins.base import HEADERS, NoTwin, write_back, write_back_from, write_forward
 from backprop.compiled.twins.costs import write_bp1
 from backprop.compiled.twins.optimizers import write_update
-from backprop.compiled.writer import Buffer, Writer, as_rows
+from backprop.compiled.writer import Buffer, Writer, as_rows, text_of
 from backprop.core.shapes import Shape
 
 WIDTH = 60  # of a line of code, beside which its comment stands
@@ -38,11 +39,15 @@ class Program:
         The number of axes of the sample weights; 0 where there are none.
     input_shape : tuple of int, optional
         Of one example, where the network takes several.
+    upstream : bool
+        Whether the program makes both passes of a training step, from an upstream gradient that it
+        is given instead of a cost, and no update.
 
     Attributes
     ----------
     source : str
-    headers : dict of str to Path
+    headers : dict of str to str
+        The texts of all headers, by name, those that others include among them.
     dtype : numpy.dtype
 
     Raises
@@ -62,16 +67,19 @@ class Program:
         labels: bool = False,
         weights: int = 0,
         input_shape: Shape | None = None,
+        upstream: bool = False,
     ) -> None:
         self.network, self.batch_size, self.optimizer = network, batch_size, optimizer
         self.dtype = network.dtype
         self.input_shape = network.input_shape if input_shape is None else input_shape
         if not is_fixed(self.input_shape):
             raise NoTwin(f"inputs of shape {self.input_shape}: a program is for one shape")
-        w = self.writer = Writer(network, batch_size, training=optimizer is not None)
+        w = self.writer = Writer(network, batch_size, upstream or optimizer is not None)
         self.title = f"a step on {batch_size} examples" if w.training else "prediction"
         a = self._write_forward(w)
-        if optimizer is not None:
+        if upstream:
+            self._write_passes(w, a)
+        elif optimizer is not None:
             self._write_backward(w, a, labels, weights)
             w.heading("the update")
             root = network.root
@@ -98,8 +106,8 @@ class Program:
                 out = w.given(f"all_{name}", "real *", name)
                 w.call("put_columns", n, batch_size, "count", "N", array, f"{out} + first")
         self.output = a
-        self.headers = dict(w.headers)
         self.source = self._source(w)
+        self.headers = with_included(w.headers)
 
     def __str__(self) -> str:
         return self.source
@@ -149,6 +157,17 @@ class Program:
         enter = write_back_from if below else write_back
         enter(w, network.root, start, False)
 
+    def _write_passes(self, w: Writer, a: Buffer) -> None:
+        """Write the way back from an upstream gradient that is given, to that of the input."""
+        root = self.network.root
+        w.heading("backward")
+        nabla_a = w.like("nabla_a", a)
+        w.call("copy", a.size, w.given("given_nabla_a", "const real *", "nabla_a"), nabla_a)
+        below = write_back(w, root, nabla_a, not root.integer_input)
+        if below is not None:
+            found = w.given("found_nabla_a_prev", "real *", "nabla_a_prev")
+            w.call("copy", below.size, below, found)
+
     def _gathered(self, w: Writer, name: str, shape: Shape, integers: bool) -> Buffer:
         kind = "int32_t" if integers else "real"
         n = math.prod(shape)
@@ -161,7 +180,7 @@ class Program:
     # -- the text ----------------------------------------------------------------------------
 
     def _source(self, w: Writer) -> str:
-        w.header(headers_of_arrays())
+        w.header(HEADERS / "real.h")
         lines = [f"/* {self.network!r}:", f" * {self.title}. */"]
         lines += [f'#include "{name}"' for name in sorted(w.headers)]
         lines += ["", f"enum {{ B = {w.batch} }}; /* examples */", "", *self._signature(), "{"]
@@ -215,11 +234,15 @@ class Program:
         ]
 
 
-def headers_of_arrays() -> Any:
-    """Return the header that every program needs."""
-    from backprop.compiled.twins.base import HEADERS
-
-    return HEADERS / "real.h"
+def with_included(headers: dict[str, str]) -> dict[str, str]:
+    """Return headers with those of ours that they include, by name."""
+    found, waiting = dict(headers), list(headers.values())
+    while waiting:
+        for name in re.findall(r'^#include "(.+)"', waiting.pop(), re.MULTILINE):
+            if name not in found and (HEADERS / name).exists():
+                found[name] = text_of(HEADERS / name)
+                waiting.append(found[name])
+    return found
 
 
 def is_fixed(shape: Any) -> bool:

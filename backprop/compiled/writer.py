@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,12 @@ from backprop.layers.passes import place_in
 
 HEADERS = Path(__file__).parent / "c"
 ALIGNED = 16  # numbers: every array begins at a multiple of 64 bytes
+
+
+@lru_cache
+def text_of(path: Path) -> str:
+    """Return what a header says."""
+    return path.read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -119,7 +126,7 @@ class Writer:
     mask: Buffer | None = None
     masks: dict[int, Buffer | None] = field(default_factory=dict)
     memo: dict[Any, Any] = field(default_factory=dict)
-    headers: dict[str, Path] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
     pointers: list[Pointer] = field(default_factory=list)
     draws: list[Draw] = field(default_factory=list)
     declared: list[str] = field(default_factory=list)
@@ -239,8 +246,13 @@ class Writer:
     # -- calls -------------------------------------------------------------------------------
 
     def header(self, path: Path) -> None:
-        """Include a header."""
-        self.headers.setdefault(path.name, path)
+        """Include a header, and what it includes itself."""
+        self.include(path.name, text_of(path))
+
+    def include(self, name: str, text: str) -> None:
+        """Include a header of this name and text."""
+        if self.headers.setdefault(name, text) != text:
+            raise ValueError(f"there are two headers of the name {name}")
 
     def call(self, function: str, *arguments: Any, note: str = "") -> None:
         """Write a call of a C function, with what it computes beside it."""

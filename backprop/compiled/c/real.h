@@ -81,6 +81,11 @@ INLINED void fill(int n, real value, real *x)
         x[i] = value;
 }
 
+INLINED void copy(int n, const real *restrict x, real *restrict y)
+{
+    memcpy(y, x, sizeof(real) * n);
+}
+
 INLINED void add_to(int n, const real *restrict x, real *restrict y)
 {
     for (int i = 0; i < n; i++)

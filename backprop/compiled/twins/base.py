@@ -25,7 +25,8 @@ class Twin:
     Attributes
     ----------
     header : str or Path
-        The C functions: a file of `compiled/c`, or a path.
+        Where the C functions are: a file of `compiled/c`, or a path; or they themselves, a text of
+        several lines.
     """
 
     header: ClassVar[str | Path] = "real.h"
@@ -79,24 +80,25 @@ def twin_of(layer: Any) -> Twin:
         If it has none: of a class of the user's, or one of whose equations was replaced.
     """
     kind = type(layer)
-    own = vars(kind).get("twin")
-    if isinstance(own, Twin):
-        return own
-    if kind not in TWINS:
+    twin = vars(kind).get("twin") or TWINS.get(kind)
+    if not isinstance(twin, Twin):
         raise NoTwin(f"{layer} has no twin in C")
     replaced = sorted(name for name in vars(layer) if callable(getattr(kind, name, None)))
     if replaced:
         raise NoTwin(f"{layer}: its {replaced[0]} was replaced")
     if layer._hooks is not None:
         raise NoTwin(f"{layer} has hooks")
-    return TWINS[kind]
+    return twin
 
 
 def write_forward(w: Writer, layer: Any, a_prev: Buffer) -> Buffer:
     """Write what `Layer.run` does."""
     twin = twin_of(layer)
-    path = Path(twin.header)
-    w.header(path if path.is_absolute() else HEADERS / path)
+    if "\n" in str(twin.header):
+        w.include(f"{type(layer).__name__.lower()}.h", str(twin.header))
+    else:
+        path = Path(twin.header)
+        w.header(path if path.is_absolute() else HEADERS / path)
     if w.mask is not None:
         a_prev = masks.write_only_real(w, a_prev)
     w.masks[id(layer)] = w.mask

@@ -32,6 +32,13 @@ from backprop.gradients.contract import (
 from backprop.gradients.contract.trial import Failure, Trial, name_of
 from backprop.layers.base import Layer, Seed
 
+
+def _twin(trial: Trial) -> bool:
+    from backprop.gradients.contract.compiled import twin  # which few programs need
+
+    return twin(trial)
+
+
 PROPERTIES: dict[str, tuple[str, Callable[[Trial], Any]]] = {
     "description": ("config says how to make the layer again: it", making.description),
     "output shape": ("forward(x).shape = output_shape + (B,)", shapes.output_shape),
@@ -96,6 +103,7 @@ PROPERTIES: dict[str, tuple[str, Callable[[Trial], Any]]] = {
     "masks": ("steps that only fill a sequence up change nothing: that", sequences.masks),
     "save and load": ("config and state are the whole layer: that", making.save_and_load),
     "copies": ("a copy is a layer of its own: that", making.copies),
+    "twin": ("the layer's twin in C computes the same: that", _twin),
 }
 """The rule and the test of every property, by name, in the order they are tried."""
 
@@ -126,6 +134,7 @@ def check_layer(
     batch: int = 3,
     rng: Seed = 0,
     elements: int | None = None,
+    compiled: bool = True,
 ) -> tuple[str, ...]:
     """Raise unless `layer` computes its gradients rightly and keeps the contract of a layer.
 
@@ -188,6 +197,8 @@ def check_layer(
                            again from `config` and `state`
     copies                 a deep copy and a pickle compute the same, have no hooks, and are
                            independent (a class made inside a function is not pickled)
+    twin                   the layer's twin in C, built by this machine's compiler, makes the same
+                           of both passes
     =====================  ===================================================================
 
     Two ways to compute one array are the same if they differ by no more than 1e-10 of it, and the
@@ -198,7 +209,8 @@ def check_layer(
     examples" is tried only where the class says so (`Layer.independent_examples`, True unless it
     says otherwise). "delta" needs an `output_activation`, "sigma prime" a sigma inside, "frozen"
     and "other parameters" parameters, "masks" a layer that takes them, "other sizes" one that takes
-    such inputs, and "magnitudes" an x that is not given: there may be no other.
+    such inputs, "magnitudes" an x that is not given: there may be no other, and "twin" a twin and
+    a compiler (see `backprop.compiled`).
 
     Parameters
     ----------
@@ -216,6 +228,8 @@ def check_layer(
         Where numbers are drawn from.
     elements : int, optional
         For "gradients", check at most so many elements of every array.
+    compiled : bool
+        False leaves "twin" out, for which a program has to be built.
 
     Returns
     -------
@@ -232,6 +246,8 @@ def check_layer(
     trial = Trial(layer, input_shape, x, batch, np.random.default_rng(rng), elements)
     held = []
     for name, (rule, test) in PROPERTIES.items():
+        if name == "twin" and not compiled:
+            continue
         try:
             with np.errstate(all="ignore"):  # what is not finite is told by "finite"
                 applies = test(trial)
