@@ -13,6 +13,15 @@ settings.register_profile("backprop", derandomize=True, deadline=None, database=
 settings.load_profile("backprop")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_builds(tmp_path_factory):
+    """Build programs without much optimization, which changes no number, and in a cache of ours."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BACKPROP_CFLAGS", "-O1")
+        patch.setenv("BACKPROP_CACHE", str(tmp_path_factory.mktemp("cache") / "backprop"))
+        yield
+
+
 @pytest.fixture(scope="session")
 def idx_folder(tmp_path_factory):
     """Give a folder of IDX files: 240 + 60 images of 6 x 7 pixels, in four classes."""

@@ -27,7 +27,7 @@ from backprop.layers.passes import Pass
 from tests.cases import CASES, Scale, assert_unchanged, snapshot
 
 EVERYTHING = tuple(PROPERTIES)
-OF_SOME = {"delta", "sigma prime", "masks", "other sizes"}  # of a sigma, of steps, of any length
+OF_SOME = {"delta", "sigma prime", "masks", "other sizes", "twin"}  # of a sigma, of steps, ...
 WITHOUT_Z = tuple(name for name in PROPERTIES if name not in OF_SOME)
 OF_PARAMETERS = {"frozen", "other parameters"}
 WITHOUT_PARAMETERS = tuple(name for name in PROPERTIES if name not in OF_PARAMETERS)
@@ -803,7 +803,7 @@ class Logarithm(Activation):
 
 def test_inputs_that_only_some_layers_take():
     x = np.random.default_rng(0).uniform(0.5, 2, (3, 4))
-    left_out = OF_PARAMETERS | {"magnitudes", "masks"}
+    left_out = OF_PARAMETERS | {"magnitudes", "masks", "twin"}
     assert check_layer(Logarithm(), x=x) == tuple(p for p in PROPERTIES if p not in left_out)
     with pytest.raises(
         ConformanceError,
