@@ -1,4 +1,4 @@
-"""What ``backprop doctor`` tells: versions, the BLAS kernel against the processor, threads."""
+"""What ``backprop doctor`` tells: versions, the BLAS kernel, threads, the C compiler."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 
 from backprop import __version__
+from backprop.compiled import selftest
 from backprop.kernels import blas, environment
 
 PACKAGES = ("numpy", "scipy", "matplotlib", "tqdm", "pooch", "threadpoolctl")
@@ -55,6 +56,9 @@ def report() -> str:
         )
     for variable in (blas.VARIABLE, *THREAD_VARIABLES, *environment.MEMORY):
         lines.append(f"{variable:<22} {os.environ.get(variable, 'not set')}")
+    of_programs, about_programs = selftest.report()
+    lines += of_programs
+    advice += about_programs
     lines.append(f"matrix product {_gflops():.0f} GFLOP/s, float32, 1024 x 1024")
     lines += [f"advice: {line}" for line in advice] or ["all is well: nothing to set"]
     return "\n".join(lines)

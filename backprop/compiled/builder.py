@@ -137,5 +137,6 @@ def _build(command: list[str], source: str, headers: dict[str, str], options: li
                     return Path(folder, "program.so").read_bytes()
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NotBuilt(f"the program cannot be built: {error}") from None
-    first = (done.stderr.strip() or f"status {done.returncode}").splitlines()[0]
+    said = (done.stderr.strip() or f"status {done.returncode}").splitlines()
+    first = next((line for line in said if "error" in line), said[0])
     raise NotBuilt(f"the compiler {shlex.join(command)} refuses the program: {first}")

@@ -11,9 +11,4 @@ INLINED void sum_of_two(int n, const real *restrict x, const real *restrict y, r
         a[i] = x[i] + y[i];
 }
 
-INLINED void copy(int n, const real *restrict x, real *restrict a)
-{
-    memcpy(a, x, sizeof(real) * n);
-}
-
 #endif
