@@ -50,7 +50,8 @@ class Prediction:
         }
         # The last block is filled up with the last example.
         order = np.minimum(np.arange(-(-n // BLOCK) * BLOCK), n - 1)
-        runner.bind({"theta": program.network.theta, "x": rows, "order": order, **found})
+        given = {"theta": program.network.theta, "x": rows, "order": order}
+        runner.bind({**given, **program.states(), **found})
         runner.predict(n)
         return found.get("z"), found["a"]
 

@@ -9,7 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from backprop.compiled.twins import containers, dense  # noqa: F401 - which note their twins
+from backprop.compiled.twins import (  # noqa: F401 - which note their twins
+    containers,
+    dense,
+    dropout,
+    embedding,
+    normalization,
+    positions,
+    reshape,
+)
 from backprop.compiled.twins.base import HEADERS, NoTwin, write_back, write_back_from, write_forward
 from backprop.compiled.twins.costs import write_bp1
 from backprop.compiled.twins.optimizers import write_update
@@ -129,10 +137,11 @@ class Program:
         return {draw.pointer.key: array for draw, array in zip(draws, found, strict=True)}
 
     def states(self) -> dict[Any, np.ndarray]:
-        """Return the arrays that training moves besides theta, of the layers that have some."""
+        """Return what training moves besides theta, of the layers that have some; and constants."""
         keys = [pointer.key for pointer in self.writer.pointers]
         states = [key for key in keys if isinstance(key, tuple) and key[0] == "state"]
-        return {key: getattr(key[1], key[2]) for key in states}
+        constants = {("constant", name): one for name, one in self.writer.constants.items()}
+        return {**{key: getattr(key[1], key[2]) for key in states}, **constants}
 
     # -- the parts of a step -----------------------------------------------------------------
 

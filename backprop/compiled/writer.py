@@ -85,7 +85,8 @@ class Buffer:
 class Pointer(NamedTuple):
     """An array that a program is given: its name and type in C, and where Python has it.
 
-    `key` tells the runner: "theta", "x", "order", ("accumulator", name), ("state", layer, name).
+    `key` tells the runner: "theta", "x", "order", ("accumulator", name), ("state", layer, name),
+    ("constant", name).
     """
 
     name: str
@@ -129,6 +130,7 @@ class Writer:
     headers: dict[str, str] = field(default_factory=dict)
     pointers: list[Pointer] = field(default_factory=list)
     draws: list[Draw] = field(default_factory=list)
+    constants: dict[str, np.ndarray] = field(default_factory=dict)
     declared: list[str] = field(default_factory=list)
     calls: list[tuple[str, str]] = field(default_factory=list)
     kept: dict[int, dict[str, Buffer]] = field(default_factory=dict)
@@ -155,8 +157,7 @@ class Writer:
     ) -> Buffer:
         """Plan an array, of `shape` with the batch; of a layer its number follows the name.
 
-        The layer has it afterwards as the attribute `name` if it is z, a or delta, or a name that
-        `keep` is told.
+        The layer has it afterwards as the attribute that `keep` is told, if its class has one.
         """
         full = name if layer is None else name + self.name_of(layer)
         while full in self.places:
@@ -191,6 +192,11 @@ class Writer:
         if pointer not in self.pointers:
             self.pointers.append(pointer)
         return name
+
+    def constant(self, name: str, array: np.ndarray) -> str:
+        """Return the name of an array of numbers that no step changes."""
+        self.constants[name] = np.ascontiguousarray(array, self.dtype)
+        return self.given(name, "const real *", ("constant", name))
 
     def drawn(self, name: str, layer: Any, draw: Callable[[], np.ndarray], size: int) -> str:
         """Return the name of what the layer draws in every step: `size` numbers by `draw()`."""
@@ -296,7 +302,7 @@ class Writer:
             function = "transpose" if array.kind == "real" else "transpose_integers"
             self.call(function, n, self.batch, array, columns, note="one example a column")
             return columns
-        return found[1]
+        return found[1].view(array.shape)
 
 
 def as_rows(array: Buffer) -> Buffer:

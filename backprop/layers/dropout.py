@@ -6,6 +6,7 @@ In inference they are the identity, and in expectation in training too.
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Any
 
 import numpy as np
 
@@ -83,9 +84,13 @@ class Dropout(Disturbance):
         """Return the shape of the mask for an input of `shape`, the batch included."""
         return shape
 
+    def draw(self, shape: Shape, kind: Any) -> np.ndarray:
+        """Draw the numbers of a mask of `shape`, before they are compared with p."""
+        return self.rng.random(shape, kind)
+
     def disturb(self, a_prev: np.ndarray) -> np.ndarray:
         kind = _real(a_prev)
-        self.mask = (self.rng.random(self.mask_shape(a_prev.shape), kind) >= self.p).astype(kind)
+        self.mask = (self.draw(self.mask_shape(a_prev.shape), kind) >= self.p).astype(kind)
         self.mask *= 1 / (1 - self.p)
         return self.mask * a_prev
 
@@ -151,8 +156,12 @@ class GaussianNoise(Disturbance):
         self.own_rng = rng
         self.initialize(rng)
 
+    def draw(self, shape: Shape, kind: Any) -> np.ndarray:
+        """Draw what becomes the noise of an input of `shape`: numbers of N(0, 1)."""
+        return self.rng.standard_normal(shape, kind)
+
     def disturb(self, a_prev: np.ndarray) -> np.ndarray:
-        self.noise = self.rng.standard_normal(a_prev.shape, _real(a_prev))
+        self.noise = self.draw(a_prev.shape, _real(a_prev))
         self.noise *= self.std
         return a_prev + self.noise
 

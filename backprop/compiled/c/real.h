@@ -45,34 +45,41 @@ typedef real vector __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(rea
 #define PER_THREAD __thread
 #endif
 
+/* The sum of sixteen sums, by halves. */
+INLINED real total_of(const real *sums)
+{
+    real halves[8], quarters[4];
+    for (int l = 0; l < 8; l++)
+        halves[l] = sums[l] + sums[l + 8];
+    for (int l = 0; l < 4; l++)
+        quarters[l] = halves[l] + halves[l + 4];
+    return quarters[0] + quarters[2] + (quarters[1] + quarters[3]);
+}
+
 /* The sum of n numbers, in as many sums at first as go on side by side. */
 INLINED real sum_of(int n, const real *x)
 {
-    real sums[16] = {0}, total = 0;
+    real sums[16] = {0};
     int i = 0;
     for (; i + 16 <= n; i += 16)
         for (int l = 0; l < 16; l++)
             sums[l] += x[i + l];
     for (int l = 0; i + l < n; l++)
         sums[l] += x[i + l];
-    for (int l = 0; l < 16; l++)
-        total += sums[l];
-    return total;
+    return total_of(sums);
 }
 
 /* The same of products: sum over i of x[i] y[i]. */
 INLINED real dot(int n, const real *x, const real *y)
 {
-    real sums[16] = {0}, total = 0;
+    real sums[16] = {0};
     int i = 0;
     for (; i + 16 <= n; i += 16)
         for (int l = 0; l < 16; l++)
             sums[l] += x[i + l] * y[i + l];
     for (int l = 0; i + l < n; l++)
         sums[l] += x[i + l] * y[i + l];
-    for (int l = 0; l < 16; l++)
-        total += sums[l];
-    return total;
+    return total_of(sums);
 }
 
 INLINED void fill(int n, real value, real *x)

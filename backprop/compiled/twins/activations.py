@@ -76,9 +76,10 @@ class NeuronsTwin(Twin):
 
     def output(self, w: Writer, layer: Any, a_prev: Buffer) -> Buffer:
         z = self.weighted_input(w, layer, a_prev)
-        a = w.like("a", z, layer)
+        a = z if type(layer.activation) is Identity else w.like("a", z, layer)
         w.keep(layer, a_prev=a_prev, z=z, a=a)
-        write_sigma(w, layer.activation, z, a)
+        if a is not z:
+            write_sigma(w, layer.activation, z, a)
         return a
 
     def delta_of(self, w: Writer, layer: Any, nabla_a: Buffer) -> Buffer:
