@@ -129,7 +129,7 @@ def _build(command: list[str], source: str, headers: dict[str, str], options: li
             for native in FOR_THIS_MACHINE:
                 done = subprocess.run(
                     [*command, *options, *[native] * bool(native), "-o", "program.so",
-                     "program.c", "-lm"],
+                     "program.c", "-lm", "-pthread"],
                     cwd=folder, capture_output=True, text=True, timeout=600,
                     start_new_session=True,  # Ctrl-C is for Python
                 )  # fmt: skip

@@ -190,6 +190,7 @@ class Program:
 
     def _source(self, w: Writer) -> str:
         w.header(HEADERS / "real.h")
+        w.header(HEADERS / "team.h")
         lines = [f"/* {self.network!r}:", f" * {self.title}. */"]
         lines += [f'#include "{name}"' for name in sorted(w.headers)]
         lines += ["", f"enum {{ B = {w.batch} }}; /* examples */", "", *self._signature(), "{"]
@@ -218,15 +219,40 @@ class Program:
             lines.append(f"    real *const scratch = arena + {w.arena};")
         lines += ["", *self._loop(w), *(_line(text, note) for text, note in w.calls)]
         lines += ["    }", "    return steps;" if w.training else "    return N;", "}", ""]
+        lines += self._door()
         self.arena_size = w.arena + w.scratch_size
         return "\n".join(lines)
 
     def _signature(self) -> list[str]:
         if self.writer.training:
             return [
-                "int64_t run(int64_t steps, int64_t t, const double *etas, void *const *memory)"
+                "static int64_t train(int64_t steps, int64_t t, const double *etas,",
+                "                     void *const *memory)",
             ]
-        return ["int64_t run(int64_t N, void *const *memory)"]
+        return ["static int64_t predict(int64_t N, void *const *memory)"]
+
+    def _door(self) -> list[str]:
+        """Return the function that Python calls: the same, by so many threads."""
+        if self.writer.training:
+            signature = [
+                "int64_t run(int64_t threads, int64_t steps, int64_t t, const double *etas,",
+                "            void *const *memory)",
+            ]
+            call = "train(steps, t, etas, memory)"
+        else:
+            signature = ["int64_t run(int64_t threads, int64_t N, void *const *memory)"]
+            call = "predict(N, memory)"
+        return [
+            *signature,
+            "{",
+            "    struct team team;",
+            "    begin_team(&team, threads);",
+            f"    const int64_t done = {call};",
+            "    end_team(&team);",
+            "    return done;",
+            "}",
+            "",
+        ]
 
     def _loop(self, w: Writer) -> list[str]:
         if w.training:

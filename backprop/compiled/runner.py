@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,18 @@ def aligned(size: int, dtype: Any) -> np.ndarray:
     memory = np.zeros(size * dtype.itemsize + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
     return memory[start : start + size * dtype.itemsize].view(dtype)
+
+
+def threads() -> int:
+    """Return how many threads share the large pieces of work: as many as cores, or as BLAS has."""
+    cores = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        told = os.environ.get(variable, "")
+        if told.isdigit() and int(told):
+            return min(cores, int(told))
+    return cores
 
 
 class Runner:
@@ -63,13 +76,17 @@ class Runner:
             where its gradients are there, and the update is not for the program to make.
         """
         found = self.run(
-            _C.c_int64(steps), _C.c_int64(t), etas.ctypes.data_as(_C.c_void_p), self._memory
+            _C.c_int64(threads()),
+            _C.c_int64(steps),
+            _C.c_int64(t),
+            etas.ctypes.data_as(_C.c_void_p),
+            self._memory,
         )
         return (found, False) if found >= 0 else (-found - 1, True)
 
     def predict(self, n: int) -> None:
         """Fill the outputs of n examples."""
-        self.run(_C.c_int64(n), self._memory)
+        self.run(_C.c_int64(threads()), _C.c_int64(n), self._memory)
 
     def array(self, buffer: Buffer) -> np.ndarray:
         """Return what a buffer holds now: a view of the arena."""

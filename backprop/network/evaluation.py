@@ -69,7 +69,8 @@ class Evaluated:
             a = self.root.run(x, INFERENCE) if prediction is None else prediction.z_and_a(x)[1]
             return (a,)
 
-        (a,) = in_batches(outputs, (x,), batch_size, self.root.uses_threads)
+        threads = self.root.uses_threads and prediction is None
+        (a,) = in_batches(outputs, (x,), batch_size, threads)
         return passes.apart(a, (x, self.root.theta))  # a reshaped x is the caller's
 
     def evaluate(
@@ -214,7 +215,8 @@ def measure(
     data: tuple = (x, y)
     if sample_weight is not None:
         data = (x, y, network.normalized(sample_weight, x, y))
-    c, *outputs = in_batches(compute, data, batch_size, network.root.uses_threads)
+    threads = network.root.uses_threads and prediction is None
+    c, *outputs = in_batches(compute, data, batch_size, threads)
     found = {"cost": float(mean(c))}
     if metrics:
         lost = holds_nan(outputs[0])  # no metric has a meaning for NaN

@@ -1,59 +1,116 @@
-/* How theta moves, for n numbers of it. eta is what it is for these numbers in this step. */
+/* How theta moves, for n numbers of it: a step of each rule, shared among threads if n is large.
+ *
+ * eta is what it is for these numbers in this step; m and v are what a rule carries.
+ */
 #ifndef BACKPROP_OPTIMIZERS_H
 #define BACKPROP_OPTIMIZERS_H
 
-#include "real.h"
+#include "team.h"
 
-INLINED void sgd(int n, real eta, const real *restrict nabla, real *restrict theta)
+struct update {
+    int n;
+    const real *nabla;
+    real *m, *v, *theta;
+    real eta, keep1, keep2, least;
+};
+
+enum { UPDATED_AT_ONCE = 1 << 14 };
+
+/* The numbers that are one part of the work. */
+INLINED struct update numbers_of(const void *work, int part)
 {
-    for (int i = 0; i < n; i++)
-        theta[i] -= eta * nabla[i]; /* theta <- theta - eta nabla */
+    struct update u = *(const struct update *)work;
+    const int start = part * UPDATED_AT_ONCE;
+    u.n = u.n - start < UPDATED_AT_ONCE ? u.n - start : UPDATED_AT_ONCE;
+    u.nabla += start, u.theta += start;
+    u.m = u.m ? u.m + start : u.m;
+    u.v = u.v ? u.v + start : u.v;
+    return u;
 }
 
-INLINED void momentum(int n, real eta, real mu, const real *restrict nabla, real *restrict v,
-                      real *restrict theta)
+INLINED void update_by(part_of_work rule, struct update u)
 {
-    for (int i = 0; i < n; i++) {
-        v[i] = mu * v[i] - eta * nabla[i]; /* v <- mu v - eta nabla */
-        theta[i] += v[i];                  /* theta <- theta + v */
+    share((u.n + UPDATED_AT_ONCE - 1) / UPDATED_AT_ONCE, rule, &u);
+}
+
+static void sgd_rule(void *work, int part)
+{
+    const struct update u = numbers_of(work, part);
+    for (int i = 0; i < u.n; i++)
+        u.theta[i] -= u.eta * u.nabla[i]; /* theta <- theta - eta nabla */
+}
+
+INLINED void sgd(int n, double eta, const real *nabla, real *theta)
+{
+    update_by(sgd_rule, (struct update){n, nabla, NULL, NULL, theta, (real)eta, 0, 0, 0});
+}
+
+static void momentum_rule(void *work, int part)
+{
+    const struct update u = numbers_of(work, part);
+    for (int i = 0; i < u.n; i++) {
+        u.v[i] = u.keep1 * u.v[i] - u.eta * u.nabla[i]; /* v <- mu v - eta nabla */
+        u.theta[i] += u.v[i];                           /* theta <- theta + v */
     }
 }
 
-INLINED void nesterov(int n, real eta, real mu, const real *restrict nabla, real *restrict v,
-                      real *restrict theta)
+INLINED void momentum(int n, double eta, double mu, const real *nabla, real *v, real *theta)
 {
-    for (int i = 0; i < n; i++) {
-        v[i] = mu * v[i] - eta * nabla[i];
-        theta[i] += mu * v[i] - eta * nabla[i]; /* theta <- theta + mu v - eta nabla */
+    update_by(momentum_rule,
+              (struct update){n, nabla, NULL, v, theta, (real)eta, (real)mu, 0, 0});
+}
+
+static void nesterov_rule(void *work, int part)
+{
+    const struct update u = numbers_of(work, part);
+    for (int i = 0; i < u.n; i++) {
+        u.v[i] = u.keep1 * u.v[i] - u.eta * u.nabla[i];
+        u.theta[i] += u.keep1 * u.v[i] - u.eta * u.nabla[i]; /* theta + mu v - eta nabla */
+    }
+}
+
+INLINED void nesterov(int n, double eta, double mu, const real *nabla, real *v, real *theta)
+{
+    update_by(nesterov_rule,
+              (struct update){n, nabla, NULL, v, theta, (real)eta, (real)mu, 0, 0});
+}
+
+static void rmsprop_rule(void *work, int part)
+{
+    const struct update u = numbers_of(work, part);
+    for (int i = 0; i < u.n; i++) {
+        u.v[i] = u.keep2 * u.v[i] + u.nabla[i] * u.nabla[i];
+        u.theta[i] -= u.eta * (u.nabla[i] / (real_sqrt(u.v[i]) + u.least));
     }
 }
 
 /* v is the plain sum of rho^k nabla^2, and c = 1 / sqrt(1 - rho). */
-INLINED void rmsprop(int n, double eta, double rho, double eps, const real *restrict nabla,
-                     real *restrict v, real *restrict theta)
+INLINED void rmsprop(int n, double eta, double rho, double eps, const real *nabla, real *v,
+                     real *theta)
 {
     const double c = 1 / sqrt(1 - rho);
-    const real keep = (real)rho, least = (real)(eps * c), rate = (real)(eta * c);
-    for (int i = 0; i < n; i++) {
-        v[i] = keep * v[i] + nabla[i] * nabla[i];
-        theta[i] -= rate * (nabla[i] / (real_sqrt(v[i]) + least));
+    update_by(rmsprop_rule, (struct update){n, nabla, NULL, v, theta, (real)(eta * c), 0, (real)rho,
+                                            (real)(eps * c)});
+}
+
+static void adam_rule(void *work, int part)
+{
+    const struct update u = numbers_of(work, part);
+    for (int i = 0; i < u.n; i++) {
+        u.m[i] = u.keep1 * u.m[i] + u.nabla[i];              /* m_hat = m / sum1 */
+        u.v[i] = u.keep2 * u.v[i] + u.nabla[i] * u.nabla[i]; /* sqrt(v_hat) = sqrt(v) / root2 */
+        u.theta[i] -= u.eta * (u.m[i] / (real_sqrt(u.v[i]) + u.least));
     }
 }
 
 /* m and v are the plain sums of beta1^k nabla and beta2^k nabla^2 over t steps. */
-INLINED void adam(int n, long t, double eta, double beta1, double beta2, double eps,
-                  const real *restrict nabla, real *restrict m, real *restrict v,
-                  real *restrict theta)
+INLINED void adam(int n, int64_t t, double eta, double beta1, double beta2, double eps,
+                  const real *nabla, real *m, real *v, real *theta)
 {
     const double sum1 = (1 - pow(beta1, (double)t)) / (1 - beta1);
     const double root2 = sqrt((1 - pow(beta2, (double)t)) / (1 - beta2));
-    const real keep1 = (real)beta1, keep2 = (real)beta2;
-    const real least = (real)(eps * root2), rate = (real)(eta * root2 / sum1);
-    for (int i = 0; i < n; i++) {
-        m[i] = keep1 * m[i] + nabla[i];            /* m_hat = m / sum1 */
-        v[i] = keep2 * v[i] + nabla[i] * nabla[i]; /* sqrt(v_hat) = sqrt(v) / root2 */
-        theta[i] -= rate * (m[i] / (real_sqrt(v[i]) + least));
-    }
+    update_by(adam_rule, (struct update){n, nabla, m, v, theta, (real)(eta * root2 / sum1),
+                                         (real)beta1, (real)beta2, (real)(eps * root2)});
 }
 
 /* AdamW, before Adam: theta <- theta - eta weight_decay theta, of weights. */

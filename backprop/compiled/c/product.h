@@ -6,7 +6,7 @@
 #ifndef BACKPROP_PRODUCT_H
 #define BACKPROP_PRODUCT_H
 
-#include "real.h"
+#include "team.h"
 
 /* c[i, j] = sum over k of a[i, k] b[k, j], added to what c was if `add`: a[i, k] is
  * a[i * a_i + k * a_k], and b and c likewise. */
@@ -31,7 +31,7 @@ INLINED void plain_product(int m, int n, int K, const real *a, long a_i, long a_
 #define MOST_ROWS 6
 #define MOST_DOTS 3
 #endif
-enum { MOST_VECTORS = 2, PANEL = MOST_VECTORS * LANES, BLOCK_K = 256, BLOCK_N = 512 };
+enum { MOST_VECTORS = 2, PANEL = MOST_VECTORS * LANES, BLOCK_K = 400, BLOCK_N = 512 };
 
 INLINED void tile(const int R, const int V, int K, const real *a, long a_i, long a_k,
                   const real *b, real *c, long c_i, int add)
@@ -107,31 +107,65 @@ INLINED void pack(int K, int columns, const real *b, long b_k, long b_j, real *p
 
 INLINED int at_most(int n, int most) { return n < most ? n : most; }
 
-/* `plain_product`, in blocks of b that stay in the cache. */
+/* What threads share of a product: a block of b, laid together, by all rows of a. */
+struct block {
+    int m, wide, deep, rows; /* so many rows of c are a part of the work */
+    const real *a, *b;
+    long a_i, a_k, b_k, b_j, c_i;
+    real *of_b, *c;
+    int add;
+};
+
+static void pack_panel(void *work, int part)
+{
+    const struct block *const block = work;
+    const int j = part * PANEL;
+    pack(block->deep, at_most(block->wide - j, PANEL), block->b + j * block->b_j, block->b_k,
+         block->b_j, block->of_b + j * block->deep);
+}
+
+static void rows_of_block(void *work, int part)
+{
+    static PER_THREAD real of_a[MOST_ROWS * BLOCK_K] __attribute__((aligned(64)));
+    const struct block *const block = work;
+    const int end = at_most(block->m, (part + 1) * block->rows), deep = block->deep;
+    for (int i = part * block->rows; i < end; i += MOST_ROWS) {
+        const int rows = at_most(end - i, MOST_ROWS);
+        const real *a = block->a + i * block->a_i;
+        const int near = block->a_k == 1; /* else its numbers are laid together, too */
+        if (!near)
+            for (int k = 0; k < deep; k++)
+                for (int r = 0; r < rows; r++)
+                    of_a[k * MOST_ROWS + r] = a[r * block->a_i + k * block->a_k];
+        for (int j = 0; j < block->wide; j += PANEL)
+            panel(rows, at_most(block->wide - j, PANEL), deep, near ? a : of_a,
+                  near ? block->a_i : 1, near ? 1 : MOST_ROWS, block->of_b + j * deep,
+                  block->c + i * block->c_i + j, block->c_i, block->add);
+    }
+}
+
+/* `plain_product`, in blocks of b that stay in the cache, each shared among threads if it is worth
+ * while: PART products are. */
 CALLED void blocked_product(int m, int n, int K, const real *a, long a_i, long a_k, const real *b,
                             long b_k, long b_j, real *c, long c_i, int add)
 {
-    static PER_THREAD real of_a[MOST_ROWS * BLOCK_K] __attribute__((aligned(64)));
     static PER_THREAD real of_b[BLOCK_N * BLOCK_K] __attribute__((aligned(64)));
-    for (int j0 = 0; j0 < n; j0 += BLOCK_N)
-        for (int k0 = 0; k0 < K; k0 += BLOCK_K) {
-            const int wide = at_most(n - j0, BLOCK_N), deep = at_most(K - k0, BLOCK_K);
-            for (int j = 0; j < wide; j += PANEL)
-                pack(deep, at_most(wide - j, PANEL), b + k0 * b_k + (j0 + j) * b_j, b_k, b_j,
-                     of_b + j * deep);
-            for (int i = 0; i < m; i += MOST_ROWS) {
-                const int rows = at_most(m - i, MOST_ROWS);
-                const real *part = a + i * a_i + k0 * a_k;
-                const int near = a_k == 1; /* else its numbers are laid together, too */
-                if (!near)
-                    for (int k = 0; k < deep; k++)
-                        for (int r = 0; r < rows; r++)
-                            of_a[k * MOST_ROWS + r] = part[r * a_i + k * a_k];
-                for (int j = 0; j < wide; j += PANEL)
-                    panel(rows, at_most(wide - j, PANEL), deep, near ? part : of_a,
-                          near ? a_i : 1, near ? 1 : MOST_ROWS, of_b + j * deep,
-                          c + i * c_i + j0 + j, c_i, add || k0 > 0);
-            }
+    enum { PART = 1 << 20 };
+    const int blocks = (K + BLOCK_K - 1) / BLOCK_K, depth = blocks ? (K + blocks - 1) / blocks : 1;
+    for (int j = 0; j < n; j += BLOCK_N)
+        for (int k = 0; k < K; k += depth) {
+            const int wide = at_most(n - j, BLOCK_N), deep = at_most(K - k, depth);
+            const long each = (long)wide * deep * MOST_ROWS;
+            const int rows = MOST_ROWS * (int)((PART + each - 1) / each);
+            struct block block = {m, wide, deep, rows, a + k * a_k, b + k * b_k + j * b_j, a_i, a_k,
+                                  b_k, b_j, c_i, of_b, c + j, add || k > 0};
+            const int parts = (m + rows - 1) / rows, panels = (wide + PANEL - 1) / PANEL;
+            if ((long)wide * deep >= 1 << 15)
+                share(panels, pack_panel, &block);
+            else
+                for (int panel = 0; panel < panels; panel++)
+                    pack_panel(&block, panel);
+            share(parts, rows_of_block, &block);
         }
 }
 

@@ -1,0 +1,162 @@
+/* Several threads at one piece of work, which is cut into parts.
+ *
+ * Whoever is free takes the next part, and how the work is cut does not depend on how many there
+ * are: neither do the bits. Who waits does so awake for some microseconds only, then asleep: on a
+ * core that has something else to do, a thread that waits awake takes the time of the one it waits
+ * for. The helpers come when there is work for the first time, and go at the end of a program.
+ */
+#ifndef BACKPROP_TEAM_H
+#define BACKPROP_TEAM_H
+
+#include "real.h"
+
+typedef void (*part_of_work)(void *work, int part);
+
+#ifdef BACKPROP_ALONE
+
+INLINED void share(int parts, part_of_work do_part, void *work)
+{
+    for (int part = 0; part < parts; part++)
+        do_part(work, part);
+}
+
+#else
+
+#include <pthread.h>
+
+enum { MOST_HELPERS = 15, AWAKE = 1000 }; /* AWAKE: looks before going to sleep */
+
+/* What is to be done next: round, number of parts, and next part in one number, so that they are
+ * read and changed together. */
+enum { PART_BITS = 20 };
+static const uint64_t PART_MASK = (UINT64_C(1) << PART_BITS) - 1;
+
+struct team {
+    int helpers, started, end, undone, asleep, main_asleep;
+    uint64_t ticket;
+    part_of_work do_part;
+    void *work;
+    pthread_mutex_t lock;
+    pthread_cond_t there_is_work, all_is_done;
+    pthread_t threads[MOST_HELPERS];
+};
+
+static PER_THREAD struct team *my_team;
+
+INLINED void look_again_soon(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* Do parts as long as there are some that nobody has taken. */
+CALLED void do_parts(struct team *team)
+{
+    for (;;) {
+        const uint64_t ticket = __atomic_fetch_add(&team->ticket, 1, __ATOMIC_ACQ_REL);
+        const uint64_t part = ticket & PART_MASK, parts = ticket >> PART_BITS & PART_MASK;
+        if (part >= parts)
+            return;
+        team->do_part(team->work, (int)part);
+        if (__atomic_sub_fetch(&team->undone, 1, __ATOMIC_ACQ_REL) == 0
+            && __atomic_load_n(&team->main_asleep, __ATOMIC_ACQUIRE)) {
+            pthread_mutex_lock(&team->lock);
+            pthread_cond_signal(&team->all_is_done);
+            pthread_mutex_unlock(&team->lock);
+        }
+    }
+}
+
+static void *help(void *argument)
+{
+    struct team *team = argument;
+    uint64_t round = 0;
+    for (;;) {
+        int looks = 0;
+        while (__atomic_load_n(&team->ticket, __ATOMIC_ACQUIRE) >> 2 * PART_BITS == round
+               && !__atomic_load_n(&team->end, __ATOMIC_ACQUIRE) && looks++ < AWAKE)
+            look_again_soon();
+        if (looks > AWAKE) {
+            pthread_mutex_lock(&team->lock);
+            team->asleep++;
+            while (team->ticket >> 2 * PART_BITS == round && !team->end)
+                pthread_cond_wait(&team->there_is_work, &team->lock);
+            team->asleep--;
+            pthread_mutex_unlock(&team->lock);
+        }
+        if (__atomic_load_n(&team->end, __ATOMIC_ACQUIRE))
+            return NULL;
+        round = __atomic_load_n(&team->ticket, __ATOMIC_ACQUIRE) >> 2 * PART_BITS;
+        do_parts(team);
+    }
+}
+
+/* Let do_part(work, part) be called for all parts, in any order, by several threads. */
+CALLED void share(int parts, part_of_work do_part, void *work)
+{
+    struct team *const team = my_team;
+    if (parts < 2 || team == NULL || team->helpers == 0) {
+        for (int part = 0; part < parts; part++)
+            do_part(work, part);
+        return;
+    }
+    while (team->started < team->helpers) {
+        pthread_t *const thread = &team->threads[team->started];
+        if (pthread_create(thread, NULL, help, team) != 0)
+            team->helpers = team->started;
+        else
+            team->started++;
+    }
+    team->do_part = do_part, team->work = work;
+    __atomic_store_n(&team->undone, parts, __ATOMIC_RELEASE);
+    pthread_mutex_lock(&team->lock);
+    const uint64_t round = (team->ticket >> 2 * PART_BITS) + 1;
+    __atomic_store_n(&team->ticket, round << 2 * PART_BITS | (uint64_t)parts << PART_BITS,
+                     __ATOMIC_RELEASE);
+    if (team->asleep)
+        pthread_cond_broadcast(&team->there_is_work);
+    pthread_mutex_unlock(&team->lock);
+    do_parts(team);
+    for (int looks = 0; looks < AWAKE; looks++) {
+        if (__atomic_load_n(&team->undone, __ATOMIC_ACQUIRE) == 0)
+            return;
+        look_again_soon();
+    }
+    pthread_mutex_lock(&team->lock);
+    __atomic_store_n(&team->main_asleep, 1, __ATOMIC_RELEASE);
+    while (__atomic_load_n(&team->undone, __ATOMIC_ACQUIRE) != 0)
+        pthread_cond_wait(&team->all_is_done, &team->lock);
+    __atomic_store_n(&team->main_asleep, 0, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&team->lock);
+}
+
+/* Within a program: so many threads in all. */
+INLINED void begin_team(struct team *team, int64_t threads)
+{
+    memset(team, 0, sizeof *team);
+    team->helpers = threads - 1 > MOST_HELPERS ? MOST_HELPERS : threads < 1 ? 0 : (int)threads - 1;
+    pthread_mutex_init(&team->lock, NULL);
+    pthread_cond_init(&team->there_is_work, NULL);
+    pthread_cond_init(&team->all_is_done, NULL);
+    my_team = team;
+}
+
+INLINED void end_team(struct team *team)
+{
+    pthread_mutex_lock(&team->lock);
+    __atomic_store_n(&team->end, 1, __ATOMIC_RELEASE);
+    pthread_cond_broadcast(&team->there_is_work);
+    pthread_mutex_unlock(&team->lock);
+    for (int i = 0; i < team->started; i++)
+        pthread_join(team->threads[i], NULL);
+    pthread_cond_destroy(&team->all_is_done);
+    pthread_cond_destroy(&team->there_is_work);
+    pthread_mutex_destroy(&team->lock);
+    my_team = NULL;
+}
+
+#endif
+#endif
