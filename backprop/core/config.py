@@ -54,6 +54,14 @@ def call_of(made: Any) -> str:
     return f"{type(made).__name__}({', '.join(shown)})"
 
 
+class UnknownClassError(ValueError):
+    """A description of an object of a class that is not known; `name` is the class's there."""
+
+    def __init__(self, message: str, name: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
 Classes = Mapping[str, type] | Iterable[type] | None
 
 
@@ -117,9 +125,10 @@ def _class_called(name: str, classes: Mapping[str, Any]) -> Any:
     same = [cls for other, cls in known.items() if is_same_class(name, other)]
     if len(same) == 1:
         return same[0]
-    raise ValueError(
+    raise UnknownClassError(
         f"unknown class {name!r}: import the module that defines it first, or give the class "
-        f"itself, load(path, classes=[{own_name.rpartition('.')[2]}])"
+        f"itself, load(path, classes=[{own_name.rpartition('.')[2]}])",
+        name,
     )
 
 
