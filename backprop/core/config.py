@@ -37,7 +37,7 @@ class Configurable:
 
     def config(self) -> dict[str, Any]:
         """Return ``{"class": name, argument: value, ...}``, JSON-able."""
-        arguments = {name: encode(_kept(self, name)) for name in _arguments(type(self))}
+        arguments = {name: encode(_kept(self, name)) for name in arguments_of(type(self))}
         return {"class": _registered_name(type(self)), **arguments}
 
     def __repr__(self) -> str:
@@ -48,7 +48,7 @@ def call_of(made: Any) -> str:
     """Write how an object was made: its class and the arguments that differ from the defaults."""
     shown = (
         f"{name}={getattr(made, name)!r}"
-        for name, default in _arguments(type(made)).items()
+        for name, default in arguments_of(type(made)).items()
         if getattr(made, name, default) is not default and getattr(made, name) != default
     )
     return f"{type(made).__name__}({', '.join(shown)})"
@@ -202,7 +202,7 @@ def _letters(name: str) -> str:
 
 def _public_subclasses(base: type[Configurable]) -> Iterator[type[Configurable]]:
     for cls in base.__subclasses__():
-        needed = (default is inspect.Parameter.empty for default in _arguments(cls).values())
+        needed = (default is inspect.Parameter.empty for default in arguments_of(cls).values())
         if not (cls.__name__.startswith("_") or inspect.isabstract(cls) or any(needed)):
             yield cls
         yield from _public_subclasses(cls)
@@ -215,7 +215,7 @@ def _registered_name(cls: type) -> str:
     return f"{cls.__module__}:{cls.__qualname__}"
 
 
-def _arguments(cls: Any) -> dict[str, Any]:
+def arguments_of(cls: Any) -> dict[str, Any]:
     """Return the constructor's arguments and their defaults, without `rng`."""
     if cls.__init__ is object.__init__:  # type: ignore[misc]
         return {}
@@ -265,7 +265,7 @@ def decode(value: Any, classes: Mapping[str, Any]) -> Any:
     if hasattr(cls, "from_description"):  # not made of constructor arguments, as a graph
         return cls.from_description(value, classes)
     arguments = {key: decode(item, classes) for key, item in value.items() if key != "class"}
-    unknown = arguments.keys() - _arguments(cls).keys()
+    unknown = arguments.keys() - arguments_of(cls).keys()
     if unknown:
         raise ValueError(f"{name} takes no argument {', '.join(sorted(unknown))}")
     return cls(**arguments)

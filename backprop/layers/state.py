@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from backprop.core.shapes import Shape, copy_into
+from backprop.layers.arguments import Fixed, fix_arguments
 from backprop.layers.parameters import LEARNING, Learning, Tie, check_room, check_tie
 
 NOT_COPIED = ("_view_", "_owner", "_hooks", "_lost", "_tied_here")  # how the attributes begin
@@ -80,7 +81,7 @@ class Stateful:
         self.theta, self.nabla = theta, nabla
         if not self._sizes:
             return
-        self.dtype = theta.dtype
+        vars(self)["dtype"] = theta.dtype
         for name, part in self._own_parts():
             shape = self._sizes[name]
             self.__dict__["_view_" + name] = theta[part].reshape(shape)
@@ -402,7 +403,8 @@ class Stateful:
         for name, value in list(vars(self).items()):
             if name in ("theta", "nabla", "children", *self.state_names):
                 continue
-            if _is_array_or_arrays(value) and hasattr(type(self), name):
+            first = getattr(type(self), name, Fixed)  # what it is before any pass
+            if _is_array_or_arrays(value) and not (first is Fixed or isinstance(first, Fixed)):
                 del self.__dict__[name]
 
     # -- whose it is, and copies -------------------------------------------------------------
@@ -433,6 +435,7 @@ class Stateful:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.bind(self.theta, self.nabla)
+        fix_arguments(self)
 
 
 def _key(name: str, key: str) -> str:
