@@ -17,8 +17,8 @@ from backprop.core.randomness import generator
 from backprop.core.shapes import count_examples
 from backprop.kernels.threads import own_threads
 from backprop.layers.base import Seed
+from backprop.layers.learning import Learning
 from backprop.layers.mode import TRAINING
-from backprop.layers.parameters import Learning
 from backprop.metrics import Metric
 from backprop.network import Network
 from backprop.network.evaluation import measure, metrics_of
