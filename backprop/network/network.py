@@ -325,9 +325,11 @@ class Network(Evaluated, Saved):
 
     def astype(self, dtype: Any) -> Network:
         """Return a copy of the network in another dtype."""
-        twin = copy.deepcopy(self)  # of the same class, with what else it may hold
-        (twin.root,) = adopt(twin, (self.root.astype(dtype),), "a network")
-        twin.dtype = twin.root.dtype or np.dtype(dtype)
+        root = self.root.astype(dtype)
+        layers = zip(self.root.walk(), root.walk(), strict=True)
+        there = {id(layer): converted for (_, layer), (_, converted) in layers}
+        twin = copy.deepcopy(self, there)  # of the same class, with what else it may hold
+        twin.dtype = root.dtype or np.dtype(dtype)
         if twin.dtype != dtype:  # which no layer tells if none has parameters
             twin.dtype = np.dtype(dtype)
             twin.root.bind(twin.theta.astype(dtype), twin.nabla.astype(dtype))
