@@ -38,6 +38,7 @@ from backprop.network.checks import (
 )
 from backprop.network.evaluation import Evaluated
 from backprop.network.files import Saved
+from backprop.optimizers.memory import begin_anew
 
 
 class Network(Evaluated, Saved):
@@ -298,9 +299,14 @@ class Network(Evaluated, Saved):
         return self.root.n_parameters
 
     def initialize(self, rng: Seed = None) -> None:
-        """Draw all parameters afresh, layer after layer, from a generator or a seed."""
+        """Draw all parameters afresh, layer after layer, from a generator or a seed.
+
+        An optimizer begins anew with them: what its steps on the network have left is gone. The
+        history and the epochs of a `Trainer` go on; make a new one for a new training.
+        """
         self.check_whole()
         self.root.initialize(rng)
+        begin_anew(self.theta)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
