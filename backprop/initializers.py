@@ -171,26 +171,52 @@ class GlorotUniform(Initializer):
         return rng.uniform(-r, r, shape)
 
 
-class HeNormal(Initializer):
-    """Normal numbers for ReLU, which halves the variance: w ~ N(0, 2/fan_in), also called Kaiming.
+class He(Initializer):
+    """Base of the initializers for ReLU, which halves the variance, and for leaky ReLU.
 
-    Source: He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015, equation 10.
+    Parameters
+    ----------
+    slope : float
+        That of the activation where z < 0, which leaves (1 + slope^2)/2 of the variance.
+    """
+
+    def __init__(self, slope: float = 0.0) -> None:
+        self.slope = check_number(f"{type(self).__name__}: slope", slope)
+
+    def std(self, shape: tuple[int, ...]) -> float:
+        """Return sqrt(2 / ((1 + slope^2) fan_in))."""
+        fan_in, _ = fans(shape)
+        return math.sqrt(2 / fan_in) / math.hypot(1, self.slope)
+
+
+class HeNormal(He):
+    """Normal numbers, w ~ N(0, 2/((1 + slope^2) fan_in)); also called Kaiming.
+
+    Source: He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015, equations 10 and 15.
+
+    Parameters
+    ----------
+    slope : float
+        That of a leaky ReLU where z < 0; 0 is ReLU.
     """
 
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        fan_in, _ = fans(shape)
-        return math.sqrt(2 / fan_in) * rng.standard_normal(shape)
+        return self.std(shape) * rng.standard_normal(shape)
 
 
-class HeUniform(Initializer):
-    """Uniform numbers for ReLU, w ~ U(-r, r) with r = sqrt(6/fan_in): the variance is 2/fan_in.
+class HeUniform(He):
+    """Uniform numbers of the variance of `HeNormal`: w ~ U(-r, r), r^2 = 6/((1 + slope^2) fan_in).
 
-    Source: He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015, equation 10.
+    Source: He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015, equations 10 and 15.
+
+    Parameters
+    ----------
+    slope : float
+        As in `HeNormal`.
     """
 
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        fan_in, _ = fans(shape)
-        r = math.sqrt(6 / fan_in)
+        r = math.sqrt(3) * self.std(shape)
         return rng.uniform(-r, r, shape)
 
 

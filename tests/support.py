@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from backprop.core.config import from_config
 from backprop.layers import Activation, Dense
 
 ROOT = Path(__file__).parents[1]
@@ -20,6 +21,13 @@ EXPERIMENTS = ROOT / "experiments"
 def dense(n_in: int = 3, n_out: int = 3, sigma: Activation | str = "tanh", rng: Any = 0) -> Dense:
     """Return a layer in float64, the same every time."""
     return Dense(n_in, n_out, sigma, dtype="float64", rng=rng)
+
+
+def made_with(layer: Any, **arguments: Any) -> Any:
+    """Return a layer that was made with other arguments, of the same parameters and state."""
+    twin = from_config({**layer.config(), **arguments})
+    twin.set_state(layer.state())
+    return twin
 
 
 def refusal_of(size: Any, least: int = 1) -> tuple[type[Exception], str]:

@@ -87,8 +87,9 @@ def test_fans():
         (LeCunNormal(), lambda n_in, n_out: 1 / n_in),
         (GlorotNormal(), lambda n_in, n_out: 2 / (n_in + n_out)),
         (HeNormal(), lambda n_in, n_out: 2 / n_in),
+        (HeNormal(slope=2), lambda n_in, n_out: 2 / (5 * n_in)),
     ],
-    ids=name_of,
+    ids=repr,
 )
 @pytest.mark.parametrize(
     ("shape", "n_in", "n_out"), [(DENSE, 200, 120), (CONVOLUTION, 12 * 25, 40 * 25)]

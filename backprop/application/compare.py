@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def compare(folders: Sequence[Path], out: Path | None) -> int:
     settings = {n: _settings(folder) for n, folder in zip(names, folders, strict=True)}
     results = {n: _results(folder) for n, folder in zip(names, folders, strict=True)}
     table = comparison_table(histories, settings, results)
-    tell("\n".join(columns(table, align="<>", rule=True)))
+    tell("\n".join(columns(table, align="<>", rule=True, stream=sys.stdout)))
     if out is not None:
         from backprop import plots
 

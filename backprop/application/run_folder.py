@@ -16,6 +16,7 @@ import numpy as np
 from backprop.application.console import tell_note
 from backprop.application.run_config import RunConfig
 from backprop.application.run_data import RunData
+from backprop.core.config import UnknownClassError
 from backprop.core.storage import FileError, read_format, what_is_read
 from backprop.layers.dense import Dense
 from backprop.network import Network
@@ -112,12 +113,30 @@ def read_model(path: Path) -> Any:
         if not file.exists():
             raise FileNotFoundError(f"{path} holds no run: neither {MODEL} nor {CHECKPOINT}")
     if read_format(file) != checkpoint.FORMAT:
-        return Network.load(file)
-    network = checkpoint.load_network(file)
+        return _read_by(Network.load, "Network.load", file)
+    network = _read_by(checkpoint.load_network, "checkpoint.load_network", file)
     epochs = len(checkpoint.load_history(file))
     note = f"there is no {MODEL}, the run has not ended: " if path.is_dir() else ""
     tell_note(f"{note}reading {file}, of epoch {epochs}")
     return network
+
+
+def _read_by(load: Any, call: str, file: Path) -> Any:
+    """Return what `load`, which is called `call`, makes of a file; say where else a class can be
+    given that the command cannot know.
+    """
+    try:
+        return load(file)
+    except FileError as error:
+        unknown = error.__cause__
+        if not isinstance(unknown, UnknownClassError) or ":" not in unknown.name:
+            raise
+        name = unknown.name.rpartition(":")[2].rpartition(".")[2]
+        raise FileError(
+            f"{file} is made of {unknown.name!r}, a class of your own, which the command does not "
+            f"know: use the network in Python, where its module can be imported, or {call}"
+            f"({str(file)!r}, classes=[{name}])"
+        ) from None
 
 
 def forget_end(folder: Path) -> None:

@@ -37,7 +37,7 @@ class Configurable:
 
     def config(self) -> dict[str, Any]:
         """Return ``{"class": name, argument: value, ...}``, JSON-able."""
-        arguments = {name: encode(_kept(self, name)) for name in _arguments(type(self))}
+        arguments = {name: encode(_kept(self, name)) for name in arguments_of(type(self))}
         return {"class": _registered_name(type(self)), **arguments}
 
     def __repr__(self) -> str:
@@ -48,10 +48,18 @@ def call_of(made: Any) -> str:
     """Write how an object was made: its class and the arguments that differ from the defaults."""
     shown = (
         f"{name}={getattr(made, name)!r}"
-        for name, default in _arguments(type(made)).items()
+        for name, default in arguments_of(type(made)).items()
         if getattr(made, name, default) is not default and getattr(made, name) != default
     )
     return f"{type(made).__name__}({', '.join(shown)})"
+
+
+class UnknownClassError(ValueError):
+    """A description of an object of a class that is not known; `name` is the class's there."""
+
+    def __init__(self, message: str, name: str) -> None:
+        super().__init__(message)
+        self.name = name
 
 
 Classes = Mapping[str, type] | Iterable[type] | None
@@ -117,9 +125,10 @@ def _class_called(name: str, classes: Mapping[str, Any]) -> Any:
     same = [cls for other, cls in known.items() if is_same_class(name, other)]
     if len(same) == 1:
         return same[0]
-    raise ValueError(
+    raise UnknownClassError(
         f"unknown class {name!r}: import the module that defines it first, or give the class "
-        f"itself, load(path, classes=[{own_name.rpartition('.')[2]}])"
+        f"itself, load(path, classes=[{own_name.rpartition('.')[2]}])",
+        name,
     )
 
 
@@ -193,7 +202,7 @@ def _letters(name: str) -> str:
 
 def _public_subclasses(base: type[Configurable]) -> Iterator[type[Configurable]]:
     for cls in base.__subclasses__():
-        needed = (default is inspect.Parameter.empty for default in _arguments(cls).values())
+        needed = (default is inspect.Parameter.empty for default in arguments_of(cls).values())
         if not (cls.__name__.startswith("_") or inspect.isabstract(cls) or any(needed)):
             yield cls
         yield from _public_subclasses(cls)
@@ -206,7 +215,7 @@ def _registered_name(cls: type) -> str:
     return f"{cls.__module__}:{cls.__qualname__}"
 
 
-def _arguments(cls: Any) -> dict[str, Any]:
+def arguments_of(cls: Any) -> dict[str, Any]:
     """Return the constructor's arguments and their defaults, without `rng`."""
     if cls.__init__ is object.__init__:  # type: ignore[misc]
         return {}
@@ -256,7 +265,7 @@ def decode(value: Any, classes: Mapping[str, Any]) -> Any:
     if hasattr(cls, "from_description"):  # not made of constructor arguments, as a graph
         return cls.from_description(value, classes)
     arguments = {key: decode(item, classes) for key, item in value.items() if key != "class"}
-    unknown = arguments.keys() - _arguments(cls).keys()
+    unknown = arguments.keys() - arguments_of(cls).keys()
     if unknown:
         raise ValueError(f"{name} takes no argument {', '.join(sorted(unknown))}")
     return cls(**arguments)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+from backprop.core.terminal import spelling
 
 _GAP = "  "
 
 
-def columns(rows: Sequence[Sequence[str]], align: str = "<", rule: bool = False) -> list[str]:
+def columns(
+    rows: Sequence[Sequence[str]], align: str = "<", rule: bool = False, stream: Any = None
+) -> list[str]:
     """Return one line for each row, every column as wide as its widest cell.
 
     Columns are two spaces apart, and no line ends in spaces. The lines are joined, indented or
@@ -22,6 +27,9 @@ def columns(rows: Sequence[Sequence[str]], align: str = "<", rule: bool = False)
         all columns that follow.
     rule : bool
         Whether the first row is a heading: line 1 is then a rule as wide as the table.
+    stream : text stream, optional
+        Where the table will be written: what its encoding lacks is in ASCII before anything is
+        aligned.
 
     Returns
     -------
@@ -45,6 +53,8 @@ def columns(rows: Sequence[Sequence[str]], align: str = "<", rule: bool = False)
             raise ValueError(
                 f"columns: row {number} has {len(row)} cells, expected {len(rows[0])}: {row!r}"
             )
+    spelled = spelling("".join(cell for row in rows for cell in row), stream)
+    rows = [[spelled(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     aligned = list(zip(align.ljust(len(widths), align[-1]), widths, strict=False))
     lines = [

@@ -11,7 +11,7 @@ import contextlib
 import io
 import itertools
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 ASCII = {
@@ -67,14 +67,26 @@ def _in_ascii(character: str) -> str:
 
 def readable(text: str, stream: Any) -> str:
     """Return the text, with the characters that the stream's encoding lacks in ASCII."""
+    return spelling(text, stream)(text)
+
+
+def spelling(text: str, stream: Any) -> Callable[[str], str]:
+    """Return how a text that is written to a stream is to be spelled, for every part of it alike.
+
+    A table is aligned after that: "delta" is longer than the letter it stands for.
+    """
     if can_write(stream, text):
-        return text
+        return str
     missing = {c for c in set(text) if not can_write(stream, c)}
     small = {c for c in set(text) if unicodedata.decomposition(c).startswith(("<super>", "<sub>"))}
     if missing & small:  # all of a number is raised, or nothing is
         missing |= small
-    runs = itertools.groupby(text, missing.__contains__)
-    return "".join(in_ascii("".join(run)) if gone else "".join(run) for gone, run in runs)
+
+    def spelled(part: str) -> str:
+        runs = itertools.groupby(part, missing.__contains__)
+        return "".join(in_ascii("".join(run)) if gone else "".join(run) for gone, run in runs)
+
+    return spelled
 
 
 def write_line(text: str, stream: Any) -> None:

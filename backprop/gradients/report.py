@@ -260,7 +260,7 @@ class Report:
         return [a.describe(int(i)) for a in self.arrays for i in np.flatnonzero(a.kink)]
 
     def __str__(self) -> str:
-        table = columns([_HEADER, *map(_row, self.arrays)])
+        table = columns([_HEADER, *map(_row, self.arrays)], stream=sys.stdout)
         lines = [f"{self.target}: {_WORDS[self.verdict]}", *(f"  {line}" for line in table)]
         lines += self.disagreements
         for array in self.arrays:

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_array, kind_of
-from backprop.core.config import decode, encode
 from backprop.core.randomness import generator
 from backprop.core.shapes import ShapeError, shape_text, with_batch
+from backprop.graph.description import described_ends, description_of
 from backprop.graph.masks import flow_of_steps, masks_of_nodes
 from backprop.graph.nodes import Input, Node, names_of, nodes_in, one_or_all, topological_order
 from backprop.graph.operations import Operation
@@ -363,16 +363,7 @@ class Graph(Container):
 
     def config(self) -> dict[str, Any]:
         """Return a JSON-able description of the nodes, without the numbers."""
-        nodes: list[dict[str, Any]] = [
-            {"name": name, "input": list(shape)}
-            for name, shape in zip(self.input_names, self.shapes, strict=False)
-        ]
-        for name, layer, operands in zip(
-            self.names[self.n_inputs :], self.children, self.operands, strict=True
-        ):
-            inputs = [encode(o) if isinstance(o, float) else self.names[o] for o in operands]
-            nodes.append({"name": name, "layer": layer.config(), "inputs": inputs})
-        return {"class": "Graph", "nodes": nodes, "outputs": [self.names[i] for i in self.outputs]}
+        return description_of(self)
 
     @classmethod
     def from_description(cls, config: dict[str, Any], classes: Mapping[str, Any]) -> Graph:
@@ -386,38 +377,7 @@ class Graph(Container):
             For a cycle, a name that occurs twice or is not there, a node that is not used, and
             what `Graph` refuses.
         """
-        entries: dict[str, dict[str, Any]] = {}
-        for entry in config["nodes"]:
-            if entry["name"] in entries:
-                raise ValueError(f"two nodes are called {entry['name']}")
-            entries[entry["name"]] = entry
-        for name, entry in entries.items():
-            for other in _names_in(entry):
-                if other not in entries:
-                    raise ValueError(f"node {name}: there is no node {other}")
-        outputs = config["outputs"]
-        for output in outputs:
-            if output not in entries:
-                raise ValueError(f"there is no node {output}, which is to be the output")
-        order: dict[str, None] = {}
-        for output in outputs:
-            order |= dict.fromkeys(topological_order(output, lambda name: _names_in(entries[name])))
-        unused = sorted(entries.keys() - order.keys())
-        if unused:
-            raise ValueError(f"the output {', '.join(outputs)} does not use {', '.join(unused)}")
-        nodes: dict[str, Node] = {}
-        for name in order:
-            entry = entries[name]
-            if "input" in entry:
-                nodes[name] = Input(name, entry["input"])
-            else:
-                inputs = [
-                    nodes[o] if isinstance(o, str) else float(decode(o, {}))
-                    for o in entry["inputs"]
-                ]
-                nodes[name] = Node(decode(entry["layer"], classes), inputs, name)
-        given = [nodes[name] for name, entry in entries.items() if "input" in entry]
-        return cls([nodes[name] for name in outputs], given)  # type: ignore[arg-type]
+        return cls(*described_ends(config, classes))
 
 
 def _check_inputs(given: Any, found: list[Node]) -> None:
@@ -438,10 +398,6 @@ def _order_of(outputs: list[Node]) -> list[Node]:
 
 def _inputs_of(node: Node) -> list[Node]:
     return [other for other in node.inputs if isinstance(other, Node)]
-
-
-def _names_in(entry: dict[str, Any]) -> list[str]:
-    return [name for name in entry.get("inputs", ()) if isinstance(name, str)]
 
 
 def _fetch(values: list[Any], operands: Sequence[int | float]) -> Any:

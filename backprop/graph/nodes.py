@@ -198,7 +198,7 @@ class Input(Node):
     ----------
     name : str
     shape : sequence of int
-        Of one example, without the batch.
+        Of one example, without the batch; all of it, as every shape in a graph follows from it.
     """
 
     def __init__(self, name: str, shape: Sequence[int]) -> None:
@@ -207,7 +207,13 @@ class Input(Node):
         sizes = check_sequence(f"input {name}", "shape", shape)
         if not sizes:
             raise ValueError(f"input {name}: shape must not be empty, got {shape!r}")
-        self.shape = tuple(check_integer(f"input {name}: shape", n) for n in sizes)
+        if None in sizes:
+            raise TypeError(
+                f"input {name}: shape must hold a number for every axis, got {tuple(sizes)}: the "
+                "shapes in a graph are known when it is built. Pad the sequences to one length; "
+                "layers in a list take any, Network([...], input_shape=(d, None))"
+            )
+        self.shape = tuple(check_integer(f"input {name}: every size in shape", n) for n in sizes)
 
 
 def apply(layer: Layer, *inputs: Node | float) -> Node:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backprop.core.tables import columns
-from backprop.core.terminal import readable
 from backprop.graph.elementwise import Elementwise
 from backprop.graph.graph import Graph
 from backprop.graph.nodes import expression_of, number_text
@@ -72,14 +71,14 @@ class GraphTrace:
         raise KeyError(f"the trace has no node {name!r}")
 
     def __str__(self) -> str:
-        return readable(self.to_text(), sys.stdout)
+        return self.to_text(sys.stdout)
 
-    def to_text(self) -> str:
-        """Return what `print` shows, with all characters that names may hold."""
+    def to_text(self, stream: Any = None) -> str:
+        """Return what `print` shows, with all characters that names hold and a stream can write."""
         lines: list[tuple[str, ...]] = []
         for row in self._cells():  # a line for each entry of the cell that has most
             lines += itertools.zip_longest(*row, fillvalue="")
-        return "\n".join(columns(lines, rule=True))
+        return "\n".join(columns(lines, rule=True, stream=stream))
 
     def to_markdown(self) -> str:
         """Return the trace as a Markdown table."""

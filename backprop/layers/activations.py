@@ -18,7 +18,7 @@ import numpy as np
 
 from backprop.core.checks import check_bool, check_number
 from backprop.core.config import made_of, name_of
-from backprop.initializers import Initializer, as_initializer
+from backprop.initializers import HeNormal, Initializer, as_initializer
 from backprop.kernels.elementwise import (
     at_least,
     normal_cdf,
@@ -312,11 +312,15 @@ def initializers_below(
 
     That of bounded activations, such as sigmoid, tanh and softmax, is the book's, N(0, 1/n_in) and
     N(0, 1); that of all others He's, N(0, 2/n_in), and zeros, with which many layers in a row
-    still learn that cut off one side, as ReLU does. The identity is one of these: what follows it
-    is most often a normalisation or such an activation, as a layer of its own.
+    still learn that cut off one side, as ReLU does; of a leaky ReLU by its slope. The identity is
+    one of these: what follows it is most often a normalisation or such an activation, as a layer
+    of its own.
     """
-    bounded = max(map(abs, layer.activation.range)) < math.inf
-    weights, biases = ("nielsen", "normal") if bounded else ("he_normal", "zeros")
+    sigma = layer.activation
+    weights: Initializer | str = "nielsen"
+    biases = "normal"
+    if max(map(abs, sigma.range)) == math.inf:
+        weights, biases = HeNormal(sigma.slope if isinstance(sigma, LeakyReLU) else 0.0), "zeros"
     owner = type(layer).__name__
     return (
         as_initializer(weights if w_init is None else w_init, owner, "w_init"),

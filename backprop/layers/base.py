@@ -18,6 +18,7 @@ from backprop.core.config import Configurable
 from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import Shape, ShapeError, shape_text
 from backprop.layers import passes
+from backprop.layers.arguments import MadeOnce
 from backprop.layers.checks import check_layer_input, check_like
 from backprop.layers.hooks import Hook, Hooks, Watch
 from backprop.layers.masks import Masking, only_real
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 Seed = np.random.Generator | int | None
 
 
-class Layer(Stateful, SaysWhatItGives, Masking, Configurable, ABC):
+class Layer(MadeOnce, Stateful, SaysWhatItGives, Masking, Configurable, ABC):
     """One step of the chain: a differentiable function of its input and its parameters.
 
     A layer is used through `forward` and `backward`, which check what they are given. What a new

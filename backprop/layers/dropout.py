@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from backprop.core.assignment import OnAssignment
 from backprop.core.checks import check_number
 from backprop.core.randomness import generator
 from backprop.core.shapes import Shape
+from backprop.layers.arguments import check_assignable
 from backprop.layers.base import Layer, Seed
 from backprop.layers.mode import Mode
 from backprop.layers.seeds import stream_of
@@ -61,7 +63,7 @@ class Dropout(Disturbance):
     Parameters
     ----------
     p : float
-        The probability of leaving an activation out, 0 <= p < 1.
+        The probability of leaving an activation out, 0 <= p < 1. May be assigned later.
     rng : numpy.random.Generator, int or None
         Where masks are drawn from, or its seed, which the layer keeps in a network of whatever
         seed. None draws from the network's, or, if that has none, as `backprop.layers.seeds` says.
@@ -75,8 +77,14 @@ class Dropout(Disturbance):
 
     mask: np.ndarray | None = None
 
+    @OnAssignment
+    def p(self, p: float) -> None:
+        """The probability. May be assigned between passes: backward reads the mask."""
+        check_assignable(self, "p")
+        vars(self)["p"] = check_number(f"{type(self).__name__}: p", p, "[0, 1)")
+
     def __init__(self, p: float = 0.5, rng: Seed = None) -> None:
-        self.p = check_number(f"{type(self).__name__}: p", p, "[0, 1)")
+        self.p = p
         self.own_rng = rng
         self.initialize(rng)
 
@@ -139,7 +147,7 @@ class GaussianNoise(Disturbance):
     Parameters
     ----------
     std : float
-        The standard deviation of the noise, not negative.
+        The standard deviation of the noise, not negative. May be assigned later.
     rng : numpy.random.Generator, int or None
         Where noise is drawn from, or its seed; as of `Dropout`.
 
@@ -151,8 +159,14 @@ class GaussianNoise(Disturbance):
 
     noise: np.ndarray | None = None
 
+    @OnAssignment
+    def std(self, std: float) -> None:
+        """The standard deviation. May be assigned between passes."""
+        check_assignable(self, "std")
+        vars(self)["std"] = check_number(f"{type(self).__name__}: std", std, "[0, inf)")
+
     def __init__(self, std: float, rng: Seed = None) -> None:
-        self.std = check_number("GaussianNoise: std", std, "[0, inf)")
+        self.std = std
         self.own_rng = rng
         self.initialize(rng)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backprop.core.assignment import OnAssignment
+from backprop.layers.arguments import check_assignable
 from backprop.layers.base import Layer
 from backprop.layers.mode import Mode
 from backprop.layers.outputs import Outputs
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
 
 @OnAssignment
 def checked_activation(layer: Any, activation: Any) -> None:
-    """sigma, or its name; refused if the cost that the layer ends in cannot take its values."""
+    """sigma, or its name; refused if the cost that the layer ends in cannot take its values, or
+    what the layer stands in was made with another.
+    """
     from backprop.layers.activations import as_activation  # which are neurons
 
     before = vars(layer).get("activation")
+    check_assignable(layer, "activation")
     vars(layer)["activation"] = as_activation(activation, type(layer).__name__)
     if before is not None:
         try:

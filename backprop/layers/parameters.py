@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from backprop.core.checks import check_bool, check_number
 from backprop.core.shapes import ShapeError, copy_into
 
 
@@ -109,38 +108,6 @@ class Tie:
     def astype(self, dtype: Any) -> Tie:
         """Return the same tie with room for a gradient of another dtype."""
         return Tie(self.layer, self.name, self.transposed, self.nabla.astype(dtype))
-
-
-class Learning:
-    """How a layer learns: frozen or not, and how much of eta and of the decay applies to it.
-
-    One object serves all places of a layer that stands in several. `changes` counts how often
-    any layer's learning has been set, so that a trainer need look only when something has.
-    """
-
-    changes: ClassVar[int] = 0
-
-    def __init__(self) -> None:
-        self.trainable, self.eta_factor, self.decay_factor = True, 1.0, 1.0
-
-    def set(self, owner: object, name: str, value: Any) -> None:
-        """Set one of the three, after a check that names `owner`."""
-        if name not in LEARNING:
-            raise ValueError(f"{owner}: {name} is none of {', '.join(LEARNING)}")
-        what = f"{owner}: {name}"
-        if name == "trainable":
-            value = check_bool(what, value)
-        else:
-            value = check_number(what, value, "[0, inf)")
-        setattr(self, name, value)
-
-    def described(self) -> dict[str, Any]:
-        """Return what is not as it is unless told, by name."""
-        return {name: value for name, value in vars(self).items() if value != LEARNING[name]}
-
-
-LEARNING: dict[str, Any] = vars(Learning())
-"""How a layer learns unless told."""
 
 
 _room: ContextVar[list[int] | None] = ContextVar("room", default=None)

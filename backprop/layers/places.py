@@ -65,7 +65,7 @@ def restore_places(root: Layer, config: dict[str, Any]) -> Layer:
             tied.tie(tie["parameter"], layers[tie["to"]], tie["of"], tie["transposed"])
     for name, original in config.get("places", {}).items():
         place, layer = layers[name], layers[original]
-        if type(place) is not type(layer) or place.config() != layer.config():
+        if type(place) is not type(layer) or _sizes(place) != _sizes(layer):
             raise ValueError(f"layer {name}, {place}, cannot be another place of {layer}")
         place.become_place_of(layer)
     for name, learning in config.get("learning", {}).items():
@@ -74,3 +74,7 @@ def restore_places(root: Layer, config: dict[str, Any]) -> Layer:
     for _, layer in reversed(list(root.walk())):  # the inner ones first
         layer.flatten_parameters()
     return root
+
+
+def _sizes(layer: Layer) -> dict[str, Any]:
+    return {name: getattr(layer, name).shape for name in layer.parameter_names}

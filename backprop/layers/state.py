@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from backprop.core.shapes import Shape, copy_into
-from backprop.layers.parameters import LEARNING, Learning, Tie, check_room, check_tie
+from backprop.layers.arguments import Fixed, fix_arguments
+from backprop.layers.learning import Learning, Learns
+from backprop.layers.parameters import Tie, check_room, check_tie
 
 NOT_COPIED = ("_view_", "_owner", "_hooks", "_lost", "_tied_here")  # how the attributes begin
 
 
-class Stateful:
+class Stateful(Learns):
     """The part of every layer that has nothing to do with the passes; see `Layer`.
 
     Attributes
@@ -41,7 +43,6 @@ class Stateful:
     ties: dict[str, Tie] = {}  # noqa: RUF012 - replaced by tie, never changed
     place_of: Any = None
     _sizes: dict[str, Shape] = {}  # noqa: RUF012 - of all parameters; replaced, never changed
-    _learning: Learning | None = None
     _owner: Any = None
     _tied_here: Any = ()  # the layers of which a parameter is one of this
     _lost: str | None = None
@@ -80,7 +81,7 @@ class Stateful:
         self.theta, self.nabla = theta, nabla
         if not self._sizes:
             return
-        self.dtype = theta.dtype
+        vars(self)["dtype"] = theta.dtype
         for name, part in self._own_parts():
             shape = self._sizes[name]
             self.__dict__["_view_" + name] = theta[part].reshape(shape)
@@ -250,92 +251,6 @@ class Stateful:
                     found.append(other)
         return found
 
-    # -- how it learns -----------------------------------------------------------------------
-
-    @property
-    def trainable(self) -> bool:
-        """Whether the layer learns. Of a container: whether something inside does."""
-        if self.children:
-            return any(child.trainable for child in self.children)
-        return self._learning is None or self._learning.trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self.set_learning("trainable", value)
-
-    @property
-    def eta_factor(self) -> float:
-        """By which the learning rate is multiplied. Of a container: that of its first layer."""
-        return self._learning_of_first("eta_factor")
-
-    @eta_factor.setter
-    def eta_factor(self, value: float) -> None:
-        self.set_learning("eta_factor", value)
-
-    @property
-    def decay_factor(self) -> float:
-        """By which weight decay and penalties are multiplied. Of a container: of its first."""
-        return self._learning_of_first("decay_factor")
-
-    @decay_factor.setter
-    def decay_factor(self, value: float) -> None:
-        self.set_learning("decay_factor", value)
-
-    def _learning_of_first(self, name: str) -> float:
-        if self.children:
-            return self.children[0]._learning_of_first(name)  # type: ignore[no-any-return]
-        return float(LEARNING[name] if self._learning is None else getattr(self._learning, name))
-
-    @property
-    def learning(self) -> dict[str, Any]:
-        """How the layer learns, where that is not as usual: ``{"trainable": False}``."""
-        return {} if self._learning is None else self._learning.described()
-
-    def set_learning(self, name: str, value: Any) -> None:
-        """Set `trainable`, `eta_factor` or `decay_factor`, of all layers inside if there are."""
-        Learning().set(self, name, value)  # raises before anything has changed
-        Learning.changes += 1
-        for child in self.children:
-            child.set_learning(name, value)
-        if self.children:
-            return
-        if self._learning is None:
-            self._learning = Learning()
-        self._learning.set(self, name, value)
-        if not self.trainable:
-            (self.place_of or self).nabla[...] = 0
-
-    def learning_parts(self) -> list[tuple[slice, float]]:
-        """Return the parts of `theta` that learn, each with its factor for the learning rate."""
-        return list(_merged(self._parts(0, weights=False)))
-
-    def weight_parts(self, times_eta: bool = False) -> list[tuple[slice, float]]:
-        """Return where in `theta` the weights lie that learn, each with its factor for decay.
-
-        With `times_eta` it is multiplied by that for the learning rate: what a decay needs that
-        is no part of the gradient.
-        """
-        return list(_merged(self._parts(0, weights=True, times_eta=times_eta)))
-
-    def has_weights(self) -> bool:
-        """Say whether the regularized parameters really are, which a class may leave open."""
-        return True
-
-    def _parts(
-        self, start: int, weights: bool, times_eta: bool = False
-    ) -> Iterator[tuple[slice, float]]:
-        for child in self.children:
-            yield from child._parts(start, weights, times_eta)
-            start += child.n_parameters
-        if self.children or not self.trainable:
-            return
-        factor = self.decay_factor if weights else self.eta_factor
-        if times_eta:
-            factor *= self.eta_factor
-        for name, part in self._own_parts():
-            if not weights or (getattr(type(self), name).regularized and self.has_weights()):
-                yield slice(start + part.start, start + part.stop), factor
-
     # -- state -------------------------------------------------------------------------------
 
     def state(self) -> dict[str, np.ndarray]:
@@ -402,7 +317,8 @@ class Stateful:
         for name, value in list(vars(self).items()):
             if name in ("theta", "nabla", "children", *self.state_names):
                 continue
-            if _is_array_or_arrays(value) and hasattr(type(self), name):
+            first = getattr(type(self), name, Fixed)  # what it is before any pass
+            if _is_array_or_arrays(value) and not (first is Fixed or isinstance(first, Fixed)):
                 del self.__dict__[name]
 
     # -- whose it is, and copies -------------------------------------------------------------
@@ -433,24 +349,11 @@ class Stateful:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.bind(self.theta, self.nabla)
+        fix_arguments(self)
 
 
 def _key(name: str, key: str) -> str:
     return f"{name}.{key}" if name else key
-
-
-def _merged(parts: Iterator[tuple[slice, float]]) -> Iterator[tuple[slice, float]]:
-    """Yield the parts, those that follow one another with one factor as one."""
-    last: tuple[slice, float] | None = None
-    for part, factor in parts:
-        if last is not None and last[0].stop == part.start and last[1] == factor:
-            last = slice(last[0].start, part.stop), factor
-            continue
-        if last is not None:
-            yield last
-        last = part, factor
-    if last is not None:
-        yield last
 
 
 def _is_array_or_arrays(value: Any) -> bool:

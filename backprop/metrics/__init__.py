@@ -15,6 +15,7 @@ from backprop.metrics.names import (
     as_metrics,
     default_metrics,
     greater_is_better,
+    in_percent,
     metric_named,
 )
 from backprop.metrics.numbers import (
@@ -35,6 +36,7 @@ __all__ = [
     "confusion_matrix",
     "default_metrics",
     "greater_is_better",
+    "in_percent",
     "log_loss",
     "mean_absolute_error",
     "mean_squared_error",

@@ -32,6 +32,8 @@ class Metric:
     name : str, optional
         What its columns are called, "training_<name>" and "validation_<name>"; the function's own
         name unless told.
+    in_percent : bool
+        Whether it is a fraction that people read in percent, as they do accuracy.
 
     Attributes
     ----------
@@ -41,16 +43,21 @@ class Metric:
     Raises
     ------
     TypeError
-        If `function` cannot be called, or `greater_is_better` is not True or False.
+        If `function` cannot be called, or `greater_is_better` or `in_percent` is not True or False.
     """
 
     def __init__(
-        self, function: Callable[..., Any], greater_is_better: bool, name: str | None = None
+        self,
+        function: Callable[..., Any],
+        greater_is_better: bool,
+        name: str | None = None,
+        in_percent: bool = False,
     ) -> None:
         if not callable(function):
             raise TypeError(f"Metric: function must be a function of (a, y), got {function!r}")
         self.function = function
         self.greater_is_better = check_bool("Metric: greater_is_better", greater_is_better)
+        self.in_percent = check_bool("Metric: in_percent", in_percent)
         own_name = getattr(function, "__name__", "<unnamed>")
         if name is None and not own_name.startswith("<"):  # as that of a lambda does
             name = own_name
@@ -119,7 +126,7 @@ class Known(Metric):
 
     Parameters
     ----------
-    function, greater_is_better, name
+    function, greater_is_better, name, in_percent
         As in `Metric`.
     of_probabilities : bool
         Whether the outputs must be probabilities.
@@ -130,9 +137,10 @@ class Known(Metric):
         function: Callable[..., Any],
         greater_is_better: bool,
         name: str | None = None,
+        in_percent: bool = False,
         of_probabilities: bool = False,
     ) -> None:
-        super().__init__(function, greater_is_better, name)
+        super().__init__(function, greater_is_better, name, in_percent)
         self.of_probabilities = of_probabilities
 
     def check(self, a: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> None:
@@ -147,7 +155,8 @@ class _OfOutput(Metric):
     """One of several outputs, as a metric of all of them."""
 
     def __init__(self, metric: Metric, k: int) -> None:
-        super().__init__(metric, metric.greater_is_better, f"{metric.name}_{k}")
+        name = f"{metric.name}_{k}"
+        super().__init__(metric, metric.greater_is_better, name, metric.in_percent)
         self.metric, self.k = metric, k
         self.takes_weights = metric.takes_weights
 

@@ -17,7 +17,7 @@ from backprop.metrics.labels import check_outputs, decisions
 from backprop.metrics.weights import counted, weighted_mean
 
 
-@partial(Known, greater_is_better=True)
+@partial(Known, greater_is_better=True, in_percent=True)
 def accuracy(a: np.ndarray, y: Any, sample_weight: np.ndarray | None = None) -> float:
     """Return the fraction of columns whose predicted label is the true one, in [0, 1].
 
@@ -113,7 +113,7 @@ def log_loss(a: np.ndarray, y: Any, sample_weight: np.ndarray | None = None) -> 
     return weighted_mean(-(y * log_p).sum(axis=0), found.weight)
 
 
-@partial(Known, greater_is_better=True)
+@partial(Known, greater_is_better=True, in_percent=True)
 def binary_accuracy(a: np.ndarray, y: Any, sample_weight: np.ndarray | None = None) -> float:
     """Return the fraction of outputs that decide rightly between 0 and 1, each for itself, at 1/2.
 
@@ -127,7 +127,7 @@ def binary_accuracy(a: np.ndarray, y: Any, sample_weight: np.ndarray | None = No
     return weighted_mean(np.mean(right, axis=0), weight)
 
 
-@partial(Known, greater_is_better=True)
+@partial(Known, greater_is_better=True, in_percent=True)
 def subset_accuracy(a: np.ndarray, y: Any, sample_weight: np.ndarray | None = None) -> float:
     """Return the fraction of columns all of whose outputs decide rightly between 0 and 1, at 1/2.
 

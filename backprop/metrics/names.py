@@ -23,7 +23,14 @@ from backprop.metrics.numbers import (
     r2,
     root_mean_squared_error,
 )
-from backprop.metrics.scorers import Scorer, is_of_sklearn, own_name, scorer_named, scorer_names
+from backprop.metrics.scorers import (
+    IN_PERCENT,
+    Scorer,
+    is_of_sklearn,
+    own_name,
+    scorer_named,
+    scorer_names,
+)
 
 OURS: dict[str, Metric] = {
     str(metric.name): metric
@@ -97,6 +104,12 @@ def greater_is_better(name: str) -> bool | None:
         return metric_named(name).greater_is_better
     except (ImportError, ValueError):
         return None
+
+
+def in_percent(name: str) -> bool:
+    """Say whether the metric of that name is read in percent; of one that is not known, no."""
+    known = _ours(name)
+    return name in IN_PERCENT if known is None else known.in_percent
 
 
 def as_metrics(owner: str, metrics: Any, n_outputs: int = 1) -> dict[str, Metric]:
@@ -235,7 +248,7 @@ def _ours(name: str) -> Metric | None:
     name = _spelling(name)
     top = re.fullmatch(r"top_([1-9]\d*)_accuracy", name)
     if top:
-        return Known(partial(top_k_accuracy, k=int(top[1])), greater_is_better=True, name=name)
+        return Known(partial(top_k_accuracy, k=int(top[1])), True, name, in_percent=True)
     return SHORT.get(name) or OURS.get(name)
 
 

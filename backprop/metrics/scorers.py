@@ -27,6 +27,9 @@ from backprop.metrics.labels import (
 )
 from backprop.metrics.weights import counted
 
+IN_PERCENT = ("accuracy", "balanced_accuracy", "top_k_accuracy")
+"""The scorers whose values are read in percent."""
+
 
 def scorer_named(name: str) -> Scorer | None:
     """Return the scorer of that name, or None if scikit-learn knows none.
@@ -74,7 +77,7 @@ class Scorer(Known):
     """
 
     def __init__(self, scorer: Any, name: str) -> None:
-        super().__init__(scorer, greater_is_better=True, name=name)
+        super().__init__(scorer, greater_is_better=True, name=name, in_percent=name in IN_PERCENT)
         function = getattr(scorer, "_score_func", None)
         self.of_numbers = "regression" in getattr(function, "__module__", "")
         if function is not None:

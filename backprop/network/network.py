@@ -39,6 +39,7 @@ from backprop.network.checks import (
 from backprop.network.evaluation import Evaluated
 from backprop.network.files import Saved
 from backprop.network.programs import Programmed
+from backprop.optimizers.memory import begin_anew
 
 
 class Network(Programmed, Evaluated, Saved):
@@ -299,9 +300,14 @@ class Network(Programmed, Evaluated, Saved):
         return self.root.n_parameters
 
     def initialize(self, rng: Seed = None) -> None:
-        """Draw all parameters afresh, layer after layer, from a generator or a seed."""
+        """Draw all parameters afresh, layer after layer, from a generator or a seed.
+
+        An optimizer begins anew with them: what its steps on the network have left is gone. The
+        history and the epochs of a `Trainer` go on; make a new one for a new training.
+        """
         self.check_whole()
         self.root.initialize(rng)
+        begin_anew(self.theta)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -326,9 +332,11 @@ class Network(Programmed, Evaluated, Saved):
 
     def astype(self, dtype: Any) -> Network:
         """Return a copy of the network in another dtype."""
-        twin = copy.deepcopy(self)  # of the same class, with what else it may hold
-        (twin.root,) = adopt(twin, (self.root.astype(dtype),), "a network")
-        twin.dtype = twin.root.dtype or np.dtype(dtype)
+        root = self.root.astype(dtype)
+        layers = zip(self.root.walk(), root.walk(), strict=True)
+        there = {id(layer): converted for (_, layer), (_, converted) in layers}
+        twin = copy.deepcopy(self, there)  # of the same class, with what else it may hold
+        twin.dtype = root.dtype or np.dtype(dtype)
         if twin.dtype != dtype:  # which no layer tells if none has parameters
             twin.dtype = np.dtype(dtype)
             twin.root.bind(twin.theta.astype(dtype), twin.nabla.astype(dtype))

@@ -15,7 +15,7 @@ from backprop.core.checks import check_array, check_number, check_vector
 from backprop.core.config import Configurable
 from backprop.core.quiet import underflow_is_0
 from backprop.kernels import memory
-from backprop.optimizers.memory import Memory, same_place
+from backprop.optimizers.memory import Memory, remember, same_place
 
 Part = slice | tuple[slice, float]  # of theta, and by what factor a rule applies to it
 
@@ -31,7 +31,8 @@ class Optimizer(Configurable, ABC):
                 theta -= eta * s
 
     What the steps leave belongs to one theta, which is to say, to its memory: a step on another
-    one starts afresh, and one on a theta of before goes on where that was. A copy of an optimizer,
+    one starts afresh, and one on a theta of before goes on where that was; that of a network begins
+    anew with `Network.initialize`. A copy of an optimizer,
     or one that was pickled, goes on with a theta that holds the same numbers as that of the last
     step, such as that of a copied network, and starts afresh on any other.
 
@@ -193,6 +194,7 @@ class Optimizer(Configurable, ABC):
         """Let `eta`, `t`, `accumulators` and `state` be those of `theta`, as a step on it does."""
         if same_place(theta, self._theta):
             return
+        remember(self)
         if self._digest is not None and self._digest == _digest(theta):
             self._theta, self._digest = theta, None  # the copy of a theta, for a copy of its state
             return
@@ -217,6 +219,12 @@ class Optimizer(Configurable, ABC):
             if not keep_eta:
                 self.turn_to(theta)
                 self._own = own
+
+    def forget(self, theta: np.ndarray) -> None:
+        """Forget the steps taken on `theta`, which is then as one that was never stepped on."""
+        if same_place(theta, self._theta):
+            self.t, self.accumulators, self._own = 0, {}, None
+        _, self._others = Memory.taken_from(self._others, theta)
 
     def reset(self) -> None:
         """Forget all steps taken, on whatever theta, and what eta a training has come to."""

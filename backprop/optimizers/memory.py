@@ -8,6 +8,19 @@ from typing import Any
 
 import numpy as np
 
+_optimizers: weakref.WeakSet[Any] = weakref.WeakSet()  # those that have stepped on something
+
+
+def remember(optimizer: Any) -> None:
+    """Let `begin_anew` reach an optimizer."""
+    _optimizers.add(optimizer)
+
+
+def begin_anew(theta: np.ndarray) -> None:
+    """Have all optimizers forget their steps on `theta`, whose numbers have been drawn afresh."""
+    for optimizer in list(_optimizers):
+        optimizer.forget(theta)
+
 
 @dataclass
 class Memory:

@@ -29,7 +29,7 @@ from backprop.plots.style import (
     twin_of,
 )
 from backprop.training.comparison import check_histories
-from backprop.training.history import History, in_percent
+from backprop.training.history import History
 
 LETTER = 0.07  # inches, of a text beside curves or in a table, on average
 LINES = {"training": "--", "validation": "-"}  # where colours tell the runs apart
@@ -52,12 +52,39 @@ class Panel(NamedTuple):
     @property
     def percent(self) -> bool:
         """Whether it is drawn in percent."""
-        return in_percent(self.quantity)
+        return any(run.history.in_percent(column) for run in self.runs for column in self.columns)
+
+    @property
+    def is_error(self) -> bool:
+        """Whether what is drawn is how much is missing to 100%."""
+        return (
+            self.log
+            and self.percent
+            and any(
+                run.history.greater_is_better(column)
+                for run in self.runs
+                for column in self.columns
+                if run.history.in_percent(column)
+            )
+        )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a history that it is in."""
+        return tuple(f"{data}_{self.quantity}" for data in LINES)
+
+    def drawn(self, values: Any) -> Any:
+        """Return values as they are drawn."""
+        if not self.percent:
+            return values
+        return 100 * (1 - values if self.is_error else values)
 
     @property
     def label(self) -> str:
         """Return the name of the axis."""
-        name = self.quantity.replace("accuracy", "error") if self.log else self.quantity
+        name = self.quantity
+        if self.is_error:
+            name = name.replace("accuracy", "error") if "accuracy" in name else f"1 - {name}"
         return "cost C" if name == "cost" else name.replace("_", " ") + " (%)" * self.percent
 
 
@@ -93,8 +120,8 @@ def learning_curves(
         With ``epoch`` and at least one of the columns ``training_<quantity>`` and
         ``validation_<quantity>``; epochs without a (finite) value are passed over.
     quantity : str
-        "cost", "accuracy", or another metric that the trainer recorded. Accuracies are drawn
-        in percent.
+        "cost", "accuracy", or another metric that the trainer recorded. Accuracies, and what a
+        `Metric` says is read in percent, are drawn in percent.
     log : bool
         A logarithmic axis; a value of 0 lies below its lower end. For an accuracy it is the
         error, 100% - accuracy, that is then drawn: it is what spans orders of magnitude.
@@ -185,8 +212,7 @@ def _curves_of_run(panel: Panel, run: Run) -> list[tuple[Curve, Best | None]]:
     curves: list[tuple[Curve, Best | None]] = []
     for data, colour in (("training", BLUE), ("validation", VERMILLION)):
         values = np.array([record.get(f"{data}_{quantity}") for record in history], dtype=float)
-        if panel.percent:
-            values = 100 * (1 - values if log else values)
+        values = panel.drawn(values)
         known = np.isfinite(values)
         if known.any():
             best = _best(panel, history, data) if data == "validation" else None
@@ -204,9 +230,7 @@ def _curves_of_run(panel: Panel, run: Run) -> list[tuple[Curve, Best | None]]:
 def _best(panel: Panel, history: History, data: str) -> Best:
     column = f"{data}_{panel.quantity}"
     record = history.best(column)
-    value = record[column]
-    if panel.percent:
-        value = 100 * (1 - value if panel.log else value)
+    value = panel.drawn(record[column])
     return Best(record["epoch"], value, f"{value:.2f}%" if panel.percent else f"{value:.4g}")
 
 

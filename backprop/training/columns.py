@@ -37,7 +37,7 @@ def metrics_for(
 
 
 def declare_columns(trainer: Any, metrics: Mapping[str, Metric], validation: bool) -> list[str]:
-    """Return the columns that a `fit` records, and declare in the history which values are good.
+    """Return the columns that a `fit` records, and declare in the history how they are read.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def declare_columns(trainer: Any, metrics: Mapping[str, Metric], validation: boo
         columns.append(f"{data}_cost")
         for name, metric in metrics.items():
             columns.append(f"{data}_{name}")
-            trainer.history.declare(columns[-1], metric.greater_is_better)
+            trainer.history.declare(columns[-1], metric.greater_is_better, metric.in_percent)
     if trainer.regularizer is not None:
         columns.append("penalty")
     for callback in trainer.callbacks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from backprop.training.history import History, in_percent
+from backprop.training.history import History
 
 DATA = ("training", "validation")
 
@@ -47,7 +47,7 @@ def comparison_table(
             if data == "validation":
                 found = [_best(h, column) for h in histories.values()]
                 rows.append((f"best {data} {_words(quantity)}", *found))
-            last = [_value(column, _known(h, column)[-1:]) for h in histories.values()]
+            last = [_value(h, column, _known(h, column)[-1:]) for h in histories.values()]
             rows.append((f"last {data} {_words(quantity)}", *last))
     for given, only_different in ((results or {}, False), (settings or {}, True)):
         of_runs = [given.get(name, {}) for name in histories]
@@ -87,13 +87,13 @@ def _best(history: History, column: str) -> str:
     if not _known(history, column):
         return "-"
     record = history.best(column)
-    return f"{_value(column, [record[column]])} at {record['epoch']}"
+    return f"{_value(history, column, [record[column]])} at {record['epoch']}"
 
 
-def _value(column: str, values: list[float]) -> str:
+def _value(history: History, column: str, values: list[float]) -> str:
     if not values:
         return "-"
-    return f"{values[0]:.2%}" if in_percent(column) else f"{values[0]:.4g}"
+    return f"{values[0]:.2%}" if history.in_percent(column) else f"{values[0]:.4g}"
 
 
 def _setting(value: Any) -> str:

@@ -16,7 +16,7 @@ from backprop.core.checks import check_bool
 from backprop.core.plain import numbers_from_json, to_json
 from backprop.core.remedies import close_names
 from backprop.core.storage import FileError, what_is_read, write_text
-from backprop.metrics import greater_is_better
+from backprop.metrics import greater_is_better, in_percent
 
 FIXED = dict.fromkeys(("cost", "training_cost", "validation_cost", "penalty", "seconds"), False)
 """The columns of which less is always better."""
@@ -39,6 +39,8 @@ class History:
         Copied, so that a later change of one is not seen here.
     directions : dict of str to bool, optional
         Of columns that are not known by their names whether more is better; see `declare`.
+    percents : iterable of str, optional
+        Those of them that are read in percent; the metrics known by their names unless told.
 
     Attributes
     ----------
@@ -47,18 +49,22 @@ class History:
     computed_by : list of str
         How the minibatches of every epoch were computed, as far as that is known: "compiled", or
         "NumPy: " and why.
+    percents : set of str
     """
 
     def __init__(
         self,
         records: Iterable[dict[str, Any]] = (),
         directions: Mapping[str, bool] | None = None,
+        percents: Iterable[str] | None = None,
     ) -> None:
         self.records = [dict(record) for record in records]
         self._computed_by: dict[int, str] = {}  # by the number of the record
         self.directions: dict[str, bool] = {}
+        self.percents: set[str] = set()
+        known = None if percents is None else set(percents)
         for column, greater in dict(directions or {}).items():
-            self.declare(column, greater)
+            self.declare(column, greater, None if known is None else column in known)
 
     @property
     def columns(self) -> list[str]:
@@ -88,8 +94,9 @@ class History:
                         f"history: record {number}: {name} must be a number, got {value!r:.80}"
                     )
 
-    def declare(self, column: str, greater_is_better: bool) -> None:
-        """Say of a column whether more of it is better; it may come later.
+    def declare(self, column: str, greater_is_better: bool, in_percent: bool | None = None) -> None:
+        """Say of a column whether more of it is better, and whether it is a fraction that is read
+        in percent, by its name unless told; it may come later.
 
         A `Trainer` says it of its metrics. A callback that records a column of its own says it in
         `on_fit_start`.
@@ -106,7 +113,11 @@ class History:
                 f"History: of {column!r} {'more' if known else 'less'} is better already, and "
                 "cannot be worse now: choose another name"
             )
+        percent = self.in_percent(column)
+        if in_percent is not None:
+            percent = check_bool(f"History: in_percent of {column!r}", in_percent)
         self.directions[column] = greater
+        (self.percents.add if percent else self.percents.discard)(column)
 
     def greater_is_better(self, column: str) -> bool:
         """Say whether more is better of a column: a cost, a metric, or what was declared.
@@ -117,18 +128,20 @@ class History:
             If that is not known.
         """
         known = self.directions.get(column, FIXED.get(column))
-        for data in ("training_", "validation_"):
-            if known is None and column.startswith(data):
-                name = column.removeprefix(data)
-                known = greater_is_better(name)
-                if known is None:  # "accuracy_0" is that of the first of several outputs
-                    known = greater_is_better(re.sub(r"_\d+$", "", name))
+        for name in _metrics_of(column):
+            known = greater_is_better(name) if known is None else known
         if known is None:
             raise ValueError(
                 f"History: whether more or less of {column!r} is better is not known: say "
                 f"history.declare({column!r}, greater_is_better=True), or False"
             )
         return known
+
+    def in_percent(self, column: str) -> bool:
+        """Say whether a column is a fraction that is read in percent, such as an accuracy."""
+        if column in self.directions:
+            return column in self.percents
+        return any(map(in_percent, _metrics_of(column)))
 
     def best(self, column: str, largest: bool | None = None) -> dict[str, Any]:
         """Return the first record with the best value in `column`.
@@ -207,9 +220,9 @@ class History:
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Write the columns whose direction was declared, and what is known of every epoch.
 
-        ``{"greater_is_better": {column: bool}, "records": [...], "computed_by": [...]}``, as JSON
-        that every parser takes: numbers that are not finite are the strings "NaN", "Infinity" and
-        "-Infinity" there.
+        ``{"greater_is_better": {column: bool}, "in_percent": [column], "records": [...],
+        "computed_by": [...]}``, as JSON that every parser takes: numbers that are not finite are
+        the strings "NaN", "Infinity" and "-Infinity" there.
         """
         write_text(path, to_json(self.state(), indent=1) + "\n")
 
@@ -262,7 +275,12 @@ class History:
     def state(self) -> dict[str, Any]:
         """Return a copy of all of it as plain data, for `from_state`."""
         records = [dict(record) for record in self.records]
-        state = {"greater_is_better": dict(self.directions), "records": records}
+        percents = [column for column in self.directions if column in self.percents]
+        state = {
+            "greater_is_better": dict(self.directions),
+            "in_percent": percents,
+            "records": records,
+        }
         if any(self.computed_by):
             state["computed_by"] = self.computed_by
         return state
@@ -277,14 +295,19 @@ class History:
             If it is none.
         """
         needed = {"greater_is_better", "records"}
-        if not isinstance(state, dict) or state.keys() - {"computed_by"} != needed:
-            raise ValueError("expected an object of greater_is_better and records")
+        if not isinstance(state, dict) or state.keys() - {"in_percent", "computed_by"} != needed:
+            raise ValueError("expected an object of greater_is_better, in_percent, records")
         records, directions = state["records"], state["greater_is_better"]
+        percents = state.get("in_percent")  # which files of before have not
         if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
             raise ValueError("expected a list of objects as its records")
         if not isinstance(directions, dict):
             raise ValueError("expected an object of columns as its greater_is_better")
-        history = cls(records, directions)
+        if percents is not None and not (
+            isinstance(percents, list) and all(column in directions for column in percents)
+        ):
+            raise ValueError("expected a list of columns of greater_is_better as its in_percent")
+        history = cls(records, directions, percents)
         texts = state.get("computed_by", history.computed_by)
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise ValueError("expected a list of strings as its computed_by")
@@ -295,9 +318,13 @@ class History:
         return history
 
 
-def in_percent(column: str) -> bool:
-    """Say whether a column, or a metric, is a fraction that people read in percent."""
-    return column.endswith("accuracy")
+def _metrics_of(column: str) -> list[str]:
+    """Return the names of the metrics that a column may be of, itself and of several outputs."""
+    for data in ("training_", "validation_"):
+        if column.startswith(data):
+            name = column.removeprefix(data)  # "accuracy_0" is that of the first of several outputs
+            return list(dict.fromkeys((name, re.sub(r"_\d+$", "", name))))
+    return []
 
 
 def _is_number(value: Any) -> bool:

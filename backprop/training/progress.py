@@ -12,7 +12,6 @@ from typing import Any
 
 from backprop.core.terminal import can_write, write_line
 from backprop.training.callback import Callback
-from backprop.training.history import in_percent
 
 SECONDS = 0.1  # the least time between two changes of the bar
 BAR = 20  # its length, whatever stands beside it
@@ -225,7 +224,8 @@ def describe_epoch(record: dict[str, Any], trainer: Any, last_epoch: int) -> str
     parts = []
     for name in dict.fromkeys(name for _, name in names):
         training, validation = (
-            _in_words(name, record.get(f"{data}_{name}")) for data in ("training", "validation")
+            _in_words(trainer.history, f"{data}_{name}", record)
+            for data in ("training", "validation")
         )
         if training and validation:
             parts.append(f"{name} {training} (val {validation})")
@@ -237,9 +237,10 @@ def describe_epoch(record: dict[str, Any], trainer: Any, last_epoch: int) -> str
     return f"epoch {record['epoch']:>{len(str(last_epoch))}}/{last_epoch}  {', '.join(parts)}"
 
 
-def _in_words(name: str, value: float | None) -> str:
+def _in_words(history: Any, column: str, record: dict[str, Any]) -> str:
+    value = record.get(column)
     if value is None:
         return ""
-    if in_percent(name):
+    if history.in_percent(column):
         return f"{value:.2%}"
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.4g}"

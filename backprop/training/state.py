@@ -10,7 +10,7 @@ import numpy as np
 
 from backprop.core.checks import check_integer, check_number
 from backprop.core.generators import generator_state, set_generator_state
-from backprop.layers.parameters import LEARNING, Learning
+from backprop.layers.learning import LEARNING, Learning
 from backprop.training.history import History
 
 Arrays = dict[str, np.ndarray]

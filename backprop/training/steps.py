@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from backprop.layers.learning import Learning
 from backprop.layers.mode import TRAINING
-from backprop.layers.parameters import Learning
 from backprop.optimizers import clip_by_norm, clip_by_value
 from backprop.training.divergence import DivergenceError, diagnosis
 from backprop.training.minibatches import minibatches

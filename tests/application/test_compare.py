@@ -1,7 +1,10 @@
 """Runs side by side on the command line."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -64,6 +67,16 @@ def test_runs_whose_folders_have_one_name_go_by_their_paths(run, tmp_path, capsy
     copy = shutil.copytree(run, tmp_path / run.name)
     assert cli.main(["compare", str(run), str(copy), "--no-plots"]) == 0
     assert capsys.readouterr().out.splitlines()[0].split() == [str(run), str(copy)]
+
+
+def test_the_table_of_runs_with_greek_names_is_aligned_in_ascii(run, tmp_path):
+    folders = [shutil.copytree(run, tmp_path / name) for name in ("θ", "εη")]
+    command = [sys.executable, "-m", "backprop", "compare", *map(str, folders), "--no-plots"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    found = subprocess.run(command, capture_output=True, text=True, env=environment)
+    head, rule, epochs, *_ = found.stdout.splitlines()
+    assert head.split() == ["theta", "epseta"]
+    assert len(head) == len(rule) == len(epochs)
 
 
 def test_what_cannot_be_compared_is_one_line(run, other, tmp_path, capsys):

@@ -19,6 +19,7 @@ from backprop.application.run_folder import (
     refuse_used_folder,
 )
 from backprop.datasets import write_idx
+from backprop.training import checkpoint
 from tests.application.support import PICTURES, fails, train
 
 
@@ -140,3 +141,28 @@ def test_a_missing_or_damaged_model_is_one_line(run, tmp_path, idx_folder, capsy
     content = (folder / "model.npz").read_bytes()
     (folder / "model.npz").write_bytes(content[: len(content) // 2])
     assert "model.npz" in fails(capsys, command, folder, *more)
+
+
+class Mine(bp.Dense):
+    """A class that the command cannot know in another process."""
+
+
+@pytest.mark.parametrize("name", ["model.npz", "checkpoint.npz"])
+def test_a_network_of_ones_own_classes_is_used_in_python(tmp_path, idx_folder, name):
+    network = bp.Network([Mine(42, 4, "softmax")], "softmax_cross_entropy")
+    if name == "model.npz":
+        network.save(tmp_path / name)
+    else:
+        checkpoint.save(bp.Trainer(network, rng=0), tmp_path / name)
+    command = [sys.executable, "-m", "backprop", "gradcheck", str(tmp_path / name)]
+    found = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert found.returncode == 2
+    assert found.stderr.count("\n") == 1
+    assert (
+        f"'{__name__}:Mine', a class of your own, which the command does not know" in found.stderr
+    )
+    assert "import the module" not in found.stderr  # which a command cannot be told
+    call = {"model.npz": "Network.load", "checkpoint.npz": "checkpoint.load_network"}[name]
+    assert f"{call}({str(tmp_path / name)!r}, classes=[Mine])" in found.stderr
+    loaded = eval(found.stderr[found.stderr.index(call) :], {**vars(bp), **globals()})
+    assert type(loaded[0]) is Mine

@@ -89,7 +89,7 @@ def test_classes_of_the_package_go_by_their_bare_name():
         "n_in": 3,
         "n_out": 2,
         "activation": {"class": "LeakyReLU", "slope": 0.2},
-        "w_init": {"class": "HeNormal"},
+        "w_init": {"class": "HeNormal", "slope": 0.2},
         "b_init": {"class": "Zeros"},
         "dtype": "float64",
     }

@@ -1,5 +1,7 @@
 """Cells in columns."""
 
+import io
+
 import pytest
 
 from backprop.core.tables import columns
@@ -61,3 +63,14 @@ def test_rows_of_other_lengths_are_refused():
 def test_alignments_that_are_none(align: str):
     with pytest.raises(ValueError, match=r"^columns: align must consist of '<' and '>', got "):
         columns(ROWS, align)
+
+
+def test_what_a_stream_cannot_write_is_spelled_before_it_is_aligned():
+    rows = [("node", "value"), ("δ", "1"), ("σ²", "2"), ("é", "3")]
+    head = ["node     value", "--------------", "delta    1"]
+    wanted = {"ascii": ["sigma^2  2", "e        3"], "utf-8": ["σ²    2", "é     3"]}
+    lines = columns(rows, rule=True, stream=io.TextIOWrapper(io.BytesIO(), "ascii"))
+    assert lines == [*head, *wanted["ascii"]]
+    lines = columns(rows, rule=True, stream=io.TextIOWrapper(io.BytesIO(), "utf-8"))
+    assert lines == columns(rows, rule=True)
+    assert lines[-2:] == wanted["utf-8"]

@@ -42,7 +42,7 @@ def test_no_page_is_without_a_test_that_should_have_one():
     """What is fenced is code that runs, a command, or what they print; nothing else."""
     for page, text in PAGES.items():
         fences = re.findall(r"^```(.*)$", text, re.MULTILINE)
-        assert set(fences[::2]) <= {"python", "sh", "text"}, page
+        assert set(fences[::2]) <= {"python", "sh", "text", "c"}, page
         assert set(fences[1::2]) <= {""}, page
     assert len(WITH_CODE) >= 9
     known = {*RUN, *DOWNLOADING, *INSTALLING, *MAKING, *ELSEWHERE}

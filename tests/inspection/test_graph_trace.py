@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import numpy as np
 import pytest
 
@@ -16,6 +19,7 @@ from backprop import (
     Sequential,
     TimeDistributed,
 )
+from backprop.core.terminal import in_ascii
 from backprop.graph import Graph, Input, apply, exp
 from backprop.layers import MaxPool2d, Softmax
 from tests.graph.examples import ONE, composite, data, residual
@@ -117,3 +121,16 @@ def test_the_trace_leaves_constants_out():
     assert row.local[0] is row.downstream[0] is None
     assert row.local[1].item() == -0.125
     assert row.local[1].dtype == np.float32
+
+
+def test_the_trace_of_greek_names_is_aligned_where_it_is_printed_in_ascii(monkeypatch):
+    x = Input("ξ", (1,))
+    network = Network(Graph((exp(x) * x).named("δ₁"))).astype("float64")
+    trace = network.trace(np.array([[0.5]]))
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii"))
+    head, rule, *lines = str(trace).splitlines()
+    assert set(rule) == {"-"}
+    for title in ("value", "upstream", "local", "downstream"):
+        at = head.index(title)  # where a cell begins two spaces are before it
+        assert all(line[at - 2 : at].strip() == "" for line in lines), (title, lines)
+    assert lines[0].split()[0] == in_ascii("ξ")

@@ -46,7 +46,8 @@ def test_what_is_like_relu_draws_as_he_does(make, sigma):
     assert type(layer.w_init) is HeNormal
     assert type(layer.b_init) is Zeros
     np.testing.assert_array_equal(layer.b, 0)
-    assert layer.w.std() == pytest.approx(math.sqrt(2 / 400), rel=0.02)  # 400 inputs each
+    gain = math.sqrt(2) / math.hypot(1, layer.w_init.slope)  # 400 inputs each
+    assert layer.w.std() == pytest.approx(gain / math.sqrt(400), rel=0.02)
     assert abs(layer.w.mean()) < 0.001
 
 
@@ -125,7 +126,8 @@ def test_eight_layers_learn_by_default_what_they_learn_from_he_and_zeros(sigma, 
         return network.evaluate(x, labels)["accuracy"]
 
     by_default = accuracy()
-    assert by_default == accuracy("he_normal", "zeros")
+    he = HeNormal(0.01 if sigma == "leaky_relu" and not apart else 0.0)
+    assert by_default == accuracy(he, "zeros")
     assert by_default > 0.75
     if sigma == "relu":
         assert by_default > accuracy("nielsen", "normal") + 0.05
@@ -141,3 +143,13 @@ def test_the_summary_prints_the_initializers():
         assert line.endswith(end), line
     recurrent = bp.Network([bp.LSTM(2, 3), bp.TimeStep(-1)], input_shape=(2, 4))
     assert "w glorot_uniform, w_h orthogonal" in recurrent.summary()
+
+
+@of_every_kind
+@pytest.mark.parametrize("slope", [0.01, 0.5, -1.0, 1e200])
+def test_a_leaky_relu_draws_by_its_slope(make, slope):
+    gain = math.sqrt(2 / (1 + slope**2)) if slope < 1e100 else 0  # He et al., equation 15
+    layer = make(LeakyReLU(slope))
+    assert layer.w_init.slope == slope
+    assert layer.w.std() == pytest.approx(gain / math.sqrt(400), rel=0.02)
+    assert make(LeakyReLU(slope), w_init="he_normal").w_init.slope == 0  # what is told counts

@@ -16,7 +16,7 @@ from backprop.gradients.contract import check_layer
 from backprop.layers import BatchNorm, Dense, GroupNorm, LayerNorm, ReLU, RMSNorm, ShapeError
 from backprop.network import Network
 from tests.cases import assert_gradients
-from tests.support import refusal_of
+from tests.support import made_with, refusal_of
 
 sizes = st.integers(1, 4)
 
@@ -115,8 +115,7 @@ def test_against_loops(shape, batch: int, seed: int):
     rng = np.random.default_rng(seed)
     x, nabla_a = rng.standard_normal((2, *shape, batch))
     for layer in every_kind(tuple(shape)):
-        drawn(layer, rng)
-        layer.epsilon = 1e-3
+        layer = made_with(drawn(layer, rng), epsilon=1e-3)
         found = {"a": layer.forward(x, training=True), "downstream": layer.backward(nabla_a)}
         expected = twin(layer, x, nabla_a)
         for name, array in {**found, **layer.gradients}.items():
@@ -131,8 +130,7 @@ def test_gradients_over_shapes(shape, batch: int, seed: int):
     rng = np.random.default_rng(seed)
     x, nabla_a = rng.standard_normal((2, *shape, batch))
     for layer in every_kind(tuple(shape)):
-        layer.epsilon = 0.1
-        assert_gradients(drawn(layer, rng), x, nabla_a)
+        assert_gradients(made_with(drawn(layer, rng), epsilon=0.1), x, nabla_a)
 
 
 @pytest.mark.slow
@@ -210,8 +208,7 @@ def test_the_output_has_mean_0_and_variance_1(layer, shape):
 
 @every_with_variance
 def test_scale_and_shift_of_the_input_do_not_matter(layer, shape):
-    layer = copy.deepcopy(layer)
-    layer.epsilon = 1e-30  # where it is not small, it does set a scale
+    layer = made_with(layer, epsilon=1e-30)  # where it is not small, it does set a scale
     rng = np.random.default_rng(2)
     x, nabla_a = rng.standard_normal((2, *shape))
     a = drawn(layer).forward(x, training=True)

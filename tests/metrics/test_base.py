@@ -26,6 +26,13 @@ def test_a_metric_is_its_function_with_a_name_and_a_direction():
     assert Metric(lambda a, y: 0, True).name is None
 
 
+def test_a_metric_says_whether_it_is_read_in_percent():
+    assert not Metric(worst, False, "accuracy").in_percent
+    assert Metric(worst, False, in_percent=True).in_percent
+    assert accuracy.in_percent
+    assert accuracy.of_output(1).in_percent
+
+
 def test_weights_reach_a_function_that_takes_them():
     def mean(a, y, sample_weight=None):
         return np.average(a[0], weights=sample_weight)
@@ -43,6 +50,7 @@ def test_weights_reach_a_function_that_takes_them():
         (lambda: Metric(worst), TypeError, "greater_is_better"),
         (lambda: Metric(worst, None), TypeError, "^Metric: greater_is_better must be True or Fa"),
         (lambda: Metric(worst, "max"), TypeError, "greater_is_better must be True or False, got"),
+        (lambda: Metric(worst, True, "w", 1), TypeError, "in_percent must be True or False, got 1"),
         (lambda: Metric("mse", False), TypeError, "^Metric: function must be a function of"),
         (lambda: Metric(worst, False)(A, Y, np.ones(3)), ValueError, "'worst' cannot weight the e"),
         (lambda: Metric(worst, False).check(A, Y, np.ones(3)), ValueError, "'worst' cannot weigh"),

@@ -37,6 +37,7 @@ from backprop.layers import (
     TimeStep,
     Transpose,
 )
+from backprop.layers.outputs import still_says
 
 ANYTHING, UNIT, SUM_TO_1, ONES = Outputs
 
@@ -316,6 +317,47 @@ def test_the_check_costs_a_minibatch_nothing():
     before = Counted.calls
     trainer.fit(x, y, epochs=3)
     assert Counted.calls - before == 1
+
+
+def test_the_check_before_a_pass_back_writes_no_message_that_nobody_reads():
+    class Written(Dense):
+        times = 0
+
+        def __repr__(self):
+            type(self).times += 1
+            return super().__repr__()
+
+    network = Network([Written(4, 3), Sequential([Written(3, 3)]), Written(3, 2)], "quadratic")
+    x, y = np.ones((4, 20), "f4"), np.ones((2, 20), "f4")
+    Written.times = 0
+    network.forward(x, training=True)
+    network.backward(y)
+    assert Written.times == 0
+
+
+@pytest.mark.parametrize("way", ["instance", "class", "above"])
+def test_what_a_class_or_an_object_computes_anew_is_no_longer_what_was_said(way):
+    class Said:
+        def gives(self): ...
+        def output(self): ...
+
+    class Below(Said):
+        def other(self): ...
+
+    one = Below()
+    assert still_says(one, "gives", "output")
+    assert still_says(Below, "gives", "output")
+    assert still_says(one, "nothing", "of", "this")
+    if way == "instance":
+        one.output = None
+    elif way == "class":
+        Below.output = None
+        assert not still_says(Below, "gives", "output")
+    else:
+        one = type("Above", (Below,), {"output": None})()
+    assert not still_says(one, "gives", "output")
+    one.gives = None  # said anew, beside it or after it
+    assert still_says(one, "gives", "output")
 
 
 def test_a_cost_of_the_users_own_declares_what_it_demands():

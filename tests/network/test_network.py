@@ -752,6 +752,30 @@ def test_weight_parts():
     np.testing.assert_array_equal(marked, weights == 1)
 
 
+def test_astype_copies_every_layer_once_and_what_else_a_network_holds():
+    class Counted(Dense):
+        copies = 0
+
+        def __getstate__(self):
+            type(self).copies += 1
+            return super().__getstate__()
+
+    network = Network([Counted(3, 4), Sequential([Counted(4, 2)])], "quadratic")
+    network.first, network.inner = network[0], [network[1].children[0]]
+    twin = network.astype("float64")
+    assert Counted.copies == 2
+    assert twin.first is twin[0]
+    assert twin.inner[0] is twin[1].children[0]
+    assert (twin.root.owner, network.root.owner) == (twin, network)
+    twin.theta += 1
+    assert not np.may_share_memory(twin.theta, network.theta)
+    network.check_whole()
+    x, y = np.ones((3, 2), "f4"), np.ones((2, 2), "f4")
+    for one, dtype in ((network, "f4"), (twin, "f8")):
+        one.forward(x.astype(dtype), training=True)
+        one.backward(y.astype(dtype))
+
+
 def test_astype():
     network = small(dtype="float32")
     x, y = data(network, 3)

@@ -6,7 +6,9 @@ import pickle
 import numpy as np
 import pytest
 
+import backprop as bp
 from backprop.optimizers import SGD, Adam, AdamW, Momentum
+from backprop.training import checkpoint
 from tests.optimizers.support import ALL, problem
 
 
@@ -187,3 +189,54 @@ def test_eta_that_is_lent_is_given_back_whatever_is_raised():
     optimizer.eta = 0.2  # and assigned for all again
     optimizer.turn_to(np.ones(3))
     assert optimizer.eta == 0.2
+
+
+@pytest.mark.parametrize("cls", ALL)
+@pytest.mark.parametrize("turned", [False, True], ids=["last", "of before"])
+def test_the_state_begins_anew_with_a_network_that_is_initialized_again(cls, turned):
+    network = bp.Network.from_sizes([3, 4, 2], rng=0)
+    gradients = np.random.default_rng(1).standard_normal((6, network.n_parameters)).astype("f4")
+    elsewhere, _ = problem(5)
+    optimizer = cls()
+    for nabla in gradients:
+        optimizer.step(network.theta, nabla)
+    with optimizer.training(network.theta):
+        optimizer.eta = 0.0  # such as a schedule, or a plateau, leaves
+    if turned:
+        optimizer.step(elsewhere, np.ones(5))
+    network.initialize(2)
+    expected = steps_of_its_own(cls, network.theta, gradients)
+    for nabla in gradients:
+        optimizer.step(network.theta, nabla)
+    np.testing.assert_array_equal(network.theta, expected)
+    assert optimizer.t == len(gradients)
+    optimizer.turn_to(elsewhere)
+    assert optimizer.t == turned  # the others stay as they were
+
+
+def test_a_trainer_trains_a_network_that_is_initialized_again_as_a_new_one(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.random((3, 20)).astype("f4"), rng.random((2, 20)).astype("f4")
+    found = []
+    for before in (0, 2):
+        network = bp.Network.from_sizes([3, 4, 2], rng=0)
+        trainer = bp.Trainer(network, Adam(), 5, shuffle=False, progress=False)
+        trainer.fit(x, y, before)
+        checkpoint.save(trainer, tmp_path / "before.npz")
+        network.initialize(3)
+        trainer.fit(x, y, 1)
+        found.append(network.theta.copy())
+        assert trainer.epoch == before + 1
+    np.testing.assert_array_equal(*found)
+    checkpoint.restore(trainer, tmp_path / "before.npz")  # whose state is another
+    assert trainer.optimizer.t == 8
+
+
+def test_a_copy_of_a_state_begins_anew_too():
+    network = bp.Network.from_sizes([3, 2], rng=0)
+    optimizer = Momentum(0.1)
+    optimizer.step(network.theta, np.ones_like(network.theta))
+    twin = copy.deepcopy(optimizer)
+    network.initialize(1)
+    twin.step(network.theta, np.ones_like(network.theta))
+    assert twin.t == 1

@@ -55,6 +55,30 @@ def test_a_logarithmic_accuracy_is_the_error() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "greater", "percent", "label", "factor"),
+    [
+        ("inaccuracy", False, False, "inaccuracy", None),
+        ("inaccuracy", False, True, "inaccuracy (%)", (0, 100)),
+        ("dice", True, True, "1 - dice (%)", (100, -100)),
+        ("my_accuracy", True, True, "my error (%)", (100, -100)),
+    ],
+)
+def test_a_metric_of_ones_own_is_drawn_as_it_says(name, greater, percent, label, factor) -> None:
+    values, column = [0.3, 0.1, 0.2], f"validation_{name}"
+    run = History({"epoch": e, column: value} for e, value in enumerate(values, 1))
+    run.declare(column, greater, percent)
+    start, by = factor or (0, 1)
+    drawn = [start + by * value for value in values]
+    ax = plots.learning_curves(run, name, log=True)
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), drawn)
+    assert list(ax.lines[1].get_xdata()) == [1 if greater else 2]  # the best
+    assert ax.get_ylabel() == label
+    ax = plots.learning_curves(run, name)
+    by = 100 if percent else 1
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [by * value for value in values])
+
+
+@pytest.mark.parametrize(
     ("last", "labels"),
     [
         (0.1, {"0.1", "0.2", "0.5", "1"}),

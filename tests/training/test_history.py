@@ -114,6 +114,42 @@ def test_directions_are_kept_in_json(tmp_path):
     assert twin.best("validation_nll") == {"validation_nll": 1.0}
 
 
+OWN = "training_inaccuracy", "validation_share", "accuracy", "validation_my_accuracy"
+
+
+def test_what_is_read_in_percent_is_known_of_metrics_and_else_declared_and_kept(tmp_path):
+    history = History()
+    known = ["accuracy", "binary_accuracy", "top_5_accuracy", "balanced_accuracy", "accuracy_1"]
+    for name in known:
+        assert history.in_percent(f"training_{name}")
+        assert history.in_percent(f"validation_{name}")
+    for column in (*OWN, "training_cost", "epoch", "training_mse", "validation_accuracy_of_it"):
+        assert not history.in_percent(column)
+    history.declare("training_inaccuracy", False)
+    history.declare("validation_share", True, in_percent=True)
+    history.declare("validation_accuracy", True)  # known by its name still
+    history.declare("training_accuracy", True, in_percent=False)  # a user's own, out of 100
+    for name, there in (("a", history), ("b", History.from_state(history.state()))):
+        there.to_json(tmp_path / name)
+        back = History.from_json(tmp_path / name)
+        found = {column: back.in_percent(column) for column in back.directions}
+        assert found == {
+            "training_inaccuracy": False,
+            "validation_share": True,
+            "validation_accuracy": True,
+            "training_accuracy": False,
+        }
+    with pytest.raises(TypeError, match="in_percent of 'x' must be True or False, got 1"):
+        history.declare("x", True, 1)
+    assert "x" not in history.directions
+
+
+def test_histories_that_did_not_say_what_is_in_percent_go_by_the_names():
+    directions = {"validation_accuracy": True, "validation_inaccuracy": False}
+    history = History.from_state({"greater_is_better": directions, "records": []})
+    assert history.percents == {"validation_accuracy"}
+
+
 def test_a_direction_does_not_turn_round():
     history = History()
     history.declare("mine", True)
@@ -188,6 +224,7 @@ def test_csv_and_json_as_text(tmp_path):
     history.to_json(tmp_path / "json")
     assert json.loads((tmp_path / "json").read_text()) == {
         "greater_is_better": {},
+        "in_percent": [],
         "records": history.records,
     }
 
@@ -222,9 +259,13 @@ def test_damaged_csv(content: bytes, match: str, tmp_path):
         (b"", r" is not JSON: "),
         (b"[1, 2", r" is not JSON: "),
         (b'["\xff\xfe"]', r" is not JSON: "),
-        (b'{"epoch": 1}', r" is not a history: expected an object of greater_is_better and rec"),
-        (b"[1, 2]", r" is not a history: expected an object of greater_is_better and records$"),
+        (b'{"epoch": 1}', r" is not a history: expected an object of greater_is_better, in_p"),
+        (b"[1, 2]", r" is not a history: expected an object of .*, in_percent, records$"),
         (b'{"greater_is_better": {}, "records": [1]}', r"expected a list of objects as its reco"),
+        (
+            b'{"greater_is_better": {}, "in_percent": ["a"], "records": []}',
+            r"expected a list of columns of greater_is_better as its in_percent",
+        ),
         (b'{"greater_is_better": 1, "records": []}', r"expected an object of columns as its gre"),
         (b'{"greater_is_better": {"a": 1}, "records": []}', r"of 'a' must be True or False, got 1"),
         (

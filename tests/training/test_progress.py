@@ -16,7 +16,8 @@ import pytest
 
 import backprop as bp
 from backprop.schedules import StepDecay
-from backprop.training import progress
+from backprop.training import checkpoint, progress
+from backprop.training.comparison import comparison_table
 from backprop.training.progress import BAR, describe_epoch, meter
 
 LINE = re.compile(
@@ -259,6 +260,25 @@ def test_a_line_says_epoch_cost_all_metrics_and_seconds(
     record: dict[str, Any], expected: str
 ) -> None:
     assert line_of({"epoch": 7, **record}) == f"epoch  7/30  {expected}1.23 s"
+
+
+def test_lines_tables_and_checkpoints_read_a_metric_as_it_says(tmp_path) -> None:
+    metrics = [
+        bp.Metric(lambda a, y: 0.25, False, "inaccuracy"),
+        bp.Metric(lambda a, y: 0.5, True, "share", in_percent=True),
+        "accuracy",
+    ]
+    one = trainer(metrics=metrics)
+    x, y = data()
+    one.fit(x, y, 1, validation=(x, y))
+    line = describe_epoch(one.history.records[-1], one, 1)
+    assert "inaccuracy 0.2500 (val 0.2500), share 50.00% (val 50.00%), accuracy " in line
+    assert re.search(r"accuracy \d+\.\d\d% \(val", line)
+    checkpoint.save(one, tmp_path / "one.npz")
+    for history in (one.history, checkpoint.load_history(tmp_path / "one.npz")):
+        table = {row[0]: row[1] for row in comparison_table({"one": history})}
+        assert table["last validation inaccuracy"] == "0.25"
+        assert table["best validation share"] == "50.00% at 1"
 
 
 def test_a_line_says_eta_where_it_is_scheduled_or_has_changed() -> None:

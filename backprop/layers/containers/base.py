@@ -11,6 +11,7 @@ import numpy as np
 
 from backprop.core.randomness import generator
 from backprop.core.shapes import Shape, ShapeError, each_array, is_several, shape_text
+from backprop.layers.arguments import fix_arguments
 from backprop.layers.base import Layer, Seed
 from backprop.layers.flat import (
     adopt,
@@ -64,7 +65,7 @@ class Container(Layer):
     def flatten_parameters(self) -> None:
         """Move the children's parameters into one vector, and know what is tied to what."""
         name, children = type(self).__name__, self.children
-        self.dtype = common_dtype(children, name)
+        vars(self)["dtype"] = common_dtype(children, name)
         self.theta, self.nabla = flatten_parameters(children, self.dtype or self.theta.dtype)
         self.ties_across = ties_across(children)
         self.independent_examples = all(child.independent_examples for child in children)
@@ -78,7 +79,7 @@ class Container(Layer):
         self.theta, self.nabla = theta, nabla
         bind(self.children, theta, nabla)
         self.ties_across = ties_across(self.children)
-        self.dtype = common_dtype(self.children, type(self).__name__)
+        vars(self)["dtype"] = common_dtype(self.children, type(self).__name__)
 
     @property
     def parameters(self) -> dict[str, np.ndarray]:
@@ -168,6 +169,7 @@ class Container(Layer):
         self.__dict__.update(state)
         self.children = adopt(self, self.children, type(self).__name__)
         self.flatten_parameters()
+        fix_arguments(self)
 
     def __copy__(self) -> Any:
         return copy.deepcopy(self)  # a child belongs to one container
