@@ -16,6 +16,7 @@ from backprop.compiled.twins import (  # noqa: F401 - which note their twins
     embedding,
     normalization,
     positions,
+    recurrent,
     reshape,
 )
 from backprop.compiled.twins.base import HEADERS, NoTwin, write_back, write_back_from, write_forward

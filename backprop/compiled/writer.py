@@ -137,6 +137,7 @@ class Writer:
     places: dict[str, tuple[int, Buffer]] = field(default_factory=dict)
     arena: int = 0  # numbers planned so far
     scratch_size: int = 0
+    depth: int = 0  # of blocks, in each of which lines are indented
     names: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -266,11 +267,22 @@ class Writer:
 
     def line(self, text: str, note: str = "") -> None:
         """Write any line."""
-        self.calls.append((text, note))
+        self.calls.append(("    " * self.depth + text, note))
 
     def heading(self, text: str) -> None:
         """Write a line of comment."""
         self.calls.append(("", text))
+
+    @contextmanager
+    def block(self, head: str, note: str = "") -> Iterator[None]:
+        """Within this, let lines stand in a block of C, of a loop say: its head is given."""
+        self.line(f"{head} {{", note)
+        self.depth += 1
+        try:
+            yield
+        finally:
+            self.depth -= 1
+            self.line("}")
 
     @contextmanager
     def masked(self, mask: Buffer | None) -> Iterator[None]:
