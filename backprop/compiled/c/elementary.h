@@ -2,6 +2,10 @@
  *
  * exp(x) = 2^k exp(r) with k the integer next to x / ln 2 and |r| <= ln(2) / 2, exp(r) - 1 by its
  * series, as far as it counts. Of NaN all give NaN.
+ *
+ * There is no branch in them, nor what a compiler makes one of: numbers are rounded by adding so
+ * many that only whole ones are left, and bounded as integers, for the bits of magnitudes are in
+ * their order.
  */
 #ifndef BACKPROP_ELEMENTARY_H
 #define BACKPROP_ELEMENTARY_H
@@ -13,20 +17,31 @@
 #define EXP_MOST 709.0
 #define LN2_HIGH 6.93147180369123816490e-01 /* ln 2 in two parts, so that k ln 2 is exact */
 #define LN2_LOW 1.90821492927058770002e-10
+#define ONLY_WHOLE 6755399441055744.0 /* 1.5 2^MANTISSA: added to it, a number loses its fraction */
 enum { MANTISSA = 52, EXPONENT_OF_1 = 1023 };
+typedef uint64_t bits;
 #else
 #define EXP_LEAST -87.0f
 #define EXP_MOST 88.0f
 #define LN2_HIGH 0.693359375f
 #define LN2_LOW -2.12194440e-4f
+#define ONLY_WHOLE 12582912.0f
 enum { MANTISSA = 23, EXPONENT_OF_1 = 127 };
+typedef uint32_t bits;
 #endif
 
-INLINED real power_of_2(integer k)
+INLINED bits bits_of(real x)
 {
-    union { integer bits; real value; } power;
-    power.bits = (k + EXPONENT_OF_1) << MANTISSA;
-    return power.value;
+    union { real value; bits all; } both;
+    both.value = x;
+    return both.all;
+}
+
+INLINED real real_of(bits all)
+{
+    union { real value; bits all; } both;
+    both.all = all;
+    return both.value;
 }
 
 /* exp(r) - 1 = r + r^2/2! + r^3/3! + ... for |r| <= ln(2) / 2. */
@@ -59,47 +74,63 @@ INLINED real between(real least, real x, real most)
     return x > most ? most : x;
 }
 
-/* exp(r) - 1 and 2^k, whose product with exp(r) is exp(x), for x in [EXP_LEAST, EXP_MOST] or NaN. */
+#define SIGN ((bits)1 << (8 * sizeof(bits) - 1))
+
+/* |x|, or most if it is larger or NaN. */
+INLINED real size_at_most(real most, real x)
+{
+    const bits size = bits_of(x) & ~SIGN;
+    return real_of(size < bits_of(most) ? size : bits_of(most));
+}
+
+/* a with the sign of x. */
+INLINED real with_sign_of(real x, real a)
+{
+    return real_of((bits_of(a) & ~SIGN) | (bits_of(x) & SIGN));
+}
+
+INLINED real at_most_so_large(real most, real x) { return with_sign_of(x, size_at_most(most, x)); }
+
+/* exp(r) - 1 and 2^k, whose product with exp(r) is exp(x), for |x| <= EXP_MOST. */
 INLINED real expm1_and_power(real x, real *power)
 {
-    const real number = x > EXP_LEAST ? x : EXP_LEAST; /* which NaN is not */
-    const real scaled = number * (real)1.4426950408889634;
-    const integer k = (integer)(scaled + (real)(EXPONENT_OF_1 + 1.5)) - (EXPONENT_OF_1 + 1);
-    *power = power_of_2(k);
-    return expm1_near_0((x - (real)k * LN2_HIGH) - (real)k * LN2_LOW);
+    const real shifted = x * (real)1.4426950408889634 + ONLY_WHOLE;
+    const real k = shifted - ONLY_WHOLE;
+    *power = real_of((bits_of(shifted) + EXPONENT_OF_1) << MANTISSA);
+    return expm1_near_0((x - k * LN2_HIGH) - k * LN2_LOW);
 }
 
 INLINED real exp_of(real x) /* from the smallest normal number up, and 0 below */
 {
     real power;
-    const real expm1 = expm1_and_power(between(EXP_LEAST, x, EXP_MOST), &power);
+    const real expm1 = expm1_and_power(at_most_so_large(EXP_MOST, x), &power);
     const real e = power + power * expm1;
-    return x < EXP_LEAST ? 0 : x > EXP_MOST ? (real)INFINITY : e;
+    return x < EXP_LEAST ? 0 : x > EXP_MOST ? (real)INFINITY : x == x ? e : x;
 }
 
 INLINED real expm1_of(real x) /* exp(x) - 1, exact near 0 */
 {
     real power;
-    const real expm1 = expm1_and_power(between(EXP_LEAST, x, EXP_MOST), &power);
+    const real expm1 = expm1_and_power(at_most_so_large(EXP_MOST, x), &power);
     const real e = power * expm1 + (power - 1);
-    return x > EXP_MOST ? (real)INFINITY : e;
+    return x > EXP_MOST ? (real)INFINITY : x == x ? e : x;
 }
 
 INLINED real sigmoid_of(real z) /* 1 / (1 + exp(-z)), not below the smallest normal number */
 {
     real power;
-    const real expm1 = expm1_and_power(between(EXP_LEAST, -z, -EXP_LEAST), &power);
-    return 1 / (1 + (power + power * expm1));
+    const real expm1 = expm1_and_power(at_most_so_large(-EXP_LEAST, -z), &power);
+    const real a = 1 / (1 + (power + power * expm1));
+    return z == z ? a : z;
 }
 
 INLINED real tanh_of(real z) /* -e / (2 + e), e = exp(-2 |z|) - 1 */
 {
     real power;
-    const real size = z < 0 ? -z : z;
-    const real expm1 = expm1_and_power(between(-80, -2 * size, 0), &power);
+    const real expm1 = expm1_and_power(-2 * size_at_most(40, z), &power);
     const real e = power * expm1 + (power - 1);
-    const real a = e / (2 + e);
-    return z < 0 ? a : -a;
+    const real a = with_sign_of(z, e / (2 + e));
+    return z == z ? a : z;
 }
 
 #endif

@@ -87,6 +87,55 @@ INLINED void panel(int rows, int columns, int K, const real *a, long a_i, long a
             c[i * c_i + j] = (add ? c[i * c_i + j] : 0) + wider[i * PANEL + j];
 }
 
+/* Lay K numbers of so many columns, each of which is one piece of memory, beside one another. */
+INLINED void plain_pack_turned(int K, int columns, const real *b, long b_j, real *packed)
+{
+    for (int j = 0; j < columns; j++)
+        for (int k = 0; k < K; k++)
+            packed[k * PANEL + j] = b[j * b_j + k];
+}
+
+#if defined(__GNUC__) && !defined(__clang__)
+typedef integer lanes __attribute__((vector_size(VECTOR_BYTES)));
+
+/* LANES columns of as many numbers, turned into rows in registers: first pairs of numbers change
+ * places, then pairs of pairs, and so on. */
+INLINED void turn(const real *columns, long stride, real *rows, long width)
+{
+    vector v[LANES];
+    lanes lane;
+    UNROLLED for (int l = 0; l < LANES; l++)
+        lane[l] = l;
+    UNROLLED for (int i = 0; i < LANES; i++)
+        v[i] = *(const vector *)(columns + i * stride);
+    UNROLLED for (int s = 1; s < LANES; s *= 2) {
+        const lanes low = lane - ((lane & s) != 0) * (LANES - s), high = low + s;
+        UNROLLED for (int i = 0; i < LANES; i++)
+            if (!(i & s)) {
+                const vector a = v[i], b = v[i + s];
+                v[i] = __builtin_shuffle(a, b, low);
+                v[i + s] = __builtin_shuffle(a, b, high);
+            }
+    }
+    UNROLLED for (int i = 0; i < LANES; i++)
+        *(vector *)(rows + i * width) = v[i];
+}
+
+/* `plain_pack_turned`, as many columns at a time as fill a vector. */
+CALLED void pack_turned(int K, int columns, const real *b, long b_j, real *packed)
+{
+    const int whole = columns / LANES * LANES, deep = K / LANES * LANES;
+    for (int j = 0; j < whole; j += LANES) {
+        for (int k = 0; k < deep; k += LANES)
+            turn(b + j * b_j + k, b_j, packed + k * PANEL + j, PANEL);
+        plain_pack_turned(K - deep, LANES, b + j * b_j + deep, b_j, packed + deep * PANEL + j);
+    }
+    plain_pack_turned(K, columns - whole, b + whole * b_j, b_j, packed + whole);
+}
+#else
+#define pack_turned plain_pack_turned
+#endif
+
 /* Lay K rows of b, `columns` numbers of each, one after another, and zeros up to PANEL. */
 INLINED void pack(int K, int columns, const real *b, long b_k, long b_j, real *packed)
 {
@@ -99,6 +148,8 @@ INLINED void pack(int K, int columns, const real *b, long b_k, long b_j, real *p
         for (int k = 0; k < K; k++)
             for (int j = 0; j < columns; j++)
                 packed[k * PANEL + j] = b[k * b_k + j];
+    else if (b_k == 1)
+        pack_turned(K, columns, b, b_j, packed);
     else
         for (int j = 0; j < columns; j++)
             for (int k = 0; k < K; k++)

@@ -1,16 +1,14 @@
 /* Recurrent layers, a step at a time: the cells' equations, as in layers/recurrent/.
  *
- * What goes into a step stands in one array, x_t, 1 and h_{t-1} below one another, so that all of
- *
- *     z_t = w x_t + w_h h_{t-1} + b
- *
- * is one product, of [w b w_h] with it. Of a step z, the state, the gates and delta are rows x B,
- * one step after another in memory; x, a and the delta of all steps are rows x T x B.
+ * What goes into the steps stands in one array, x_t, 1 and h_{t-1} below one another, so that all
+ * of z_t = w x_t + w_h h_{t-1} + b is one product, of [w b w_h] with it, and BP3 and BP4 are one,
+ * too. Like x, a and the delta of all steps it is rows x T x B; z, the states and the gates are
+ * T x rows x B, where a step is one piece of memory.
  */
 #ifndef BACKPROP_RECURRENT_H
 #define BACKPROP_RECURRENT_H
 
-#include "elementary.h"
+#include "activations.h"
 #include "product.h"
 
 /* [w b w_h], or of w = NULL [b w_h], row by row. */
@@ -26,15 +24,37 @@ INLINED void recurrent_weights(int rows, int n_in, int n, const real *w, const r
     }
 }
 
-/* What goes into step t: x_t, 1 and h. */
-INLINED void recurrent_enter(int n_in, int n, int T, int B, int t, const real *restrict x,
-                             const real *restrict h, real *restrict entering)
+/* The first rows of what goes into the steps: x_t and 1. */
+INLINED void recurrent_enter(int n_in, int m, const real *restrict x, real *restrict entering)
 {
-    for (int i = 0; i < n_in; i++)
-        memcpy(entering + i * B, x + (i * T + t) * B, sizeof(real) * B);
-    for (int j = 0; j < B; j++)
-        entering[n_in * B + j] = 1;
-    memcpy(entering + (n_in + 1) * B, h, sizeof(real) * n * B);
+    memcpy(entering, x, sizeof(real) * n_in * m);
+    for (int i = 0; i < m; i++)
+        entering[n_in * m + i] = 1;
+}
+
+/* z_t = w x_t + w_h h_{t-1} + b; K rows go into the step. */
+INLINED void recurrent_weighted_input(int rows, int K, int T, int B, int t, const real *w_b_h,
+                                      const real *entering, real *z)
+{
+    blocked_product(rows, B, K, w_b_h, K, 1, entering + t * B, T * B, 1, z, B, 0);
+}
+
+/* BP3 and BP4, sums over steps and batch: dC/dw = sum of delta_t x_t^T, dC/db = sum of delta_t and
+ * dC/dw_h = sum of delta_t h_{t-1}^T are one product; or without w only the last two. */
+INLINED void recurrent_gradients(int rows, int n_in, int n, int m, const real *delta,
+                                 const real *entering, real *restrict nabla_w_b_h,
+                                 real *restrict nabla_w, real *restrict nabla_b,
+                                 real *restrict nabla_w_h)
+{
+    const int K = n_in + 1 + n;
+    times_transposed(rows, K, m, delta, entering, nabla_w_b_h, 0);
+    for (int j = 0; j < rows; j++) {
+        if (n_in)
+            memcpy(nabla_w + j * n_in, nabla_w_b_h + j * K, sizeof(real) * n_in);
+        nabla_b[j] = nabla_w_b_h[j * K + n_in];
+        if (n)
+            memcpy(nabla_w_h + j * n, nabla_w_b_h + j * K + n_in + 1, sizeof(real) * n);
+    }
 }
 
 /* Put rows x B among those of all steps, as step t of rows x T x B. */
@@ -92,14 +112,13 @@ INLINED void lstm_step(int m, const real *restrict z, const real *restrict c_bef
                        real *restrict gates, real *restrict c, real *restrict tanh_c,
                        real *restrict h)
 {
+    const real *i = gates, *f = gates + m, *o = gates + 2 * m, *g = gates + 3 * m;
+    sigmoid(3 * m, z, gates);            /* i, f, o = s(z_i), s(z_f), s(z_o) */
+    tanh_(m, z + 3 * m, gates + 3 * m); /* g = tanh(z_g) */
     for (int x = 0; x < m; x++) {
-        const real i = sigmoid_of(z[x]), f = sigmoid_of(z[m + x]);
-        const real o = sigmoid_of(z[2 * m + x]), g = tanh_of(z[3 * m + x]);
-        const real c_t = f * c_before[x] + i * g; /* c_t = f * c_{t-1} + i * g */
-        const real tanh_c_t = tanh_of(c_t);
-        gates[x] = i, gates[m + x] = f, gates[2 * m + x] = o, gates[3 * m + x] = g;
-        c[x] = c_t, tanh_c[x] = tanh_c_t;
-        h[x] = o * tanh_c_t; /* h_t = o * tanh(c_t) */
+        c[x] = f[x] * c_before[x] + i[x] * g[x]; /* c_t = f * c_{t-1} + i * g */
+        tanh_c[x] = tanh_of(c[x]);
+        h[x] = o[x] * tanh_c[x]; /* h_t = o * tanh(c_t) */
     }
 }
 
@@ -121,29 +140,29 @@ INLINED void lstm_step_back(int m, const real *restrict gates, const real *restr
 /* -- GRU: z and the gates are r, u and g ------------------------------------------------------- */
 
 /* z_r, z_u, w_g x_t + b_g, and q = w_hg h_{t-1} + b_h, which goes through the reset gate. */
-INLINED void gru_weighted_input(int n, int n_in, int B, const real *w_b_h, const real *b_h_w,
-                                const real *entering, real *z, real *q)
+INLINED void gru_weighted_input(int n, int n_in, int T, int B, int t, const real *w_b_h,
+                                const real *b_h_w, const real *entering, real *z, real *q)
 {
-    const int K = n_in + 1 + n;
-    blocked_product(2 * n, B, K, w_b_h, K, 1, entering, B, 1, z, B, 0);
-    blocked_product(n, B, n_in + 1, w_b_h + 2 * n * K, K, 1, entering, B, 1, z + 2 * n * B, B, 0);
-    blocked_product(n, B, 1 + n, b_h_w, 1 + n, 1, entering + n_in * B, B, 1, q, B, 0);
+    const int K = n_in + 1 + n, m = T * B;
+    const real *x = entering + t * B, *one = x + n_in * m;
+    blocked_product(2 * n, B, K, w_b_h, K, 1, x, m, 1, z, B, 0);
+    blocked_product(n, B, n_in + 1, w_b_h + 2 * n * K, K, 1, x, m, 1, z + 2 * n * B, B, 0);
+    blocked_product(n, B, 1 + n, b_h_w, 1 + n, 1, one, m, 1, q, B, 0);
 }
 
 INLINED void gru_step(int m, real *restrict z, const real *restrict q,
                       const real *restrict h_before, real *restrict gates, real *restrict h)
 {
+    const real *r = gates, *u = gates + m;
+    real *z_g = z + 2 * m, *g = gates + 2 * m;
+    sigmoid(2 * m, z, gates); /* r, u = s(z_r), s(z_u) */
     for (int x = 0; x < m; x++) {
-        const real r = sigmoid_of(z[x]), u = sigmoid_of(z[m + x]);
-        const real z_g = z[2 * m + x] + r * q[x]; /* z_g = w_g x_t + r * q + b_g */
-        const real g = tanh_of(z_g);
-        z[2 * m + x] = z_g;
-        gates[x] = r, gates[m + x] = u, gates[2 * m + x] = g;
-        h[x] = g + u * (h_before[x] - g); /* h_t = (1 - u) * g + u * h_{t-1} */
+        z_g[x] += r[x] * q[x]; /* z_g = w_g x_t + r * q + b_g */
+        g[x] = tanh_of(z_g[x]);
+        h[x] = g[x] + u[x] * (h_before[x] - g[x]); /* h_t = (1 - u) * g + u * h_{t-1} */
     }
 }
 
-/* delta_h is what w_h^T is multiplied by: delta_r, delta_u and delta_q. */
 INLINED void gru_step_back(int m, const real *restrict gates, const real *restrict q,
                            const real *restrict h_before, real *restrict nabla_h,
                            real *restrict delta, real *restrict delta_h)
@@ -159,20 +178,6 @@ INLINED void gru_step_back(int m, const real *restrict gates, const real *restri
         delta_h[2 * m + x] = delta_g * r; /* delta_q */
         nabla_h[x] *= u;                  /* the way past the gates, to h_{t-1} */
     }
-}
-
-/* -- BP4 of w_h ------------------------------------------------------------------------------- */
-
-/* dC/dw_h = sum over t of delta_t h_{t-1}^T, of the steps from first on. What goes into a step as h
- * is the a of the step before, of the first h_0; in reverse that is the last. */
-INLINED void recurrent_weight_gradient(int rows, int n, int T, int B, int reverse,
-                                       const real *delta, const real *a, const real *h_0,
-                                       real *nabla_w_h)
-{
-    const int first = reverse ? T - 1 : 0, others = reverse ? 0 : 1, before = reverse ? 1 : 0;
-    blocked_product(rows, n, B, delta + first * B, T * B, 1, h_0, 1, B, nabla_w_h, n, 0);
-    blocked_product(rows, n, (T - 1) * B, delta + others * B, T * B, 1, a + before * B, 1, T * B,
-                    nabla_w_h, n, 1);
 }
 
 #endif

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -53,9 +54,10 @@ class RecurrentTwin(Twin):
 
     def weighted_input(self, w: Writer, layer: Any, entering: Buffer, z: Buffer) -> None:
         """Write z_t = w x_t + w_h h_{t-1} + b."""
-        sizes = (*z.shape, entering.shape[0])
-        w_b_h = w.of(layer, "w_b_h")
-        w.call("times", *sizes, w_b_h, entering, z, 0, note="z_t = w x_t + w_h h_{t-1} + b")
+        sizes = (z.shape[0], *entering.shape)
+        names = w.of(layer, "w_b_h"), entering, z
+        note = "z_t = w x_t + w_h h_{t-1} + b"
+        w.call("recurrent_weighted_input", *sizes, "at", *names, note=note)
 
     def step(self, w: Writer, layer: Any, z: Buffer, before: Buffer, after: Buffer) -> None:
         """Write the state after a step, and what is kept of it."""
@@ -80,16 +82,17 @@ class RecurrentTwin(Twin):
         steps = x.shape[1]
         states = w.buffer("states", (steps + 1, layer.states, n, batch), layer=layer)
         a = w.buffer("a", (n, steps, batch), layer=layer)
-        entering = w.buffer("entering", (layer.n_in + 1 + n, batch), layer=layer)
+        entering = w.buffer("entering", (layer.n_in + 1 + n, steps, batch), layer=layer)
         z = self._of_steps(w, layer, "z", self._rows(layer), steps)
-        w.keep(layer, z=z, states_of_steps=states)
+        w.keep(layer, z=z, states_of_steps=states, entering=entering)
         self.kept(w, layer, steps)
         self.weights(w, layer)
         self._start(w, layer, states)
+        h_before = entering.view((n, steps, batch), (layer.n_in + 1) * steps * batch)
+        w.call("recurrent_enter", layer.n_in, steps * batch, x, entering, note="x_t and 1")
         with w.block(f"for ({_forward(layer, steps)})", "for every step of the sequences"):
             before, after = self._states(layer, states)
-            sizes = layer.n_in, n, steps, batch
-            w.call("recurrent_enter", *sizes, "at", x, before, entering, note="x_t, 1, h_{t-1}")
+            w.call("put_step", n, steps, batch, "at", before, h_before, note="h_{t-1}")
             z_t = self.at(w, layer, "z")
             self.weighted_input(w, layer, entering, z_t)
             self.step(w, layer, z_t, before, after)
@@ -134,8 +137,9 @@ class RecurrentTwin(Twin):
                 w.call("zero_padding", rows, batch, mask, delta_t)
             self.put_delta(w, layer, steps, delta)
             if layer.truncate is not None and w.mask is not None:
-                sizes = (nabla.size // batch, batch, layer.truncate)
-                w.call("cut_chunk", *sizes, self._mask(w), count, nabla, note="a chunk begins")
+                sizes = (nabla.size // batch, batch)
+                numbers = (layer.truncate, self._mask(w), count)
+                w.call("cut_chunk", *sizes, *numbers, nabla, note="a chunk begins")
             elif layer.truncate is not None:
                 number = f"({steps} - 1 - at)" if layer.reverse else "at"
                 with w.block(f"if ({number} % {layer.truncate} == 0)", "a chunk begins"):
@@ -151,26 +155,19 @@ class RecurrentTwin(Twin):
         w.call("put_step", *sizes, "at", w.of(layer, "delta_t"), delta)
 
     def parameter_gradients(self, w: Writer, layer: Any, delta: Buffer) -> None:
-        x, rows = w.columns(w.of(layer, "a_prev")), self._rows(layer)
-        m = delta.size // rows
-        w.header(HEADERS / "dense.h")
-        of_w, of_b = w.gradient(layer, "w"), w.gradient(layer, "b")
-        w.call("dense_bias_gradient", rows, m, delta, of_b, note="BP3: dC/db = sum of delta")
-        note = "BP4: dC/dw = sum of delta_t x_t^T"
-        w.call("dense_weight_gradient", rows, layer.n_in, m, delta, x, of_w, note=note)
-        self.w_h_gradient(w, layer, delta)
+        of_w, of_b, of_w_h = (w.gradient(layer, name) for name in ("w", "b", "w_h"))
+        rows, entering = self._rows(layer), w.of(layer, "entering")
+        self._gradients(w, layer, (rows, layer.n_in, layer.n), delta, entering, of_w, of_b, of_w_h)
 
-    def w_h_gradient(self, w: Writer, layer: Any, delta: Buffer) -> None:
-        """Write BP4 of w_h."""
-        self._w_h_gradient(w, layer, self._rows(layer), delta, w.gradient(layer, "w_h"))
-
-    def _w_h_gradient(self, w: Writer, layer: Any, rows: int, delta: Buffer, into: str) -> None:
-        steps = delta.shape[1]
-        states = w.of(layer, "states_of_steps")
-        h_0 = states.view((layer.n, w.batch), steps * _size(states) if layer.reverse else 0)
-        sizes, a = (rows, layer.n, steps, w.batch, layer.reverse), w.of(layer, "a")
-        note = "BP4: dC/dw_h = sum of delta_t h_{t-1}^T"
-        w.call("recurrent_weight_gradient", *sizes, delta, a, h_0, into, note=note)
+    def _gradients(
+        self, w: Writer, layer: Any, sizes: tuple[int, ...], delta: Any, entering: Any, *into: str
+    ) -> None:
+        """Write BP3 and BP4 of so many rows of z, of x_t if n_in is not 0, of h if n is not."""
+        rows, n_in, n = sizes
+        m = math.prod(w.of(layer, "entering").shape[1:])
+        room = w.buffer("nabla_w_b_h", (rows, n_in + 1 + n), layer=layer)
+        note = "BP3, BP4: sums of delta_t, delta_t x_t^T, delta_t h_{t-1}^T"
+        w.call("recurrent_gradients", *sizes, m, delta, entering, room, *into, note=note)
 
     def downstream(self, w: Writer, layer: Any, delta: Buffer) -> Buffer:
         rows, steps, batch = delta.shape
@@ -296,10 +293,10 @@ class GRUTwin(RecurrentTwin):
         w.call("recurrent_weights", n, 0, n, "NULL", b_h, w_h, b_h_w, note="[b_h w_hg]")
 
     def weighted_input(self, w: Writer, layer: Any, entering: Buffer, z: Buffer) -> None:
-        sizes, names = (layer.n, layer.n_in, w.batch), ("w_b_h", "b_h_w")
-        weights, q = [w.of(layer, name) for name in names], self.at(w, layer, "q")
+        sizes = (layer.n, layer.n_in, *entering.shape[1:])
+        names = w.of(layer, "w_b_h"), w.of(layer, "b_h_w"), entering, z, self.at(w, layer, "q")
         note = "z_t = w x_t + w_h h_{t-1} + b, and q"
-        w.call("gru_weighted_input", *sizes, *weights, entering, z, q, note=note)
+        w.call("gru_weighted_input", *sizes, "at", *names, note=note)
 
     def step(self, w: Writer, layer: Any, z: Buffer, before: Buffer, after: Buffer) -> None:
         m, q, gates = layer.n * w.batch, self.at(w, layer, "q"), self.at(w, layer, "gates")
@@ -329,9 +326,13 @@ class GRUTwin(RecurrentTwin):
             w.call("zero_padding", n, w.batch, self._mask(w), of_q)
         w.call("put_step", n, steps, w.batch, "at", of_q, w.of(layer, "delta_q"))
 
-    def w_h_gradient(self, w: Writer, layer: Any, delta: Buffer) -> None:
-        n, of_w_h, of_q = layer.n, w.gradient(layer, "w_h"), w.of(layer, "delta_q")
-        of_b, m = w.gradient(layer, "b_h"), of_q.size // layer.n
-        w.call("dense_bias_gradient", n, m, of_q, of_b, note="BP3: dC/db_h = sum of delta_q")
-        self._w_h_gradient(w, layer, 2 * n, delta, of_w_h)
-        self._w_h_gradient(w, layer, n, of_q, f"{of_w_h} + {2 * n * n}")
+    def parameter_gradients(self, w: Writer, layer: Any, delta: Buffer) -> None:
+        n, n_in, entering = layer.n, layer.n_in, w.of(layer, "entering")
+        m = math.prod(entering.shape[1:])
+        of_w, of_b, of_w_h = (w.gradient(layer, name) for name in ("w", "b", "w_h"))
+        of_g, of_q = delta.view((n,), 2 * n * m), w.of(layer, "delta_q")
+        self._gradients(w, layer, (2 * n, n_in, n), delta, entering, of_w, of_b, of_w_h)
+        g = f"{of_w} + {2 * n * n_in}", f"{of_b} + {2 * n}", "NULL"
+        self._gradients(w, layer, (n, n_in, 0), of_g, entering, *g)
+        q = "NULL", w.gradient(layer, "b_h"), f"{of_w_h} + {2 * n * n}"
+        self._gradients(w, layer, (n, 0, n), of_q, entering.view((), n_in * m), *q)
