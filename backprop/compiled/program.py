@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from backprop.compiled.twins import (  # noqa: F401 - which note their twins
+    attention,
     containers,
     dense,
     dropout,
