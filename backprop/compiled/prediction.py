@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from backprop.compiled.builder import NotBuilt
-from backprop.compiled.program import Program
+from backprop.compiled.program import Program, named
 from backprop.compiled.runner import Runner
 from backprop.compiled.twins.base import NoTwin
+from backprop.core.shapes import count_examples
 
 BLOCK = 64  # examples at a time
 
@@ -40,20 +41,27 @@ class Prediction:
         runner = getattr(self._of_thread, "runner", None)
         if runner is None:
             runner = self._of_thread.runner = Runner(self.program)
-        program, n = self.program, x.shape[-1]
-        rows = np.ascontiguousarray(np.moveaxis(x, -1, 0))
-        if rows.dtype.kind in "iu":
-            rows = rows.astype(np.int32, copy=False)
+        program, n = self.program, count_examples(x)
         found = {
             key: np.empty((*buffer.features, n), program.dtype)
             for key, buffer in program.results.items()
         }
         # The last block is filled up with the last example.
         order = np.minimum(np.arange(-(-n // BLOCK) * BLOCK), n - 1)
-        given = {"theta": program.network.theta, "x": rows, "order": order}
-        runner.bind({**given, **program.states(), **found})
+        given = {"theta": program.network.theta, "order": order}
+        data = {name: _rows(one) for name, one in named("x", x)}
+        runner.bind({**given, **data, **program.states(), **found})
         runner.predict(n)
-        return found.get("z"), found["a"]
+        if not isinstance(program.output, tuple):
+            return found.get("z"), found["a"]
+        z, a = (tuple(found[f"{name}{k}"] for k in range(len(program.output))) for name in "za")
+        return z, a
+
+
+def _rows(x: np.ndarray) -> np.ndarray:
+    """Return examples one after another in memory, integers as programs have them."""
+    rows = np.ascontiguousarray(np.moveaxis(x, -1, 0))
+    return rows.astype(np.int32, copy=False) if rows.dtype.kind in "iu" else rows
 
 
 def prediction_for(network: Any, input_shape: Any, must: bool) -> Prediction | None:

@@ -15,6 +15,7 @@ from backprop.compiled.twins import (  # noqa: F401 - which note their twins
     dense,
     dropout,
     embedding,
+    graph,
     normalization,
     positions,
     recurrent,
@@ -24,7 +25,7 @@ from backprop.compiled.twins.base import HEADERS, NoTwin, write_back, write_back
 from backprop.compiled.twins.costs import write_bp1
 from backprop.compiled.twins.optimizers import write_update
 from backprop.compiled.writer import Buffer, Writer, as_rows, text_of
-from backprop.core.shapes import Shape
+from backprop.core.shapes import Shape, is_several
 
 WIDTH = 60  # of a line of code, beside which its comment stands
 
@@ -43,11 +44,11 @@ class Program:
         predicts.
     regularizer, clip_norm, clip_value
         As of `Trainer`.
-    labels : bool
-        Whether targets are integer labels.
-    weights : int
+    labels : bool, or tuple of bool
+        Whether targets are integer labels; of several outputs a tuple, or one for all.
+    weights : int, or tuple of int
         The number of axes of the sample weights; 0 where there are none.
-    input_shape : tuple of int, optional
+    input_shape : tuple of int, or tuple of such tuples, optional
         Of one example, where the network takes several.
     upstream : bool
         Whether the program makes both passes of a training step, from an upstream gradient that it
@@ -74,9 +75,9 @@ class Program:
         regularizer: Any = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
-        labels: bool = False,
-        weights: int = 0,
-        input_shape: Shape | None = None,
+        labels: Any = False,
+        weights: Any = 0,
+        input_shape: Any = None,
         upstream: bool = False,
     ) -> None:
         self.network, self.batch_size, self.optimizer = network, batch_size, optimizer
@@ -110,7 +111,7 @@ class Program:
             w.heading("what is asked for")
             ends = network.root.output_activation is not None
             z = w.kept[id(network.root)].get("z") if ends else None
-            self.results = {"a": a} if z is None else {"a": a, "z": z}
+            self.results = dict(named("a", a) + ([] if z is None else named("z", z)))
             for name, array in self.results.items():
                 n = math.prod(array.features)
                 out = w.given(f"all_{name}", "real *", name)
@@ -147,26 +148,47 @@ class Program:
 
     # -- the parts of a step -----------------------------------------------------------------
 
-    def _write_forward(self, w: Writer) -> Buffer:
+    def _write_forward(self, w: Writer) -> Any:
         w.heading("the examples")
-        x = self._gathered(w, "x", self.input_shape, self.network.root.integer_input)
+        shape, integers = self.input_shape, self.network.root.integer_input
+        if is_several(shape):
+            x: Any = tuple(self._gathered(w, name, one, False) for name, one in named("x", shape))
+        else:
+            x = self._gathered(w, "x", shape, integers)
         w.heading("forward")
         return write_forward(w, self.network.root, x)
 
-    def _write_backward(self, w: Writer, a: Buffer, labels: bool, weights: int) -> None:
+    def _write_backward(self, w: Writer, a: Any, labels: Any, weights: Any) -> None:
         network, cost = self.network, self.network.cost
-        shape = a.features[1:] if labels else a.features
         w.heading("backward")
-        y = w.columns(self._gathered(w, "y", shape, labels))
-        of_examples = None
-        if weights:
-            w_shape = a.features[1:] if weights > 1 else ()
-            of_examples = w.columns(self._gathered(w, "weights", w_shape, False))
-        start, below = write_bp1(w, cost, network.root.output_activation, a, y, of_examples)
-        w.line(f"if (!is_finite({start.size}, {start}))")
+        of_outputs = [
+            (
+                self._of_targets(w, name, one, labels[k] if isinstance(labels, tuple) else labels),
+                self._of_weights(
+                    w, name, one, weights[k] if isinstance(weights, tuple) else weights
+                ),
+            )
+            for k, (name, one) in enumerate(named("", a))
+        ]
+        y, of_examples = map(tuple, zip(*of_outputs, strict=True))
+        if not isinstance(a, tuple):
+            (y,), (of_examples,) = y, of_examples
+        start, below = write_bp1(w, cost, network.root, a, y, of_examples)
+        finite = [f"is_finite({one.size}, {one})" for _, one in named("", start)]
+        w.line(f"if (!({' && '.join(finite)}))")
         w.line("    return step;", "the cost is NaN or infinite")
         enter = write_back_from if below else write_back
         enter(w, network.root, start, False)
+
+    def _of_targets(self, w: Writer, number: str, a: Buffer, labels: bool) -> Buffer:
+        shape = a.features[1:] if labels else a.features
+        return w.columns(self._gathered(w, f"y{number}", shape, labels))
+
+    def _of_weights(self, w: Writer, number: str, a: Buffer, axes: int) -> Buffer | None:
+        if not axes:
+            return None
+        shape = a.features[1:] if axes > 1 else ()
+        return w.columns(self._gathered(w, f"weights{number}", shape, False))
 
     def _write_passes(self, w: Writer, a: Buffer) -> None:
         """Write the way back from an upstream gradient that is given, to that of the input."""
@@ -282,8 +304,17 @@ def with_included(headers: dict[str, str]) -> dict[str, str]:
     return found
 
 
+def named(name: str, data: Any) -> list[tuple[str, Any]]:
+    """Return each of several things with its name and number, x0 and x1; or one with its name."""
+    if isinstance(data, tuple):
+        return [(f"{name}{k}", one) for k, one in enumerate(data)]
+    return [(name, data)]
+
+
 def is_fixed(shape: Any) -> bool:
-    """Say whether a shape is one of numbers."""
+    """Say whether a shape is one of numbers, or a tuple of such shapes."""
+    if is_several(shape):
+        return all(map(is_fixed, shape))
     return isinstance(shape, tuple) and all(isinstance(n, (int, np.integer)) for n in shape)
 
 

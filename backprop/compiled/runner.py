@@ -12,6 +12,7 @@ import numpy as np
 from backprop.compiled import builder
 from backprop.compiled.program import Program
 from backprop.compiled.writer import Buffer
+from backprop.core.shapes import each_array
 
 _C = ctypes
 ALIGNMENT = 64
@@ -99,12 +100,15 @@ class Runner:
         lying = found.reshape([buffer.shape[axis] for axis in axes])
         return lying.transpose(np.argsort(axes))  # type: ignore[no-any-return]
 
+    def _copy(self, found: Any) -> Any:
+        return self.array(found).copy() if isinstance(found, Buffer) else found
+
     def show(self) -> None:
         """Give every layer what it has of the last step, z, a and delta say, as copies."""
         writer, network = self.program.writer, self.program.network
         for layer in (network.root, *(layer for _, layer in network.walk())):
-            for name, buffer in writer.kept.get(id(layer), {}).items():
+            for name, found in writer.kept.get(id(layer), {}).items():
                 if hasattr(layer, name):
-                    setattr(layer, name, self.array(buffer).copy())
+                    setattr(layer, name, each_array(self._copy, found))
             mask = writer.masks.get(id(layer))
             layer.real_steps = None if mask is None else self.array(mask).astype(bool)

@@ -133,7 +133,7 @@ class Writer:
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     declared: list[str] = field(default_factory=list)
     calls: list[tuple[str, str]] = field(default_factory=list)
-    kept: dict[int, dict[str, Buffer]] = field(default_factory=dict)
+    kept: dict[int, dict[str, Any]] = field(default_factory=dict)
     places: dict[str, tuple[int, Buffer]] = field(default_factory=dict)
     arena: int = 0  # numbers planned so far
     scratch_size: int = 0
@@ -179,11 +179,11 @@ class Writer:
         self.scratch_size = max(self.scratch_size, numbers)
         return "scratch"
 
-    def keep(self, layer: Any, **buffers: Buffer) -> None:
+    def keep(self, layer: Any, **buffers: Any) -> None:
         """Note what the layer has, under these names, after a program has run."""
         self.kept.setdefault(id(layer), {}).update(buffers)
 
-    def of(self, layer: Any, name: str) -> Buffer:
+    def of(self, layer: Any, name: str) -> Any:
         """Return what `keep` was told."""
         return self.kept[id(layer)][name]
 

@@ -91,7 +91,7 @@ def twin_of(layer: Any) -> Twin:
     return twin
 
 
-def write_forward(w: Writer, layer: Any, a_prev: Buffer) -> Buffer:
+def write_forward(w: Writer, layer: Any, a_prev: Any) -> Any:
     """Write what `Layer.run` does."""
     twin = twin_of(layer)
     if "\n" in str(twin.header):
@@ -120,18 +120,18 @@ def write_output_mask(w: Writer, layer: Any) -> Buffer | None:
     return found
 
 
-def write_delta_of(w: Writer, layer: Any, nabla_a: Buffer) -> Buffer:
+def write_delta_of(w: Writer, layer: Any, nabla_a: Any) -> Any:
     """Write what `Layer.delta_of` does."""
     with w.masked(w.masks[id(layer)]):
         return twin_of(layer).delta_of(w, layer, nabla_a)
 
 
-def write_back(w: Writer, layer: Any, nabla_a: Buffer, input_gradient: bool) -> Buffer | None:
+def write_back(w: Writer, layer: Any, nabla_a: Any, input_gradient: bool) -> Any:
     """Write what `Layer.go_back` does."""
     return write_back_from(w, layer, write_delta_of(w, layer, nabla_a), input_gradient)
 
 
-def write_back_from(w: Writer, layer: Any, delta: Buffer, input_gradient: bool) -> Buffer | None:
+def write_back_from(w: Writer, layer: Any, delta: Any, input_gradient: bool) -> Any:
     """Write what `Layer.go_back_from` does."""
     if "z" in w.kept[id(layer)]:
         w.keep(layer, delta=delta)

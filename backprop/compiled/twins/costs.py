@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from backprop.compiled.twins.activations import write_times_prime
 from backprop.compiled.twins.base import HEADERS, NoTwin
 from backprop.compiled.writer import Buffer, Writer
 from backprop.costs import (
@@ -13,15 +14,42 @@ from backprop.costs import (
     Quadratic,
     SoftmaxCrossEntropy,
     SquaredError,
+    WeightedCosts,
 )
 
 SQUARED = (Quadratic, SquaredError, MeanSquaredError)
 
 
-def write_bp1(
+def write_bp1(w: Writer, cost: Any, root: Any, a: Any, y: Any, weights: Any) -> tuple[Any, bool]:
+    """Write BP1; return where the way back starts, and whether that is below the activation.
+
+    `weights` are those of the examples, or None. Of several outputs all are tuples.
+    """
+    if not isinstance(a, tuple):
+        return _of_one(w, cost, root.output_activation, a, y, weights)
+    if type(cost) is not WeightedCosts or not cost.is_sum:
+        raise NoTwin(f"the cost {cost} has no twin in C")
+    starts = []
+    of_outputs = zip(cost.costs, cost.weights, w.of(root, "z"), a, y, weights, strict=True)
+    for sigma, (one, factor, z_k, a_k, y_k, w_k) in zip(
+        root.output_activation, of_outputs, strict=True
+    ):
+        start, below = _of_one(w, one, sigma, a_k, y_k, w_k)
+        if sigma is not None and not below:
+            write_times_prime(w, sigma, z_k, a_k, start)
+        if factor != 1:
+            w.call("scale", start.size, factor, start, note="times the weight of its cost")
+        starts.append(start)
+    return tuple(starts), True
+
+
+def _of_one(
     w: Writer, cost: Any, activation: Any, a: Buffer, y: Buffer, weights: Buffer | None
 ) -> tuple[Buffer, bool]:
-    """Write BP1; return where the way back starts, and whether that is below the activation."""
+    """Write BP1 of one output."""
+    replaced = [name for name in vars(cost) if callable(getattr(type(cost), name, None))]
+    if replaced:
+        raise NoTwin(f"{cost}: its {replaced[0]} was replaced")
     w.header(HEADERS / "costs.h")
     n, m = a.shape[0], math.prod(a.shape[1:])
     below = cost.is_canonical(activation)

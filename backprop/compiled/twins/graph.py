@@ -271,7 +271,7 @@ class GraphTwin(Twin):
 
     def output(self, w: Writer, layer: Any, a_prev: Any) -> Any:
         values: list[Any] = list(a_prev) if layer.n_inputs > 1 else [a_prev]
-        real = [w.mask if masks.has_steps(x, w.mask) else None for x in values]
+        real: list[Any] = [w.mask if masks.has_steps(x, w.mask) else None for x in values]
         for node, operands in zip(layer.children, layer.operands, strict=True):
             of_node = [o if isinstance(o, float) else values[o] for o in operands]
             met = [real[o] for o in operands if isinstance(o, int) and real[o] is not None]
@@ -317,9 +317,7 @@ class GraphTwin(Twin):
                 continue
             node, operands = layer.children[i - first], layer.operands[i - first]
             asked = {
-                o
-                for o in operands
-                if isinstance(o, int) and (input_gradient or layer.learns_below(o))
+                o for o in operands if isinstance(o, int) and (input_gradient or layer._learns[o])
             }
             with w.batch_of(w.of(node, "a").shape[-1]):
                 found = self._back(w, node, nabla_a, start, bool(asked))
@@ -339,17 +337,19 @@ class GraphTwin(Twin):
         """Write a node's way back, from what its consumers sent and what a cost starts with."""
         if start is None:
             return write_back(w, node, nabla_a, asked)
+        enter = write_back_from if node.output_activation is not None else write_back
+        if nabla_a is None and enter is write_back_from:
+            return enter(w, node, start, asked)
         total = w.like("start", start, node)  # the delta of the graph stays as it is
-        below = node.output_activation is not None
-        if nabla_a is not None and below:
-            nabla_a = write_delta_of(w, node, nabla_a)
         if nabla_a is None:
             w.call("copy", start.size, start, total)
-        else:
-            w.header(HEADERS / "containers.h")
-            note = "an output that other nodes use as well"
-            w.call("sum_of_two", start.size, start, nabla_a, total, note=note)
-        return (write_back_from if below else write_back)(w, node, total, asked)
+            return enter(w, node, total, asked)
+        if enter is write_back_from:
+            nabla_a = write_delta_of(w, node, nabla_a)
+        w.header(HEADERS / "containers.h")
+        note = "an output that other nodes use as well"
+        w.call("sum_of_two", start.size, start, nabla_a, total, note=note)
+        return enter(w, node, total, asked)
 
     def output_mask(self, w: Writer, layer: Any, mask: Buffer) -> Buffer | None:
         found: Buffer | None = w.memo["masks", id(layer)][layer.outputs[0]]

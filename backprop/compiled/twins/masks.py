@@ -12,9 +12,18 @@ from backprop.layers.pooling import Pool
 from backprop.layers.transposed_convolution import TransposedConvolution
 
 
-def write_only_real(w: Writer, array: Buffer) -> Buffer:
+def has_steps(array: Any, mask: Buffer | None) -> bool:
+    """Say whether an array of several is one of sequences with this mask."""
+    if mask is None or not isinstance(array, Buffer):
+        return False
+    return len(array.shape) > 2 and array.shape[-2:] == mask.shape
+
+
+def write_only_real(w: Writer, array: Any) -> Any:
     """Write 0 where a step is padding under the mask of now, into an array that is new."""
     assert w.mask is not None
+    if isinstance(array, tuple):
+        return tuple(write_only_real(w, one) if has_steps(one, w.mask) else one for one in array)
     w.header(HEADERS / "masks.h")
     key = (str(array), array.shape, str(w.mask))
     found: Buffer | None = w.memo.get(key)
@@ -27,8 +36,13 @@ def write_only_real(w: Writer, array: Buffer) -> Buffer:
     return found
 
 
-def write_zero_padding(w: Writer, array: Buffer) -> None:
+def write_zero_padding(w: Writer, array: Any) -> None:
     """Write 0 where a step is padding under the mask of now, in place."""
+    if isinstance(array, tuple):
+        for one in array:
+            if has_steps(one, w.mask):
+                write_zero_padding(w, one)
+        return
     w.header(HEADERS / "masks.h")
     w.call("zero_padding", *_sizes(w, array), w.mask, array, note="0 where a step is padding")
 
