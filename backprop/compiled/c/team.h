@@ -52,6 +52,11 @@ INLINED void look_again_soon(void)
 #endif
 }
 
+INLINED uint64_t round_of(const struct team *team)
+{
+    return __atomic_load_n(&team->ticket, __ATOMIC_ACQUIRE) >> 2 * PART_BITS;
+}
+
 /* Do parts as long as there are some that nobody has taken. */
 CALLED void do_parts(struct team *team)
 {
@@ -76,20 +81,20 @@ static void *help(void *argument)
     uint64_t round = 0;
     for (;;) {
         int looks = 0;
-        while (__atomic_load_n(&team->ticket, __ATOMIC_ACQUIRE) >> 2 * PART_BITS == round
-               && !__atomic_load_n(&team->end, __ATOMIC_ACQUIRE) && looks++ < AWAKE)
+        while (round_of(team) == round && !__atomic_load_n(&team->end, __ATOMIC_ACQUIRE)
+               && looks++ < AWAKE)
             look_again_soon();
         if (looks > AWAKE) {
             pthread_mutex_lock(&team->lock);
             team->asleep++;
-            while (team->ticket >> 2 * PART_BITS == round && !team->end)
+            while (round_of(team) == round && !__atomic_load_n(&team->end, __ATOMIC_ACQUIRE))
                 pthread_cond_wait(&team->there_is_work, &team->lock);
             team->asleep--;
             pthread_mutex_unlock(&team->lock);
         }
         if (__atomic_load_n(&team->end, __ATOMIC_ACQUIRE))
             return NULL;
-        round = __atomic_load_n(&team->ticket, __ATOMIC_ACQUIRE) >> 2 * PART_BITS;
+        round = round_of(team);
         do_parts(team);
     }
 }
@@ -113,7 +118,7 @@ CALLED void share(int parts, part_of_work do_part, void *work)
     team->do_part = do_part, team->work = work;
     __atomic_store_n(&team->undone, parts, __ATOMIC_RELEASE);
     pthread_mutex_lock(&team->lock);
-    const uint64_t round = (team->ticket >> 2 * PART_BITS) + 1;
+    const uint64_t round = round_of(team) + 1;
     __atomic_store_n(&team->ticket, round << 2 * PART_BITS | (uint64_t)parts << PART_BITS,
                      __ATOMIC_RELEASE);
     if (team->asleep)
