@@ -89,7 +89,7 @@ def test_fans():
         (HeNormal(), lambda n_in, n_out: 2 / n_in),
         (HeNormal(slope=2), lambda n_in, n_out: 2 / (5 * n_in)),
     ],
-    ids=repr,
+    ids=lambda given: repr(given) if isinstance(given, Initializer) else "",
 )
 @pytest.mark.parametrize(
     ("shape", "n_in", "n_out"), [(DENSE, 200, 120), (CONVOLUTION, 12 * 25, 40 * 25)]
