@@ -30,6 +30,7 @@ enum { LANES = VECTOR_BYTES / sizeof(real) };
 #endif
 
 typedef real vector __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+typedef integer integers __attribute__((vector_size(VECTOR_BYTES)));
 
 #if defined(__clang__)
 #define UNROLLED _Pragma("unroll")
