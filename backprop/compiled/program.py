@@ -12,11 +12,13 @@ import numpy as np
 from backprop.compiled.twins import (  # noqa: F401 - which note their twins
     attention,
     containers,
+    convolution,
     dense,
     dropout,
     embedding,
     graph,
     normalization,
+    pooling,
     positions,
     recurrent,
     reshape,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -232,23 +232,32 @@ class Writer:
         if place is None:
             raise ValueError(f"{layer}: {name} is no part of the network")
         if base is array or array.ndim < 2:
-            self._declare(full, f"real *const {full} = {vector} + {place.start};")
+            self.declare(full, f"real *const {full} = {vector} + {place.start};")
             return full
         if array.ndim != 2:
             raise ValueError(f"{layer}: {name} is tied to another layer's, transposed")
         there = f"{full}_transposed"
-        self._declare(there, f"const real *const {there} = {vector} + {place.start};")
+        self.declare(there, f"const real *const {there} = {vector} + {place.start};")
         if full not in self.places:
             self.buffer(full, array.shape)
             rows, columns = array.shape
             self.call("transpose", rows, columns, there, full, note=f"{name} is another's, as w^T")
         return full
 
-    def _declare(self, name: str, text: str) -> None:
+    def declare(self, name: str, text: str) -> None:
+        """Write a line before the loop over steps, once."""
         if self._seen.setdefault(name, text) != text:
             raise AssertionError(f"{name} is declared twice")
         if text not in self.declared:
             self.declared.append(text)
+
+    def numbers(self, kind: str, name: str, fields: Mapping[str, int]) -> str:
+        """Return the name of constants: a structure of this kind, with these fields."""
+        every = [f".{field} = {number}" for field, number in fields.items()]
+        lines = [", ".join(every[start : start + 6]) for start in range(0, len(every), 6)]
+        text = ",\n        ".join(lines)
+        self.declare(name, f"static const {kind} {name} = {{\n        {text}}};")
+        return name
 
     # -- calls -------------------------------------------------------------------------------
 

@@ -17,7 +17,6 @@ enum { REGISTERS = 16, TILE_VECTORS = 3, TILE_ROWS = 6 };
 enum { NEAR = 8192 / sizeof(real) };
 
 INLINED int parts(int n, int size) { return (n + size - 1) / size; }
-INLINED int least(int n, int m) { return n < m ? n : m; }
 
 /* As many rows of V vectors as fit, beside V vectors and a weight. */
 INLINED int most_rows(int V) { return least(TILE_ROWS, (REGISTERS - 1) / V - 1); }
@@ -277,10 +276,12 @@ INLINED void gradient_tile(const int D, const int K, const Windows *k, int top, 
         if (rest) {
             const int t = right - LANES; /* most of it has been seen to */
             UNROLLED for (int d = 0; d < D; d++) {
-                const vector of_delta = *(const vector *)(delta + d * map_size(k) + row + t);
-                UNROLLED for (int q = 0; q < K; q++)
-                    sum[d * K + q] += without(LANES - rest, of_delta)
-                                    * without(LANES - rest, *(const vector *)(seen[q] + line + t));
+                const vector all_delta = *(const vector *)(delta + d * map_size(k) + row + t);
+                const vector of_delta = without(LANES - rest, all_delta);
+                UNROLLED for (int q = 0; q < K; q++) {
+                    const vector of_a = *(const vector *)(seen[q] + line + t);
+                    sum[d * K + q] += of_delta * without(LANES - rest, of_a);
+                }
             }
         }
     }

@@ -30,7 +30,8 @@ enum { LANES = VECTOR_BYTES / sizeof(real) };
 #endif
 
 typedef real vector __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
-typedef integer integers __attribute__((vector_size(VECTOR_BYTES)));
+typedef integer integers
+    __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(integer)), may_alias));
 
 #if defined(__clang__)
 #define UNROLLED _Pragma("unroll")
@@ -45,6 +46,8 @@ typedef integer integers __attribute__((vector_size(VECTOR_BYTES)));
 #ifndef PER_THREAD
 #define PER_THREAD __thread
 #endif
+
+INLINED int least(int n, int m) { return n < m ? n : m; }
 
 /* The sum of sixteen sums, by halves. */
 INLINED real total_of(const real *sums)

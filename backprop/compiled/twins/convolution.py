@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from backprop.compiled.twins.activations import NeuronsTwin
 from backprop.compiled.twins.base import twin_for
-from backprop.compiled.twins.windows import WindowsOf
+from backprop.compiled.twins.windows import Lattice
 from backprop.compiled.writer import Buffer, Writer
 from backprop.layers.convolution import Conv1d, Conv2d
 from backprop.layers.transposed_convolution import ConvTranspose1d, ConvTranspose2d
 
 
 class WindowedTwin(NeuronsTwin):
-    """What both kinds share: b."""
+    """What both kinds share: the shape of z, and b."""
+
+    def plan_z(self, w: Writer, layer: Any, a_prev: Buffer) -> Buffer:
+        """Plan z."""
+        return w.buffer("z", (*layer.output_shape(a_prev.features), w.batch), layer=layer)
 
     def write_bias_gradient(self, w: Writer, layer: Any, delta: Buffer) -> None:
-        maps = layer.channels_out
+        """Write BP3."""
+        sizes = layer.channels_out, delta.size // layer.channels_out
         of_b = w.gradient(layer, "b")
-        note = "BP3: dC/db = sum delta"
-        w.call("convolution_bias_gradient", maps, delta.size // maps, delta, of_b, note=note)
+        w.call("convolution_bias_gradient", *sizes, delta, of_b, note="BP3: dC/db = sum delta")
 
 
 @twin_for(Conv1d, Conv2d)
@@ -30,93 +33,75 @@ class ConvolutionTwin(WindowedTwin):
     header = "convolution.h"
 
     def weighted_input(self, w: Writer, layer: Any, a_prev: Buffer) -> Buffer:
-        windows = self.windows(w, layer, a_prev)
-        z = w.buffer("z", (*layer.output_shape(a_prev.features), w.batch), layer=layer)
-        weights, biases = w.parameter(layer, "w"), w.parameter(layer, "b")
-        seen = windows.lay_out(w.columns(a_prev), layer)
-        room = w.scratch(windows.room)
-        note = "z = w * a_prev + b"
-        w.call("convolution_weighted_input", windows, weights, biases, seen, room, z, note=note)
+        windows, z = self.windows(w, layer, a_prev), self.plan_z(w, layer, a_prev)
+        parameters = w.parameter(layer, "w"), w.parameter(layer, "b")
+        arrays = *parameters, windows.lay_out(w.columns(a_prev)), windows.room(), z
+        w.call("convolution_weighted_input", windows, *arrays, note="z = w * a + b")
         return z
 
     def parameter_gradients(self, w: Writer, layer: Any, delta: Buffer) -> None:
+        self.write_bias_gradient(w, layer, delta)
         a_prev = w.of(layer, "a_prev")
         windows = self.windows(w, layer, a_prev)
-        self.write_bias_gradient(w, layer, delta)
-        seen = windows.lay_out(w.columns(a_prev), layer)
-        room = w.scratch(windows.room)
-        of_w = w.gradient(layer, "w")
-        note = "BP4: dC/dw = delta . a_prev"
-        w.call("convolution_weight_gradient", windows, delta, seen, room, of_w, note=note)
+        seen, of_w = windows.lay_out(w.columns(a_prev)), w.gradient(layer, "w")
+        arrays = delta, seen, windows.room(), of_w
+        w.call("convolution_weight_gradient", windows, *arrays, note="BP4: dC/dw = delta . a")
 
     def downstream(self, w: Writer, layer: Any, delta: Buffer) -> Buffer:
-        a_prev = w.of(layer, "a_prev")
+        a_prev, weights = w.of(layer, "a_prev"), w.parameter(layer, "w")
         windows = self.windows(w, layer, a_prev)
-        weights = w.parameter(layer, "w")
         below = w.buffer("nabla_a_below", a_prev.shape, layer=layer)
 
-        def write(room: str, where: Any) -> None:
-            note = "BP2: w^T delta"
-            w.call("convolution_downstream", windows, weights, delta, room, where, note=note)
+        def write(room: str, to: Any) -> None:
+            arrays = weights, delta, room, to
+            w.call("convolution_downstream", windows, *arrays, note="BP2: w^T delta")
 
-        windows.take_back(write, below)
+        windows.take_back(below, write)
         return below
 
-    def windows(self, w: Writer, layer: Any, a_prev: Buffer) -> WindowsOf:
-        sizes = a_prev.features[1:]
-        windows = layer.windows
-        channels = layer.channels_out, layer.channels_in
-        return WindowsOf(
-            w, layer, *channels, sizes, windows.pads(sizes), windows.output_sizes(sizes)
-        )
+    def windows(self, w: Writer, layer: Any, a_prev: Buffer) -> Lattice:
+        """Return the windows, which lie over a_prev."""
+        _, *sizes = a_prev.features
+        counts = layer.windows.output_sizes(sizes)
+        return Lattice(w, layer, layer.channels_out, layer.channels_in, counts, sizes)
 
 
 @twin_for(ConvTranspose1d, ConvTranspose2d)
 class TransposedTwin(WindowedTwin):
-    """The windows lie over z, and see it through w: as in `layers/transposed_convolution.py`."""
+    """z = w^T a_prev + b, and BP2 to BP4, as in `layers/transposed_convolution.py`."""
 
     header = "transposed_convolution.h"
 
     def weighted_input(self, w: Writer, layer: Any, a_prev: Buffer) -> Buffer:
-        windows = self.windows(w, layer, a_prev)
-        z = w.buffer("z", (*layer.output_shape(a_prev.features), w.batch), layer=layer)
+        windows, z = self.windows(w, layer, a_prev), self.plan_z(w, layer, a_prev)
         weights, biases = w.parameter(layer, "w"), w.parameter(layer, "b")
         seen = w.columns(a_prev)
 
-        def write(room: str, where: Any) -> None:
-            note = "z = w^T a_prev + b"
-            w.call("transposed_weighted_input", windows, weights, seen, room, where, note=note)
+        def write(room: str, to: Any) -> None:
+            w.call("transposed_weighted_input", windows, weights, seen, room, to, note="w^T a")
 
-        windows.take_back(write, z)
-        maps = layer.channels_out
-        w.call("transposed_biases", maps, z.size // maps, biases, z)
+        windows.take_back(z, write)
+        sizes = layer.channels_out, z.size // layer.channels_out
+        w.call("transposed_biases", *sizes, biases, z, note="z = w^T a + b")
         return z
 
     def parameter_gradients(self, w: Writer, layer: Any, delta: Buffer) -> None:
+        self.write_bias_gradient(w, layer, delta)
         a_prev = w.columns(w.of(layer, "a_prev"))
         windows = self.windows(w, layer, a_prev)
-        self.write_bias_gradient(w, layer, delta)
-        seen = windows.lay_out(delta, layer)
-        room = w.scratch(windows.room)
-        of_w = w.gradient(layer, "w")
-        note = "BP4: dC/dw = a_prev . delta"
-        w.call("transposed_weight_gradient", windows, a_prev, seen, room, of_w, note=note)
+        arrays = a_prev, windows.lay_out(delta), windows.room(), w.gradient(layer, "w")
+        w.call("transposed_weight_gradient", windows, *arrays, note="BP4: dC/dw = a . delta")
 
     def downstream(self, w: Writer, layer: Any, delta: Buffer) -> Buffer:
-        a_prev = w.of(layer, "a_prev")
+        a_prev, weights = w.of(layer, "a_prev"), w.parameter(layer, "w")
         windows = self.windows(w, layer, a_prev)
-        weights = w.parameter(layer, "w")
         below = w.buffer("nabla_a_below", a_prev.shape, layer=layer)
-        seen = windows.lay_out(delta, layer)
-        room = w.scratch(windows.room)
-        note = "BP2: w * delta"
-        w.call("transposed_downstream", windows, weights, seen, room, below, note=note)
+        arrays = weights, windows.lay_out(delta), windows.room(), below
+        w.call("transposed_downstream", windows, *arrays, note="BP2: w * delta")
         return below
 
-    def windows(self, w: Writer, layer: Any, a_prev: Buffer) -> WindowsOf:
-        counts = a_prev.features[1:]
-        sizes = layer.output_shape(a_prev.features)[1:]
-        padding = layer.windows.pads(sizes)
-        return WindowsOf(
-            w, layer, layer.channels_in, layer.channels_out, sizes, padding, counts
-        )
+    def windows(self, w: Writer, layer: Any, a_prev: Buffer) -> Lattice:
+        """Return the windows, which lie over z."""
+        _, *counts = a_prev.features
+        _, *sizes = layer.output_shape(a_prev.features)
+        return Lattice(w, layer, layer.channels_in, layer.channels_out, counts, sizes)

@@ -1,120 +1,115 @@
-"""Windows over the places of an array: the constants of `windows.h`, and what is laid out."""
+"""The windows of convolutions in C: their constants, and what is laid out for them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from backprop.compiled.writer import ALIGNED, Buffer, Writer
 
-SHORT = 16  # numbers: runs of fewer may go by patches
+SHORT = 16  # numbers: shorter runs may be gone through as patches, which need room
 
 
-class WindowsOf:
-    """How the windows of a convolution lie over an array of `channels`, of these places.
+class Lattice:
+    """The windows of a convolution, over an array of `channels`, as `windows.h` describes them.
 
     Parameters
     ----------
     w : Writer
     layer : WindowedNeurons
     maps, channels : int
-        On both sides of the windows.
-    sizes : tuple of int
-        The places of the array that the windows are laid over.
-    padding : list of (int, int)
-        In front and behind, along every axis.
-    counts : tuple of int
-        How many windows there are.
+        On the two sides of w: how many are made of what the windows see, and how many they see.
+    counts, sizes : sequence of int
+        How many windows there are along every axis, and how many places.
+
+    Attributes
+    ----------
+    numbers : dict of str to int
+        The fields of a `Windows` in C.
+    laid : bool
+        Whether the array has to be laid out first: with zeros around, or its columns sorted.
     """
 
     def __init__(
-        self, w: Writer, layer: Any, maps: int, channels: int, sizes: Any, padding: Any, counts: Any
+        self,
+        w: Writer,
+        layer: Any,
+        maps: int,
+        channels: int,
+        counts: Sequence[int],
+        sizes: Sequence[int],
     ) -> None:
         windows = layer.windows
-        self.w, self.channels, self.batch = w, channels, w.batch
-        self.height, self.width = _two(sizes)
-        self.top, self.left = _two([before for before, _ in padding], 0)
-        self.rows, self.columns = _two(counts)
-        kernel_h, kernel_w = _two(windows.kernel)
-        stride_h, stride_w = _two(windows.stride)
-        dilation_h, dilation_w = _two(windows.dilation)
-        lines = (self.rows - 1) * stride_h + (kernel_h - 1) * dilation_h + 1
-        width = (self.columns - 1) * stride_w + (kernel_w - 1) * dilation_w + 1
-        self.laid = bool(
-            self.top or self.left or lines > self.height or width > self.width or stride_w > 1
+        self.w, self.layer, self.channels = w, layer, channels
+        height, width = two(sizes)
+        rows, columns = two(counts)
+        kernel, stride, dilation = map(two, (windows.kernel, windows.stride, windows.dilation))
+        top, left = two([before for before, _ in windows.pads(sizes)], 0)
+        self.edges = channels, height, width, top, left
+        # What is seen: from the first element of the first window to the last of the last.
+        lines, across = (
+            (n - 1) * s + (k - 1) * d + 1
+            for n, s, k, d in zip((rows, columns), stride, kernel, dilation, strict=True)
         )
+        fits = lines <= height and across <= width and not top and not left
+        self.laid = not fits or stride[1] > 1
         if self.laid:
-            self.lines, self.part = lines, -(-width // stride_w)
-        else:
-            self.lines, self.part = self.height, self.width
-            if kernel_h == kernel_w == stride_h == 1:  # all lines are one
-                self.rows, self.columns = 1, self.height * self.width
-                self.lines, self.part = 1, self.columns
+            height, width = lines, -(-across // stride[1])
+        elif (*kernel, *stride) == (1, 1, 1, 1):  # all lines are one
+            rows, columns, height, width = 1, height * width, 1, height * width
         groups = layer.groups
-        area = kernel_h * kernel_w
-        self.line = stride_w * self.part * w.batch
-        self.weights = maps // groups * (channels // groups) * area
-        run = self.columns * w.batch
-        patches = channels // groups * area * self.rows * run if run < SHORT else 0
-        self.room = max(self.weights, patches)
-        numbers = {
+        self.numbers = {
             "groups": groups,
             "maps": maps // groups,
             "channels": channels // groups,
-            "rows": self.rows,
-            "columns": self.columns,
+            "rows": rows,
+            "columns": columns,
             "B": w.batch,
-            "kernel_h": kernel_h,
-            "kernel_w": kernel_w,
-            "stride_h": stride_h,
-            "stride_w": stride_w,
-            "dilation_h": dilation_h,
-            "dilation_w": dilation_w,
-            "lines": self.lines,
-            "width": self.part,
+            "kernel_h": kernel[0],
+            "kernel_w": kernel[1],
+            "stride_h": stride[0],
+            "stride_w": stride[1],
+            "dilation_h": dilation[0],
+            "dilation_w": dilation[1],
+            "lines": height,
+            "width": width,
         }
-        self.name = f"windows{w.name_of(layer)}"
-        fields = [f".{name} = {number}" for name, number in numbers.items()]
-        text = ",\n        ".join(", ".join(fields[k : k + 6]) for k in range(0, len(fields), 6))
-        w.declare(self.name, f"static const Windows {self.name} = {{\n        {text}}};")
-
-    @property
-    def size(self) -> int:
-        """How many numbers there are of all channels, laid out."""
-        return self.channels * self.lines * self.line
+        self.shape = channels, height, stride[1] * width, w.batch
+        of_map = channels // groups * math.prod(kernel)
+        run = columns * w.batch
+        self._room = of_map * max(maps // groups, rows * run if run < SHORT else 0)
+        self.name = w.numbers("Windows", f"windows{w.name_of(layer)}", self.numbers)
 
     def __str__(self) -> str:
         return f"&{self.name}"
 
-    def lay_out(self, array: Buffer, layer: Any) -> Buffer:
-        """Write what puts an array where the windows see it; nothing if they see it as it is."""
+    def room(self) -> str:
+        """Return memory for what a function needs for itself."""
+        return self.w.scratch(self._room)
+
+    def lay_out(self, array: Buffer) -> Buffer:
+        """Return the array as the windows see it, laid out once, if it has to be."""
         if not self.laid:
             return array
-        name = f"{array.name}_laid"
-        if name not in self.w.places:
-            laid = self.w.buffer(name, (self.channels, self.lines, self.line // self.batch, self.batch))
-            sizes = (self.channels, self.height, self.width, self.top, self.left)
-            self.w.call("lay_out", self, *sizes, array, laid, note="with zeros around")
-        return self.w.places[name][1]
+        key = ("laid", id(self.layer), str(array))
+        if key not in self.w.memo:
+            laid = self.w.memo[key] = self.w.buffer("laid", self.shape, layer=self.layer)
+            self.w.call("lay_out", self, *self.edges, array, laid, note="with what lies around")
+        found: Buffer = self.w.memo[key]
+        return found
 
-    def scratch(self) -> tuple[str, str]:
-        """Return room for a function's own use, and for an array that is laid out."""
-        room = -(-self.room // ALIGNED) * ALIGNED
-        scratch = self.w.scratch(room + self.size)
-        return scratch, f"{scratch} + {room}"
-
-    def take_back(self, write: Any, array: Buffer) -> None:
-        """Have `write(room, where)` write what sums to places that windows see; put it into array.
-
-        """
-        room, laid = self.scratch()
-        write(room, laid if self.laid else array)
-        if self.laid:
-            sizes = (self.channels, self.height, self.width, self.top, self.left)
-            self.w.call("take_back", self, *sizes, laid, array, note="without what lies around")
+    def take_back(self, array: Buffer, write: Callable[[str, Any], None]) -> None:
+        """Have `write(room, to)` write what fills an array as the windows see it; take its own."""
+        if not self.laid:
+            write(self.room(), array)
+            return
+        room = -(-self._room // ALIGNED) * ALIGNED
+        laid = f"{self.w.scratch(room + math.prod(self.shape))} + {room}"
+        write(self.room(), laid)
+        self.w.call("take_back", self, *self.edges, laid, array, note="without what lies around")
 
 
-def _two(numbers: Any, one: int = 1) -> tuple[int, int]:
-    """Return two numbers, of height and width; of signals the height is one."""
-    numbers = tuple(numbers)
-    return numbers if len(numbers) == 2 else (one, *numbers)  # type: ignore[return-value]
+def two(numbers: Sequence[int], of_line: int = 1) -> tuple[int, int]:
+    """Return the numbers of both axes of an image; a signal is one of one line."""
+    return (of_line, numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[1])
