@@ -19,7 +19,7 @@ enum { NEAR = 8192 / sizeof(real) };
 INLINED int parts(int n, int size) { return (n + size - 1) / size; }
 
 /* As many rows of V vectors as fit, beside V vectors and a weight. */
-INLINED int most_rows(int V) { return least(TILE_ROWS, (REGISTERS - 1) / V - 1); }
+INLINED int most_rows(int V) { return at_most(TILE_ROWS, (REGISTERS - 1) / V - 1); }
 
 /* n rows in as few tiles as can be, all of about one size: how many rows each has. */
 INLINED int rows_of_tile(int n, int V) { return parts(n, parts(n, most_rows(V))); }
@@ -302,15 +302,15 @@ INLINED void gradient_tiles(const int D, const int K, const Windows *k, const re
                             const real *a, real *nabla_w)
 {
     const int of_map = k->channels * kernel_size(k), run = run_of(k);
-    const int wide = least(run, NEAR), high = NEAR / wide;
+    const int wide = at_most(run, NEAR), high = NEAR / wide;
     memset(nabla_w, 0, sizeof(real) * k->maps * of_map);
     for (int top = 0; top < k->rows; top += high)
         for (int left = 0; left < run; left += wide)
             for (int m = 0; m < k->maps; m += D)
                 for (int weight = 0; weight < of_map; weight += K) {
-                    const int from = least(m, k->maps - D), first = least(weight, of_map - K);
-                    gradient_tile(D, K, k, top, least(top + high, k->rows), left,
-                                  least(left + wide, run), delta + from * map_size(k), a, first,
+                    const int from = at_most(m, k->maps - D), first = at_most(weight, of_map - K);
+                    gradient_tile(D, K, k, top, at_most(top + high, k->rows), left,
+                                  at_most(left + wide, run), delta + from * map_size(k), a, first,
                                   m - from, weight - first, nabla_w + from * of_map + first);
                 }
 }
@@ -319,7 +319,7 @@ INLINED int weights_of_tile(int D) { return (REGISTERS - 1) / (D + 1); }
 
 INLINED int cost_of_dots(const Windows *k, int D)
 {
-    const int K = least(weights_of_tile(D), k->channels * kernel_size(k));
+    const int K = at_most(weights_of_tile(D), k->channels * kernel_size(k));
     return D > k->maps ? 1 << 30
                        : cost_of(parts(k->maps, D) * parts(k->channels * kernel_size(k), K), D, K);
 }
@@ -333,7 +333,7 @@ INLINED void direct_weight_gradient(const Windows *k, const real *delta, const r
     D = cost_of_dots(k, 4) <= cost_of_dots(k, D) ? 4 : D;
     D = cost_of_dots(k, 5) <= cost_of_dots(k, D) ? 5 : D;
     D = cost_of_dots(k, 6) <= cost_of_dots(k, D) ? 6 : D;
-    gradient_tiles(D, least(weights_of_tile(D), k->channels * kernel_size(k)), k, delta, a,
+    gradient_tiles(D, at_most(weights_of_tile(D), k->channels * kernel_size(k)), k, delta, a,
                    nabla_w);
 }
 

@@ -185,7 +185,7 @@ INLINED void fast_max_pool(const Pool *k, const real *a_prev, real *a, int32_t *
                     if (fast)
                         maxima_of_window(k, a_prev + window.seen + first, a + at, places + at);
                     else
-                        max_of_window(k, &window, 0, b, least(k->B - b, AT_ONCE), a_prev, NULL,
+                        max_of_window(k, &window, 0, b, at_most(k->B - b, AT_ONCE), a_prev, NULL,
                                       a + at, places + at);
                 }
             }

@@ -34,7 +34,7 @@ INLINED void maxima(const Pool *k, const real *a_prev, real *line, real *a)
     const int B = k->B, size = k->width * B;
     for (int c = 0; c < k->channels; c++)
         for (int h = 0; h < k->rows; h++) {
-            const int y = h * k->stride_h - k->top, end = least(y + k->kernel_h, k->height);
+            const int y = h * k->stride_h - k->top, end = at_most(y + k->kernel_h, k->height);
             const real *const lines = a_prev + c * (long)k->height * size;
             copy(size, lines + (y > 0 ? y : 0) * size, line);
             for (int i = (y > 0 ? y : 0) + 1; i < end; i++)

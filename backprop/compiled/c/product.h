@@ -156,8 +156,6 @@ INLINED void pack(int K, int columns, const real *b, long b_k, long b_j, real *p
                 packed[k * PANEL + j] = b[j * b_j + k * b_k];
 }
 
-INLINED int at_most(int n, int most) { return n < most ? n : most; }
-
 /* What threads share of a product: a block of b, laid together, by all rows of a. */
 struct block {
     int m, wide, deep, rows; /* so many rows of c are a part of the work */

@@ -47,7 +47,7 @@ typedef integer integers
 #define PER_THREAD __thread
 #endif
 
-INLINED int least(int n, int m) { return n < m ? n : m; }
+INLINED int at_most(int n, int most) { return n < most ? n : most; }
 
 /* The sum of sixteen sums, by halves. */
 INLINED real total_of(const real *sums)
