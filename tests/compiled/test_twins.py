@@ -15,7 +15,7 @@ pytestmark = needs_compiler
 def test_a_training_is_the_same(case):
     layer = case.make(np.float64)
     network = Network(layer, "quadratic", input_shape=case.input_shape).astype(np.float64)
-    _, x, y = case.problem(6)
+    _, x, y = case.problem(8)
     try:
         both = train_both(network, x, y, epochs=2)
     except NoTwin as error:
