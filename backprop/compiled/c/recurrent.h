@@ -108,12 +108,19 @@ INLINED void cut_chunk(int rows, int B, int k, const uint8_t *restrict mask,
 
 /* -- LSTM: of m = n B numbers; z and the gates are i, f, o and g, one after another ------------ */
 
+/* The sigmoid as (1 + tanh(z / 2)) / 2: what counts of a gate is the error beside 1. */
+INLINED void gate(int m, const real *restrict z, real *restrict a)
+{
+    for (int x = 0; x < m; x++)
+        a[x] = tanh_of((real)0.5 * z[x]) * (real)0.5 + (real)0.5;
+}
+
 INLINED void lstm_step(int m, const real *restrict z, const real *restrict c_before,
                        real *restrict gates, real *restrict c, real *restrict tanh_c,
                        real *restrict h)
 {
     const real *i = gates, *f = gates + m, *o = gates + 2 * m, *g = gates + 3 * m;
-    sigmoid(3 * m, z, gates);            /* i, f, o = s(z_i), s(z_f), s(z_o) */
+    gate(3 * m, z, gates);              /* i, f, o = s(z_i), s(z_f), s(z_o) */
     tanh_(m, z + 3 * m, gates + 3 * m); /* g = tanh(z_g) */
     for (int x = 0; x < m; x++) {
         c[x] = f[x] * c_before[x] + i[x] * g[x]; /* c_t = f * c_{t-1} + i * g */
@@ -155,7 +162,7 @@ INLINED void gru_step(int m, real *restrict z, const real *restrict q,
 {
     const real *r = gates, *u = gates + m;
     real *z_g = z + 2 * m, *g = gates + 2 * m;
-    sigmoid(2 * m, z, gates); /* r, u = s(z_r), s(z_u) */
+    gate(2 * m, z, gates); /* r, u = s(z_r), s(z_u) */
     for (int x = 0; x < m; x++) {
         z_g[x] += r[x] * q[x]; /* z_g = w_g x_t + r * q + b_g */
         g[x] = tanh_of(z_g[x]);
