@@ -46,7 +46,7 @@ INLINED real power(real u, real v) { return (real)pow((double)u, (double)v); }
 INLINED real power_by_u(real u, real v) { return v * power(u, v - (v != 0 ? 1 : 0)); }
 INLINED real power_by_v(real u, real v, real a) /* a ln u, and 0 at u = 0 where v >= 0 */
 {
-    return u != 0 || v < 0 ? a * OF_LIBM(log, u) : 0;
+    return a * (u != 0 || v < 0 ? OF_LIBM(log, u) : 0);
 }
 
 FOR_EACH(graph_add, u[i] + v[i])
