@@ -217,7 +217,8 @@ class Program:
     def _source(self, w: Writer) -> str:
         w.header(HEADERS / "real.h")
         w.header(HEADERS / "team.h")
-        lines = [f"/* {self.network!r}:", f" * {self.title}. */"]
+        name = " ".join(repr(self.network).replace("*/", "* /").split())
+        lines = [f"/* {name}:", f" * {self.title}. */"]
         lines += [f'#include "{name}"' for name in sorted(w.headers)]
         lines += ["", f"enum {{ B = {w.batch} }}; /* examples */", "", *self._signature(), "{"]
         vectors = [("theta", "real *"), ("nabla", "real *"), ("arena", "real *")]

@@ -316,6 +316,15 @@ def test_a_program_can_be_read():
         own_layer().program()
 
 
+def test_no_name_ends_the_comment_that_it_stands_in():
+    class Odd(Network):
+        def __repr__(self):
+            return "*/ int\nmain"
+
+    net = Odd([Dense(5, 3)], "quadratic")
+    assert relative(net.predict(X, compiled=True), net.predict(X, compiled=False)) <= 1e-6
+
+
 def test_every_layer_says_whether_it_has_a_twin():
     class Nothing(Layer):
         def output(self, a_prev, mode):
