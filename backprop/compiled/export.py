@@ -16,6 +16,7 @@ from backprop import __version__
 from backprop.compiled.program import Program, named
 from backprop.compiled.writer import HEADERS, text_of
 from backprop.core import storage
+from backprop.core.shapes import is_several
 from backprop.costs import SoftmaxCrossEntropy
 from backprop.layers.containers.masked import Masked
 from backprop.layers.embedding import Embedding
@@ -95,15 +96,15 @@ class Export:
         parts = [
             self._title(),
             "#define BACKPROP_DOUBLE\n" if self.real == "double" else "",
-            "#define BACKPROP_ALONE /* no threads */\n#define PER_THREAD\n",
+            "#define PER_THREAD /* there is one */\n",
             "\n".join(self._headers()),
             prototypes,
             *self._arrays(),
             *self._predict(),
             *self._train(),
             "#ifdef BACKPROP_MAIN",
-            f"#define TRAINS\nenum {{ BATCH = {self.train.batch_size} }};\n" if self.train else "",
-            text_of(HEADERS / "main.h"),
+            f"enum {{ BATCH = {self._batch} }};\n",
+            self._as_it_is(text_of(HEADERS / "main.h")),
             "\n".join(self._main()),
             "#endif\n",
         ]
@@ -113,6 +114,11 @@ class Export:
     def programs(self) -> list[Program]:
         """The one that predicts, and the one that trains, if there is one."""
         return [self.predict] if self.train is None else [self.predict, self.train]
+
+    @property
+    def _batch(self) -> int:
+        """How many examples the program that reads them has in memory."""
+        return 1 if self.train is None else self.train.batch_size
 
     # -- what it is for ------------------------------------------------------------------------
 
@@ -148,7 +154,8 @@ class Export:
         said.append(
             "Compiled with -DBACKPROP_MAIN it is a program that reads examples from its standard "
             "input, as plain numbers one after another, and prints the outputs of one a line."
-            + learns * (self.train is not None)
+            + learns
+            * (self.train is not None)
         )
         return _comment(said)
 
@@ -168,7 +175,9 @@ class Export:
     @property
     def inputs(self) -> list[Array]:
         """What an example is."""
-        sizes = [(name, math.prod(one)) for name, one in named("x", self.predict.input_shape)]
+        shape = self.predict.input_shape
+        shapes = named("x", shape) if is_several(shape) else [("x", shape)]
+        sizes = [(name, math.prod(one)) for name, one in shapes]
         if not self.network.root.integer_input:
             return [Array(name, self.real, size) for name, size in sizes]
         layers = [self.network.root, *(layer for _, layer in self.network.walk())]
@@ -211,10 +220,31 @@ class Export:
                 done.add(name)
                 for other in _INCLUDE.findall(texts[name]):
                     yield from lay(other)
-                yield _INCLUDE.sub("", texts[name])
+                yield self._as_it_is(_INCLUDE.sub("", texts[name]))
 
         for name in sorted(texts):
             yield from lay(name)
+
+    def _as_it_is(self, text: str) -> str:
+        """Return what a header says of this file, where it says something else of others."""
+        known = {"BACKPROP_DOUBLE": self.real == "double", "BACKPROP_ALONE": True}
+        known["TRAINS"] = self.train is not None
+        kept, within = [], list[bool | None]()
+        for line in text.splitlines():
+            word, _, name = line.partition(" ")
+            if word.startswith("#if"):
+                within.append(known.get(name) if word == "#ifdef" else None)
+                counts = within[-1] is None
+            elif word in ("#else", "#endif"):
+                last = within.pop()
+                counts = last is None
+                if word == "#else":
+                    within.append(None if last is None else not last)
+            else:
+                counts = True
+            if counts and False not in within:
+                kept.append(line)
+        return "\n".join([*kept, ""])
 
     def _arrays(self) -> Iterable[str]:
         """Yield the parameters, and all else that programs are given."""
@@ -281,10 +311,9 @@ class Export:
 
     def _main(self) -> Iterable[str]:
         """Yield what the program that reads examples does with one."""
-        batch = 1 if self.train is None else self.train.batch_size
         targets = [] if self.train is None else self.targets
         for one in self.inputs + targets:
-            yield f"static {one.kind} {one.name}[{batch * one.size}];"
+            yield f"static {one.kind} {one.name}[{self._batch * one.size}];"
         yield ""
         yield from self._reading("input", self.inputs, 0)
         yield "static void print_outputs(int b)\n{"

@@ -235,7 +235,7 @@ class Program:
         arrays = [_of_arena(*planned) for planned in w.places.values() if planned[1].name in used]
         if "scratch" in used:
             arrays.append(f"    real *const scratch = arena + {w.arena};")
-        parts = [f"    {line}" for line in w.declared if _names([line.split(" =")[0]]) & used]
+        parts = [f"    {line}" for line in w.declared if _declared(line) in used]
         used |= _names([*arrays, *parts])
         memory = [
             f"    {kind}const {name} = memory[{index}];"
@@ -324,6 +324,11 @@ def is_fixed(shape: Any) -> bool:
 def _names(lines: Iterable[str]) -> set[str]:
     """Return the names in lines of C."""
     return {name for line in lines for name in re.findall(r"[A-Za-z_]\w*", line)}
+
+
+def _declared(line: str) -> str:
+    """Return the name of what a line of C declares."""
+    return re.findall(r"\w+", re.split(r" =|\[", line)[0])[-1]  # type: ignore[no-any-return]
 
 
 def _of_arena(place: int, buffer: Buffer) -> str:

@@ -56,7 +56,7 @@ class Programmed:
         training: bool = False,
         batch_size: int = 10,
         optimizer: Any = None,
-        labels: bool | None = None,
+        labels: Any = None,
         **settings: Any,
     ) -> Path:
         """Write the network with its weights as one file of C99, for use without Python.
@@ -71,8 +71,9 @@ class Programmed:
         of ``a[..., j].ravel()``; the file says how many. Compiled with ``-DBACKPROP_MAIN`` it is a
         program that reads examples from its standard input, as plain numbers one after another,
         and prints the outputs of one a line; of a file that trains, one that is given a learning
-        rate learns them too, each with its target after it. A few million parameters take the
-        compiler half a minute.
+        rate learns them too, each with its target after it. Where there are several inputs,
+        outputs or targets, each is an argument, and the program reads or prints them one after
+        another. A few million parameters take the compiler half a minute.
 
         Parameters
         ----------
@@ -85,8 +86,9 @@ class Programmed:
             The examples of a step of training.
         optimizer : Optimizer, optional
             `SGD` unless told. Its learning rate is given with every step.
-        labels : bool, optional
-            Whether targets are integer labels; of `SoftmaxCrossEntropy` they are unless told.
+        labels : bool, or tuple of bool, optional
+            Whether targets are integer labels, of every output if there are several; those of
+            `SoftmaxCrossEntropy` are unless told.
         **settings
             `regularizer`, `clip_norm` and `clip_value`, as of a `Trainer`; and `input_shape`, for
             a network that takes several.

@@ -13,17 +13,23 @@ import pytest
 
 from backprop import Network
 from backprop.compiled import NoTwin, builder
+from backprop.costs import WeightedCosts
+from backprop.graph import Graph, Input, apply, concatenate
 from backprop.layers import (
+    LSTM,
     BatchNorm,
+    Conv2d,
     Dense,
     Dropout,
     Embedding,
     Flatten,
     GaussianNoise,
+    GlobalAvgPool,
     GroupNorm,
     Layer,
     LayerNorm,
     Masked,
+    MaxPool2d,
     PositionalEncoding,
     ReLU,
     Reshape,
@@ -31,6 +37,7 @@ from backprop.layers import (
     RMSNorm,
     TimeDistributed,
     TimeStep,
+    TransformerBlock,
     Transpose,
 )
 from backprop.optimizers import SGD, Adam, Momentum
@@ -150,6 +157,29 @@ def twice():
     return Network([dense(4, 3), norm, dense(3, 3, seed=1), norm, dense(3, 2)], "quadratic")
 
 
+def convolutional():
+    layers = [Conv2d(1, 3, 3, activation="relu", rng=0), MaxPool2d(2), Flatten()]
+    return Network([*layers, dense(12, 4, "softmax")], "softmax_cross_entropy", (1, 6, 6))
+
+
+def recurrent():
+    layers = [LSTM(3, 4, rng=0), TimeStep(-1), dense(4, 2, "sigmoid")]
+    return Network(layers, "cross_entropy", input_shape=(3, 5))
+
+
+def attentive():
+    layers = [TransformerBlock(4, 2, 6, causal=True, rng=0), GlobalAvgPool(), dense(4, 2)]
+    return Network(layers, "quadratic", input_shape=(4, 5))
+
+
+def two_ways(dtype="f4"):
+    x, other = Input("x", (3,)), Input("other", (2, 2))
+    both = concatenate(apply(dense(3, 4, dtype=dtype), x), apply(Flatten(), other))
+    classes = apply(dense(8, 3, "softmax", dtype=dtype), both)
+    cost = WeightedCosts(["softmax_cross_entropy", "squared_error"], [0.5, 1.5])
+    return Network(Graph([classes, apply(dense(8, 2, dtype=dtype, seed=1), both)]), cost)
+
+
 NETWORKS = {
     "book": lambda: Network.from_sizes([20, 7, 3], rng=0),
     "float64": lambda: Network.from_sizes([20, 7, 3], rng=0, dtype="f8"),
@@ -159,6 +189,9 @@ NETWORKS = {
     "sequences": sequences,
     "images": images,
     "twice": twice,
+    "convolutional": convolutional,
+    "recurrent": recurrent,
+    "attentive": attentive,
     "nothing-to-learn": lambda: Network([ReLU()], "quadratic", input_shape=(3,)),
 }
 
@@ -175,9 +208,38 @@ def test_the_program_prints_what_the_network_predicts(name, tmp_path):
     assert run(program, "") == ""
 
 
+def in_one(arrays, **also):
+    """Return several arrays as one of all their numbers, the batch last."""
+    return np.concatenate([array.reshape(-1, array.shape[-1]) for array in arrays], **also)
+
+
 @needs_compiler
-def test_no_warning_at_full_speed_and_the_same_numbers(tmp_path):
-    network = normalised()
+def test_several_inputs_and_outputs(tmp_path):
+    network, rng = two_ways("f8"), np.random.default_rng(0)
+    x = rng.standard_normal((3, 12)), rng.standard_normal((2, 2, 12))
+    y = rng.integers(0, 3, 12), rng.standard_normal((2, 12))
+    path = network.to_c(tmp_path / "net.c", training=True, batch_size=4)
+    assert (
+        "int net_train(const double *x0, const double *x1, const int32_t *y0," in path.read_text()
+    )
+    program = compiled(path)
+    outputs = in_one(network.predict(x))
+    assert relative(as_outputs(run(program, as_text(in_one(x))), (5,)), outputs) < 1e-13
+    told = run(program, as_text(in_one(x), in_one([y[0][None], y[1]])), "0.3")
+    expected = []
+    for first in range(0, 12, 4):
+        some, targets = ([one[..., first : first + 4] for one in all_] for all_ in (x, y))
+        expected.append(in_one(network.predict(tuple(some))))
+        network.forward(tuple(some), training=True)
+        network.backward(tuple(targets))
+        network.theta -= 0.3 * network.nabla
+    assert relative(as_outputs(told, (5,)), np.concatenate(expected, axis=-1)) < 1e-12
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["book", "normalised", "convolutional", "recurrent", "attentive"])
+def test_no_warning_at_full_speed_and_the_same_numbers(name, tmp_path):
+    network = NETWORKS[name]()
     program = compiled(network.to_c(tmp_path / "net.c", training=True), *FAST)
     x = inputs(network)
     outputs = as_outputs(run(program, as_text(x)), network.output_shape)
@@ -220,7 +282,9 @@ def test_what_is_no_example_is_refused(numbers, what, tmp_path):
         ("0 1 2 6 0", "number 4 of example 1 is out of range"),
         ("0 1 2 3 4 -2", "number 1 of example 2 is out of range"),
         ("0 1 2 99999999999999999999 4", "number 4 of example 1 is out of range"),
-        ("0 1.5", "number 3 of example 1 is no integer"),
+        ("0 1.5", "number 2 of example 1 is no integer"),
+        ("0 x", "number 2 of example 1 is no integer"),
+        ("0 nan", "number 2 of example 1 is no integer"),
         ("0 1 2 3 4 0", "number 2 of example 2 is not there"),
     ],
 )

@@ -45,11 +45,11 @@ INLINED int read_numbers(long example, int first, int n, real *x)
 INLINED int read_integers(long example, int first, int n, long least, long below, int32_t *x)
 {
     for (int i = 0; i < n; i++) {
-        long number = 0;
-        const int found = scanf("%ld", &number);
+        double number = 0;
+        const int found = scanf("%lf", &number);
         if (found == EOF && first + i == 0)
             return 0;
-        if (found != 1)
+        if (found != 1 || number != floor(number))
             refuse(example, first + i, found == EOF ? "is not there" : "is no integer");
         if (number < least || number >= below)
             refuse(example, first + i, "is out of range");
@@ -70,8 +70,6 @@ int main(int count, char **arguments)
     const int learning = count > 1;
     const double eta = learning ? strtod(arguments[1], NULL) : 0;
 #else
-enum { BATCH = 1 };
-
 int main(void)
 {
 #endif
