@@ -99,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_evaluate(commands)
     _add_predict(commands)
+    _add_export(commands)
     _add_plot(commands)
     _add_compare(commands)
     _add_gradcheck(commands)
@@ -254,6 +255,24 @@ def _predict(arguments: argparse.Namespace) -> int:
             print(" ".join(f"{number:.6g}" for number in column))
     else:
         print("\n".join(map(str, metrics.predicted_labels(a))))
+    return 0
+
+
+def _add_export(commands: Any) -> None:
+    export = commands.add_parser("export", help="a network as a file of C, for use without Python")
+    export.add_argument("model", type=Path, metavar="RUN", help=_MODEL_HELP)
+    export.add_argument("--c", type=Path, metavar="FILE", required=True, help="the file of C")
+    export.set_defaults(run=_export)
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from backprop.application.run_folder import read_model
+    from backprop.compiled import NoTwin
+
+    try:
+        print(read_model(arguments.model).to_c(arguments.c))
+    except NoTwin as error:
+        raise ValueError(f"{arguments.model}: {error}") from None
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -55,10 +56,14 @@ class Program:
     upstream : bool
         Whether the program makes both passes of a training step, from an upstream gradient that it
         is given instead of a cost, and no update.
+    only_a : bool
+        Whether a program that predicts leaves z out.
 
     Attributes
     ----------
     source : str
+    function : str
+        That part of it which is the straight line.
     headers : dict of str to str
         The texts of all headers, by name, those that others include among them.
     dtype : numpy.dtype
@@ -81,6 +86,7 @@ class Program:
         weights: Any = 0,
         input_shape: Any = None,
         upstream: bool = False,
+        only_a: bool = False,
     ) -> None:
         self.network, self.batch_size, self.optimizer = network, batch_size, optimizer
         self.dtype = network.dtype
@@ -111,7 +117,7 @@ class Program:
             )
         else:
             w.heading("what is asked for")
-            ends = network.root.output_activation is not None
+            ends = network.root.output_activation is not None and not only_a
             z = w.kept[id(network.root)].get("z") if ends else None
             self.results = dict(named("a", a) + ([] if z is None else named("z", z)))
             for name, array in self.results.items():
@@ -217,38 +223,32 @@ class Program:
     def _source(self, w: Writer) -> str:
         w.header(HEADERS / "real.h")
         w.header(HEADERS / "team.h")
-        name = " ".join(repr(self.network).replace("*/", "* /").split())
-        lines = [f"/* {name}:", f" * {self.title}. */"]
-        lines += [f'#include "{name}"' for name in sorted(w.headers)]
-        lines += ["", f"enum {{ B = {w.batch} }}; /* examples */", "", *self._signature(), "{"]
-        vectors = [("theta", "real *"), ("nabla", "real *"), ("arena", "real *")]
-        fixed = vectors if w.training else [vectors[0], vectors[2]]
-        self.keys: list[Any] = [name for name, _ in fixed]
-        declared = [*((name, kind) for name, kind in fixed)]
-        for pointer in w.pointers:
-            declared.append((pointer.name, pointer.kind))
-            self.keys.append(pointer.key)
-        declared.append(("order", "const int64_t *"))
-        self.keys.append("order")
-        for index, (name, kind) in enumerate(declared):
-            lines.append(f"    {kind}const {name} = memory[{index}];")
-        lines.append("")
-        lines += [f"    {line}" for line in w.declared]
-        lines.append("")
-        for place, buffer in w.places.values():
-            shape = " x ".join(map(str, buffer.shape))
-            cast = "" if buffer.kind == "real" else f"({buffer.kind} *)"
-            value = f"arena + {place}" if place else "arena"
-            value = f"{cast}({value})" if cast else value
-            text = f"    {buffer.kind} *const {buffer.name} = {value};"
-            lines.append(f"{text:<{WIDTH}} /* {shape} */")
-        if w.scratch_size:
-            lines.append(f"    real *const scratch = arena + {w.arena};")
-        lines += ["", *self._loop(w), *(_line(text, note) for text, note in w.calls)]
-        lines += ["    }", "    return steps;" if w.training else "    return N;", "}", ""]
-        lines += self._door()
+        vectors = ["theta", "nabla", "arena"] if w.training else ["theta", "arena"]
+        self.keys: list[Any] = [*vectors, *(pointer.key for pointer in w.pointers), "order"]
         self.arena_size = w.arena + w.scratch_size
-        return "\n".join(lines)
+        given = [(name, "real *") for name in vectors]
+        given += [(pointer.name, pointer.kind) for pointer in w.pointers]
+        given.append(("order", "const int64_t *"))
+
+        body = [*self._loop(w), *(_line(text, note) for text, note in w.calls)]
+        used = _names([*self._loop(w), *(text for text, _ in w.calls)])
+        arrays = [_of_arena(*planned) for planned in w.places.values() if planned[1].name in used]
+        if "scratch" in used:
+            arrays.append(f"    real *const scratch = arena + {w.arena};")
+        parts = [f"    {line}" for line in w.declared if _declared(line) in used]
+        used |= _names([*arrays, *parts])
+        memory = [
+            f"    {kind}const {name} = memory[{index}];"
+            for index, (name, kind) in enumerate(given)
+            if name in used
+        ]
+        title = [f"/* {in_comment(self.network)}:", f" * {self.title}. */"]
+        title += [f'#include "{name}"' for name in sorted(w.headers)]
+        function = [*self._signature(), "{", f"    enum {{ B = {w.batch} }}; /* examples */"]
+        function += [*memory, "", *parts, "", *arrays, "", *body, "    }"]
+        function += ["    return steps;" if w.training else "    return N;", "}", ""]
+        self.function = "\n".join(function)
+        return "\n".join([*title, "", *function, *self._door()])
 
     def _signature(self) -> list[str]:
         if self.writer.training:
@@ -307,6 +307,11 @@ def with_included(headers: dict[str, str]) -> dict[str, str]:
     return found
 
 
+def in_comment(named: Any) -> str:
+    """Return what something is called, such that it cannot end the comment that it stands in."""
+    return " ".join(repr(named).replace("*/", "* /").split())
+
+
 def named(name: str, data: Any) -> list[tuple[str, Any]]:
     """Return each of several things with its name and number, x0 and x1; or one with its name."""
     if isinstance(data, tuple):
@@ -319,6 +324,25 @@ def is_fixed(shape: Any) -> bool:
     if is_several(shape):
         return all(map(is_fixed, shape))
     return isinstance(shape, tuple) and all(isinstance(n, (int, np.integer)) for n in shape)
+
+
+def _names(lines: Iterable[str]) -> set[str]:
+    """Return the names in lines of C."""
+    return {name for line in lines for name in re.findall(r"[A-Za-z_]\w*", line)}
+
+
+def _declared(line: str) -> str:
+    """Return the name of what a line of C declares."""
+    return re.findall(r"\w+", re.split(r" =|\[", line)[0])[-1]  # type: ignore[no-any-return]
+
+
+def _of_arena(place: int, buffer: Buffer) -> str:
+    """Return the line that says where in the arena an array is."""
+    value = f"arena + {place}" if place else "arena"
+    if buffer.kind != "real":
+        value = f"({buffer.kind} *)({value})"
+    text = f"    {buffer.kind} *const {buffer.name} = {value};"
+    return f"{text:<{WIDTH}} /* {' x '.join(map(str, buffer.shape))} */"
 
 
 def _line(text: str, note: str) -> str:

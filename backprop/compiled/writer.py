@@ -101,6 +101,7 @@ class Draw(NamedTuple):
     draw: Callable[[], np.ndarray]
     pointer: Pointer
     size: int
+    kind: str  # "uniform" in [0, 1), or "normal"
 
 
 @dataclass
@@ -199,11 +200,21 @@ class Writer:
         self.constants[name] = np.ascontiguousarray(array, self.dtype)
         return self.given(name, "const real *", ("constant", name))
 
-    def drawn(self, name: str, layer: Any, draw: Callable[[], np.ndarray], size: int) -> str:
-        """Return the name of what the layer draws in every step: `size` numbers by `draw()`."""
+    def drawn(
+        self,
+        name: str,
+        layer: Any,
+        draw: Callable[[], np.ndarray],
+        size: int,
+        kind: str = "uniform",
+    ) -> str:
+        """Return the name of what the layer draws in every step: `size` numbers by `draw()`.
+
+        `kind` says how they are distributed, "uniform" in [0, 1) or "normal".
+        """
         pointer = Pointer(f"all_{name}", "const real *", ("draw", len(self.draws)))
         self.pointers.append(pointer)
-        self.draws.append(Draw(layer, draw, pointer, size))
+        self.draws.append(Draw(layer, draw, pointer, size, kind))
         self.line(f"const real *const {name} = {pointer.name} + step * {size};")
         return name
 

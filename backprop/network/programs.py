@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from pathlib import Path
 from typing import Any
 
 from backprop.core.checks import check_bool, check_integer
@@ -47,6 +49,66 @@ class Programmed:
         batch_size = check_integer("program: batch_size", batch_size)
         kind = upstairs("backprop.compiled.program").Program
         return kind(self, batch_size, optimizer, **settings)
+
+    def to_c(
+        self,
+        path: str | os.PathLike[str],
+        training: bool = False,
+        batch_size: int = 10,
+        optimizer: Any = None,
+        labels: Any = None,
+        **settings: Any,
+    ) -> Path:
+        """Write the network with its weights as one file of C99, for use without Python.
+
+        ``network.to_c("net.c")`` makes a file that needs a compiler such as gcc or clang, -lm, and
+        nothing else: its arrays are static. What its functions are called by is the file's name::
+
+            void net_predict(const float *x, float *outputs);            /* one example */
+            int net_train(const float *x, const int32_t *y, double eta); /* a minibatch */
+
+        An example is its numbers in the order of ``x[..., j].ravel()``, and its outputs are those
+        of ``a[..., j].ravel()``; the file says how many. Compiled with ``-DBACKPROP_MAIN`` it is a
+        program that reads examples from its standard input, as plain numbers one after another,
+        and prints the outputs of one a line; of a file that trains, one that is given a learning
+        rate learns them too, each with its target after it. Where there are several inputs,
+        outputs or targets, each is an argument, and the program reads or prints them one after
+        another. A few million parameters take the compiler half a minute.
+
+        Parameters
+        ----------
+        path : str or path-like
+            It is written whole, or not at all.
+        training : bool
+            Whether it can be trained as well. It goes on from the optimizer's state; what layers
+            draw is drawn by a generator of its own, so not to the bit as in NumPy.
+        batch_size : int
+            The examples of a step of training.
+        optimizer : Optimizer, optional
+            `SGD` unless told. Its learning rate is given with every step.
+        labels : bool, or tuple of bool, optional
+            Whether targets are integer labels, of every output if there are several; those of
+            `SoftmaxCrossEntropy` are unless told.
+        **settings
+            `regularizer`, `clip_norm` and `clip_value`, as of a `Trainer`; and `input_shape`, for
+            a network that takes several.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        NoTwin
+            If something in the network has no twin in C.
+        ValueError
+            If a network without a cost is to be trained.
+        """
+        to_c = upstairs("backprop.compiled.export").to_c
+        training = check_bool("to_c: training", training)
+        batch_size = check_integer("to_c: batch_size", batch_size)
+        settings.update(optimizer=optimizer, labels=labels)
+        return Path(to_c(self, path, training, batch_size, **settings))
 
     def prediction_for(self, x: Any, compiled: bool | None) -> Any:
         """Return a built program that predicts for inputs like x, or None: by the layers.

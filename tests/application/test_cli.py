@@ -158,6 +158,21 @@ def test_predict_prints_a_class_per_image(run, idx_folder, capsys):
     np.testing.assert_array_equal(outputs.argmax(axis=1), labels)
 
 
+def test_export_writes_the_network_as_c(run, tmp_path, capsys):
+    path = tmp_path / "digits.c"
+    assert cli.main(["export", str(run), "--c", str(path)]) == 0
+    assert capsys.readouterr().out == f"{path}\n"
+    text = path.read_text()
+    assert "void digits_predict(const float *x, float *outputs);" in text
+    assert "gives the 4 outputs of one example, 42 numbers" in text
+    assert "--c" in fails(capsys, "export", run)
+    assert "nothing" in fails(capsys, "export", tmp_path / "nothing", "--c", path)
+    bp.Network([bp.TimeDistributed(bp.Dense(2, 2, rng=0))], None, input_shape=(2, None)).save(
+        tmp_path / "steps.npz"
+    )
+    assert "one shape" in fails(capsys, "export", tmp_path / "steps.npz", "--c", path)
+
+
 def test_damaged_images_are_one_line(run, tmp_path, idx_folder, capsys):
     content = (idx_folder / "t10k-images-idx3-ubyte.gz").read_bytes()
     broken = tmp_path / "broken.gz"

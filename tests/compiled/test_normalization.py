@@ -55,7 +55,7 @@ def calls(dtype="f8"):
         "batch_norm_downstream": "nnppppppp",
         "batch_norm_downstream_by_running": "nnpppp",
         "standardize_groups": "nnnnxpppp",
-        "scale_and_shift": "nnpppp",
+        "scaled_and_shifted": "nnpppp",
         "scaled": "nnppp",
         "shift_gradient": "nnpp",
         "scale_gradient": "nnppp",
@@ -117,7 +117,7 @@ def in_c(layer, x, nabla_a, mask=None):
             n = groups, features * places // steps, steps, batch
             call("standardize_groups_of_real", *n, layer.epsilon, mask, packed, *arrays)
         if centred:
-            call("scale_and_shift", *rows, g, layer.b, x_hat, a)
+            call("scaled_and_shifted", *rows, g, layer.b, x_hat, a)
             call("shift_gradient", *rows, nabla_a, gradient_b)
         else:
             call("scaled", *rows, g, x_hat, a)

@@ -26,6 +26,8 @@ MAKING = [c for c in COMMANDS if c.startswith("make ")]  # test_make.py shows wh
 ELSEWHERE = {
     "env $(backprop environment) python script.py",  # tests/application
     "pre-commit install",  # installs hooks into git
+    "cc -O2 -march=native -DBACKPROP_MAIN net.c -o net -lm",  # tests/compiled/test_export.py
+    'echo "0.1 0.2 0.3 0.4" | ./net',
 }
 
 

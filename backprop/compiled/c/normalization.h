@@ -14,7 +14,7 @@
 
 #include "standardization.h"
 
-INLINED void scale_and_shift(int n, int m, const real *g, const real *b,
+INLINED void scaled_and_shifted(int n, int m, const real *g, const real *b,
                              const real *restrict x_hat, real *restrict a)
 {
     for (int i = 0; i < n; i++)
@@ -60,7 +60,7 @@ INLINED void batch_norm(int n, int m, double epsilon, double momentum, const rea
     for (int i = 0; i < n; i++) {
         double variance;
         standardize_row(m, 1, epsilon, x + i * m, x_hat + i * m, mu + i, deviation + i, &variance);
-        scale_and_shift(1, m, g + i, b + i, x_hat + i * m, a + i * m);
+        scaled_and_shifted(1, m, g + i, b + i, x_hat + i * m, a + i * m);
         move_running(m, momentum, mu[i], variance, running_mean + i, running_variance + i);
     }
 }

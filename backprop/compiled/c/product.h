@@ -237,8 +237,8 @@ INLINED void dots(const int I, const int J, int K, const real *a, const real *b,
         for (int j = 0; j < J; j++) {
             real lanes[LANES], total = add ? c[i * c_i + j] : 0;
             memcpy(lanes, &sum[i][j], sizeof lanes);
-            for (int rest = k; rest < K; rest++)
-                lanes[rest - k] += a[i * (long)K + rest] * b[j * (long)K + rest];
+            for (int l = 0; l < LANES && k + l < K; l++)
+                lanes[l] += a[i * (long)K + k + l] * b[j * (long)K + k + l];
             for (int l = 0; l < LANES; l++)
                 total += lanes[l];
             c[i * c_i + j] = total;

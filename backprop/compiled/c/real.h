@@ -35,7 +35,7 @@ typedef integer integers
 
 #if defined(__clang__)
 #define UNROLLED _Pragma("unroll")
-#elif defined(__GNUC__)
+#elif defined(__GNUC__) && defined(__OPTIMIZE__)
 #define UNROLLED _Pragma("GCC unroll 16")
 #else
 #define UNROLLED

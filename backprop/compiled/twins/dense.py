@@ -18,7 +18,8 @@ class DenseTwin(NeuronsTwin):
 
     def weighted_input(self, w: Writer, layer: Any, a_prev: Buffer) -> Buffer:
         z = w.buffer("z", (layer.n_out, w.batch), layer=layer)
-        function = "dense_weighted_input" + "_of_rows" * a_prev.rows
+        as_rows = a_prev.rows or w.batch == 1  # the column of one example is a row
+        function = "dense_weighted_input" + "_of_rows" * as_rows
         weights, biases = w.parameter(layer, "w"), w.parameter(layer, "b")
         w.call(function, *self._sizes(w, layer), weights, biases, a_prev, z, note="z = w a + b")
         return z

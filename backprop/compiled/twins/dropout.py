@@ -23,10 +23,10 @@ class DisturbanceTwin(Twin):
         """Write what `Disturbance.disturb` does."""
         raise NotImplementedError
 
-    def drawn(self, w: Writer, layer: Any, shape: Shape) -> str:
-        """Return the name of the numbers that are drawn for every step."""
+    def drawn(self, w: Writer, layer: Any, shape: Shape, drawn: str) -> str:
+        """Return the name of the numbers that are drawn for every step, and how."""
         name, kind = f"drawn{w.name_of(layer)}", w.dtype.type
-        return w.drawn(name, layer, lambda: layer.draw(shape, kind), math.prod(shape))
+        return w.drawn(name, layer, lambda: layer.draw(shape, kind), math.prod(shape), drawn)
 
     def downstream(self, w: Writer, layer: Any, delta: Buffer) -> Buffer:
         return delta
@@ -38,7 +38,7 @@ class DropoutTwin(DisturbanceTwin):
 
     def disturb(self, w: Writer, layer: Any, a_prev: Buffer) -> Buffer:
         mask = w.buffer("mask", layer.mask_shape(a_prev.shape), layer=layer)
-        drawn = self.drawn(w, layer, mask.shape)
+        drawn = self.drawn(w, layer, mask.shape, "uniform")
         note = "0 with probability p, else 1 / (1 - p)"
         w.call("dropout_mask", mask.size, layer.p, 1 / (1 - layer.p), drawn, mask, note=note)
         w.keep(layer, mask=mask)
@@ -61,7 +61,7 @@ class GaussianNoiseTwin(DisturbanceTwin):
 
     def disturb(self, w: Writer, layer: Any, a_prev: Buffer) -> Buffer:
         noise, a = w.like("noise", a_prev, layer), w.like("a", a_prev, layer)
-        drawn = self.drawn(w, layer, a_prev.shape)
+        drawn = self.drawn(w, layer, a_prev.shape, "normal")
         w.call("add_noise", a.size, layer.std, drawn, a_prev, noise, a, note="a = a_prev + noise")
         w.keep(layer, noise=noise)
         return a

@@ -35,7 +35,7 @@ class NormalizationTwin(Twin):
             w.call("scaled", *sizes, g, x_hat, a, note="a = g x_hat")
         else:
             b = w.parameter(layer, "b")
-            w.call("scale_and_shift", *sizes, g, b, x_hat, a, note="a = g x_hat + b")
+            w.call("scaled_and_shifted", *sizes, g, b, x_hat, a, note="a = g x_hat + b")
         return a
 
     def of_real(self, w: Writer, layer: Any, delta: Buffer) -> Buffer:
