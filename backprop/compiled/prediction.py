@@ -24,6 +24,8 @@ class Prediction:
     network : Network
     input_shape : tuple of int
         Of one example.
+    block : int
+        Examples at a time; fewer that are asked for take as long.
 
     Raises
     ------
@@ -31,8 +33,8 @@ class Prediction:
         If there can be no program.
     """
 
-    def __init__(self, network: Any, input_shape: Any) -> None:
-        self.program = Program(network, BLOCK, input_shape=input_shape)
+    def __init__(self, network: Any, input_shape: Any, block: int = BLOCK) -> None:
+        self.block, self.program = block, Program(network, block, input_shape=input_shape)
         self._of_thread = threading.local()
         self._of_thread.runner = Runner(self.program)
 
@@ -47,7 +49,7 @@ class Prediction:
             for key, buffer in program.results.items()
         }
         # The last block is filled up with the last example.
-        order = np.minimum(np.arange(-(-n // BLOCK) * BLOCK), n - 1)
+        order = np.minimum(np.arange(-(-n // self.block) * self.block), n - 1)
         given = {"theta": program.network.theta, "order": order}
         data = {name: _rows(one) for name, one in named("x", x)}
         runner.bind({**given, **data, **program.states(), **found})
@@ -64,7 +66,9 @@ def _rows(x: np.ndarray) -> np.ndarray:
     return rows.astype(np.int32, copy=False) if rows.dtype.kind in "iu" else rows
 
 
-def prediction_for(network: Any, input_shape: Any, must: bool) -> Prediction | None:
+def prediction_for(
+    network: Any, input_shape: Any, must: bool, block: int = BLOCK
+) -> Prediction | None:
     """Return a `Prediction`; None if there can be none, unless there must be.
 
     Raises
@@ -73,7 +77,7 @@ def prediction_for(network: Any, input_shape: Any, must: bool) -> Prediction | N
         If there must be one, and cannot be.
     """
     try:
-        return Prediction(network, input_shape)
+        return Prediction(network, input_shape, block)
     except (NoTwin, NotBuilt):
         if must:
             raise

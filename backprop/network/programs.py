@@ -118,14 +118,16 @@ class Programmed:
         NoTwin, NotBuilt
             If it must be `compiled`, and cannot be.
         """
+        n = count_examples(x)
         if compiled is None:
-            if not self.worth_compiling(count_examples(x)):
+            if not self.worth_compiling(n):
                 return None
         elif not check_bool("compiled", compiled):
             return None
         prediction = upstairs("backprop.compiled.prediction")
         shape = each_array(lambda one: one.shape[:-1], x)
-        return prediction.prediction_for(self, shape, must=bool(compiled))
+        block = 1 if n == 1 else prediction.BLOCK
+        return prediction.prediction_for(self, shape, bool(compiled), block)
 
     def worth_compiling(self, n: int) -> bool:
         """Say whether NumPy would predict n examples for long, by the sizes alone."""

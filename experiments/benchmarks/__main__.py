@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from experiments.benchmarks import figure, report, sweep
-from experiments.benchmarks.frameworks.registry import FRAMEWORKS, OURS
-from experiments.benchmarks.measure import ROOT, Bench, keep_to_cores
+from experiments.benchmarks.frameworks.registry import FRAMEWORKS, NUMPY, OURS
+from experiments.benchmarks.machine import keep_to_cores
+from experiments.benchmarks.measure import ROOT, Bench
 from experiments.benchmarks.workloads import WORKLOADS, read_json, write_json
 
-PEERS = [name for name in FRAMEWORKS if name != OURS]
-PARTS = [*WORKLOADS, "I1", "S"]
+PEERS = [name for name in FRAMEWORKS if name not in (OURS, NUMPY)]
+PARTS = [*WORKLOADS, "W8", "I1", "R", "S"]
 QUICK = 1280
+ROUNDS = 5
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -38,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
 def _measure(arguments: argparse.Namespace) -> None:
     started = time.perf_counter()
     keep_to_cores()
-    rounds = arguments.rounds or (1 if arguments.quick else 3)
+    rounds = arguments.rounds or (1 if arguments.quick else ROUNDS)
     path = arguments.out / ("sweep.json" if arguments.sweep else "bench.json")
     arguments.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
@@ -60,8 +62,12 @@ def _rounds(bench: Bench, rounds: int, parts: list[str]) -> Iterator[None]:
     bench.check(trained)
     for number in range(rounds):
         bench.train(number, trained)
+        if "W8" in parts:
+            bench.single(number)
         if "I1" in parts:
             bench.predict(number)
+        if "R" in parts:
+            bench.beside(number)
         if "S" in parts:
             bench.start_up(number)
         yield
@@ -88,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--peers", type=names(PEERS), default=PEERS, metavar="LIST",
         help=f"some of {','.join(PEERS)}, or none (default: all; what is not installed is "
         "reported as such)")  # fmt: skip
-    add("--rounds", type=int, help="default: 3")
+    add("--rounds", type=int, help=f"default: {ROUNDS}")
     add("--quick", action="store_true", help=f"one round of {QUICK:,} examples, to try it out")
     add("--data", default="builtin", help="builtin, mnist, or a folder of IDX files")
     add("--out", type=Path, default=Path("runs/benchmarks"))

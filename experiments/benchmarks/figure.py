@@ -10,12 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from experiments.benchmarks import report
-from experiments.benchmarks.frameworks.registry import OURS
+from experiments.benchmarks.frameworks.registry import NUMPY, OURS
 from experiments.common import figure, tidy
 
 # Told apart by every kind of colour vision (Okabe and Ito, 2008), and by shape.
 STYLES = {
     OURS: ("#000000", "o"),
+    NUMPY: ("#CC79A7", "v"),
     "torch": ("#D55E00", "o"),
     "compile": ("#E69F00", "D"),
     "jax": ("#0072B2", "s"),
@@ -37,13 +38,12 @@ def draw(results: dict[str, Any], path: Path) -> None:
 
 
 def _ratios(ax: Axes, results: dict[str, Any], rows: list[report.Row]) -> None:
-    peers = [name for name in results["frameworks"] if name != OURS]
     ax.axvline(1, color="0.3", linewidth=0.8)
-    for name in peers:
+    for name, about in results["frameworks"].items():
         colour, marker = STYLES[name]
-        title = results["frameworks"][name]["title"]
+        title = about["title"]
         for y, row in enumerate(rows):
-            values = report.ratios(results, row.row, row.quantity, name)
+            values = report.compared(results, row, name)
             if values:
                 ax.plot([min(values), max(values)], [y, y], color=colour, linewidth=1.2, alpha=0.6)
                 ax.plot(statistics.median(values), y, marker, color=colour, markersize=5,
@@ -56,21 +56,21 @@ def _ratios(ax: Axes, results: dict[str, Any], rows: list[report.Row]) -> None:
     labels = [f"{row.title}\n{report.ours(results, row)}" for row in rows]
     ax.set_yticks(range(len(rows)), labels, fontsize=7)
     ax.set_ylim(len(rows) - 0.5, -0.5)
-    ax.set_xlabel("peer / ours: right of 1 the library is ahead")
+    ax.set_xlabel("peer / ours: right of 1 the library is ahead (R: each beside / alone)")
     ax.set_title("Time (M: memory) against the library's")
     tidy(ax, grid="x")
 
 
 def _products(ax: Axes, results: dict[str, Any], rows: list[report.Row]) -> None:
     for y, row in enumerate(rows):
-        share = report.share_of_products(results, row.row) if row.quantity == "epoch" else None
+        share = report.share_of_products(results, row)
         if share is not None:
             ax.barh(y, 100 * share, 0.5, color="0.6")
             ax.annotate(f"{share:.0%}", (100 * share, y), (2, 0), textcoords="offset points",
                         va="center", fontsize=7)  # fmt: skip
     ax.set_xlim(0, 118)
     ax.set_xticks([0, 50, 100])
-    ax.set_xlabel("% of our epoch")
+    ax.set_xlabel("% of NumPy's epoch")
     ax.set_title("Matrix products")
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(left=False)

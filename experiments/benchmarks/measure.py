@@ -7,28 +7,27 @@ machine does meanwhile falls on all of them alike.
 from __future__ import annotations
 
 import datetime
-import os
-import platform
+import math
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from backprop import datasets
-from backprop.application.doctor import usable_cores
-from backprop.kernels import blas
-from backprop.kernels import environment as fast_environment
-from experiments.benchmarks.frameworks.registry import FRAMEWORKS, OURS
+from experiments.benchmarks.frameworks.registry import FRAMEWORKS, NUMPY, OURS, version_of
+from experiments.benchmarks.machine import compiles, environment, machine
 from experiments.benchmarks.workloads import (
+    BESIDE,
     IMAGES,
     PREDICTED,
     PREDICTED_BATCHES,
+    SHORT,
+    SINGLE,
     THREADS,
     WORKLOADS,
     Files,
@@ -39,6 +38,7 @@ from experiments.benchmarks.workloads import (
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 1800
+TRIES = 2  # of each number of threads
 CHECK = -1  # stands for the round that comes before the first
 TOLERANCE = 1e-3  # of the costs, relative
 OUTPUT_TOLERANCE = 1e-4  # of predicted probabilities
@@ -50,7 +50,8 @@ class Bench:
     Parameters
     ----------
     frameworks : sequence of str
-        Names of `FRAMEWORKS`; ours is measured in any case, and first.
+        Names of `FRAMEWORKS`. Ours are measured in any case, and first, the compiled before the
+        one in NumPy, which on a machine without a compiler is the only one.
     data : str
         "builtin", or a folder of IDX files, 28 x 28.
     folder : Path
@@ -65,8 +66,9 @@ class Bench:
     Attributes
     ----------
     results : dict
-        Machine, settings, what was checked, notes on what could not be measured, and `records`:
-        one for every figure of every process.
+        Machine, settings, what was checked, notes on what could not be measured, how many threads
+        each framework has for what, and `records`: one for every figure of every process. All
+        ratios refer to the first of its frameworks.
     """
 
     def __init__(
@@ -78,21 +80,26 @@ class Bench:
         limit: int | None = None,
         say: Callable[[str], object] = print,
     ) -> None:
-        self.names = [OURS, *(name for name in frameworks if name != OURS)]
+        why = compiles()
+        ours = [NUMPY] if why else [OURS, NUMPY]
+        self.names = [*ours, *(name for name in frameworks if name not in (OURS, NUMPY))]
         self.seconds, self.limit, self.say = seconds, limit, say
         self.folder = folder
-        self.environment = environment(folder)
+        if why:
+            say(f"{why}: all is compared with ours in NumPy")
         self.x, self.labels, source = _data(data)
         self.results: dict[str, Any] = {
             "date": datetime.datetime.now().astimezone().isoformat(timespec="minutes"),
             "machine": machine(),
             "settings": {"data": source, "threads": THREADS, "limit": limit, "seconds": seconds},
             "frameworks": {
-                name: {"title": FRAMEWORKS[name].title, "version": _version(name)}
+                name: {"title": FRAMEWORKS[name].title, "version": version_of(name)}
                 for name in self.names
             },
             "checks": {},
             "notes": {},
+            "threads": {},
+            "ways": {},
             "records": [],
         }
         self.x.tofile(folder / "x")
@@ -114,7 +121,13 @@ class Bench:
         return Files(str(self.folder / "x"), str(self.folder / "labels"), str(weights))
 
     def do(
-        self, framework: str, action: str, work: Workload, files: Files | None = None, **more: Any
+        self,
+        framework: str,
+        action: str,
+        work: Workload,
+        threads: int = THREADS,
+        files: Files | None = None,
+        **more: Any,
     ) -> dict[str, Any]:
         """Run one task in a process of its own; return what it found, or how it failed."""
         try:
@@ -133,15 +146,16 @@ class Bench:
             **more,
         }
         write_json(path, task)
-        found = self.call([sys.executable, "-m", "experiments.benchmarks.worker", str(path)])
+        command = [sys.executable, "-m", "experiments.benchmarks.worker", str(path)]
+        found = self.call(command, threads)
         return found if "failed" in found else {**found, **read_json(result)}
 
-    def call(self, command: Sequence[str]) -> dict[str, Any]:
+    def call(self, command: Sequence[str], threads: int = THREADS) -> dict[str, Any]:
         """Run a command; return its seconds as "process", or how it failed."""
         started = time.perf_counter()
         try:
             done = subprocess.run(
-                command, cwd=ROOT, env=self.environment, timeout=TIMEOUT,
+                command, cwd=ROOT, env=environment(self.folder, threads), timeout=TIMEOUT,
                 capture_output=True, text=True, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
@@ -196,7 +210,7 @@ class Bench:
             for framework in self.able(row):
                 found = self.do(framework, "check", self.work(row))
                 if not self.well(row, framework, found):
-                    if framework == OURS:
+                    if framework == self.names[0]:
                         break
                     continue
                 self.add(row, framework, CHECK, "compile", found["compile"])
@@ -220,57 +234,131 @@ class Bench:
         else:
             self.say(f"{row}, {FRAMEWORKS[framework].title}: costs agree within {worst:.0e}")
 
+    # -- threads -----------------------------------------------------------------------------
+
+    def threads(
+        self, row: str, framework: str, work: Workload, action: str, quantity: str, **more: Any
+    ) -> int:
+        """Return how many threads a framework is fastest with; it is tried out once.
+
+        The first one, ours, takes what it wants of all.
+        """
+        if framework == self.names[0]:
+            return THREADS
+        known = self.results["threads"].setdefault(f"{row} {quantity}", {})
+        if framework not in known:
+            seconds: dict[int, list[float]] = {1: [], THREADS: []}
+            for threads in [*seconds] * (1 if self.limit else TRIES):
+                found = self.do(framework, action, work.of_size(SHORT), threads, **more)
+                seconds[threads].append(found.get(quantity, math.inf))
+            if not all(min(each) < math.inf for each in seconds.values()):
+                return THREADS  # what was measured, or noted, says why
+            known[framework] = min(seconds, key=lambda threads: min(seconds[threads]))
+            tried = ", ".join(f"{1e6 * min(each):.4g} us with {n}" for n, each in seconds.items())
+            self.tell(row, framework, f"{quantity}, threads: {tried}")
+        return known[framework]  # type: ignore[no-any-return]
+
     # -- rounds ------------------------------------------------------------------------------
 
     def train(self, number: int, names: Sequence[str]) -> None:
         """Measure the epochs of these workloads, once."""
         for row in names:
             for framework in self.able(row):
-                found = self.do(framework, "train", self.work(row))
+                threads = self.threads(row, framework, self.work(row), "train", "epoch")
+                found = self.do(framework, "train", self.work(row), threads)
                 quantities = ("epoch", "compile", "memory", "memory before training", "products")
                 self.record(row, framework, number, found, quantities)
                 for seconds in found.get("epochs", ()):
                     self.add(row, framework, number, "single epoch", seconds)
                 if "epoch" in found:
-                    self.tell(number, row, framework, f"{found['epoch']:.4g} s")
+                    self.tell(row, framework, f"{found['epoch']:.4g} s", number)
                 if "blas" in found:
                     self.results["machine"]["blas"] = found["blas"]
 
     def predict(self, number: int) -> None:
         """Measure the inference, once; the outputs are compared each time."""
+        images = min(IMAGES, self.limit or IMAGES, len(self.x))
         for name in PREDICTED:
-            row, ours = f"I1 {name}", None
-            images = min(IMAGES, self.limit or IMAGES, len(self.x))
+            for size in PREDICTED_BATCHES:
+                able = [n for n in self.able(f"I1 {name}", name) if n != "compile"]
+                self._answers(number, f"I1 {name}", able, self.work(name), "predict",
+                              f"predict {size}", images=images, size=size)  # fmt: skip
+
+    def single(self, number: int) -> None:
+        """Measure single examples, predicted by the fastest way of each framework, once."""
+        images = min(IMAGES, self.limit or IMAGES, len(self.x))
+        for name in SINGLE:
+            row, work = f"W8 {name}", self.work(name)
+            able = self.able(row, name)
+            self._answers(number, row, able, work, "single", "single", images=images)
+
+    def _answers(
+        self,
+        number: int,
+        row: str,
+        frameworks: Sequence[str],
+        work: Workload,
+        action: str,
+        quantity: str,
+        **more: Any,
+    ) -> None:
+        """Measure predictions of a workload's network, and compare the outputs with ours."""
+        ours: np.ndarray | None = None
+        for framework in frameworks:
+            threads = self.threads(row, framework, work, action, quantity, **more)
+            found = self.do(framework, action, work, threads, **more)
+            if not self.well(row, framework, found):
+                if framework == self.names[0]:
+                    break
+                continue
+            outputs = np.array(found["outputs"])
+            ours = outputs if ours is None else ours
+            error = float(np.abs(outputs - ours).max())
+            if not error <= OUTPUT_TOLERANCE:
+                self.note(row, framework, f"disagrees: outputs differ by {error:.1e}")
+                continue
+            self.record(row, framework, number, found, (quantity, "compile"))
+            how = f", {found['way']}" if "way" in found else ""
+            each = f"{quantity}{how}: {1e6 * found[quantity]:.4g} us each"
+            self.tell(row, framework, each, number)
+            self._ways(row, framework, found)
+
+    def _ways(self, row: str, framework: str, found: dict[str, Any]) -> None:
+        """Keep how often each way was the fastest, and say which ones failed."""
+        if "way" in found:
+            counts = self.results["ways"].setdefault(row, {}).setdefault(framework, {})
+            counts[found["way"]] = counts.get(found["way"], 0) + 1
+        for way, error in found.get("failed ways", {}).items():
+            self.say(f"{row}, {FRAMEWORKS[framework].title}: {way} failed: {error}")
+
+    def beside(self, number: int) -> None:
+        """Measure epochs beside a process that keeps a core busy, and alone, once."""
+        for name in BESIDE:
+            row, work = f"R {name}", self.work(name)
             for framework in self.able(row, name):
-                if framework == "compile":  # PyTorch is measured eager
-                    continue
-                found = self.do(framework, "predict", self.work(name), images=images)
-                if not self.well(row, framework, found):
-                    continue
-                outputs = [np.array(found[f"outputs {size}"]) for size in PREDICTED_BATCHES]
-                ours = outputs[0] if framework == OURS else ours
-                error = max(float(np.abs(output - ours).max()) for output in outputs)
-                if error > OUTPUT_TOLERANCE:
-                    self.note(row, framework, f"disagrees: outputs differ by {error:.1e}")
-                    continue
-                for size in PREDICTED_BATCHES:
-                    each = found[f"predict {size}"] / found["images"]
-                    self.add(row, framework, number, f"predict {size}", each)
-                    self.tell(number, row, framework, f"{size} at a time, {1e6 * each:.4g} us each")
+                threads = self.threads(name, framework, work, "train", "epoch")
+                found = self.do(framework, "beside", work.of_size(SHORT), threads)
+                quantities = ("slow-down", "epoch alone", "epoch beside")
+                self.record(row, framework, number, found, quantities)
+                if "slow-down" in found:
+                    self.tell(row, framework, f"{found['slow-down']:.3g} times as long", number)
 
     def start_up(self, number: int) -> None:
         """Measure imports, and one epoch of W1 as a whole process, once."""
         work = self.work("W1")
         for framework in self.able("S"):
+            if not FRAMEWORKS[framework].statement:
+                continue
             found = self.call([sys.executable, "-c", FRAMEWORKS[framework].statement])
             if self.well("S", framework, found):
                 self.add("S", framework, number, "import", found["process"])
-                self.tell(number, "import", framework, f"{found['process']:.3g} s")
+                self.tell("import", framework, f"{found['process']:.3g} s", number)
         for framework in self.able("S", "W1"):
-            found = self.do(framework, "one epoch", work)
+            threads = self.threads("W1", framework, work, "train", "epoch")
+            found = self.do(framework, "one epoch", work, threads)
             self.record("S", framework, number, found, ("process",))
             if "process" in found:
-                self.tell(number, "whole process", framework, f"{found['process']:.3g} s")
+                self.tell("whole process", framework, f"{found['process']:.3g} s", number)
 
     def able(self, row: str, also: str = "") -> list[str]:
         """Return the frameworks that nothing is noted of in these rows; none if ours is not."""
@@ -278,57 +366,12 @@ class Bench:
             if self.results["frameworks"][name]["version"] is None and not self.noted(row, name):
                 self.note(row, name, "not installed")
         able = [n for n in self.names if not self.noted(row, n) and not self.noted(also, n)]
-        return able if OURS in able else []
+        return able if self.names[0] in able else []
 
-    def tell(self, number: int, row: str, framework: str, text: str) -> None:
-        self.say(f"round {number + 1}, {row}, {FRAMEWORKS[framework].title}: {text}")
-
-
-def environment(cache: Path) -> dict[str, str]:
-    """Return the environment of every process: the command line's BLAS kernel, `THREADS` threads.
-
-    That PyTorch's compiler finds nothing from earlier runs is what `cache` is for.
-    """
-    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return {
-        **os.environ,
-        **fast_environment.for_this_machine(),
-        **dict.fromkeys(threads, str(THREADS)),
-        "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
-        "JAX_PLATFORMS": "cpu",
-        "CUDA_VISIBLE_DEVICES": "",
-        "PYTHONWARNINGS": "ignore",
-    }
-
-
-def keep_to_cores() -> None:
-    """Let this process and its children run on no more cores than there are threads."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
-
-
-def machine() -> dict[str, Any]:
-    """Return what the figures depend on, apart from the frameworks."""
-    name, flags = blas.cpu()
-    return {
-        "processor": name,
-        "cores": usable_cores(),
-        "avx512": flags >= blas.AVX512,
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "numpy": version("numpy"),
-        "environment": fast_environment.for_this_machine(),
-    }
-
-
-def _version(name: str) -> str | None:
-    framework = FRAMEWORKS[name]
-    if not framework.installed:
-        return None
-    try:
-        return version({"sklearn": "scikit-learn"}.get(framework.package, framework.package))
-    except PackageNotFoundError:
-        return "unknown"
+    def tell(self, row: str, framework: str, text: str, number: int | None = None) -> None:
+        """Say what was found, and in which round."""
+        in_round = "" if number is None else f"round {number + 1}, "
+        self.say(f"{in_round}{row}, {FRAMEWORKS[framework].title}: {text}")
 
 
 def _data(name: str) -> tuple[np.ndarray, np.ndarray, str]:

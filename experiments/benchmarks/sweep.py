@@ -18,8 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from experiments.benchmarks.figure import STYLES
-from experiments.benchmarks.frameworks.registry import OURS
 from experiments.benchmarks.measure import Bench
+from experiments.benchmarks.report import reference
 from experiments.benchmarks.workloads import SEED, Files, Workload, chain
 from experiments.common import figure, tidy
 
@@ -97,11 +97,11 @@ def measure(bench: Bench, rounds: int) -> Iterator[None]:
         for p in points:
             files = _files(bench, p)
             for framework in bench.able(p.work.name):
-                found = bench.do(framework, "train", p.work, files)
+                found = bench.do(framework, "train", p.work, files=files)
                 bench.record(p.work.name, framework, number, found, ("epoch", "memory"))
                 if "epoch" in found:
                     each = 1e6 * found["epoch"] / p.work.examples
-                    bench.tell(number, p.work.name, framework, f"{each:.4g} us an example")
+                    bench.tell(p.work.name, framework, f"{each:.4g} us an example", number)
         yield
 
 
@@ -149,15 +149,16 @@ TITLES = {
 
 
 def _curves(ax: Axes, results: dict[str, Any], points: list[Point], quantity: str) -> None:
+    first = reference(results)
     for framework, about in results["frameworks"].items():
         values = [figure_of(results, p, framework, quantity) for p in points]
         pairs = zip(points, values, strict=True)
         found = {p: value for p, value in pairs if value is not None}
         colour, marker = STYLES[framework]
         ax.plot([p.size for p in found], list(found.values()), color=colour, marker=marker,
-                markersize=3, linewidth=1.6 if framework == OURS else 1, label=about["title"],
-                zorder=3 if framework == OURS else 2)  # fmt: skip
-        if framework == OURS and found:
+                markersize=3, linewidth=1.6 if framework == first else 1, label=about["title"],
+                zorder=3 if framework == first else 2)  # fmt: skip
+        if framework == first and found:
             counted = expected(list(found), list(found.values()), quantity)
             ax.plot([p.size for p in found], counted, color="0.4", linestyle="--", linewidth=1,
                     label="by the count")  # fmt: skip

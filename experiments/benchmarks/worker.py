@@ -6,22 +6,25 @@ and the one framework is imported, so that the memory of the process is that of 
 
 from __future__ import annotations
 
+import os
 import resource
 import statistics
+import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.frameworks.base import CannotExpressError, Implementation
-from experiments.benchmarks.frameworks.registry import FRAMEWORKS, OURS
+from experiments.benchmarks.frameworks.base import CannotExpressError, Implementation, Way
+from experiments.benchmarks.frameworks.registry import FRAMEWORKS, NUMPY
 from experiments.benchmarks.workloads import (
     CHECKED_STEPS,
     IMAGES,
-    PREDICTED_BATCHES,
     Files,
     Workload,
     read_json,
@@ -30,6 +33,12 @@ from experiments.benchmarks.workloads import (
 
 LONG_EPOCH = 3.0
 """Seconds after which one epoch is enough, and is not repeated."""
+TURNS = 3
+"""How often a core is kept busy, and let alone again."""
+TRIED = 500
+"""Images that every way of predicting single examples is tried with."""
+PARTS = 10
+"""In which the images are predicted by the fastest: the median counts."""
 
 
 def main() -> int:
@@ -71,8 +80,8 @@ def _warm_up(implementation: Implementation) -> float:
 def train(task: dict[str, Any]) -> dict[str, Any]:
     """Return the seconds of several epochs and of compiling, and the peak memory.
 
-    Of ours also the seconds that the matrix products of an epoch take alone. The first epoch warms
-    up, and does not count, unless it is so long that it is the only one.
+    Of ours in NumPy also the seconds that the matrix products of an epoch take alone. The first
+    epoch warms up, and does not count, unless it is so long that it is the only one.
     """
     work = Workload.from_json(task["work"])
     implementation = _make(task, work)
@@ -89,7 +98,7 @@ def train(task: dict[str, Any]) -> dict[str, Any]:
         "memory": memory(),
         "memory before training": before,
     }
-    if task["framework"] == OURS:
+    if task["framework"] == NUMPY:
         found["products"] = work.steps * _matrix_products(implementation, work.batch)
         found["blas"] = _blas()
     return found
@@ -113,19 +122,109 @@ def _blas() -> list[str]:
 
 
 def predict(task: dict[str, Any]) -> dict[str, Any]:
-    """Return the seconds that it takes to predict all images, by how many at a time."""
+    """Return the seconds that an image takes when so many are predicted at a time."""
+    work, size = Workload.from_json(task["work"]), task["size"]
+    implementation = _make(task, work.of_size(1))
+    x, _ = Files(**task["files"]).examples(work, min(IMAGES, task["images"]))
+    implementation.predict(x[: min(size, 20)], size)  # compiles
+    implementation.predict(x[:size], size)
+    started = time.perf_counter()
+    answers = implementation.predict(x, size)
+    seconds = (time.perf_counter() - started) / len(x)
+    return {f"predict {size}": seconds, "outputs": _first(np.concatenate(answers))}
+
+
+def _first(outputs: np.ndarray) -> list[list[float]]:
+    """Return the outputs that are compared."""
+    return outputs[:100].astype(float).tolist()  # type: ignore[no-any-return]
+
+
+def single(task: dict[str, Any]) -> dict[str, Any]:
+    """Return the seconds of an image that is predicted alone, by the fastest way there is.
+
+    A way that fails, as on a machine without a compiler, is told, and left out.
+    """
     work = Workload.from_json(task["work"])
     implementation = _make(task, work.of_size(1))
     x, _ = Files(**task["files"]).examples(work, min(IMAGES, task["images"]))
-    found: dict[str, Any] = {"images": len(x)}
-    for size in PREDICTED_BATCHES:
-        implementation.predict(x[: min(size, 20)], size)  # compiles
-        implementation.predict(x[:size], size)
-        started = time.perf_counter()
-        answers = implementation.predict(x, size)
-        found[f"predict {size}"] = time.perf_counter() - started
-        found[f"outputs {size}"] = np.concatenate(answers)[:100].astype(float).tolist()
-    return found
+    started = time.perf_counter()
+    ways, failed = {}, {}
+    for name, way in implementation.single().items():
+        try:
+            way(x[:20])
+        except Exception as error:  # whatever a compiler may raise
+            failed[name] = error
+        else:
+            ways[name] = way
+    if not ways:
+        raise next(iter(failed.values()))
+    built = time.perf_counter() - started
+    few = x[:TRIED]
+    tried = {name: min(_seconds(way, few) for _ in range(3)) for name, way in ways.items()}
+    best = min(tried, key=lambda name: tried[name])
+    parts = [part for part in np.array_split(x, PARTS) if len(part)]
+    seconds = statistics.median([_seconds(ways[best], part) for part in parts])
+    outputs = np.stack([np.ravel(answer) for answer in ways[best](x[:100])])
+    return {
+        "single": seconds,
+        "way": best,
+        "ways": tried,
+        "failed ways": {name: f"{type(error).__name__}: {error}" for name, error in failed.items()},
+        "compile": built,
+        "outputs": _first(outputs),
+    }
+
+
+def _seconds(way: Way, x: np.ndarray) -> float:
+    """Return the seconds of an example."""
+    started = time.perf_counter()
+    way(x)
+    return (time.perf_counter() - started) / len(x)
+
+
+def beside(task: dict[str, Any]) -> dict[str, Any]:
+    """Return the seconds of an epoch alone, and beside a process that keeps a core busy."""
+    implementation = _make(task, Workload.from_json(task["work"]))
+    _warm_up(implementation)
+    implementation.train()
+    alone: list[float] = []
+    busy: list[float] = []
+    for _ in range(TURNS):
+        alone += _epochs(implementation, task["seconds"] / TURNS)
+        with busy_process():
+            busy += _epochs(implementation, task["seconds"] / TURNS)
+    found = {"epoch alone": statistics.median(alone), "epoch beside": statistics.median(busy)}
+    return {**found, "slow-down": found["epoch beside"] / found["epoch alone"]}
+
+
+def _epochs(implementation: Implementation, at_least: float) -> list[float]:
+    """Return the seconds of as many epochs as fill the time."""
+    epochs = [implementation.train()]
+    while sum(epochs) < at_least:
+        epochs.append(implementation.train())
+    return epochs
+
+
+BUSY = """
+import os, sys
+print("busy", flush=True)
+while os.getppid() == int(sys.argv[1]):
+    for _ in range(1_000_000):
+        pass
+"""
+
+
+@contextmanager
+def busy_process() -> Iterator[None]:
+    """Keep a core busy meanwhile, by a process that ends with this one if not before."""
+    command = [sys.executable, "-S", "-c", BUSY, str(os.getpid())]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            yield
+        finally:
+            process.kill()
 
 
 def one_epoch(task: dict[str, Any]) -> dict[str, Any]:
@@ -147,7 +246,14 @@ def memory() -> int:
     return 1024 * int(line.split()[1])
 
 
-ACTIONS = {"check": check, "train": train, "predict": predict, "one epoch": one_epoch}
+ACTIONS = {
+    "check": check,
+    "train": train,
+    "predict": predict,
+    "single": single,
+    "beside": beside,
+    "one epoch": one_epoch,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-THREADS = 2
+THREADS = 2  # of ours; of a peer as many, or one, whichever it is faster with
 SEED = 1
 CHECKED_STEPS = 100
 
@@ -140,6 +140,12 @@ PREDICTED = ("W1", "W4", "W5-64")
 """The networks whose inference is measured, on `IMAGES` images, by these numbers at a time."""
 IMAGES = 10_000
 PREDICTED_BATCHES = (1, 1000)
+SINGLE = ("W1", "W5-64")
+"""The networks that predict single examples by the fastest way that each framework has."""
+BESIDE = ("W1", "W3", "W5-64")
+"""The networks that are trained beside a process that keeps a core busy."""
+SHORT = 12_800
+"""Examples of an epoch that is trained beside it, or to see how many threads are best."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
@@ -20,7 +21,8 @@ class Framework:
     Attributes
     ----------
     title, package, statement : str
-        Its name, the package that has to be there, and a statement that imports what one needs.
+        Its name, the package that has to be there, and a statement that imports what one needs;
+        "" where another framework's says the same.
     module, implementation : str
         The module of this folder, and the `Implementation` in it, that do the work.
     """
@@ -45,8 +47,10 @@ class Framework:
 
 
 OURS = "backprop"
+NUMPY = "numpy"
 FRAMEWORKS = {
     OURS: Framework("backprop", "backprop", "import backprop", "ours", "Ours"),
+    NUMPY: Framework("backprop, NumPy", "backprop", "", "ours", "InNumPy"),
     "torch": Framework("PyTorch", "torch", "import torch", "torch", "Eager"),
     "compile": Framework("torch.compile", "torch", "import torch", "torch", "Compiled"),
     "jax": Framework("JAX", "jax", "import jax.numpy", "jax", "Jax"),
@@ -54,3 +58,14 @@ FRAMEWORKS = {
         "scikit-learn", "sklearn", "import sklearn.neural_network", "sklearn", "Sklearn"
     ),
 }
+
+
+def version_of(name: str) -> str | None:
+    """Return the version of a framework; None if it is not installed."""
+    framework = FRAMEWORKS[name]
+    if not framework.installed:
+        return None
+    try:
+        return version({"sklearn": "scikit-learn"}.get(framework.package, framework.package))
+    except PackageNotFoundError:
+        return "unknown"

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Mapping
 
 import numpy as np
+import sklearn
 from sklearn.neural_network import MLPClassifier
 
 from experiments.benchmarks.frameworks.base import CannotExpressError, Peer, slices
@@ -25,6 +26,7 @@ class Sklearn(Peer):
         self, work: Workload, x: np.ndarray, labels: np.ndarray, weights: Mapping[str, np.ndarray]
     ) -> None:
         super().__init__(len(x))
+        sklearn.set_config(assume_finite=True, skip_parameter_validation=True)
         kinds = {layer[0] for layer in work.layers}
         if kinds != {"dense"}:
             raise CannotExpressError(f"no {', '.join(sorted(kinds - {'dense'}))}")

@@ -7,7 +7,10 @@ ReLU after the pooling that it commutes with.
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from experiments.benchmarks.frameworks.base import CannotExpressError, Peer, slices
-from experiments.benchmarks.workloads import THREADS, Workload, one_hot
+from experiments.benchmarks.frameworks.base import CannotExpressError, Peer, Way, slices
+from experiments.benchmarks.workloads import Workload, one_hot
 
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU}
 OUTPUTS = {
@@ -108,7 +111,7 @@ class Eager(Peer):
         self, work: Workload, x: np.ndarray, labels: np.ndarray, weights: Mapping[str, np.ndarray]
     ) -> None:
         super().__init__(len(x))
-        torch.set_num_threads(THREADS)
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
         self.work = work
         self.x = torch.from_numpy(x)
         self.y = torch.from_numpy(labels if work.cost == "softmax" else one_hot(labels))
@@ -158,6 +161,60 @@ class Eager(Peer):
         rows = torch.from_numpy(x)
         return [self.output(self.network(rows[part])).numpy() for part in slices(len(x), size)]
 
+    def single(self) -> dict[str, Way]:
+        whole, x = nn.Sequential(self.network, self.output).eval(), self.x[:1]
+        found = {
+            "eager": one_by_one(lambda: whole),
+            "traced and frozen": one_by_one(lambda: traced(whole, x)),
+        }
+        if all(layer[0] == "dense" for layer in self.work.layers):
+            found["plain functions"] = one_by_one(lambda: plain_functions(self.work, self.network))
+        return found
+
+
+Function = Callable[[torch.Tensor], torch.Tensor]
+
+
+def one_by_one(make: Callable[[], Function]) -> Way:
+    """Return a way of predicting single examples, by a function that is made when it is needed."""
+    made: list[Function] = []
+
+    @torch.inference_mode()
+    def answers(x: np.ndarray) -> list[np.ndarray]:
+        function = made[0] if made else make()
+        made[:] = [function]
+        return [function(row).numpy() for row in torch.from_numpy(x).split(1)]
+
+    return answers
+
+
+def traced(network: nn.Module, x: torch.Tensor) -> Function:
+    """Return a network as TorchScript has it, its parameters constants."""
+    return torch.jit.freeze(torch.jit.trace(network, x))  # type: ignore[no-any-return,no-untyped-call]
+
+
+def plain_functions(work: Workload, network: nn.Module) -> Function:
+    """Return a chain of fully connected layers without modules, which take time to call."""
+    tensors = [parameter.detach() for parameter in network.parameters()]
+    pairs = list(zip(tensors[::2], tensors[1::2], strict=True))
+    functions = {"sigmoid": torch.sigmoid_, "relu": torch.relu_, "softmax": softmax}
+    layers = [
+        (w, b, functions[kind]) for (w, b), (*_, kind) in zip(pairs, work.layers, strict=True)
+    ]
+
+    def outputs(x: torch.Tensor) -> torch.Tensor:
+        a = x[0]
+        for w, b, function in layers:
+            a = function(torch.addmv(b, w, a))
+        return a
+
+    return outputs
+
+
+def softmax(z: torch.Tensor) -> torch.Tensor:
+    """Return the softmax of a vector."""
+    return torch.softmax(z, 0)
+
 
 class Compiled(Eager):
     """Forward and backward compiled; the optimizer is one fused call already."""
@@ -169,3 +226,20 @@ class Compiled(Eager):
     def warm_up(self) -> None:
         first = slice(0, self.work.batch)
         self.cost(self.x[first], self.y[first]).backward()
+
+    def single(self) -> dict[str, Way]:
+        whole = nn.Sequential(self.network, self.output).eval()
+        return {
+            "compiled": one_by_one(lambda: torch.compile(whole, dynamic=False)),
+            "AOTInductor": one_by_one(lambda: ahead_of_time(whole, self.x[:1])),
+        }
+
+
+def ahead_of_time(network: nn.Module, x: torch.Tensor) -> Function:
+    """Return what AOTInductor makes of a network for inputs like x, called without detours."""
+    with torch.inference_mode(False), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+        package = str(Path(folder) / "network.pt2")
+        exported = torch.export.export(network, (x,))
+        torch._inductor.aoti_compile_and_package(exported, package_path=package)
+        run = torch._inductor.aoti_load_package(package).loader.run
+    return lambda x: run([x])[0]  # type: ignore[no-any-return]
