@@ -183,8 +183,7 @@ class Program:
             (y,), (of_examples,) = y, of_examples
         start, below = write_bp1(w, cost, network.root, a, y, of_examples)
         finite = [f"is_finite({one.size}, {one})" for _, one in named("", start)]
-        w.line(f"if (!({' && '.join(finite)}))")
-        w.line("    return step;", "the cost is NaN or infinite")
+        w.stop(f"!({' && '.join(finite)})", "step", "the cost is NaN or infinite")
         enter = write_back_from if below else write_back
         enter(w, network.root, start, False)
 
@@ -288,6 +287,7 @@ class Program:
                 "        const double eta = etas[step];",
                 "        const int64_t *const examples = order + step * B;",
                 "        (void)t, (void)eta;",
+                *["        const int kept = step + 1 == steps;"] * w.partly_kept,
             ]
         return [
             "    for (int64_t first = 0; first < N; first += B) {",

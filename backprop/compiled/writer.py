@@ -138,6 +138,7 @@ class Writer:
     places: dict[str, tuple[int, Buffer]] = field(default_factory=dict)
     arena: int = 0  # numbers planned so far
     scratch_size: int = 0
+    partly_kept: bool = False  # whether some arrays are whole in the last step alone
     depth: int = 0  # of blocks, in each of which lines are indented
     names: dict[int, str] = field(default_factory=dict)
 
@@ -288,6 +289,18 @@ class Writer:
     def line(self, text: str, note: str = "") -> None:
         """Write any line."""
         self.calls.append(("    " * self.depth + text, note))
+
+    def stop(self, condition: str, found: str, note: str) -> None:
+        """Write what ends the program before a step is done, returning what it has found."""
+        if not self.partly_kept:
+            self.line(f"if ({condition})")
+            self.line(f"    return {found};", note)
+            return
+        with self.block(f"if ({condition})"):
+            self.line("if (kept)")
+            self.line(f"    return {found};", note)
+            self.line("steps = step-- + 1;", "once more, as the last step, whose arrays are kept")
+            self.line("continue;")
 
     def heading(self, text: str) -> None:
         """Write a line of comment."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backprop import Network
+from backprop import Network, Trainer
+from backprop.compiled import Program
+from backprop.compiled.twins import pooled_convolution
 from backprop.compiled.twins.base import twin_of
 from backprop.compiled.writer import Writer
 from backprop.layers import (
@@ -20,12 +23,15 @@ from backprop.layers import (
     Dense,
     Flatten,
     GlobalAvgPool,
+    LeakyReLU,
     Masked,
     MaxPool1d,
     MaxPool2d,
     Parallel,
     TimeDistributed,
 )
+from backprop.optimizers import SGD, Adam
+from backprop.training.divergence import DivergenceError
 from tests.compiled.calls import Calls
 from tests.compiled.support import assert_one, needs_compiler, relative, train_both
 
@@ -69,7 +75,7 @@ class Equations:
         self.windows = twin_of(layer).windows(w, layer, w.buffer("a_prev", a_prev.shape))
         self.numbers = tuple(self.windows.numbers.values())
         self.call, self.dtype, self.plain = calls(dtype), dtype, plain
-        self.room = np.full(max(1, self.windows._room), np.nan, dtype)
+        self.room = np.full(max(1, self.windows.room_size), np.nan, dtype)
         self.maps = self.windows.numbers["maps"] * layer.groups
 
     def lay_out(self, array):
@@ -277,3 +283,80 @@ def test_in_float32_the_costs_of_many_minibatches_agree():
         for trainer in both
     )
     assert relative(other, one) <= 1e-4
+
+
+# -- some maps at a time -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def few_at_a_time(monkeypatch):
+    """Let a few maps at a time be what stays in the cache."""
+    monkeypatch.setattr(pooled_convolution, "NEAR", 1)
+
+
+def pooled(activation="relu", first=None, **options):
+    layers = [
+        first or Conv2d(2, 8, 3, activation=activation, dtype="float64", rng=1, **options),
+        MaxPool2d(2),
+        Conv2d(8, 12, 3, activation="tanh", padding="same", dtype="float64", rng=2),
+        MaxPool2d((2, 1), (3, 1)),
+        Flatten(),
+    ]
+    network = Network(layers, "quadratic", input_shape=(2, 10, 11))
+    dense = Dense(*network.output_shape, 3, "sigmoid", dtype="float64", rng=3)
+    return Network([*network.layers, dense], "quadratic", input_shape=(2, 10, 11))
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", LeakyReLU(0.2)], ids=str)
+def test_some_maps_at_a_time_train_in_the_same_way(few_at_a_time, activation):
+    network = pooled(activation)
+    assert str(Program(network, 10, SGD(0.1))).count("4 maps at a time") == 4
+    assert_one(*train_both(network, *problem((2, 10, 11), 3, 93), batch_size=10, epochs=2))
+
+
+@pytest.mark.parametrize("frozen", [0, 2])
+def test_layers_that_do_not_learn_go_together_too(few_at_a_time, frozen):
+    network = pooled()
+    network[frozen].trainable = False
+    assert_one(*train_both(network, *problem((2, 10, 11), 3, 43), batch_size=10))
+
+
+def test_what_cannot_go_together_goes_one_after_the_other(few_at_a_time):
+    for network in (
+        pooled("gelu"),
+        pooled(first=Conv2d(2, 8, 3, groups=2, dtype="float64", rng=1)),
+        pooled(LeakyReLU(-0.5)),
+    ):
+        assert str(Program(network, 10, SGD(0.1))).count("4 maps at a time") == 2
+        assert_one(*train_both(network, *problem((2, 10, 11), 3, 23), batch_size=10))
+
+
+def fitted(network, optimizer, y, compiled):
+    options = {"batch_size": 10, "monitor_training": False, "compiled": compiled}
+    trainer = Trainer(copy.deepcopy(network), optimizer, rng=3, **options)
+    x, _ = problem((2, 10, 11), 3, y.shape[-1])
+    trainer.fit(x, y, epochs=3)
+    return trainer
+
+
+def test_a_step_that_ends_in_nan_is_shown_whole(few_at_a_time):
+    _, y = problem((2, 10, 11), 3, 100)
+    network = pooled("relu")
+    network.layers[-1].activation = "identity"
+    messages = []
+    for compiled in (False, True):
+        with pytest.raises(DivergenceError) as raised:
+            fitted(network, SGD(1e30), y, compiled)
+        messages.append(str(raised.value))
+    assert messages[0] == messages[1]
+
+
+def test_an_optimizer_that_goes_by_roots_sees_the_whole_step(few_at_a_time):
+    _, y = problem((2, 10, 11), 3, 100)
+    network = pooled("tanh")
+    network.layers[-1].activation = "identity"
+    y[:, 50] = 1e160  # whose gradient's squares are beyond all numbers
+    one, other = (fitted(network, Adam(1e-3), y, compiled) for compiled in (False, True))
+    assert str(one.path) == "NumPy: compiled=False"
+    assert "by roots" in str(other.path)
+    assert relative(other.network.theta, one.network.theta) <= 1e-11

@@ -93,6 +93,14 @@ def twin_of(layer: Any) -> Twin:
 
 def write_forward(w: Writer, layer: Any, a_prev: Any) -> Any:
     """Write what `Layer.run` does."""
+    a_prev = enter(w, layer, a_prev)
+    a = twin_of(layer).output(w, layer, a_prev)
+    w.keep(layer, a=a)
+    return a
+
+
+def enter(w: Writer, layer: Any, a_prev: Any) -> Any:
+    """Return what the layer is given, under the mask of now, and note that it goes forward."""
     twin = twin_of(layer)
     if "\n" in str(twin.header):
         w.include(f"{type(layer).__name__.lower()}.h", str(twin.header))
@@ -103,9 +111,7 @@ def write_forward(w: Writer, layer: Any, a_prev: Any) -> Any:
         a_prev = masks.write_only_real(w, a_prev)
     w.masks[id(layer)] = w.mask
     w.keep(layer, a_prev=a_prev)
-    a = twin.output(w, layer, a_prev)
-    w.keep(layer, a=a)
-    return a
+    return a_prev
 
 
 def write_output_mask(w: Writer, layer: Any) -> Buffer | None:

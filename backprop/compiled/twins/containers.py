@@ -17,6 +17,7 @@ from backprop.compiled.twins.base import (
     write_forward,
     write_output_mask,
 )
+from backprop.compiled.twins.pooled_convolution import PooledConvolution
 from backprop.compiled.writer import Buffer, Writer
 from backprop.layers.containers.masked import Masked
 from backprop.layers.containers.parallel import Parallel
@@ -26,26 +27,36 @@ from backprop.layers.containers.time_distributed import TimeDistributed
 from backprop.layers.transformer import TransformerBlock
 
 
-def write_up(w: Writer, layers: Sequence[Any], a: Buffer) -> Buffer:
+def write_up(w: Writer, layers: Sequence[Any], a: Any) -> Any:
     """Write what takes a up through the layers, each under the mask of its own input."""
-    mask = w.mask
-    for layer in layers:
+    mask, index = w.mask, 0
+    while index < len(layers):
+        layer, *others = layers[index:]
         with w.masked(mask):
-            a = write_forward(w, layer, a)
+            pair = PooledConvolution.of(w, layer, others[0], a) if others else None
+            if pair is not None:
+                a, index = pair.write_up(a), index + 2
+                continue
+            a, index = write_forward(w, layer, a), index + 1
         mask = write_output_mask(w, layer)
     return a
 
 
 def write_down(
-    w: Writer, layers: Sequence[Any], nabla_a: Buffer, input_gradient: bool, below: bool = False
-) -> Buffer | None:
+    w: Writer, layers: Sequence[Any], nabla_a: Any, input_gradient: bool, below: bool = False
+) -> Any:
     """Write what takes dC/da down through the layers, or delta, `below` the last one's sigma."""
-    found: Buffer | None = nabla_a
-    for index in range(len(layers) - 1, -1, -1):
+    found, index = nabla_a, len(layers) - 1
+    while index >= 0:
         assert found is not None
-        enter = write_back_from if below else write_back
-        found = enter(w, layers[index], found, input_gradient or index > 0)
-        below = False
+        pair = PooledConvolution.below(w, layers[index])
+        if pair is not None:
+            found = pair.write_down(found, input_gradient or index > 1)
+            index -= 2
+            continue
+        go_back = write_back_from if below else write_back
+        found = go_back(w, layers[index], found, input_gradient or index > 0)
+        below, index = False, index - 1
     return found
 
 

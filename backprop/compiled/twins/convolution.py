@@ -59,11 +59,13 @@ class ConvolutionTwin(WindowedTwin):
         windows.take_back(below, write)
         return below
 
-    def windows(self, w: Writer, layer: Any, a_prev: Buffer) -> Lattice:
-        """Return the windows, which lie over a_prev."""
+    def windows(self, w: Writer, layer: Any, a_prev: Buffer, some: int = 0) -> Lattice:
+        """Return the windows, which lie over a_prev: of all maps, or of some."""
         _, *sizes = a_prev.features
         counts = layer.windows.output_sizes(sizes)
-        return Lattice(w, layer, layer.channels_out, layer.channels_in, counts, sizes)
+        maps = some or layer.channels_out
+        of_some = "_some" if some else ""
+        return Lattice(w, layer, maps, layer.channels_in, counts, sizes, of_some)
 
 
 @twin_for(ConvTranspose1d, ConvTranspose2d)

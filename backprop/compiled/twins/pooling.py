@@ -17,10 +17,13 @@ class PoolTwin(Twin):
 
     header = "pooling.h"
 
-    def windows(self, w: Writer, layer: Any, a_prev: Buffer) -> str:
-        """Return the constants of its windows."""
+    def windows(self, w: Writer, layer: Any, a_prev: Buffer, some: int = 0) -> str:
+        """Return the constants of its windows: of all channels, or of some."""
         numbers = self.numbers(w, layer, a_prev)
-        return "&" + w.numbers("Pool", f"pool{w.name_of(layer)}", numbers)
+        name = f"pool{w.name_of(layer)}"
+        if some:
+            numbers["channels"], name = some, f"{name}_some"
+        return "&" + w.numbers("Pool", name, numbers)
 
     def numbers(self, w: Writer, layer: Any, a_prev: Buffer) -> dict[str, int]:
         """Return the fields of a `Pool` in C."""

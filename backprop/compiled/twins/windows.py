@@ -22,6 +22,8 @@ class Lattice:
         On the two sides of w: how many are made of what the windows see, and how many they see.
     counts, sizes : sequence of int
         How many windows there are along every axis, and how many places.
+    of_some : str
+        What follows the name in C, if these are some of the maps of a layer only.
 
     Attributes
     ----------
@@ -39,6 +41,7 @@ class Lattice:
         channels: int,
         counts: Sequence[int],
         sizes: Sequence[int],
+        of_some: str = "",
     ) -> None:
         windows = layer.windows
         self.w, self.layer, self.channels = w, layer, channels
@@ -78,15 +81,15 @@ class Lattice:
         self.shape = channels, height, stride[1] * width, w.batch
         of_map = channels // groups * math.prod(kernel)
         run = columns * w.batch
-        self._room = of_map * max(maps // groups, rows * run if run < SHORT else 0)
-        self.name = w.numbers("Windows", f"windows{w.name_of(layer)}", self.numbers)
+        self.room_size = of_map * max(maps // groups, rows * run if run < SHORT else 0)
+        self.name = w.numbers("Windows", f"windows{w.name_of(layer)}{of_some}", self.numbers)
 
     def __str__(self) -> str:
         return f"&{self.name}"
 
     def room(self) -> str:
         """Return memory for what a function needs for itself."""
-        return self.w.scratch(self._room)
+        return self.w.scratch(self.room_size)
 
     def lay_out(self, array: Buffer) -> Buffer:
         """Return the array as the windows see it, laid out once, if it has to be."""
@@ -104,7 +107,7 @@ class Lattice:
         if not self.laid:
             write(self.room(), array)
             return
-        room = -(-self._room // ALIGNED) * ALIGNED
+        room = -(-self.room_size // ALIGNED) * ALIGNED
         laid = f"{self.w.scratch(room + math.prod(self.shape))} + {room}"
         write(self.room(), laid)
         self.w.call("take_back", self, *self.edges, laid, array, note="without what lies around")
