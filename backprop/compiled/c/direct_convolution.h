@@ -243,8 +243,8 @@ CALLED vector sums_of_each(const vector *vectors)
 }
 #endif
 
-/* Of a part of delta, rows `top` to `bottom` and numbers `left` to `right` of each: what it gives to
- * K weights, one after another, of D maps. Of these all but the first d and q are new. */
+/* What a part of delta, rows `top` to `bottom` and numbers `left` to `right` of each, gives to K
+ * weights, one after another, of D maps. All but the first d0 and q0 of these are new. */
 INLINED void gradient_tile(const int D, const int K, const Windows *k, int top, int bottom,
                            int left, int right, const real *delta, const real *a, int weight,
                            int d0, int q0, real *nabla_w)

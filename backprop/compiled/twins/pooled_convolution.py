@@ -2,7 +2,7 @@
 
 z, a and delta of a convolution are its largest arrays, and every map of them goes its own way from
 w * a_prev + b to the maxima, and back. So a few maps at a time go all of it, while they are in the
-cache. Only in the last step of a program, whose z, a and delta are to be seen, do they all have
+cache. Only in the last step of a training, whose z, a and delta are to be seen, do they all have
 their own places: in all other steps the next maps take those of the ones before.
 
 What the maxima have, sigma' can be told from: of all other z the gradient is 0.
@@ -25,7 +25,7 @@ from backprop.layers.convolution import Conv1d, Conv2d
 from backprop.layers.pooling import MaxPool1d, MaxPool2d
 
 NEAR = 2**18  # bytes of z that stay in the cache, with as many of a
-FEWEST = 4  # maps at a time: fewer at a time are slow
+FEWEST, FEW = 3, 5  # maps at a time: fewer are slow, and so many are good, even if they are large
 
 MONOTONIC = (ReLU, LeakyReLU, Sigmoid, Tanh)  # sigma' is one of a, or of its sign
 
@@ -40,15 +40,15 @@ class PooledConvolution:
     @staticmethod
     def of(w: Writer, convolution: Any, pool: Any, a_prev: Any) -> PooledConvolution | None:
         """Return the two layers together; None if they are better written one after the other."""
-        if not (w.training and w.mask is None and are_suited(convolution, pool)):
+        if w.mask is not None or not are_suited(convolution, pool):
             return None
         maps, *places = convolution.output_shape(a_prev.features)
         bytes_of_map = math.prod(places) * w.batch * w.dtype.itemsize
-        most = max(FEWEST, NEAR // bytes_of_map)
+        most = max(FEW, NEAR // bytes_of_map)
         some = max(n for n in range(1, min(most, maps) + 1) if maps % n == 0)
-        if some == maps or some < min(FEWEST, most) or places[-1] * w.batch < SHORT:
+        if not FEWEST <= some < maps or places[-1] * w.batch < SHORT:
             return None
-        w.partly_kept = True
+        w.partly_kept = w.training
         return PooledConvolution(w, convolution, pool, some)
 
     @staticmethod
@@ -62,25 +62,25 @@ class PooledConvolution:
         w, layer, pool, some = self.w, self.convolution, self.pool, self.some
         w.memo["pooled convolution", id(pool)] = self
         a_prev = enter(w, layer, a_prev)
-        z = self.of_convolution.plan_z(w, layer, a_prev)
+        shape = (*layer.output_shape(a_prev.features), w.batch)
+        z = w.buffer("z", shape if w.training else (some, *shape[1:]), layer=layer)
         a = w.like("a", z, layer)
         w.keep(layer, z=z, a=a)
         enter(w, pool, a)
-        most = self.of_pool.made(w, pool, "a", a)
-        places = self.of_pool.made(w, pool, "places", a, "int32_t")
-        w.keep(pool, a=most, places=places)
+        most = w.buffer("a", (*pool.output_shape(shape[:-1]), w.batch), layer=pool)
+        places = self.of_pool.plan_places(w, pool, most)
+        w.keep(pool, a=most)
         weights, biases = w.parameter(layer, "w"), w.parameter(layer, "b")
         windows = self.of_convolution.windows(w, layer, a_prev, some)
         seen = windows.lay_out(w.columns(a_prev))
         with self._maps():
-            some_z, some_a = self._some(z, self.again), self._some(a, self.again)
+            some_z, some_a = (self._some(one, self.again) if w.training else one for one in (z, a))
             some_w, some_b = self._at(weights, self._weights()), self._at(biases, 1)
-            arrays = some_w, some_b, seen, windows.room(), some_z
-            w.call("convolution_weighted_input", windows, *arrays, note="z = w * a + b")
+            given = some_w, some_b, seen, windows.room()
+            w.call("convolution_weighted_input", windows, *given, some_z, note="z = w * a + b")
             write_sigma(w, layer.activation, some_z, some_a)
-            arrays = some_a, "NULL", self._some(most), self._some(places)
-            note = "a = max of the window"
-            w.call("max_pool", self.of_pool.windows(w, pool, a, some), *arrays, note=note)
+            some_places = self._some(places) if places else None
+            self.of_pool.write_maxima(w, pool, some_a, self._some(most), some_places, "_some")
         return most
 
     def write_down(self, nabla_a: Buffer, input_gradient: bool) -> Buffer | None:
@@ -99,17 +99,13 @@ class PooledConvolution:
             seen = windows.lay_out(w.columns(a_prev))
         with self._maps():
             some_delta = self._some(delta, whole)
-            arrays = self._some(nabla_a), self._some(places), some_delta
-            note = "to the maximum of each window"
-            w.call(
-                "max_pool_downstream", self.of_pool.windows(w, pool, a, some), *arrays, note=note
-            )
+            some_nabla, some_places = self._some(nabla_a), self._some(places)
+            self.of_pool.write_way_back(w, pool, some_nabla, some_places, some_delta, "_some")
             if learns:
-                size = delta.size // layer.channels_out
-                some_b, some_w = self._at(of_b, 1), self._at(of_w, self._weights())
+                sizes, some_b = (some, delta.size // layer.channels_out), self._at(of_b, 1)
                 note = "BP3: dC/db = sum delta"
-                w.call("convolution_bias_gradient", some, size, some_delta, some_b, note=note)
-                arrays = some_delta, seen, windows.room(), some_w
+                w.call("convolution_bias_gradient", *sizes, some_delta, some_b, note=note)
+                arrays = some_delta, seen, windows.room(), self._at(of_w, self._weights())
                 note = "BP4: dC/dw = delta . a"
                 w.call("convolution_weight_gradient", windows, *arrays, note=note)
         return self.of_convolution.downstream(w, layer, delta) if input_gradient else None

@@ -17,13 +17,10 @@ class PoolTwin(Twin):
 
     header = "pooling.h"
 
-    def windows(self, w: Writer, layer: Any, a_prev: Buffer, some: int = 0) -> str:
-        """Return the constants of its windows: of all channels, or of some."""
-        numbers = self.numbers(w, layer, a_prev)
-        name = f"pool{w.name_of(layer)}"
-        if some:
-            numbers["channels"], name = some, f"{name}_some"
-        return "&" + w.numbers("Pool", name, numbers)
+    def windows(self, w: Writer, layer: Any, a_prev: Buffer, of_some: str = "") -> str:
+        """Return the constants of its windows, named with what says that they are of some."""
+        name = f"pool{w.name_of(layer)}{of_some}"
+        return "&" + w.numbers("Pool", name, self.numbers(w, layer, a_prev))
 
     def numbers(self, w: Writer, layer: Any, a_prev: Buffer) -> dict[str, int]:
         """Return the fields of a `Pool` in C."""
@@ -48,10 +45,9 @@ class PoolTwin(Twin):
             "left": left,
         }
 
-    def made(self, w: Writer, layer: Any, name: str, a_prev: Buffer, kind: str = "real") -> Buffer:
-        """Plan an array of the shape of the output."""
-        shape = (*layer.output_shape(a_prev.features), w.batch)
-        return w.buffer(name, shape, kind, layer=layer)
+    def plan_a(self, w: Writer, layer: Any, a_prev: Buffer) -> Buffer:
+        """Plan the output."""
+        return w.buffer("a", (*layer.output_shape(a_prev.features), w.batch), layer=layer)
 
 
 @twin_for(MaxPool1d, MaxPool2d)
@@ -59,27 +55,54 @@ class MaxPoolTwin(PoolTwin):
     """The maximum of every window, and its place."""
 
     def output(self, w: Writer, layer: Any, a_prev: Buffer) -> Buffer:
-        pool, seen = self.windows(w, layer, a_prev), w.columns(a_prev)
-        a = self.made(w, layer, "a", a_prev)
-        note = "a = max of the window"
-        if not w.training and w.mask is None:
-            width = seen.shape[-2]
-            w.call("maxima", pool, seen, w.scratch(width * w.batch), a, note=note)
-            return a
-        places = self.made(w, layer, "places", a_prev, "int32_t")
-        w.call("max_pool", pool, seen, w.mask or "NULL", a, places, note=note)
-        w.keep(layer, places=places)
+        a = self.plan_a(w, layer, a_prev)
+        self.write_maxima(w, layer, w.columns(a_prev), a, self.plan_places(w, layer, a))
         self.zero_padding(w, layer, a)
         return a
 
     def downstream(self, w: Writer, layer: Any, delta: Buffer) -> Buffer:
-        a_prev = w.of(layer, "a_prev")
-        pool, places = self.windows(w, layer, a_prev), w.of(layer, "places")
         self.zero_padding(w, layer, delta)
-        below = w.buffer("nabla_a_below", a_prev.shape, layer=layer)
-        note = "to the maximum of each window"
-        w.call("max_pool_downstream", pool, delta, places, below, note=note)
+        below = w.buffer("nabla_a_below", w.of(layer, "a_prev").shape, layer=layer)
+        self.write_way_back(w, layer, delta, w.of(layer, "places"), below)
         return below
+
+    def plan_places(self, w: Writer, layer: Any, a: Buffer) -> Buffer | None:
+        """Plan where it is kept which element of a window is its maximum; None if nobody asks."""
+        if not w.training and w.mask is None:
+            return None
+        places = w.buffer("places", a.shape, "int32_t", layer=layer)
+        w.keep(layer, places=places)
+        return places
+
+    def write_maxima(
+        self,
+        w: Writer,
+        layer: Any,
+        a_prev: Buffer,
+        a: Buffer,
+        places: Buffer | None,
+        of_some: str = "",
+    ) -> None:
+        """Write a."""
+        pool, note = self.windows(w, layer, a_prev, of_some), "a = max of the window"
+        if places is None:
+            line = w.scratch(a_prev.shape[-2] * w.batch)
+            w.call("maxima", pool, a_prev, line, a, note=note)
+        else:
+            w.call("max_pool", pool, a_prev, w.mask or "NULL", a, places, note=note)
+
+    def write_way_back(
+        self,
+        w: Writer,
+        layer: Any,
+        nabla_a: Buffer,
+        places: Buffer,
+        below: Buffer,
+        of_some: str = "",
+    ) -> None:
+        """Write the gradient by a_prev into `below`."""
+        pool, note = self.windows(w, layer, below, of_some), "to the maximum of each window"
+        w.call("max_pool_downstream", pool, nabla_a, places, below, note=note)
 
     def zero_padding(self, w: Writer, layer: Any, array: Buffer) -> None:
         """Write 0 where a window is none of the sequence's own."""
@@ -93,8 +116,7 @@ class AvgPoolTwin(PoolTwin):
     """The mean of every window."""
 
     def output(self, w: Writer, layer: Any, a_prev: Buffer) -> Buffer:
-        pool = self.windows(w, layer, a_prev)
-        a = self.made(w, layer, "a", a_prev)
+        pool, a = self.windows(w, layer, a_prev), self.plan_a(w, layer, a_prev)
         w.call("avg_pool", pool, w.columns(a_prev), a, note="a = mean of the window")
         return a
 
