@@ -90,11 +90,12 @@ def check_gradients(
     the numeric gradient can be itself: for central differences that is what rounding in C does to
     the difference (a few eps abs(C) / h, over those outputs that the element reaches) plus how much
     the result still moved with the step. An element in doubt is looked at again, and the scatter of
-    the slopes at neighbouring steps measured, which shows the rounding inside the function as well.
-    For the complex step it is a few eps times the terms of the sum, the outputs, whose rounding a
-    formula such as tanh' = 1 - a^2 inherits, the a or z that a cost subtracts y from, and the
-    largest element of the array, beside which this one came out of the same sums. That uncertainty
-    divided by the tolerance is the least that errors are measured against.
+    the slopes at neighbouring steps measured, which shows the rounding inside the function as well;
+    what small steps hide because numbers as large as the terms of backward are rounded is not held
+    against it. For the complex step it is a few eps times the terms of the sum, the outputs, whose
+    rounding a formula such as tanh' = 1 - a^2 inherits, the a or z that a cost subtracts y from,
+    and the largest element of the array, beside which this one came out of the same sums. That
+    uncertainty divided by the tolerance is the least that errors are measured against.
 
     There are three verdicts. An element that differs by no more than the uncertainty is right if
     the uncertainty is small, 1000 tolerances at most, beside the largest gradient of all, or the

@@ -23,7 +23,7 @@ from backprop.gradients.arguments import (
 )
 from backprop.gradients.numeric import one_number
 from backprop.gradients.rewinding import another_input, rewinder, values_again
-from backprop.gradients.rounding import SAFETY, Results, measured_rounding
+from backprop.gradients.rounding import BITS, SAFETY, Results, measured_rounding
 from backprop.gradients.ways import ways_of_cost, ways_of_network
 from backprop.layers.activations import Sigmoid, Softmax
 from backprop.layers.base import Layer
@@ -51,7 +51,8 @@ class Problem:
     include such arguments, of weight 0: how far rounding in them reaches is `inner`, per eps.
 
     How far rounding may have put off the gradients is `rounding`, by their names; it is measured
-    where there are `layers` to do so, whose passes start from what is in `starts`.
+    where there are `layers` to do so, whose passes start from what is in `starts`. It is that of
+    terms which were put off by `bits` of themselves.
     """
 
     arrays: dict[str, np.ndarray]
@@ -61,6 +62,7 @@ class Problem:
     in_complex: ComplexTwin | str
     inner: Any = 0.0
     rounding: dict[str, np.ndarray] = field(default_factory=dict)
+    bits: float = BITS
     layers: Sequence[Layer] = ()
     starts: Sequence[np.ndarray] = ()
     other_ways: Callable[[], list[str]] = list  # a line for each that leads elsewhere
@@ -387,19 +389,17 @@ def function_problem(f: Callable[[np.ndarray], Any], x: np.ndarray, gradient: An
         z = x.astype(np.complex128)
         return {"x": z}, lambda: np.array([one_number(f(z), "complex")])
 
-    found, off = gradients()["x"], {}
-    complex_numbers: ComplexTwin | str = "the gradient is given in float32"
-    if found.dtype == np.float32:
-        off["x"] = SAFETY * float(np.finfo(np.float32).eps) * np.abs(found.astype(np.float64))
-    else:
-        complex_numbers = _complex_or_reason(in_complex)
+    found = gradients()["x"]
+    single = found.dtype == np.float32
+    bits = float(np.finfo(np.float32).eps) if single else BITS
     return Problem(
         {"x": x},
         gradients,
         lambda: np.array([one_number(f(x), "real")]),
         np.ones(1),
-        complex_numbers,
-        rounding=off,
+        "the gradient is given in float32" if single else _complex_or_reason(in_complex),
+        rounding={"x": SAFETY * bits * np.abs(found.astype(np.float64))} if single else {},
+        bits=bits,
     )
 
 

@@ -11,7 +11,21 @@ import pytest
 from backprop import CrossEntropy, Network
 from backprop.costs import SoftmaxCrossEntropy
 from backprop.gradients.check import check_gradients
-from backprop.layers import ELU, GELU, BatchNorm, Dense, LeakyReLU, ReLU, Sigmoid, Softplus, Tanh
+from backprop.layers import (
+    ELU,
+    GELU,
+    GRU,
+    LSTM,
+    RNN,
+    BatchNorm,
+    Dense,
+    LeakyReLU,
+    Masked,
+    ReLU,
+    Sigmoid,
+    Softplus,
+    Tanh,
+)
 from tests.cases.feedforward import activations
 
 
@@ -166,6 +180,58 @@ def test_activations_far_out(layer):
     report = check_gradients(layer, z, exact_tolerance=1e-12)
     assert report.passed, str(report)
     assert report.exact_error <= 1e-12
+
+
+class RealLSTM(LSTM):
+    """One that takes no complex numbers, so that central differences decide alone."""
+
+    takes_mask = True
+
+    def output(self, a_prev, mode):
+        if a_prev.dtype.kind == "c" or self.dtype.kind == "c":
+            raise TypeError("no complex numbers")
+        return super().output(a_prev, mode)
+
+
+def saturated(cell: type, seed: int, masked: bool = True) -> tuple:
+    """Return a recurrent layer, run in reverse for odd seeds, and an input that saturates it."""
+    layer = cell(1, 4, reverse=bool(seed % 2), dtype="float64", rng=seed)
+    x = 30 * np.random.default_rng(seed).standard_normal((2, 1, 2, 1))[1]
+    if not masked:
+        return layer, x
+    first = 1.0 - seed % 2  # the real step
+    return Masked([layer]), np.concatenate([x, [[[first], [1 - first]]]])
+
+
+@pytest.mark.parametrize("cell", [LSTM, RealLSTM])
+@pytest.mark.parametrize("seed", [8, 20, 102, 247, 274, 277, 282])
+def test_gates_that_stand_still_but_for_a_tiny_part_are_no_wrong_gradient(cell, seed):
+    """At small steps a gate of 1e-13 stands still, being known to bits of 1; g does not."""
+    report = check_gradients(*saturated(cell, seed), rng=seed)
+    assert report.passed, str(report)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("cell", [RNN, GRU, LSTM])
+def test_saturated_recurrent_layers_are_not_wrong(cell, masked):
+    for seed in range(6):
+        report = check_gradients(*saturated(cell, seed, masked), rng=seed)
+        assert report.verdict != "wrong", str(report)
+
+
+@pytest.mark.parametrize("cell", [LSTM, RealLSTM])
+@pytest.mark.parametrize("seed", [20, 282])
+def test_a_fault_behind_saturated_gates_is_found(cell, seed):
+    """By the input the gradient is 6e-10, of upstream gradients of 1."""
+
+    class Wrong(cell):
+        takes_mask = True
+
+        def downstream(self, delta):
+            return 1.1 * super().downstream(delta)
+
+    report = check_gradients(*saturated(Wrong, seed), rng=seed)
+    assert report.arrays[0].wrong.any(), str(report)
 
 
 def test_a_bias_below_a_batch_normalisation_is_right_and_zero():
