@@ -91,6 +91,9 @@ class Program:
         self.network, self.batch_size, self.optimizer = network, batch_size, optimizer
         self.dtype = network.dtype
         self.input_shape = network.input_shape if input_shape is None else input_shape
+        replaced = [name for name in _PASSES if not _ours(type(network), name)]
+        if replaced:
+            raise NoTwin(f"the network's {replaced[0]} was replaced")
         if not is_fixed(self.input_shape):
             raise NoTwin(f"inputs of shape {self.input_shape}: a program is for one shape")
         w = self.writer = Writer(network, batch_size, upstream or optimizer is not None)
@@ -294,6 +297,15 @@ class Program:
             "        const int64_t count = N - first < B ? N - first : B;",
             "        const int64_t *const examples = order + first;",
         ]
+
+
+_PASSES = ("forward", "backward", "bp1", "go_back", "output_and_cost", "cost_per_example")
+
+
+def _ours(kind: type, method: str) -> bool:
+    """Say whether a network's method is the library's, or it has none."""
+    module = getattr(getattr(kind, method, None), "__module__", "backprop")
+    return str(module).split(".")[0] == "backprop"
 
 
 def with_included(headers: dict[str, str]) -> dict[str, str]:

@@ -119,18 +119,15 @@ class Evaluated:
         """Return weights with which the plain mean of all w_x C_x is the weighted mean."""
         return self.need_cost().normalized(sample_weight, outputs_like(self, x), y)
 
-    def output_and_cost(
-        self, x: Any, y: Any, w: Any = None, prediction: Any = None
-    ) -> tuple[Any, np.ndarray]:
+    def output_and_cost(self, x: Any, y: Any, w: Any = None) -> tuple[Any, np.ndarray]:
         """Return a^L and C_x of every example, keeping no state; from z of a canonical pair.
 
-        w are weights as `Cost.normalized` makes them, by which C_x is multiplied. Outputs are
-        those of a `prediction`, if it is given.
+        w are weights as `Cost.normalized` makes them, by which C_x is multiplied.
         """
-        if prediction is None:
-            z, a = self.root.z_and_a(x, INFERENCE)
-        else:
-            z, a = prediction.z_and_a(x)
+        return self.with_cost(*self.root.z_and_a(x, INFERENCE), y, w)
+
+    def with_cost(self, z: Any, a: Any, y: Any, w: Any) -> tuple[Any, np.ndarray]:
+        """Return a, and C_x of every example; z is that of a canonical pair, or None."""
         cost, sigma = self.need_cost(), self.root.output_activation
         return a, cost.weighted_of_each(z, a, sigma, y, w)
 
@@ -209,7 +206,10 @@ def measure(
     """
 
     def compute(x: Any, y: Any, w: Any = None) -> tuple:
-        a, c = network.output_and_cost(x, y, w, prediction)
+        if prediction is None:
+            a, c = network.output_and_cost(x, y, w)
+        else:
+            a, c = network.with_cost(*prediction.z_and_a(x), y, w)
         return (c, a) if metrics else (c,)
 
     data: tuple = (x, y)

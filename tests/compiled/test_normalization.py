@@ -158,9 +158,10 @@ def assert_same(found, expected, tolerance):
 
 
 def every_kind(shape):
-    n = shape[0]
-    layers = [BatchNorm(n, 0.3), LayerNorm(n), LayerNorm(shape), RMSNorm(n), RMSNorm(shape)]
-    return layers + [GroupNorm(groups, n) for groups in range(1, n + 1) if n % groups == 0]
+    n, e = shape[0], {"epsilon": 1e-3}
+    layers = [BatchNorm(n, 0.3, **e), LayerNorm(n, **e), LayerNorm(shape, **e), RMSNorm(n, **e)]
+    groups = [GroupNorm(groups, n, **e) for groups in range(1, n + 1) if n % groups == 0]
+    return [*layers, RMSNorm(shape, **e), *groups]
 
 
 @settings(max_examples=60)
@@ -170,7 +171,6 @@ def test_over_shapes(shape, batch, seed):
     x, nabla_a = rng.standard_normal((2, *shape, batch))
     for layer in every_kind(tuple(shape)):
         drawn(layer, rng)
-        layer.epsilon = 1e-3
         layer = layer.astype("f8")
         assert_same(in_c(layer, x, nabla_a), in_numpy(layer, x, nabla_a), 1e-12)
 
@@ -183,7 +183,6 @@ def test_over_masks(shape, batch, seed):
     mask = rng.random((shape[-1], batch)) < rng.random()
     for layer in every_kind(tuple(shape)):
         if layer.takes_mask:
-            layer.epsilon = 1e-3
             layer = drawn(layer.astype("f8"), rng)
             found = in_c(layer, np.where(mask, x, 0), nabla_a, mask)
             assert_same(found, in_numpy(layer, x, nabla_a, mask), 1e-12)
