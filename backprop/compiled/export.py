@@ -104,7 +104,7 @@ class Export:
             *self._train(),
             "#ifdef BACKPROP_MAIN",
             f"enum {{ BATCH = {self._batch} }};\n",
-            self._as_it_is(text_of(HEADERS / "main.h")),
+            self._as_it_is(text_of(HEADERS / "main.c")),
             "\n".join(self._main()),
             "#endif\n",
         ]

@@ -348,6 +348,16 @@ def test_a_cost_that_is_no_number_ends_it(tmp_path):
     program = compiled(network.to_c(tmp_path / "net.c", training=True, batch_size=1))
     told = run(program, "1 2 0.5\n1 nan 0.5", "0.1", status=1)
     assert told == "the cost is no finite number at example 2\n"
+    for wrong in (["much"], ["nan"], ["0.1", "0.2"], [""]):
+        assert run(program, "1 2 0.5", *wrong, status=2).endswith("the learning rate\n")
+
+
+@needs_compiler
+def test_squares_that_do_not_fit_end_it(tmp_path):
+    network = Network([dense(1, 1, "identity")], "quadratic")
+    path = network.to_c(tmp_path / "net.c", True, 1, Adam(0.1))
+    told = run(compiled(path), "1e30 0", "0.1", status=1)
+    assert told == "squares of gradients are no finite number at example 1\n"
 
 
 @needs_compiler

@@ -20,7 +20,7 @@ static int read_input(long example, int b); /* 0 if there is none */
 static void print_outputs(int b);
 #ifdef TRAINS
 static int read_target(long example, int b);
-static int learn(double eta); /* 0 if all is well */
+static int learn(double eta); /* what the function that trains returns */
 #endif
 
 INLINED void refuse(long example, int number, const char *what)
@@ -68,7 +68,12 @@ INLINED void print_numbers(int number, int n, const real *x)
 int main(int count, char **arguments)
 {
     const int learning = count > 1;
-    const double eta = learning ? strtod(arguments[1], NULL) : 0;
+    char *end = NULL;
+    const double eta = learning ? strtod(arguments[1], &end) : 0;
+    if (learning && (count > 2 || end == arguments[1] || *end || !isfinite(eta))) {
+        fprintf(stderr, "there is one argument, the learning rate\n");
+        return 2;
+    }
 #else
 int main(void)
 {
@@ -83,8 +88,10 @@ int main(void)
 #endif
         print_outputs(b);
 #ifdef TRAINS
-        if (learning && b == BATCH - 1 && learn(eta)) {
-            fprintf(stderr, "the cost is no finite number at example %ld\n", example + 1);
+        const int failed = learning && b == BATCH - 1 ? learn(eta) : 0;
+        if (failed) {
+            const char *what = failed == 1 ? "the cost is" : "squares of gradients are";
+            fprintf(stderr, "%s no finite number at example %ld\n", what, example + 1);
             return 1;
         }
 #endif
