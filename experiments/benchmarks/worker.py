@@ -215,14 +215,14 @@ while os.getppid() == int(sys.argv[1]):
 
 
 @contextmanager
-def busy_process() -> Iterator[None]:
+def busy_process() -> Iterator[subprocess.Popen[bytes]]:
     """Keep a core busy meanwhile, by a process that ends with this one if not before."""
     command = [sys.executable, "-S", "-c", BUSY, str(os.getpid())]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
         try:
-            yield
+            yield process
         finally:
             process.kill()
 

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backprop.compiled import NotBuilt
 from experiments.benchmarks import frameworks
 from experiments.benchmarks.frameworks import ours
-from experiments.benchmarks.frameworks.base import Peer
+from experiments.benchmarks.frameworks.base import CannotExpressError, Peer
 from experiments.benchmarks.frameworks.registry import FRAMEWORKS
-from experiments.benchmarks.workloads import WORKLOADS, Files, Workload, chain, one_hot
+from experiments.benchmarks.machine import compiles
+from experiments.benchmarks.workloads import SINGLE, WORKLOADS, Files, Workload, chain, one_hot
 from tests.experiments.benchmarks.helpers import examples
 from tests.support import ROOT
 
@@ -59,8 +61,13 @@ class Book(Peer):
         raise NotImplementedError
 
 
+needs_a_compiler = pytest.mark.skipif(bool(compiles()), reason="there is no compiler")
+KINDS = [pytest.param(ours.Ours, marks=needs_a_compiler), ours.InNumPy]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("cost", ["quadratic", "cross_entropy", "softmax"])
-def test_a_peer_sees_the_same_minibatches_in_the_same_order(cost):
+def test_a_peer_sees_the_same_minibatches_in_the_same_order(cost, kind):
     """Two epochs: the order of the second is drawn afresh, on both sides."""
     output = "softmax" if cost == "softmax" else "sigmoid"
     work = Workload(
@@ -68,7 +75,8 @@ def test_a_peer_sees_the_same_minibatches_in_the_same_order(cost):
     )
     x, labels = examples(work.examples)
     weights = ours.first_parameters(work)
-    library, book = (make(work, x, labels, weights) for make in (ours.Ours, Book))
+    library, book = (make(work, x, labels, weights) for make in (kind, Book))
+    library.warm_up()
     for _ in range(2):
         np.testing.assert_allclose(library.costs(), book.costs(), rtol=1e-5)
     assert library.train() > 0
@@ -76,20 +84,56 @@ def test_a_peer_sees_the_same_minibatches_in_the_same_order(cost):
     np.testing.assert_allclose(library.costs(), book.costs(), rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", WORKLOADS)
-def test_the_library_can_express_every_workload(name):
+def test_the_library_can_express_every_workload(name, kind):
     work = WORKLOADS[name]
     assert work.examples <= 50_000
     assert Workload.from_json(json.loads(json.dumps(work.to_json()))) == work
     work = replace(work, batch=3, steps=2)
     x, labels = examples(6, work.shape)
-    implementation = ours.Ours(work, x, labels, ours.first_parameters(work))
+    implementation = kind(work, x, labels, ours.first_parameters(work))
     costs = implementation.costs()
     assert len(costs) == 2
     assert np.isfinite(costs).all()
     one, three = implementation.predict(x, 1), implementation.predict(x, 4)
     assert [len(answers) for answers in three] == [4, 2]
     np.testing.assert_allclose(np.concatenate(one), np.concatenate(three), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", SINGLE)
+def test_every_way_of_predicting_single_examples_gives_the_outputs(name, kind):
+    work = replace(WORKLOADS[name], batch=3, steps=1)
+    x, labels = examples(3, work.shape)
+    implementation = kind(work, x, labels, ours.first_parameters(work))
+    outputs = np.concatenate(ours.InNumPy.predict(implementation, x, 3))
+    for way in implementation.single().values():
+        answers = way(x)
+        assert len(answers) == 3
+        np.testing.assert_allclose(np.reshape(answers, (3, 10)), outputs, atol=1e-5)
+
+
+def test_what_has_no_program_is_told(monkeypatch):
+    monkeypatch.setenv("BACKPROP_COMPILED", "0")
+    work = WORKLOADS["W1"].of_size(20)
+    x, labels = examples(20)
+    implementation = ours.Ours(work, x, labels, ours.first_parameters(work))
+    for act in (
+        implementation.warm_up,
+        implementation.single,
+        lambda: implementation.predict(x, 9),
+    ):
+        with pytest.raises(CannotExpressError, match="BACKPROP_COMPILED=0"):
+            act()
+
+
+@needs_a_compiler
+def test_exported_c_that_does_not_compile_is_told(tmp_path):
+    source = tmp_path / "net.c"
+    source.write_text("this is no C\n")
+    with pytest.raises(NotBuilt, match="refuses the exported C"):
+        ours.shared_library(source)
 
 
 def test_first_parameters_are_the_same_in_every_process():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from experiments.benchmarks import worker
 from experiments.benchmarks.frameworks import ours
 from experiments.benchmarks.frameworks.base import CannotExpressError
-from experiments.benchmarks.frameworks.registry import FRAMEWORKS, OURS, Framework
+from experiments.benchmarks.frameworks.registry import FRAMEWORKS, NUMPY, Framework
 from experiments.benchmarks.workloads import CHECKED_STEPS, WORKLOADS, read_json, write_json
 from tests.experiments.benchmarks.helpers import examples
 
@@ -22,7 +24,7 @@ def task(tmp_path, action, work, **more):
     x.tofile(files["x"])
     labels.tofile(files["labels"])
     np.savez(files["weights"], **ours.first_parameters(work))
-    fields = {"framework": OURS, "action": action, "work": work.to_json(), "files": files}
+    fields = {"framework": NUMPY, "action": action, "work": work.to_json(), "files": files}
     fields |= {"seconds": 0.0, "result": str(tmp_path / "result.json"), **more}
     write_json(tmp_path / "task.json", fields)
     return fields
@@ -51,11 +53,52 @@ def test_a_worker_checks_trains_and_predicts(tmp_path, monkeypatch):
     assert found["products"] > 0
     assert len(found["blas"]) >= 1
 
-    task(tmp_path, "predict", work, images=25)
+    outputs = []
+    for size in (1, 1000):
+        task(tmp_path, "predict", work, images=25, size=size)
+        found = run_worker(tmp_path, monkeypatch)
+        assert 0 < found[f"predict {size}"] < 1
+        outputs.append(found["outputs"])
+    assert np.shape(outputs[0]) == (25, 10)
+    np.testing.assert_allclose(*outputs, atol=1e-5)
+
+    task(tmp_path, "single", work, images=25)
     found = run_worker(tmp_path, monkeypatch)
-    assert found["images"] == 25
-    np.testing.assert_allclose(found["outputs 1"], found["outputs 1000"], atol=1e-5)
-    assert np.shape(found["outputs 1"]) == (25, 10)
+    assert 0 < found["single"] < 1
+    assert found["way"] in found["ways"]
+    assert found["failed ways"] == {}
+    np.testing.assert_allclose(found["outputs"], outputs[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_way_that_fails_is_left_out_and_told_unless_all_do(tmp_path, monkeypatch, whole):
+    def fails(x):
+        raise OSError("no compiler")
+
+    def single(self):
+        return {"broken": fails} | ({} if whole else {"predict": lambda x: self.predict(x, 1)})
+
+    monkeypatch.setattr(ours.InNumPy, "single", single)
+    task(tmp_path, "single", WORKLOADS["W1"].of_size(30), images=3)
+    found = run_worker(tmp_path, monkeypatch)
+    if whole:
+        assert found["failed"] == "OSError: no compiler"
+    else:
+        assert found["way"] == "predict"
+        assert found["failed ways"] == {"broken": "OSError: no compiler"}
+
+
+def test_a_core_is_kept_busy_meanwhile(tmp_path, monkeypatch):
+    task(tmp_path, "beside", WORKLOADS["W1"].of_size(30))
+    found = run_worker(tmp_path, monkeypatch)
+    assert found["slow-down"] == found["epoch beside"] / found["epoch alone"]
+    with worker.busy_process() as process:
+        time.sleep(0.05)
+        assert process.poll() is None
+        used = Path(f"/proc/{process.pid}/stat")
+        if used.exists():
+            assert used.read_text().rpartition(")")[2].split()[0] == "R"
+    assert process.returncode
 
 
 def test_a_long_epoch_is_trained_once(tmp_path, monkeypatch):
