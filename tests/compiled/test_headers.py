@@ -17,7 +17,6 @@ from tests.compiled.support import needs_compiler, no_compiler, relative
 pytestmark = needs_compiler
 
 ALL = {path.name: path.read_text(encoding="utf-8") for path in sorted(HEADERS.glob("*.h"))}
-del ALL["main.h"]  # the end of an exported program, tested with it
 WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
 
 FUNCTIONS = """
@@ -243,3 +242,41 @@ def test_sanitizers_find_nothing(sanitizer, double, tmp_path):
     if "unexpected memory mapping" in done.stderr:  # of kernels that the sanitizer does not know
         pytest.skip(done.stderr.splitlines()[0])
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+AWAKENING = """
+#include "team.h"
+
+static volatile int amount;
+static void loop(void *work, int part)
+{
+    (void)work;
+    for (volatile int i = 0; i < part * amount; i++)
+        ;
+}
+int main(void)
+{
+    struct team team;
+    begin_team(&team, 2);
+    unsigned seed = 1;
+    for (int round = 0; round < 1000000; round++) {
+        seed = seed * 1664525u + 1013904223u;
+        amount = (int)(seed >> 16) % 400;
+        share(2, loop, NULL);
+    }
+    end_team(&team);
+    return 0;
+}
+"""
+
+
+def test_no_thread_sleeps_on_when_all_is_done(tmp_path):
+    """Threads that go to sleep at once, just when the last part is done by the other."""
+    sleepy = ALL | {"team.h": ALL["team.h"].replace("AWAKE = 1000", "AWAKE = 20")}
+    assert sleepy != ALL
+    for header, text in sleepy.items():
+        (tmp_path / header).write_text(text)
+    (tmp_path / "main.c").write_text(AWAKENING)
+    command = [*builder.compiler(), "-O2", "-std=gnu99", "main.c", "-o", "main", "-lm", "-pthread"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    subprocess.run(["./main"], cwd=tmp_path, check=True, timeout=300)

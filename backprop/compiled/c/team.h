@@ -66,8 +66,10 @@ CALLED void do_parts(struct team *team)
         if (part >= parts)
             return;
         team->do_part(team->work, (int)part);
-        if (__atomic_sub_fetch(&team->undone, 1, __ATOMIC_ACQ_REL) == 0
-            && __atomic_load_n(&team->main_asleep, __ATOMIC_ACQUIRE)) {
+        /* One order of all four: either this thread sees that the main one goes to sleep, or that
+         * one sees that nothing is left undone. */
+        if (__atomic_sub_fetch(&team->undone, 1, __ATOMIC_SEQ_CST) == 0
+            && __atomic_load_n(&team->main_asleep, __ATOMIC_SEQ_CST)) {
             pthread_mutex_lock(&team->lock);
             pthread_cond_signal(&team->all_is_done);
             pthread_mutex_unlock(&team->lock);
@@ -131,8 +133,8 @@ CALLED void share(int parts, part_of_work do_part, void *work)
         look_again_soon();
     }
     pthread_mutex_lock(&team->lock);
-    __atomic_store_n(&team->main_asleep, 1, __ATOMIC_RELEASE);
-    while (__atomic_load_n(&team->undone, __ATOMIC_ACQUIRE) != 0)
+    __atomic_store_n(&team->main_asleep, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&team->undone, __ATOMIC_SEQ_CST) != 0)
         pthread_cond_wait(&team->all_is_done, &team->lock);
     __atomic_store_n(&team->main_asleep, 0, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&team->lock);
