@@ -17,7 +17,6 @@ from tests.compiled.support import needs_compiler, no_compiler, relative
 pytestmark = needs_compiler
 
 ALL = {path.name: path.read_text(encoding="utf-8") for path in sorted(HEADERS.glob("*.h"))}
-del ALL["main.h"]  # the end of an exported program, tested with it
 WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
 
 FUNCTIONS = """
