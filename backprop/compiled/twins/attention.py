@@ -112,9 +112,9 @@ class AttentionTwin(Twin):
     @staticmethod
     def _w_qkv(w: Writer, layer: Any) -> Any:
         """Return w_q, w_k and w_v one above the other: where none is tied they stand so."""
-        names = [w.parameter(layer, name) for name in MATRICES]
         if not layer.ties:
-            return names[0]
+            return w.parameter(layer, "w_q")
+        names = [w.parameter(layer, name) for name in MATRICES]
         key = ("w_qkv", id(layer))
         if key not in w.memo:
             n = layer.d**2

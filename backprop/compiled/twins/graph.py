@@ -180,8 +180,9 @@ class MatMulTwin(OperationTwin):
     def gradients_by(self, w: Writer, layer: Any, nabla_a: Buffer, *operands: Any) -> list[Any]:
         matrix, v = operands
         (m, n, *_), batch = matrix.shape, nabla_a.shape[-1]
-        by_w, by_v = w.like("nabla_w", matrix, layer), w.like("nabla_v", v, layer)
+        by_w = w.like("nabla_w", matrix, layer)
         if matrix.shape[-1] == 1:
+            by_v = w.like("nabla_v", v, layer)
             columns = nabla_a.size // m
             note = "dC/dw = nabla_a v^T"
             w.call("times_transposed", m, n, columns, nabla_a, v, by_w, 0, note=note)
