@@ -144,11 +144,19 @@ class Program:
     def draws(self, steps: int) -> dict[Any, np.ndarray]:
         """Draw what the layers need for so many steps, step by step, as they would themselves."""
         draws = self.writer.draws
+        bits = [draw.layer.rng.bit_generator for draw in draws]
+        self._before_draws = [(one, one.state) for one in bits]
         found = [np.empty((steps, draw.size), self.dtype) for draw in draws]
         for step in range(steps):
             for array, draw in zip(found, draws, strict=True):
                 array[step] = draw.draw().reshape(-1)
         return {draw.pointer.key: array for draw, array in zip(draws, found, strict=True)}
+
+    def draw_no_more_than(self, steps: int) -> None:
+        """Put all generators where so many steps of those that `draws` drew for leave them."""
+        for bits, state in self._before_draws:
+            bits.state = state
+        self.draws(steps)
 
     def states(self) -> dict[Any, np.ndarray]:
         """Return what training moves besides theta, of the layers that have some; and constants."""

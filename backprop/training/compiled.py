@@ -121,6 +121,8 @@ class Compiled:
         started = time.perf_counter()
         done, refused = runner.train(count, optimizer.t, etas)
         seconds = time.perf_counter() - started
+        if done < count:  # the steps that were not taken have drawn nothing
+            program.draw_no_more_than(done + 1)
         optimizer.t += done
         if trainer.schedule is not None:
             optimizer.eta = etas[min(done, count - 1)]
