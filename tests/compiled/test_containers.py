@@ -15,13 +15,17 @@ from backprop.kernels.windows import Windows
 from backprop.layers import (
     GRU,
     LSTM,
+    Conv1d,
+    ConvTranspose1d,
     Dense,
     Dropout,
     Embedding,
     Flatten,
+    GlobalAvgPool,
     Identity,
     LayerNorm,
     Masked,
+    MaxPool1d,
     MultiHeadAttention,
     Parallel,
     PositionalEncoding,
@@ -163,6 +167,23 @@ def test_a_chain_under_a_mask():
     assert_one(numpy, compiled)
     found = numpy.network.predict(x, compiled=True)
     np.testing.assert_allclose(found, numpy.network.predict(x), 1e-11, 1e-12)
+
+
+def test_layers_that_change_the_steps_under_a_mask():
+    rng = np.random.default_rng(0)
+    inner = [
+        Conv1d(2, 3, 3, 2, 2, dtype="f8", rng=1, activation="tanh"),
+        MaxPool1d(2, 1, 1),
+        ConvTranspose1d(3, 2, 3, 2, 1, dtype="f8", rng=2, activation="tanh"),
+        GRU(2, 3, dtype="f8", rng=3),
+        GlobalAvgPool(),
+        dense(3, 2),
+    ]
+    network = Network([Masked(inner)], "quadratic", input_shape=(3, 8))
+    x = rng.standard_normal((3, 8, 9))
+    x[-1] = np.arange(8)[:, None] < rng.integers(1, 9, 9)
+    numpy, compiled = train_both(network, x, rng.standard_normal((2, 9)), epochs=2)
+    assert_one(numpy, compiled)
 
 
 def test_a_mask_in_the_middle_has_no_gradient():

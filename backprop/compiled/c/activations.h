@@ -76,26 +76,20 @@ INLINED void elu_times_prime(int n, real alpha, const real *restrict z, real *re
     }
 }
 
-/* Phi(z), the normal distribution. */
-INLINED real normal_cdf(real z)
-{
-    return (real)(0.5 * erfc(-(double)z * 0.70710678118654752440));
-}
-
 INLINED void gelu(int n, const real *restrict z, real *restrict a)
 {
     for (int i = 0; i < n; i++) {
-        const real bounded = between(-FAR, z[i], FAR);
-        a[i] = (z[i] < -FAR ? -FAR : z[i]) * normal_cdf(bounded); /* z Phi(z) */
+        real phi;
+        a[i] = (z[i] < -FAR ? -FAR : z[i]) * normal_cdf_and_density(z[i], &phi); /* z Phi(z) */
     }
 }
 
 INLINED void gelu_times_prime(int n, const real *restrict z, real *restrict delta)
 {
     for (int i = 0; i < n; i++) {
-        const real x = between(-FAR, z[i], FAR);
-        const real phi = exp_of((real)-0.5 * x * x) * (real)0.39894228040143267794;
-        delta[i] *= normal_cdf(x) + x * phi;
+        real phi;
+        const real cdf = normal_cdf_and_density(z[i], &phi);
+        delta[i] *= cdf + at_most_so_large(FAR, z[i]) * phi;
     }
 }
 

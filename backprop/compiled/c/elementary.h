@@ -133,4 +133,56 @@ INLINED real tanh_of(real z) /* -e / (2 + e), e = exp(-2 |z|) - 1 */
     return z == z ? a : z;
 }
 
+/* Phi(z), the normal distribution, and its density. For x >= 0, x = |z| / sqrt 2, erfc(x) is
+ * exp(-x^2) / (1 + 2 x) times what is nearly a polynomial in (x - k) / (x + k). Source: Shepherd and
+ * Laframboise, "Chebyshev Approximation of (1 + 2 x) exp(x^2) erfc x", 1981. */
+INLINED real normal_cdf_and_density(real z, real *density)
+{
+    const real e = exp_of((real)-0.5 * z * z);
+    const real x = size_at_most(10000, z) * (real)0.70710678118654752440;
+#ifdef BACKPROP_DOUBLE
+    const real t = (x - 3.5) / (x + 3.5);
+    real sum = 6.040390099342991e-11;
+    sum = sum * t + 6.9218472424089395e-09;
+    sum = sum * t + 6.651894382376532e-10;
+    sum = sum * t - 7.964393647370803e-08;
+    sum = sum * t - 8.611571571113718e-09;
+    sum = sum * t + 5.776043883970019e-07;
+    sum = sum * t - 4.309237398316666e-08;
+    sum = sum * t - 3.7926480612187637e-06;
+    sum = sum * t + 2.3273309537791425e-06;
+    sum = sum * t + 2.42478383463427e-05;
+    sum = sum * t - 4.2781739959539994e-05;
+    sum = sum * t - 0.00012150735579328694;
+    sum = sum * t + 0.0005643842668705102;
+    sum = sum * t - 0.00030226912344206617;
+    sum = sum * t - 0.004215019879774186;
+    sum = sum * t + 0.019099331128772476;
+    sum = sum * t - 0.04882332583088402;
+    sum = sum * t + 0.08798315380941167;
+    sum = sum * t - 0.11508959816003075;
+    sum = sum * t + 0.09751909515384956;
+    sum = sum * t - 0.010555596332221669;
+    sum = sum * t - 0.1400091801376261;
+    sum = sum * t + 1.2423492448711544;
+#else
+    const real t = (x - 3.0f) / (x + 3.0f);
+    real sum = 7.73102422e-05f;
+    sum = sum * t - 9.25451669e-05f;
+    sum = sum * t - 0.000726453679f;
+    sum = sum * t + 0.00187507912f;
+    sum = sum * t + 0.00249911687f;
+    sum = sum * t - 0.0237635764f;
+    sum = sum * t + 0.0683165678f;
+    sum = sum * t - 0.119275275f;
+    sum = sum * t + 0.129644114f;
+    sum = sum * t - 0.0475621569f;
+    sum = sum * t - 0.135621069f;
+    sum = sum * t + 1.25300806f;
+#endif
+    const real tail = (real)0.5 * e * sum / (1 + 2 * x);
+    *density = e * (real)0.39894228040143267794;
+    return z > 0 ? 1 - tail : tail;
+}
+
 #endif
