@@ -14,7 +14,7 @@ enum { REGISTERS = 32, TILE_VECTORS = 6, TILE_ROWS = 12 };
 #else
 enum { REGISTERS = 16, TILE_VECTORS = 3, TILE_ROWS = 6 };
 #endif
-enum { NEAR = 8192 / sizeof(real) };
+enum { NEAR = 16384 / sizeof(real) };
 
 INLINED int parts(int n, int size) { return (n + size - 1) / size; }
 

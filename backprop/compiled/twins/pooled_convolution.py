@@ -5,7 +5,9 @@ w * a_prev + b to the maxima, and back. So a few maps at a time go all of it, wh
 cache. Only in the last step of a training, whose z, a and delta are to be seen, do they all have
 their own places: in all other steps the next maps take those of the ones before.
 
-What the maxima have, sigma' can be told from: of all other z the gradient is 0.
+What the maxima have, sigma' can be told from: of all other z the gradient is 0. And where sigma is
+the ReLU, the maximum of all relu(z) is relu of the largest z, and at the same place, unless it is 0
+and has no gradient: so it is taken of the maxima alone.
 """
 
 from __future__ import annotations
@@ -68,19 +70,29 @@ class PooledConvolution:
         w.keep(layer, z=z, a=a)
         enter(w, pool, a)
         most = w.buffer("a", (*pool.output_shape(shape[:-1]), w.batch), layer=pool)
-        places = self.of_pool.plan_places(w, pool, most)
         w.keep(pool, a=most)
+        places = self.of_pool.plan_places(w, pool, most)
+        some_places = None if places is None else self._some(places)
+        some_z, some_a = (self._some(one, self.again) if w.training else one for one in (z, a))
         weights, biases = w.parameter(layer, "w"), w.parameter(layer, "b")
         windows = self.of_convolution.windows(w, layer, a_prev, some)
-        seen = windows.lay_out(w.columns(a_prev))
+        given = (
+            *(self._at(weights, self._weights()), self._at(biases, 1)),
+            *(windows.lay_out(w.columns(a_prev)), windows.room()),
+        )
+        sigma = layer.activation
         with self._maps():
-            some_z, some_a = (self._some(one, self.again) if w.training else one for one in (z, a))
-            some_w, some_b = self._at(weights, self._weights()), self._at(biases, 1)
-            given = some_w, some_b, seen, windows.room()
             w.call("convolution_weighted_input", windows, *given, some_z, note="z = w * a + b")
-            write_sigma(w, layer.activation, some_z, some_a)
-            some_places = self._some(places) if places else None
-            self.of_pool.write_maxima(w, pool, some_a, self._some(most), some_places, "_some")
+            if type(sigma) is ReLU:
+                largest = w.buffer("z_max", (some, *most.shape[1:]), layer=layer)
+                self.of_pool.write_maxima(w, pool, some_z, largest, some_places, "_some")
+                write_sigma(w, sigma, largest, self._some(most))
+                if w.training:
+                    with w.block("if (kept)"):
+                        write_sigma(w, sigma, some_z, some_a)
+            else:
+                write_sigma(w, sigma, some_z, some_a)
+                self.of_pool.write_maxima(w, pool, some_a, self._some(most), some_places, "_some")
         return most
 
     def write_down(self, nabla_a: Buffer, input_gradient: bool) -> Buffer | None:
@@ -94,7 +106,8 @@ class PooledConvolution:
         learns = layer.wants_gradients()
         whole = "" if input_gradient else self.again  # BP2 needs delta of all maps
         if learns:
-            of_w, of_b = w.gradient(layer, "w"), w.gradient(layer, "b")
+            of_w = w.gradient(layer, "w")
+            self.of_convolution.write_bias_gradient(w, layer, nabla_a)  # all other delta are 0
             windows = self.of_convolution.windows(w, layer, a_prev, some)
             seen = windows.lay_out(w.columns(a_prev))
         with self._maps():
@@ -102,9 +115,6 @@ class PooledConvolution:
             some_nabla, some_places = self._some(nabla_a), self._some(places)
             self.of_pool.write_way_back(w, pool, some_nabla, some_places, some_delta, "_some")
             if learns:
-                sizes, some_b = (some, delta.size // layer.channels_out), self._at(of_b, 1)
-                note = "BP3: dC/db = sum delta"
-                w.call("convolution_bias_gradient", *sizes, some_delta, some_b, note=note)
                 arrays = some_delta, seen, windows.room(), self._at(of_w, self._weights())
                 note = "BP4: dC/dw = delta . a"
                 w.call("convolution_weight_gradient", windows, *arrays, note=note)
