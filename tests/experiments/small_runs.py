@@ -11,7 +11,7 @@ from experiments.common import read_result
 # {tiny} is a folder of 240 + 60 images of 6 x 7 pixels in four classes, {digits} one of 600 + 100
 # built-in digits, {out} an empty one.
 OPTIONS = {
-    "benchmarks": "--quick --peers none --workloads W1,W8,R,S --data {digits} --out {out}",
+    "benchmarks": "--quick --peers none --workloads W1,W8,S --data {digits} --out {out}",
     "book.hidden_layer": "--data {tiny} --epochs 2 --out {out}",
     "book.learning_speed": "--data {tiny} --steps 7 --seeds 2 --out {out}",
     "images.digits_convnet": "--data {digits} --epochs 8 --seeds 2 --out {out}",

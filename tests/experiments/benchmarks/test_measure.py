@@ -9,7 +9,7 @@ import pytest
 from experiments.benchmarks.frameworks.registry import FRAMEWORKS, NUMPY, OURS, Framework
 from experiments.benchmarks.machine import environment
 from experiments.benchmarks.measure import Bench
-from experiments.benchmarks.workloads import SHORT, THREADS, WORKLOADS
+from experiments.benchmarks.workloads import BESIDE, SHORT, THREADS, WORKLOADS
 
 
 def test_every_process_has_its_threads_and_the_kernel_of_the_command_line(tmp_path, monkeypatch):
@@ -69,6 +69,26 @@ def test_outputs_that_differ_are_shown_and_not_measured(bench, monkeypatch):
     assert bench.results["notes"]["W8 W1"] == {NUMPY: "disagrees: outputs differ by 1.0e-02"}
     assert {record["framework"] for record in bench.results["records"]} == {OURS}
     assert bench.results["ways"]["W8 W1"] == {OURS: {"predict": 1}}
+
+
+def test_beside_a_busy_core_a_peer_has_the_threads_of_its_epochs(bench, monkeypatch):
+    asked = []
+
+    def do(framework, action, work, threads, **more):
+        asked.append((framework, action, work.name, threads, work.examples <= SHORT))
+        return {"epoch": float(threads), "slow-down": 2.0, "epoch alone": 1.0, "epoch beside": 2.0}
+
+    monkeypatch.setattr(bench, "do", do)
+    bench.beside(0)
+    assert [each for each in asked if each[1] == "beside"] == [
+        (framework, "beside", name, threads, True)
+        for name in BESIDE
+        for framework, threads in ((OURS, THREADS), (NUMPY, 1))
+    ]
+    assert {record["row"] for record in bench.results["records"]} == {
+        f"R {name}" for name in BESIDE
+    }
+    assert bench.results["threads"] == {f"{name} epoch": {NUMPY: 1} for name in BESIDE}
 
 
 def test_costs_that_differ_are_shown_and_not_measured(bench):
