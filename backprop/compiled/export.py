@@ -47,7 +47,13 @@ def to_c(
     exported = Export(network, name, settings.get("input_shape"))
     if training:
         exported.train = Program(network, batch_size, optimizer, labels=labels, **settings)
-    return storage.write_text(path, exported.text())
+    layers = [layer for _, layer in network.walk() if "carried" in layer.state_names]
+    carried = [layer.carried for layer in layers]
+    try:
+        return storage.write_text(path, exported.text())
+    finally:
+        for layer, array in zip(layers, carried, strict=True):
+            layer.carried = array  # the program may be for another batch size, and start from 0
 
 
 def _labels_of(cost: Any) -> Any:

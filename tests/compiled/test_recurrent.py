@@ -307,3 +307,13 @@ def test_a_copy_of_a_trainer_carries_a_state_of_its_own():
     before = trainer.network[0].carried.copy()
     other.fit(x, 2 * y)
     np.testing.assert_array_equal(trainer.network[0].carried, before)
+
+
+def test_exporting_leaves_the_carried_state_as_it_is(tmp_path):
+    rng = np.random.default_rng(0)
+    network = Network([RNN(2, 3, carry=True, dtype="f8", rng=0)], "quadratic", input_shape=(2, 4))
+    network.forward(rng.standard_normal((2, 4, 8)), training=True)
+    before, values = network[0].carried, network[0].carried.copy()
+    network.to_c(tmp_path / "net.c", training=True, batch_size=5)
+    assert network[0].carried is before
+    np.testing.assert_array_equal(before, values)
