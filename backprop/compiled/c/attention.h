@@ -55,13 +55,15 @@ INLINED void attention_softmax(int T, int causal, real factor, const uint8_t *ma
 {
     fill(T, LEAST_REAL, most);
     fill(T, 0, sum);
-    for (int s = 0; s < T; s++)
+    for (int s = 0; s < T; s++) {
+        const int first = mask && !mask[s * far] ? T : causal ? s : 0; /* that may look at s */
         for (int t = 0; t < T; t++) {
-            const int forbidden = (causal && s > t) || (mask && !mask[s * far]);
-            const real of_pair = forbidden ? -(real)INFINITY : S[s * T + t] * factor;
+            const real scaled = S[s * T + t] * factor;
+            const real of_pair = t < first ? -(real)INFINITY : scaled;
             S[s * T + t] = of_pair;
             most[t] = of_pair > most[t] ? of_pair : most[t];
         }
+    }
     for (int s = 0; s < T; s++)
         for (int t = 0; t < T; t++) {
             S[s * T + t] = exp_of(S[s * T + t] - most[t]);

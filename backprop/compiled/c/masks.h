@@ -12,16 +12,20 @@ INLINED void only_real(int n, int m, const uint8_t *restrict mask, const real *r
                        real *restrict a)
 {
     for (int i = 0; i < n; i++)
-        for (int j = 0; j < m; j++)
-            a[i * m + j] = mask[j] ? x[i * m + j] : 0;
+        for (int j = 0; j < m; j++) {
+            const real of_step = x[i * m + j];
+            a[i * m + j] = mask[j] ? of_step : 0;
+        }
 }
 
 /* The same in place. */
 INLINED void zero_padding(int n, int m, const uint8_t *restrict mask, real *restrict x)
 {
     for (int i = 0; i < n; i++)
-        for (int j = 0; j < m; j++)
-            x[i * m + j] = mask[j] ? x[i * m + j] : 0;
+        for (int j = 0; j < m; j++) {
+            const real of_step = x[i * m + j];
+            x[i * m + j] = mask[j] ? of_step : 0;
+        }
 }
 
 /* The same of integers, such as tokens. */
