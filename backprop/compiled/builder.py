@@ -29,6 +29,7 @@ FLAGS = (
     "-fno-math-errno",
     "-fno-trapping-math",
     "-fno-signed-zeros",  # NaN and infinity are what they are: no -ffast-math
+    "-fno-tree-slp-vectorize",  # gcc 12 loses stores of a short softmax with it, not by loops alone
 )
 FOR_THIS_MACHINE = ("-march=native", "-mcpu=native", "")
 
