@@ -21,7 +21,7 @@ INLINED struct update numbers_of(const void *work, int part)
 {
     struct update u = *(const struct update *)work;
     const int start = part * UPDATED_AT_ONCE;
-    u.n = u.n - start < UPDATED_AT_ONCE ? u.n - start : UPDATED_AT_ONCE;
+    u.n = at_most(u.n - start, UPDATED_AT_ONCE);
     u.nabla += start, u.theta += start;
     u.m = u.m ? u.m + start : u.m;
     u.v = u.v ? u.v + start : u.v;
@@ -31,6 +31,33 @@ INLINED struct update numbers_of(const void *work, int part)
 INLINED void update_by(part_of_work rule, struct update u)
 {
     share((u.n + UPDATED_AT_ONCE - 1) / UPDATED_AT_ONCE, rule, &u);
+}
+
+struct squares {
+    int n;
+    const real *nabla;
+    real *sums; /* a sum for every part */
+};
+
+static void squares_of_part(void *work, int part)
+{
+    const struct squares *const all = work;
+    const int start = part * UPDATED_AT_ONCE, n = at_most(all->n - start, UPDATED_AT_ONCE);
+    all->sums[part] = dot(n, all->nabla + start, all->nabla + start);
+}
+
+/* The sum of all nabla^2, of which rules for squares ask whether it fits; not if one is NaN. */
+INLINED real sum_of_squares(const int n, const real *nabla)
+{
+    enum { SUMMED = 256 };
+    real sums[SUMMED], total = 0;
+    for (int start = 0; start < n; start += SUMMED * UPDATED_AT_ONCE) {
+        struct squares part = {at_most(n - start, SUMMED * UPDATED_AT_ONCE), nabla + start, sums};
+        const int parts = (part.n + UPDATED_AT_ONCE - 1) / UPDATED_AT_ONCE;
+        share(parts, squares_of_part, &part);
+        total += sum_of(parts, sums);
+    }
+    return total;
 }
 
 static void sgd_rule(void *work, int part)

@@ -156,6 +156,20 @@ INLINED void pack(int K, int columns, const real *b, long b_k, long b_j, real *p
                 packed[k * PANEL + j] = b[j * b_j + k * b_k];
 }
 
+/* Lay so many rows of a beside one another, number by number. */
+INLINED void pack_rows(int rows, int K, const real *a, long a_i, long a_k, real *packed)
+{
+    if (a_i == 1 && rows == MOST_ROWS)
+        for (int k = 0; k < K; k++) {
+            memcpy(packed + k * MOST_ROWS, a + k * a_k, sizeof(real) * MOST_ROWS);
+            __builtin_prefetch(a + k * a_k + 2 * MOST_ROWS - 1); /* of the next rows */
+        }
+    else
+        for (int k = 0; k < K; k++)
+            for (int r = 0; r < rows; r++)
+                packed[k * MOST_ROWS + r] = a[r * a_i + k * a_k];
+}
+
 /* What threads share of a product: a block of b, laid together, by all rows of a. */
 struct block {
     int m, wide, deep, rows; /* so many rows of c are a part of the work */
@@ -183,9 +197,7 @@ static void rows_of_block(void *work, int part)
         const real *a = block->a + i * block->a_i;
         const int near = block->a_k == 1; /* else its numbers are laid together, too */
         if (!near)
-            for (int k = 0; k < deep; k++)
-                for (int r = 0; r < rows; r++)
-                    of_a[k * MOST_ROWS + r] = a[r * block->a_i + k * block->a_k];
+            pack_rows(rows, deep, a, block->a_i, block->a_k, of_a);
         for (int j = 0; j < block->wide; j += PANEL)
             panel(rows, at_most(block->wide - j, PANEL), deep, near ? a : of_a,
                   near ? block->a_i : 1, near ? 1 : MOST_ROWS, block->of_b + j * deep,
@@ -199,17 +211,18 @@ CALLED void blocked_product(int m, int n, int K, const real *a, long a_i, long a
                             long b_k, long b_j, real *c, long c_i, int add)
 {
     static PER_THREAD real of_b[BLOCK_N * BLOCK_K] __attribute__((aligned(64)));
-    enum { PART = 1 << 20 };
+    enum { PART = 1 << 20, PARTS = 32 };
     const int blocks = (K + BLOCK_K - 1) / BLOCK_K, depth = blocks ? (K + blocks - 1) / blocks : 1;
     for (int j = 0; j < n; j += BLOCK_N)
         for (int k = 0; k < K; k += depth) {
             const int wide = at_most(n - j, BLOCK_N), deep = at_most(K - k, depth);
             const long each = (long)wide * deep * MOST_ROWS;
-            const int rows = MOST_ROWS * (int)((PART + each - 1) / each);
+            const int least = (int)((PART + each - 1) / each), most = m / (PARTS * MOST_ROWS);
+            const int rows = MOST_ROWS * (least > most ? least : most);
             struct block block = {m, wide, deep, rows, a + k * a_k, b + k * b_k + j * b_j, a_i, a_k,
                                   b_k, b_j, c_i, of_b, c + j, add || k > 0};
             const int parts = (m + rows - 1) / rows, panels = (wide + PANEL - 1) / PANEL;
-            if ((long)wide * deep >= 1 << 15)
+            if (parts > 1 && (long)wide * deep >= 1 << 15)
                 share(panels, pack_panel, &block);
             else
                 for (int panel = 0; panel < panels; panel++)

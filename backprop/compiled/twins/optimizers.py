@@ -52,7 +52,7 @@ def write_update(
         room = optimizer.room_for_squares(w.network.dtype.itemsize)
         if not room:
             raise NoTwin(f"{optimizer} goes by roots: eps is small beside what squares can be")
-        condition = f"!(dot({n}, nabla, nabla) < {_real(room)})"
+        condition = f"!(sum_of_squares({n}, nabla) < {_real(room)})"
         w.stop(condition, "-step - 1", "squares do not fit: the rule goes by roots, in NumPy")
     if kind is AdamW:
         for part, factor in weights:
