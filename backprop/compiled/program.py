@@ -254,7 +254,8 @@ class Program:
         ]
         title = [f"/* {in_comment(self.network)}:", f" * {self.title}. */"]
         title += [f'#include "{name}"' for name in sorted(w.headers)]
-        function = [*self._signature(), "{", f"    enum {{ B = {w.batch} }}; /* examples */"]
+        function = [*w.before, *[""] * bool(w.before), *self._signature(), "{"]
+        function.append(f"    enum {{ B = {w.batch} }}; /* examples */")
         function += [*memory, "", *parts, "", *arrays, "", *body, "    }"]
         function += ["    return steps;" if w.training else "    return N;", "}", ""]
         self.function = "\n".join(function)

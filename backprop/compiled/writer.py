@@ -132,6 +132,7 @@ class Writer:
     pointers: list[Pointer] = field(default_factory=list)
     draws: list[Draw] = field(default_factory=list)
     constants: dict[str, np.ndarray] = field(default_factory=dict)
+    before: list[str] = field(default_factory=list)
     declared: list[str] = field(default_factory=list)
     calls: list[tuple[str, str]] = field(default_factory=list)
     kept: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -263,12 +264,26 @@ class Writer:
         if text not in self.declared:
             self.declared.append(text)
 
-    def numbers(self, kind: str, name: str, fields: Mapping[str, int]) -> str:
-        """Return the name of constants: a structure of this kind, with these fields."""
+    def outside(self, text: str) -> None:
+        """Write something before the function itself, once."""
+        if text not in self.before:
+            self.before.append(text)
+
+    def numbers(
+        self, kind: str, name: str, fields: Mapping[str, int], everywhere: bool = False
+    ) -> str:
+        """Return the name of constants: a structure of this kind, with these fields.
+
+        They are known inside the function alone, or `everywhere`.
+        """
         every = [f".{field} = {number}" for field, number in fields.items()]
         lines = [", ".join(every[start : start + 6]) for start in range(0, len(every), 6)]
-        text = ",\n        ".join(lines)
-        self.declare(name, f"static const {kind} {name} = {{\n        {text}}};")
+        indent = "\n" + " " * (4 if everywhere else 8)
+        text = f"static const {kind} {name} = {{{indent}{f',{indent}'.join(lines)}}};"
+        if everywhere:
+            self.outside(text)
+        else:
+            self.declare(name, text)
         return name
 
     # -- calls -------------------------------------------------------------------------------

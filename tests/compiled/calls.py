@@ -15,15 +15,19 @@ class Calls:
     """A library of calls, each a line of C in which n[i], x[i] and p[i] are the i-th argument.
 
     n are integers, x numbers and p arrays: ``Calls(["dense.h"], add="add_to(n[0], p[1], p[2])")``
-    is called as ``calls("add", 3, a, b)``, and each argument goes by its place in the call.
+    is called as ``calls("add", 3, a, b)``, and each argument goes by its place in the call. What
+    stands `before` is for all of them.
     """
 
-    def __init__(self, headers: list[str], dtype: Any = np.float64, **calls: str) -> None:
+    def __init__(
+        self, headers: list[str], dtype: Any = np.float64, before: str = "", **calls: str
+    ) -> None:
         self.dtype = np.dtype(dtype)
         self.numbers = {name: number for number, name in enumerate(calls)}
         cases = [f"    case {i}: {call}; break;" for i, call in enumerate(calls.values())]
         source = [
             '#include "calls.h"',
+            before,
             "int64_t run(int which, const int *n, const double *x, void *const *p)",
             "{",
             "    (void)n, (void)x, (void)p;",

@@ -46,18 +46,23 @@ def calls(dtype):
     fields = ", ".join(f"n[{k}]" for k in range(14))
 
     def call(text):
-        return f"{{ const Windows k = {{{fields}}}; {text} }}"
+        return f"{{ const Windows these = {{{fields}}}; k = these; {text} }}"
 
     edges = "n[14], n[15], n[16], n[17], n[18]"
     one_group = "p[14], p[15], p[16]"
     return Calls(
         ["transposed_convolution.h"],
         dtype,
+        "static Windows k;\nROW_OF_Z(k)\nLINE_BELOW(k)\nSOME_WEIGHTS(k)",
         lay_out=call(f"lay_out(&k, {edges}, p[19], p[20]);"),
         take_back=call(f"take_back(&k, {edges}, p[19], p[20]);"),
-        weighted=call("convolution_weighted_input(&k, p[14], p[15], p[16], p[17], p[18]);"),
-        weights=call("convolution_weight_gradient(&k, p[14], p[15], p[16], p[17]);"),
-        downstream=call("convolution_downstream(&k, p[14], p[15], p[16], p[17]);"),
+        weighted=call(
+            "convolution_weighted_input(&k, k_row_of_z, p[14], p[15], p[16], p[17], p[18]);"
+        ),
+        weights=call(
+            "convolution_weight_gradient(&k, k_some_weights, p[14], p[15], p[16], p[17]);"
+        ),
+        downstream=call("convolution_downstream(&k, k_line_below, p[14], p[15], p[16], p[17]);"),
         biases=("convolution_bias_gradient(n[0], n[1], p[2], p[3])"),
         transposed_biases=("transposed_biases(n[0], n[1], p[2], p[3])"),
         plain_weighted=call("plain_weighted_input(&k, p[14], p[15], p[16], p[17]);"),

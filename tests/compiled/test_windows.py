@@ -32,14 +32,15 @@ static int differ(long n, real *x, real *y) /* all sums are of whole numbers */
     return wrong;
 }
 
-INLINED int convolution(int maps, int channels, int size, int kernel, int B)
+#define WINDOWS(M, C, size, K, examples) {                                            \\
+    .groups = 1, .maps = M, .channels = C, .rows = size - K + 1, .columns = size - K + 1, \\
+    .B = examples, .kernel_h = K, .kernel_w = K, .stride_h = 1, .stride_w = 1,            \\
+    .dilation_h = 1, .dilation_w = 1, .lines = size, .width = size}
+#define CONVOLVED(k) convolved(&k, k##_row_of_z, k##_line_below, k##_some_weights)
+
+static int convolved(const Windows *k, part_of_work row, part_of_work line, part_of_work weights)
 {
-    const int n = size - kernel + 1;
-    const Windows windows = {
-        .groups = 1, .maps = maps, .channels = channels, .rows = n, .columns = n, .B = B,
-        .kernel_h = kernel, .kernel_w = kernel, .stride_h = 1, .stride_w = 1, .dilation_h = 1,
-        .dilation_w = 1, .lines = size, .width = size};
-    const Windows *k = &windows;
+    const int maps = k->maps, channels = k->channels;
     const long of_z = maps * map_size(k), of_a = channels * channel_size(k);
     const long of_w = maps * channels * kernel_size(k), of_P = of_w / maps * map_size(k);
     real *a = numbers_of(of_a), *w = numbers_of(of_w), *b = numbers_of(maps);
@@ -47,11 +48,11 @@ INLINED int convolution(int maps, int channels, int size, int kernel, int B)
     real *z = numbers_of(of_z), *plain_z = numbers_of(of_z);
     real *nabla_w = numbers_of(of_w), *plain_w = numbers_of(of_w);
     real *nabla_a = numbers_of(of_a), *plain_a = numbers_of(of_a);
-    convolution_weighted_input(k, w, b, a, room, z);
+    convolution_weighted_input(k, row, w, b, a, room, z);
     plain_weighted_input(k, w, b, a, plain_z);
-    convolution_weight_gradient(k, delta, a, room, nabla_w);
+    convolution_weight_gradient(k, weights, delta, a, room, nabla_w);
     plain_weight_gradient(k, delta, a, plain_w);
-    convolution_downstream(k, w, delta, room, nabla_a);
+    convolution_downstream(k, line, w, delta, room, nabla_a);
     plain_downstream(k, w, delta, plain_a);
     free(a), free(w), free(b), free(delta), free(room);
     return differ(of_z, z, plain_z) + differ(of_w, nabla_w, plain_w)
@@ -82,12 +83,23 @@ INLINED int pooling(int channels, int size, int kernel, int stride, int pad, int
     return wrong + differ(of_a, a, plain_a) + differ(of_x, nabla, plain_nabla);
 }
 
+#ifdef SIZES_ARE_KNOWN
+static const Windows one = WINDOWS(20, 1, 28, 5, 10), two = WINDOWS(40, 20, 12, 5, 3);
+static const Windows three = WINDOWS(7, 6, 9, 3, 64), four = WINDOWS(6, 3, 5, 1, 7);
+ROW_OF_Z(one) LINE_BELOW(one) SOME_WEIGHTS(one)
+ROW_OF_Z(two) LINE_BELOW(two) SOME_WEIGHTS(two)
+ROW_OF_Z(three) LINE_BELOW(three) SOME_WEIGHTS(three)
+ROW_OF_Z(four) LINE_BELOW(four) SOME_WEIGHTS(four)
+#else
+static Windows any;
+ROW_OF_Z(any) LINE_BELOW(any) SOME_WEIGHTS(any)
+#endif
+
 int main(void)
 {
     int wrong = 0;
 #ifdef SIZES_ARE_KNOWN
-    wrong += convolution(20, 1, 28, 5, 10) + convolution(40, 20, 12, 5, 3);
-    wrong += convolution(7, 6, 9, 3, 64) + convolution(6, 3, 5, 1, 7);
+    wrong += CONVOLVED(one) + CONVOLVED(two) + CONVOLVED(three) + CONVOLVED(four);
     wrong += pooling(3, 24, 2, 2, 0, 10) + pooling(3, 8, 2, 2, 0, 64) + pooling(2, 9, 3, 2, 1, 5);
 #else
     const int batches[] = {1, 3, 8, 10, 17, 33};
@@ -95,8 +107,11 @@ int main(void)
         const int B = batches[i];
         for (int kernel = 1; kernel <= 3; kernel++)
             for (int size = kernel; size <= kernel + 4; size += 2) {
-                for (int maps = 2; maps <= 13; maps += 5)
-                    wrong += convolution(maps, 14 - maps, size, kernel, B);
+                for (int maps = 2; maps <= 13; maps += 5) {
+                    const Windows these = WINDOWS(maps, 14 - maps, size, kernel, B);
+                    any = these;
+                    wrong += CONVOLVED(any);
+                }
                 for (int stride = 1; stride <= 3; stride++)
                     for (int pad = 0; pad <= kernel / 2; pad++)
                         wrong += pooling(2, size, kernel, stride, pad, B);

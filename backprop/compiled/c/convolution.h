@@ -58,12 +58,11 @@ INLINED void plain_downstream(const Windows *k, const real *w, const real *delta
                     }
 }
 
-INLINED int runs_are_short(const Windows *k) { return run_of(k) < LANES; }
-
-/* For every group of channels. b may be NULL; there is room for the patches of a group, if runs are
+/* For every group of channels. `row`, `line` and `weights` compute a part of what an equation makes
+ * (see direct_convolution.h). b may be NULL; there is room for the patches of a group, if runs are
  * short, and for its weights. */
-INLINED void convolution_weighted_input(const Windows *k, const real *w, const real *b,
-                                        const real *a, real *room, real *z)
+INLINED void convolution_weighted_input(const Windows *k, part_of_work row, const real *w,
+                                        const real *b, const real *a, real *room, real *z)
 {
     const int n = k->rows * run_of(k), of_map = k->channels * kernel_size(k);
     for (int g = 0; g < k->groups; g++) {
@@ -74,7 +73,7 @@ INLINED void convolution_weighted_input(const Windows *k, const real *w, const r
                 for (int t = 0; t < n; t++)
                     z[m * n + t] += b[m];
         } else
-            direct_weighted_input(k, w, b, a, z); /* z = w * a_prev + b */
+            direct_weighted_input(k, row, w, b, a, z); /* z = w * a_prev + b */
         w += k->maps * of_map, a += k->channels * channel_size(k), z += k->maps * n;
         b = b ? b + k->maps : b;
     }
@@ -86,8 +85,8 @@ INLINED void convolution_bias_gradient(int maps, int n, const real *delta, real 
         nabla_b[m] = sum_of(n, delta + m * n); /* BP3: dC/db = sum of delta over places and batch */
 }
 
-INLINED void convolution_weight_gradient(const Windows *k, const real *delta, const real *a,
-                                         real *room, real *nabla_w)
+INLINED void convolution_weight_gradient(const Windows *k, part_of_work weights, const real *delta,
+                                         const real *a, real *room, real *nabla_w)
 {
     const int n = k->rows * run_of(k), of_map = k->channels * kernel_size(k);
     for (int g = 0; g < k->groups; g++) {
@@ -95,13 +94,13 @@ INLINED void convolution_weight_gradient(const Windows *k, const real *delta, co
             make_patches(k, a, room);
             times_transposed(k->maps, of_map, n, delta, room, nabla_w, 0); /* BP4: delta P^T */
         } else
-            direct_weight_gradient(k, delta, a, nabla_w); /* BP4: delta . a_prev */
+            direct_weight_gradient(k, weights, delta, a, nabla_w); /* BP4: delta . a_prev */
         delta += k->maps * n, a += k->channels * channel_size(k), nabla_w += k->maps * of_map;
     }
 }
 
-INLINED void convolution_downstream(const Windows *k, const real *w, const real *delta, real *room,
-                                    real *nabla_a)
+INLINED void convolution_downstream(const Windows *k, part_of_work line, const real *w,
+                                    const real *delta, real *room, real *nabla_a)
 {
     const int n = k->rows * run_of(k), of_map = k->channels * kernel_size(k);
     for (int g = 0; g < k->groups; g++) {
@@ -109,7 +108,7 @@ INLINED void convolution_downstream(const Windows *k, const real *w, const real 
             transposed_times(of_map, n, k->maps, w, delta, room, 0); /* BP2: dC/dP = w^T delta */
             add_patches(k, room, nabla_a);
         } else
-            direct_downstream(k, w, delta, room, nabla_a); /* BP2: w^T delta */
+            direct_downstream(k, line, w, delta, room, nabla_a); /* BP2: w^T delta */
         w += k->maps * of_map, delta += k->maps * n, nabla_a += k->channels * channel_size(k);
     }
 }

@@ -3,10 +3,15 @@
  * A tile is R rows by V vectors: R maps and V vectors of a run for z, R channels and V vectors for
  * what BP2 sends down, R maps and as many weights of each for BP4, whose vectors are of products
  * yet to be added up. All runs must be as long as a vector at least.
+ *
+ * Threads share an equation row by row of z, line by line of what BP2 sends down, and in some maps
+ * by some weights for BP4. How large the tiles are is to be constants, so each part is a function
+ * of its own for these windows: `ROW_OF_Z(windows)` and the like make them, at file scope.
  */
 #ifndef BACKPROP_DIRECT_CONVOLUTION_H
 #define BACKPROP_DIRECT_CONVOLUTION_H
 
+#include "team.h"
 #include "windows.h"
 
 #if defined(__AVX512F__) || defined(__aarch64__)
@@ -16,13 +21,20 @@ enum { REGISTERS = 16, TILE_VECTORS = 3, TILE_ROWS = 6 };
 #endif
 enum { NEAR = 16384 / sizeof(real) };
 
-INLINED int parts(int n, int size) { return (n + size - 1) / size; }
+/* The arrays of an equation. */
+struct convolved {
+    const real *w, *b, *a, *delta;
+    real *made;
+};
+
+/* How many parts of a size n makes. */
+INLINED int in_parts(int n, int size) { return (n + size - 1) / size; }
 
 /* As many rows of V vectors as fit, beside V vectors and a weight. */
 INLINED int most_rows(int V) { return at_most(TILE_ROWS, (REGISTERS - 1) / V - 1); }
 
 /* n rows in as few tiles as can be, all of about one size: how many rows each has. */
-INLINED int rows_of_tile(int n, int V) { return parts(n, parts(n, most_rows(V))); }
+INLINED int rows_of_tile(int n, int V) { return in_parts(n, in_parts(n, most_rows(V))); }
 
 /* What a tile takes: two sums a cycle, two numbers loaded; a vector that lies anyhow, twice two. */
 INLINED int cost_of(int tiles, int R, int V)
@@ -33,7 +45,7 @@ INLINED int cost_of(int tiles, int R, int V)
 INLINED int cost_of_rows(int n, int run, int V)
 {
     const int R = rows_of_tile(n, V);
-    return V * LANES > run ? 1 << 30 : cost_of(parts(n, R) * parts(run, V * LANES), R, V);
+    return V * LANES > run ? 1 << 30 : cost_of(in_parts(n, R) * in_parts(run, V * LANES), R, V);
 }
 
 /* The V that is best for n rows of runs; the last tile of a run ends where the run does. */
@@ -80,6 +92,17 @@ INLINED vector without(int lanes, vector x)
     return (vector)((integers)x & (lane >= lanes));
 }
 
+/* Of each of so many parts; threads help where it takes longer than to call them. */
+INLINED void share_convolution(const Windows *k, int n, part_of_work do_part, struct convolved *of)
+{
+    const long each = (long)k->rows * run_of(k) * kernel_size(k);
+    if (each * k->maps * k->channels >= 1 << 19)
+        share(n, do_part, of);
+    else
+        for (int part = 0; part < n; part++)
+            do_part(of, part);
+}
+
 /* -- z = w * a_prev + b ----------------------------------------------------------------------- */
 
 /* Of R maps, V vectors of a run. */
@@ -100,30 +123,42 @@ INLINED void weighted_tile(const int R, const int V, const Windows *k, const rea
     }
 }
 
-INLINED void weighted_tiles(const int R, const int V, const Windows *k, const real *w,
-                            const real *b, const real *a, real *z)
+INLINED void weighted_tiles(const int R, const int V, const Windows *k, const struct convolved *of,
+                            int h)
 {
     const int run = run_of(k), of_map = k->channels * kernel_size(k), rest = k->maps % R;
-    for (int h = 0; h < k->rows; h++)
-        for (int t = 0; t < run; t += V * LANES) {
-            if (t + V * LANES > run)
-                t = run - V * LANES; /* some numbers are computed twice */
-            const real *const part = a + shown(k, h, 0, 0) + t;
-            real *const to = z + h * (long)run + t;
-            int m = 0;
-            for (; m + R <= k->maps; m += R)
-                weighted_tile(R, V, k, w + m * of_map, b ? b + m : b, part, to + m * map_size(k));
-            if (rest)
-                weighted_tile(rest, V, k, w + m * of_map, b ? b + m : b, part,
-                              to + m * map_size(k));
-        }
+    const real *const w = of->w, *const b = of->b;
+    for (int t = 0; t < run; t += V * LANES) {
+        if (t + V * LANES > run)
+            t = run - V * LANES; /* some numbers are computed twice */
+        const real *const part = of->a + shown(k, h, 0, 0) + t;
+        real *const to = of->made + h * (long)run + t;
+        int m = 0;
+        for (; m + R <= k->maps; m += R)
+            weighted_tile(R, V, k, w + m * of_map, b ? b + m : b, part, to + m * map_size(k));
+        if (rest)
+            weighted_tile(rest, V, k, w + m * of_map, b ? b + m : b, part, to + m * map_size(k));
+    }
 }
 
-INLINED void direct_weighted_input(const Windows *k, const real *w, const real *b, const real *a,
-                                   real *z)
+INLINED void row_of_z(const Windows *k, const struct convolved *of, int h)
 {
     const int V = vectors_of_tile(k->maps, run_of(k));
-    weighted_tiles(rows_of_tile(k->maps, V), V, k, w, b, a, z);
+    weighted_tiles(rows_of_tile(k->maps, V), V, k, of, h);
+}
+
+#define ROW_OF_Z(windows) \
+    static void windows##_row_of_z(void *of, int h) \
+    { \
+        if (!runs_are_short(&windows)) \
+            row_of_z(&windows, of, h); \
+    }
+
+INLINED void direct_weighted_input(const Windows *k, part_of_work row, const real *w,
+                                   const real *b, const real *a, real *z)
+{
+    struct convolved of = {w, b, a, NULL, z};
+    share_convolution(k, k->rows, row, &of);
 }
 
 /* -- BP2: w^T delta --------------------------------------------------------------------------- */
@@ -159,35 +194,48 @@ INLINED void downstream_tile(const int R, const int V, const Windows *k, const r
                 += without(known - v * LANES, sum[r][v]);
 }
 
-INLINED void downstream_tiles(const int R, const int V, const Windows *k, const real *turned,
-                              const real *delta, real *nabla)
+INLINED void downstream_tiles(const int R, const int V, const Windows *k,
+                              const struct convolved *of, int y)
 {
     const int run = run_of(k), of_column = k->kernel_h * k->maps * k->channels;
     const int rest = k->channels % R;
-    for (int y = 0; y < k->lines; y++)
-        for (int t = 0; t < run; t += V * LANES) {
-            const int at = t + V * LANES > run ? run - V * LANES : t;
-            for (int j = 0; j < k->kernel_w; j++) {
-                const real *const of_j = turned + j * of_column;
-                real *const to = nabla + y * line_of(k) + shown(k, 0, 0, j) + at;
-                int c = 0;
-                for (; c + R <= k->channels; c += R)
-                    downstream_tile(R, V, k, of_j + c, delta + at, y, t - at,
-                                    to + c * channel_size(k));
-                if (rest)
-                    downstream_tile(rest, V, k, of_j + c, delta + at, y, t - at,
-                                    to + c * channel_size(k));
-            }
+    for (int t = 0; t < run; t += V * LANES) {
+        const int at = t + V * LANES > run ? run - V * LANES : t;
+        for (int j = 0; j < k->kernel_w; j++) {
+            const real *const of_j = of->w + j * of_column;
+            real *const to = of->made + y * line_of(k) + shown(k, 0, 0, j) + at;
+            int c = 0;
+            for (; c + R <= k->channels; c += R)
+                downstream_tile(R, V, k, of_j + c, of->delta + at, y, t - at,
+                                to + c * channel_size(k));
+            if (rest)
+                downstream_tile(rest, V, k, of_j + c, of->delta + at, y, t - at,
+                                to + c * channel_size(k));
         }
+    }
 }
 
-INLINED void direct_downstream(const Windows *k, const real *w, const real *delta, real *turned,
-                               real *nabla)
+INLINED void line_below(const Windows *k, const struct convolved *of, int y)
 {
     const int V = vectors_of_tile(k->channels, run_of(k));
+    for (int c = 0; c < k->channels; c++)
+        memset(of->made + c * channel_size(k) + y * line_of(k), 0, sizeof(real) * line_of(k));
+    downstream_tiles(rows_of_tile(k->channels, V), V, k, of, y);
+}
+
+#define LINE_BELOW(windows) \
+    static void windows##_line_below(void *of, int y) \
+    { \
+        if (!runs_are_short(&windows)) \
+            line_below(&windows, of, y); \
+    }
+
+INLINED void direct_downstream(const Windows *k, part_of_work line, const real *w,
+                              const real *delta, real *turned, real *nabla)
+{
+    struct convolved of = {turned, NULL, NULL, delta, nabla};
     turn_weights(k, w, turned);
-    memset(nabla, 0, sizeof(real) * k->channels * channel_size(k));
-    downstream_tiles(rows_of_tile(k->channels, V), V, k, turned, delta, nabla);
+    share_convolution(k, k->lines, line, &of);
 }
 
 /* -- BP4: dC/dw = a_prev correlated with delta ------------------------------------------------ */
@@ -297,35 +345,20 @@ INLINED void gradient_tile(const int D, const int K, const Windows *k, int top, 
             nabla_w[d * of_map + q] += sums[d * K + q];
 }
 
-/* For all weights: part by part of delta, so that what is used again and again stays near. */
-INLINED void gradient_tiles(const int D, const int K, const Windows *k, const real *delta,
-                            const real *a, real *nabla_w)
+INLINED int weights_of_tile(const Windows *k, int D)
 {
-    const int of_map = k->channels * kernel_size(k), run = run_of(k);
-    const int wide = at_most(run, NEAR), high = NEAR / wide;
-    memset(nabla_w, 0, sizeof(real) * k->maps * of_map);
-    for (int top = 0; top < k->rows; top += high)
-        for (int left = 0; left < run; left += wide)
-            for (int m = 0; m < k->maps; m += D)
-                for (int weight = 0; weight < of_map; weight += K) {
-                    const int from = at_most(m, k->maps - D), first = at_most(weight, of_map - K);
-                    gradient_tile(D, K, k, top, at_most(top + high, k->rows), left,
-                                  at_most(left + wide, run), delta + from * map_size(k), a, first,
-                                  m - from, weight - first, nabla_w + from * of_map + first);
-                }
+    return at_most((REGISTERS - 1) / (D + 1), k->channels * kernel_size(k));
 }
-
-INLINED int weights_of_tile(int D) { return (REGISTERS - 1) / (D + 1); }
 
 INLINED int cost_of_dots(const Windows *k, int D)
 {
-    const int K = at_most(weights_of_tile(D), k->channels * kernel_size(k));
-    return D > k->maps ? 1 << 30
-                       : cost_of(parts(k->maps, D) * parts(k->channels * kernel_size(k), K), D, K);
+    const int K = weights_of_tile(k, D);
+    const int tiles = in_parts(k->maps, D) * in_parts(k->channels * kernel_size(k), K);
+    return D > k->maps ? 1 << 30 : cost_of(tiles, D, K);
 }
 
-INLINED void direct_weight_gradient(const Windows *k, const real *delta, const real *a,
-                                    real *nabla_w)
+/* How many maps a tile has. */
+INLINED int maps_of_tile(const Windows *k)
 {
     int D = 1;
     D = cost_of_dots(k, 2) <= cost_of_dots(k, D) ? 2 : D;
@@ -333,8 +366,57 @@ INLINED void direct_weight_gradient(const Windows *k, const real *delta, const r
     D = cost_of_dots(k, 4) <= cost_of_dots(k, D) ? 4 : D;
     D = cost_of_dots(k, 5) <= cost_of_dots(k, D) ? 5 : D;
     D = cost_of_dots(k, 6) <= cost_of_dots(k, D) ? 6 : D;
-    gradient_tiles(D, at_most(weights_of_tile(D), k->channels * kernel_size(k)), k, delta, a,
-                   nabla_w);
+    return D;
+}
+
+/* Tiles of weights that one part has of its maps. */
+INLINED int tiles_of_part(const Windows *k)
+{
+    const int D = maps_of_tile(k);
+    const int tiles = in_parts(k->channels * kernel_size(k), weights_of_tile(k, D));
+    return in_parts(tiles, in_parts(32, in_parts(k->maps, D)));
+}
+
+INLINED int parts_of_maps(const Windows *k)
+{
+    const int tiles = in_parts(k->channels * kernel_size(k), weights_of_tile(k, maps_of_tile(k)));
+    return in_parts(tiles, tiles_of_part(k));
+}
+
+/* Some weights of D maps: part by part of delta, so that what is used again and again stays near.
+ */
+INLINED void some_weights(const Windows *k, const struct convolved *of, int part)
+{
+    const int D = maps_of_tile(k), K = weights_of_tile(k, D), many = tiles_of_part(k) * K;
+    const int of_map = k->channels * kernel_size(k), run = run_of(k);
+    const int wide = at_most(run, NEAR), high = NEAR / wide;
+    const int m = part / parts_of_maps(k) * D, start = part % parts_of_maps(k) * many;
+    const int from = at_most(m, k->maps - D), end = at_most(start + many, of_map);
+    for (int d = m; d < from + D; d++)
+        memset(of->made + d * of_map + start, 0, sizeof(real) * (end - start));
+    for (int top = 0; top < k->rows; top += high)
+        for (int left = 0; left < run; left += wide)
+            for (int weight = start; weight < end; weight += K) {
+                const int first = at_most(weight, of_map - K);
+                gradient_tile(D, K, k, top, at_most(top + high, k->rows), left,
+                              at_most(left + wide, run), of->delta + from * map_size(k), of->a,
+                              first, m - from, weight - first, of->made + from * of_map + first);
+            }
+}
+
+#define SOME_WEIGHTS(windows) \
+    static void windows##_some_weights(void *of, int part) \
+    { \
+        if (!runs_are_short(&windows)) \
+            some_weights(&windows, of, part); \
+    }
+
+INLINED void direct_weight_gradient(const Windows *k, part_of_work weights, const real *delta,
+                                   const real *a, real *nabla_w)
+{
+    struct convolved of = {NULL, NULL, a, delta, nabla_w};
+    const int n = in_parts(k->maps, maps_of_tile(k)) * parts_of_maps(k);
+    share_convolution(k, n, weights, &of);
 }
 
 #endif

@@ -7,10 +7,10 @@
 
 #include "convolution.h"
 
-INLINED void transposed_weighted_input(const Windows *k, const real *w, const real *a_prev,
-                                       real *room, real *z)
+INLINED void transposed_weighted_input(const Windows *k, part_of_work line, const real *w,
+                                       const real *a_prev, real *room, real *z)
 {
-    convolution_downstream(k, w, a_prev, room, z); /* z = w^T a_prev, without b */
+    convolution_downstream(k, line, w, a_prev, room, z); /* z = w^T a_prev, without b */
 }
 
 INLINED void transposed_biases(int maps, int n, const real *restrict b, real *restrict z)
@@ -20,16 +20,17 @@ INLINED void transposed_biases(int maps, int n, const real *restrict b, real *re
             z[m * n + t] += b[m];
 }
 
-INLINED void transposed_weight_gradient(const Windows *k, const real *a_prev, const real *delta,
-                                        real *room, real *nabla_w)
+INLINED void transposed_weight_gradient(const Windows *k, part_of_work weights,
+                                        const real *a_prev, const real *delta, real *room,
+                                        real *nabla_w)
 {
-    convolution_weight_gradient(k, a_prev, delta, room, nabla_w); /* BP4: a_prev . delta */
+    convolution_weight_gradient(k, weights, a_prev, delta, room, nabla_w); /* BP4: a_prev . delta */
 }
 
-INLINED void transposed_downstream(const Windows *k, const real *w, const real *delta, real *room,
-                                   real *nabla_a_prev)
+INLINED void transposed_downstream(const Windows *k, part_of_work row, const real *w,
+                                   const real *delta, real *room, real *nabla_a_prev)
 {
-    convolution_weighted_input(k, w, NULL, delta, room, nabla_a_prev); /* BP2: w * delta */
+    convolution_weighted_input(k, row, w, NULL, delta, room, nabla_a_prev); /* BP2: w * delta */
 }
 
 #endif

@@ -17,6 +17,7 @@ typedef struct {
 } Windows;
 
 INLINED int run_of(const Windows *k) { return k->columns * k->B; }
+INLINED int runs_are_short(const Windows *k) { return run_of(k) < LANES; }
 INLINED long map_size(const Windows *k) { return (long)k->rows * run_of(k); }
 INLINED long line_of(const Windows *k) { return (long)k->stride_w * k->width * k->B; }
 INLINED long channel_size(const Windows *k) { return k->lines * line_of(k); }

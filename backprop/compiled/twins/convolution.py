@@ -36,7 +36,13 @@ class ConvolutionTwin(WindowedTwin):
         windows, z = self.windows(w, layer, a_prev), self.plan_z(w, layer, a_prev)
         parameters = w.parameter(layer, "w"), w.parameter(layer, "b")
         arrays = *parameters, windows.lay_out(w.columns(a_prev)), windows.room(), z
-        w.call("convolution_weighted_input", windows, *arrays, note="z = w * a + b")
+        w.call(
+            "convolution_weighted_input",
+            windows,
+            windows.part("row_of_z"),
+            *arrays,
+            note="z = w * a + b",
+        )
         return z
 
     def parameter_gradients(self, w: Writer, layer: Any, delta: Buffer) -> None:
@@ -45,7 +51,13 @@ class ConvolutionTwin(WindowedTwin):
         windows = self.windows(w, layer, a_prev)
         seen, of_w = windows.lay_out(w.columns(a_prev)), w.gradient(layer, "w")
         arrays = delta, seen, windows.room(), of_w
-        w.call("convolution_weight_gradient", windows, *arrays, note="BP4: dC/dw = delta . a")
+        w.call(
+            "convolution_weight_gradient",
+            windows,
+            windows.part("some_weights"),
+            *arrays,
+            note="BP4: dC/dw = delta . a",
+        )
 
     def downstream(self, w: Writer, layer: Any, delta: Buffer) -> Buffer:
         a_prev, weights = w.of(layer, "a_prev"), w.parameter(layer, "w")
@@ -54,7 +66,13 @@ class ConvolutionTwin(WindowedTwin):
 
         def write(room: str, to: Any) -> None:
             arrays = weights, delta, room, to
-            w.call("convolution_downstream", windows, *arrays, note="BP2: w^T delta")
+            w.call(
+                "convolution_downstream",
+                windows,
+                windows.part("line_below"),
+                *arrays,
+                note="BP2: w^T delta",
+            )
 
         windows.take_back(below, write)
         return below
@@ -80,7 +98,16 @@ class TransposedTwin(WindowedTwin):
         seen = w.columns(a_prev)
 
         def write(room: str, to: Any) -> None:
-            w.call("transposed_weighted_input", windows, weights, seen, room, to, note="w^T a")
+            w.call(
+                "transposed_weighted_input",
+                windows,
+                windows.part("line_below"),
+                weights,
+                seen,
+                room,
+                to,
+                note="w^T a",
+            )
 
         windows.take_back(z, write)
         sizes = layer.channels_out, z.size // layer.channels_out
@@ -92,14 +119,26 @@ class TransposedTwin(WindowedTwin):
         a_prev = w.columns(w.of(layer, "a_prev"))
         windows = self.windows(w, layer, a_prev)
         arrays = a_prev, windows.lay_out(delta), windows.room(), w.gradient(layer, "w")
-        w.call("transposed_weight_gradient", windows, *arrays, note="BP4: dC/dw = a . delta")
+        w.call(
+            "transposed_weight_gradient",
+            windows,
+            windows.part("some_weights"),
+            *arrays,
+            note="BP4: dC/dw = a . delta",
+        )
 
     def downstream(self, w: Writer, layer: Any, delta: Buffer) -> Buffer:
         a_prev, weights = w.of(layer, "a_prev"), w.parameter(layer, "w")
         windows = self.windows(w, layer, a_prev)
         below = w.buffer("nabla_a_below", a_prev.shape, layer=layer)
         arrays = weights, windows.lay_out(delta), windows.room(), below
-        w.call("transposed_downstream", windows, *arrays, note="BP2: w * delta")
+        w.call(
+            "transposed_downstream",
+            windows,
+            windows.part("row_of_z"),
+            *arrays,
+            note="BP2: w * delta",
+        )
         return below
 
     def windows(self, w: Writer, layer: Any, a_prev: Buffer) -> Lattice:

@@ -82,7 +82,8 @@ class PooledConvolution:
         )
         sigma = layer.activation
         with self._maps():
-            w.call("convolution_weighted_input", windows, *given, some_z, note="z = w * a + b")
+            row = windows.part("row_of_z")
+            w.call("convolution_weighted_input", windows, row, *given, some_z, note="z = w * a + b")
             if type(sigma) is ReLU:
                 largest = w.buffer("z_max", (some, *most.shape[1:]), layer=layer)
                 self.of_pool.write_maxima(w, pool, some_z, largest, some_places, "_some")
@@ -117,7 +118,8 @@ class PooledConvolution:
             if learns:
                 arrays = some_delta, seen, windows.room(), self._at(of_w, self._weights())
                 note = "BP4: dC/dw = delta . a"
-                w.call("convolution_weight_gradient", windows, *arrays, note=note)
+                part = windows.part("some_weights")
+                w.call("convolution_weight_gradient", windows, part, *arrays, note=note)
         return self.of_convolution.downstream(w, layer, delta) if input_gradient else None
 
     # -- some of the maps --------------------------------------------------------------------

@@ -82,10 +82,17 @@ class Lattice:
         of_map = channels // groups * math.prod(kernel)
         run = columns * w.batch
         self.room_size = of_map * max(maps // groups, rows * run if run < SHORT else 0)
-        self.name = w.numbers("Windows", f"windows{w.name_of(layer)}{of_some}", self.numbers)
+        predicts = "" if w.training else "_predict"  # both may be in one file
+        name = f"windows{w.name_of(layer)}{of_some}{predicts}"
+        self.name = w.numbers("Windows", name, self.numbers, everywhere=True)
 
     def __str__(self) -> str:
         return f"&{self.name}"
+
+    def part(self, equation: str) -> str:
+        """Return the function for a part of it: "row_of_z", "line_below" or "some_weights"."""
+        self.w.outside(f"{equation.upper()}({self.name})")
+        return f"{self.name}_{equation}"
 
     def room(self) -> str:
         """Return memory for what a function needs for itself."""
