@@ -8,8 +8,11 @@ import os
 import platform
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,10 +21,11 @@ from backprop.compiled import cache
 from backprop.kernels import blas
 
 SWITCH = "BACKPROP_COMPILED"  # 0 turns compiled programs off
+OFF = ("0", "no", "off", "false")
+MORE_FLAGS = "BACKPROP_CFLAGS"
 FLAGS = (
     "-O2",
     "-ftree-vectorize",
-    "-fvect-cost-model=dynamic",
     "-std=gnu99",
     "-fPIC",
     "-shared",
@@ -31,6 +35,7 @@ FLAGS = (
     "-fno-signed-zeros",  # NaN and infinity are what they are: no -ffast-math
     "-fno-tree-slp-vectorize",  # gcc 12 loses stores of a short softmax with it, not by loops alone
 )
+NOT_OF_CLANG = ("-fvect-cost-model=dynamic",)  # it refuses what it does not know
 FOR_THIS_MACHINE = ("-march=native", "-mcpu=native", "")
 
 
@@ -46,18 +51,31 @@ def compiler() -> list[str]:
     NotBuilt
         If there is none, or compiled programs are turned off.
     """
-    if os.environ.get(SWITCH, "1") == "0":
-        raise NotBuilt(f"{SWITCH}=0 turns compiled programs off")
-    named = os.environ.get("CC", "").strip()
-    if named:
-        command = shlex.split(named)
-        if shutil.which(command[0]) is None:
+    switch = os.environ.get(SWITCH, "1")
+    if switch.lower() in OFF:
+        raise NotBuilt(f"{SWITCH}={switch} turns compiled programs off")
+    command = _words("CC")
+    if command:
+        found = shutil.which(command[0])
+        if found is None:
             raise NotBuilt(f"CC names the compiler {command[0]!r}, which is not there")
+        if os.path.dirname(command[0]):  # it is run in another folder
+            command[0] = os.path.abspath(found)
         return command
     for name in ("cc", "gcc", "clang"):
-        if shutil.which(name):
-            return [name]
+        found = shutil.which(name)
+        if found:
+            return [name if os.path.isabs(found) else os.path.abspath(found)]
     raise NotBuilt("no C compiler: there is no cc, gcc or clang (the variable CC names another)")
+
+
+def _words(variable: str) -> list[str]:
+    """Return what a variable of the environment holds, as the shell takes it apart."""
+    text = os.environ.get(variable, "")
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise NotBuilt(f"{variable}={text} cannot be read: {error}") from None
 
 
 @lru_cache
@@ -70,7 +88,7 @@ def version_of(command: tuple[str, ...]) -> str:
         If it says nothing.
     """
     try:
-        done = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=60)
+        done = _run([*command, "--version"], timeout=60)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NotBuilt(f"the compiler {shlex.join(command)} does not run: {error}") from None
     if done.returncode:
@@ -104,20 +122,64 @@ def load(source: str, headers: dict[str, str], double: bool) -> Any:
     key = digest.hexdigest()[:32]
     if key not in _loaded:
         try:
-            library = cache.find(key)
-            if library is None:
-                library = cache.keep(key, _build(command, source, headers, flags(double)))
-            _loaded[key] = ctypes.CDLL(str(library)).run
+            _loaded[key] = _load(key, lambda: _build(command, source, headers, flags(double)))
         except (OSError, AttributeError) as error:
             raise NotBuilt(f"the program cannot be loaded: {error}") from None
     return _loaded[key]
 
 
+def _load(key: str, build: Callable[[], bytes]) -> Any:
+    """Return the function ``run`` of the library with this key, built if need be."""
+    path = cache.find(key)
+    library = None if path else build()
+    if library is not None:
+        path = cache.keep(key, library)
+    if path is not None:
+        with suppress(OSError):  # nothing may be run from there, or it is gone again
+            return ctypes.CDLL(str(path)).run
+        with suppress(OSError):
+            library = path.read_bytes()
+    with tempfile.TemporaryDirectory(prefix="backprop-") as folder:  # for this process alone
+        alone = Path(folder, "program.so")
+        alone.write_bytes(library or build())
+        try:
+            return ctypes.CDLL(str(alone)).run
+        except OSError:
+            if path is not None:  # it may be that what was built is no library
+                with suppress(OSError):
+                    path.unlink()
+            raise
+
+
 def flags(double: bool) -> list[str]:
-    """Return the flags for the compiler; BACKPROP_CFLAGS adds to them."""
-    more = shlex.split(os.environ.get("BACKPROP_CFLAGS", ""))
+    """Return the flags for the compiler; BACKPROP_CFLAGS adds to them.
+
+    Raises
+    ------
+    NotBuilt
+        If there is no compiler.
+    """
+    others = () if "clang" in version_of(tuple(compiler())) else NOT_OF_CLANG
     vectors = ["-mprefer-vector-width=512"] if blas.cpu()[1] >= blas.AVX512 else []
-    return [*FLAGS, *vectors, *["-DBACKPROP_DOUBLE"] * double, *more]
+    return [*FLAGS, *others, *vectors, *["-DBACKPROP_DOUBLE"] * double, *_words(MORE_FLAGS)]
+
+
+def _run(command: list[str], timeout: float, folder: str | None = None) -> Any:
+    """Run a command without Ctrl-C, which is for Python, and end all of it where it has to be."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe,
+        text=True, errors="replace", start_new_session=True,
+    ) as process:  # fmt: skip
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except BaseException:
+            process.kill()
+            if hasattr(os, "killpg"):
+                with suppress(OSError):  # a compiler is several processes
+                    os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def _build(command: list[str], source: str, headers: dict[str, str], options: list[str]) -> bytes:
@@ -128,12 +190,9 @@ def _build(command: list[str], source: str, headers: dict[str, str], options: li
                 Path(folder, name).write_text(text, encoding="utf-8")
             Path(folder, "program.c").write_text(source, encoding="utf-8")
             for native in FOR_THIS_MACHINE:
-                done = subprocess.run(
-                    [*command, *options, *[native] * bool(native), "-o", "program.so",
-                     "program.c", "-lm", "-pthread"],
-                    cwd=folder, capture_output=True, text=True, timeout=600,
-                    start_new_session=True,  # Ctrl-C is for Python
-                )  # fmt: skip
+                target = [*[native] * bool(native), "-o", "program.so"]
+                whole = [*command, *options, *target, "program.c", "-lm", "-pthread"]
+                done = _run(whole, 600, folder)
                 if done.returncode == 0:
                     return Path(folder, "program.so").read_bytes()
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -12,8 +12,8 @@ import os
 import stat
 import sys
 import tempfile
+import time
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 
 VARIABLE = "BACKPROP_CACHE"
@@ -21,14 +21,25 @@ MOST_FILES = 1000
 
 
 def folder() -> Path:
-    """Return the folder that is asked for: BACKPROP_CACHE, or the system's for caches."""
+    """Return the folder that is asked for: BACKPROP_CACHE, or the system's for caches.
+
+    Raises
+    ------
+    OSError
+        If none is asked for, and the user has no home.
+    """
     named = os.environ.get(VARIABLE)
-    if named:
-        return Path(named)
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "backprop"
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "backprop"
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    try:
+        if named:
+            path = Path(named).expanduser()
+        elif sys.platform == "darwin":
+            path = Path.home() / "Library" / "Caches" / "backprop"
+        else:  # what is not absolute does not count, says the standard
+            path = (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "backprop"
+    except RuntimeError as error:
+        raise OSError(f"{error}") from None
+    return path.absolute()
 
 
 def trusted(path: Path) -> bool:
@@ -49,52 +60,35 @@ def usable() -> Path | None:
     try:
         path = folder()
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except (OSError, RuntimeError):
+    except OSError:
         return None
     return path if trusted(path) and os.access(path, os.W_OK) else None
 
 
-@lru_cache
-def _own_folder() -> Path:
-    """Return a folder of this process, where there is no cache."""
-    holder = tempfile.TemporaryDirectory(prefix="backprop-")
-    _holders.append(holder)
-    return Path(holder.name)
-
-
-_holders: list[tempfile.TemporaryDirectory] = []
-
-
 def find(key: str) -> Path | None:
     """Return the library with this key, if it is there, whole, and the user's."""
-    path = folder()
-    if not trusted(path):
-        return None
     with suppress(OSError):
-        for found in sorted(path.glob(f"{key}.*.so")):
-            if trusted(found) and _digest(found.read_bytes()) == found.name.split(".")[1]:
-                return found
+        path = folder()
+        for found in sorted(path.glob(f"{key}.*.so")) if trusted(path) else ():
             with suppress(OSError):
+                if trusted(found) and _digest(found.read_bytes()) == found.name.split(".")[1]:
+                    return found
                 found.unlink()
     return None
 
 
-def keep(key: str, library: bytes) -> Path:
-    """Write a library where `find` finds it; where that cannot be, for this process alone.
-
-    Raises
-    ------
-    OSError
-        If it can be written nowhere.
-    """
-    name = f"{key}.{_digest(library)}.so"
+def keep(key: str, library: bytes) -> Path | None:
+    """Write a library where `find` finds it; return where, or None where that cannot be."""
     path = usable()
-    if path is not None:
-        with suppress(OSError):
-            found = _write(path, name, library)
-            _prune(path)
-            return found
-    return _write(_own_folder(), name, library)
+    if path is None:
+        return None
+    try:
+        found = _write(path, f"{key}.{_digest(library)}.so", library)
+    except OSError:
+        return None
+    with suppress(OSError):
+        _prune(path)
+    return found
 
 
 def _write(path: Path, name: str, library: bytes) -> Path:
@@ -112,9 +106,11 @@ def _write(path: Path, name: str, library: bytes) -> Path:
 
 
 def _prune(path: Path) -> None:
-    """Remove the oldest files where there are very many."""
+    """Remove the oldest files where there are very many, and what a kill has left half written."""
     files = sorted(path.glob("*.so"), key=lambda file: file.stat().st_mtime)
-    for file in files[:-MOST_FILES]:
+    long_ago = time.time() - 24 * 60 * 60
+    parts = [part for part in path.glob(".*.part") if part.stat().st_mtime < long_ago]
+    for file in [*files[:-MOST_FILES], *parts]:
         with suppress(OSError):
             file.unlink()
 

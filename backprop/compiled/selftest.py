@@ -14,7 +14,6 @@ from backprop.compiled.builder import NotBuilt
 
 def report() -> tuple[list[str], list[str]]:
     """Return lines that describe them, and lines of advice."""
-    path = cache.folder()
     try:
         command = builder.compiler()
         lines = [
@@ -26,23 +25,28 @@ def report() -> tuple[list[str], list[str]]:
         lines = ["compiler       none: trainings go by NumPy"]
         advice = [f"{error}: with a compiler, small networks train several times as fast"]
         return lines, advice
-    if cache.usable() is None:
-        lines.append(f"programs       {path} cannot be used")
+    path = cache.usable()
+    if path is None:
+        try:
+            named = str(cache.folder())
+        except OSError as error:
+            named = f"the cache ({error})"
+        lines.append(f"programs       {named} cannot be used")
         advice.append(
-            f"built programs are not kept: {path} must be a folder that is yours, and that nobody "
+            f"built programs are not kept: {named} must be a folder that is yours, and that nobody "
             f"else may write to ({cache.VARIABLE} names another)"
         )
     else:
-        files = list(path.glob("*.so"))
-        size = sum(file.stat().st_size for file in files) / 2**20
-        lines.append(f"programs       {len(files)} in {path}, {size:.1f} MiB")
+        sizes = [file.stat().st_size for file in path.glob("*.so") if file.exists()]
+        size = sum(sizes) / 2**20
+        lines.append(f"programs       {len(sizes)} in {path}, {size:.1f} MiB")
     try:
         seconds, off = _trial()
         lines.append(
             f"self-test      784-30-10: built or loaded in {seconds:.2f} s, differs from NumPy by "
             f"{off:.0e}"
         )
-        if off > 1e-12:
+        if not off <= 1e-12:
             advice.append("the compiled program computes something else: set BACKPROP_COMPILED=0")
     except NotBuilt as error:
         lines.append("self-test      failed")
