@@ -12,6 +12,11 @@
 
 #include "real.h"
 
+/* Where a compiler may leave out what is added and taken away again, or adds up with more digits. */
+#if defined(__FAST_MATH__) || (defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ != 0)
+#define NOTHING_IS_ROUNDED
+#endif
+
 #ifdef BACKPROP_DOUBLE
 #define EXP_LEAST -708.0 /* beyond these exp is beyond the normal numbers */
 #define EXP_MOST 709.0
@@ -94,9 +99,14 @@ INLINED real at_most_so_large(real most, real x) { return with_sign_of(x, size_a
 /* exp(r) - 1 and 2^k, whose product with exp(r) is exp(x), for |x| <= EXP_MOST. */
 INLINED real expm1_and_power(real x, real *power)
 {
+#ifdef NOTHING_IS_ROUNDED
+    const real k = real_floor(x * (real)1.4426950408889634 + (real)0.5);
+    *power = real_of(((bits)(integer)k + EXPONENT_OF_1) << MANTISSA);
+#else
     const real shifted = x * (real)1.4426950408889634 + ONLY_WHOLE;
     const real k = shifted - ONLY_WHOLE;
     *power = real_of((bits_of(shifted) + EXPONENT_OF_1) << MANTISSA);
+#endif
     return expm1_near_0((x - k * LN2_HIGH) - k * LN2_LOW);
 }
 

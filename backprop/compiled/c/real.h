@@ -25,8 +25,10 @@ enum { LANES = VECTOR_BYTES / sizeof(real) };
 
 #ifdef BACKPROP_DOUBLE
 #define real_sqrt sqrt
+#define real_floor floor
 #else
 #define real_sqrt sqrtf
+#define real_floor floorf
 #endif
 
 typedef real vector __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
