@@ -222,7 +222,7 @@ CALLED void blocked_product(int m, int n, int K, const real *a, long a_i, long a
             struct block block = {m, wide, deep, rows, a + k * a_k, b + k * b_k + j * b_j, a_i, a_k,
                                   b_k, b_j, c_i, of_b, c + j, add || k > 0};
             const int parts = (m + rows - 1) / rows, panels = (wide + PANEL - 1) / PANEL;
-            if (parts > 1 && (long)wide * deep >= 1 << 15)
+            if (parts > 1 && (long)wide * deep >= 1 << 17)
                 share(panels, pack_panel, &block);
             else
                 for (int panel = 0; panel < panels; panel++)
