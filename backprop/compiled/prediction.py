@@ -66,10 +66,16 @@ def _rows(x: np.ndarray) -> np.ndarray:
     return rows.astype(np.int32, copy=False) if rows.dtype.kind in "iu" else rows
 
 
+def refuse_complex(data: Any) -> None:
+    """Raise `NoTwin` for arrays of complex numbers, which NumPy's layers take."""
+    if any(np.iscomplexobj(one) for _, one in named("", data)):
+        raise NoTwin("numbers are complex, and those of a program are real")
+
+
 def prediction_for(
-    network: Any, input_shape: Any, must: bool, block: int = BLOCK
+    network: Any, x: Any, input_shape: Any, must: bool, block: int = BLOCK
 ) -> Prediction | None:
-    """Return a `Prediction`; None if there can be none, unless there must be.
+    """Return a `Prediction` for inputs like x; None if there can be none, unless there must be.
 
     Raises
     ------
@@ -77,6 +83,7 @@ def prediction_for(
         If there must be one, and cannot be.
     """
     try:
+        refuse_complex(x)
         return Prediction(network, input_shape, block)
     except (NoTwin, NotBuilt):
         if must:

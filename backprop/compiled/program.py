@@ -28,7 +28,7 @@ from backprop.compiled.twins.base import HEADERS, NoTwin, write_back, write_back
 from backprop.compiled.twins.costs import write_bp1
 from backprop.compiled.twins.optimizers import write_update
 from backprop.compiled.writer import Buffer, Writer, as_rows, text_of
-from backprop.core.shapes import Shape, is_several
+from backprop.core.shapes import Shape, each_array, is_several
 
 WIDTH = 60  # of a line of code, beside which its comment stands
 
@@ -175,7 +175,8 @@ class Program:
         else:
             x = self._gathered(w, "x", shape, integers)
         w.heading("forward")
-        return write_forward(w, self.network.root, x)
+        a = write_forward(w, self.network.root, x)
+        return each_array(w.columns, a)  # where layers do nothing, examples may lie as they were
 
     def _write_backward(self, w: Writer, a: Any, labels: Any, weights: Any) -> None:
         network, cost = self.network, self.network.cost

@@ -127,7 +127,7 @@ class Programmed:
         prediction = upstairs("backprop.compiled.prediction")
         shape = each_array(lambda one: one.shape[:-1], x)
         block = 1 if n == 1 else prediction.BLOCK
-        return prediction.prediction_for(self, shape, bool(compiled), block)
+        return prediction.prediction_for(self, x, shape, bool(compiled), block)
 
     def worth_compiling(self, n: int) -> bool:
         """Say whether NumPy would predict n examples for long, by the sizes alone."""

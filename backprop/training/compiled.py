@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from backprop.compiled import NotBuilt, NoTwin, Program
-from backprop.compiled.prediction import prediction_for
+from backprop.compiled.prediction import prediction_for, refuse_complex
 from backprop.compiled.runner import Runner
 from backprop.core.shapes import each_array
 from backprop.training.divergence import DivergenceError, diagnosis
@@ -39,6 +39,8 @@ class Compiled:
 
     def __init__(self, trainer: Any, rows: tuple[Any, Any, Any]) -> None:
         self.trainer, self.rows = trainer, rows
+        for data in rows:
+            refuse_complex(data)
         wanting = [callback for callback in trainer.callbacks if callback.wants_steps]
         if wanting:
             raise NoTwin(f"{wanting[0]} wants every step")
@@ -80,7 +82,7 @@ class Compiled:
         trainer, x = self.trainer, self.rows[0]
         if self._prediction is None or trainer.callbacks:  # which may have changed the network
             shape = each_array(lambda one: one.shape[1:], x)
-            self._prediction = prediction_for(trainer.network, shape, must=False)
+            self._prediction = prediction_for(trainer.network, x, shape, must=False)
         return self._prediction
 
     # -- the minibatches ---------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 
 from backprop import Dense, DivergenceError, Network, Trainer, plots  # noqa: F401
 from backprop.compiled import NoTwin
-from backprop.layers import Dropout, Layer
+from backprop.layers import Dropout, Flatten, Layer
 from backprop.optimizers import SGD, Adam
 from backprop.schedules import StepDecay
 from backprop.training import checkpoint
@@ -304,6 +304,26 @@ def test_predictions_of_a_network_without_a_twin():
     with pytest.raises(NoTwin, match="has no twin"):
         net.predict(X, compiled=True)
     net.predict(X, compiled=None)
+
+
+def test_complex_numbers_are_left_to_numpy(monkeypatch):
+    net, x = network().astype("float64"), X.astype(float) + 0.5j
+    monkeypatch.setattr("backprop.network.programs.WORTH_WHILE", 0.0)
+    found = net.predict(x)
+    assert found.dtype == np.complex128
+    np.testing.assert_array_equal(found, net.predict(x, compiled=False))
+    with pytest.raises(NoTwin, match="numbers are complex"):
+        net.predict(x, compiled=True)
+    with pytest.raises(NoTwin, match="numbers are complex"):
+        Trainer(net, "sgd", compiled=True, progress=False).fit(x, Y.astype(float))
+
+
+@pytest.mark.parametrize("n", [1, 5, 64, 70])
+def test_predictions_of_layers_that_move_no_number(n):
+    layers = [Flatten(), Dropout(0.5)]
+    x = RNG.standard_normal((2, 3, n))
+    net = Network(layers, "quadratic", input_shape=(2, 3)).astype("float64")
+    np.testing.assert_array_equal(net.predict(x, compiled=True), x.reshape(6, n))
 
 
 def test_a_program_can_be_read():
