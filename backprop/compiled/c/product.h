@@ -55,19 +55,22 @@ INLINED void tile(const int R, const int V, int K, const real *a, long a_i, long
         }
 }
 
-/* A tile of so many rows that the compiler knows how many. */
+/* Tiles of so many rows that the compiler knows how many: an even number of them, and one. */
 CALLED void tile_of_rows(int rows, int vectors, int K, const real *a, long a_i, long a_k,
                          const real *b, real *c, long c_i, int add)
 {
-    switch (rows * 2 + vectors - 1) {
+    for (int R; rows > 0; rows -= R, a += R * a_i, c += R * c_i) {
+        R = rows > 1 ? rows / 2 * 2 : 1;
+        switch (R * 2 + vectors - 1) {
 #define CASE(R) \
     case R * 2: tile(R, 1, K, a, a_i, a_k, b, c, c_i, add); break; \
     case R * 2 + 1: tile(R, 2, K, a, a_i, a_k, b, c, c_i, add); break;
-        CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+            CASE(1) CASE(2) CASE(4) CASE(6)
 #if MOST_ROWS == 12
-        CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
+            CASE(8) CASE(10) CASE(12)
 #endif
 #undef CASE
+        }
     }
 }
 
@@ -260,17 +263,17 @@ INLINED void dots(const int I, const int J, int K, const real *a, const real *b,
 
 CALLED void all_dots(int m, int n, int K, const real *a, const real *b, real *c, int add)
 {
-    int i = 0;
+    long i = 0;
     for (; i + MOST_DOTS <= m; i += MOST_DOTS) {
         int j = 0;
         for (; j + MOST_DOTS <= n; j += MOST_DOTS)
-            dots(MOST_DOTS, MOST_DOTS, K, a + i * (long)K, b + j * (long)K, c + i * n + j, n, add);
+            dots(MOST_DOTS, MOST_DOTS, K, a + i * K, b + j * (long)K, c + i * n + j, n, add);
         for (; j < n; j++)
-            dots(MOST_DOTS, 1, K, a + i * (long)K, b + j * (long)K, c + i * n + j, n, add);
+            dots(MOST_DOTS, 1, K, a + i * K, b + j * (long)K, c + i * n + j, n, add);
     }
     for (; i < m; i++)
         for (int j = 0; j < n; j++)
-            dots(1, 1, K, a + i * (long)K, b + j * (long)K, c + i * n + j, n, add);
+            dots(1, 1, K, a + i * K, b + j * (long)K, c + i * n + j, n, add);
 }
 
 /* -- the three products that layers are made of ----------------------------------------------- */
