@@ -7,10 +7,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-from backprop.core.checks import check_bool, check_integer
+from backprop.core.checks import check_bool, check_integer, check_number
+from backprop.core.config import made_of
 from backprop.core.shapes import count_examples, each_array
 from backprop.core.upstairs import upstairs
 from backprop.layers.base import Layer
+from backprop.optimizers import Optimizer
+from backprop.regularizers import Regularizer
 
 PRODUCTS_A_SECOND = 2e10  # about what NumPy does, for whether it is worth while to build a program
 WORTH_WHILE = 1.0  # seconds
@@ -22,6 +25,9 @@ class Programmed:
     root: Layer
     input_shape: Any
 
+    def need_cost(self) -> Any:
+        raise NotImplementedError
+
     def program(self, batch_size: int = 10, optimizer: Any = None, **settings: Any) -> Any:
         """Return the network's step on a minibatch, or its prediction, written down as C.
 
@@ -31,7 +37,7 @@ class Programmed:
         Parameters
         ----------
         batch_size : int
-        optimizer : Optimizer, optional
+        optimizer : Optimizer or str, optional
             For a step of training; without it, the program predicts.
         **settings
             `regularizer`, `clip_norm` and `clip_value`, as of a `Trainer`, and `labels`: whether
@@ -45,9 +51,14 @@ class Programmed:
         ------
         NoTwin
             If something in the network has no twin in C.
+        RuntimeError
+            If a network without a cost is to be trained.
         """
         batch_size = check_integer("program: batch_size", batch_size)
         kind = upstairs("backprop.compiled.program").Program
+        optimizer = _checked("program", self, optimizer, settings)
+        if optimizer is not None:
+            self.need_cost()
         return kind(self, batch_size, optimizer, **settings)
 
     def to_c(
@@ -84,7 +95,7 @@ class Programmed:
             draw is drawn by a generator of its own, so not to the bit as in NumPy.
         batch_size : int
             The examples of a step of training.
-        optimizer : Optimizer, optional
+        optimizer : Optimizer or str, optional
             `SGD` unless told. Its learning rate is given with every step.
         labels : bool, or tuple of bool, optional
             Whether targets are integer labels, of every output if there are several; those of
@@ -107,6 +118,7 @@ class Programmed:
         to_c = upstairs("backprop.compiled.export").to_c
         training = check_bool("to_c: training", training)
         batch_size = check_integer("to_c: batch_size", batch_size)
+        optimizer = _checked("to_c", self, optimizer, settings)
         settings.update(optimizer=optimizer, labels=labels)
         return Path(to_c(self, path, training, batch_size, **settings))
 
@@ -132,6 +144,25 @@ class Programmed:
     def worth_compiling(self, n: int) -> bool:
         """Say whether NumPy would predict n examples for long, by the sizes alone."""
         return n * products_of(self.root, self.input_shape) / PRODUCTS_A_SECOND >= WORTH_WHILE
+
+
+_SETTINGS = {"regularizer", "clip_norm", "clip_value", "labels", "weights", "input_shape"}
+
+
+def _checked(owner: str, network: Any, optimizer: Any, settings: dict[str, Any]) -> Any:
+    """Return an optimizer, which may be given by its name, if it and the settings are such."""
+    unknown = sorted(settings.keys() - _SETTINGS)
+    if unknown:
+        raise TypeError(f"{owner}: there is no setting {unknown[0]!r}")
+    regularizer = settings.get("regularizer")
+    if not (regularizer is None or isinstance(regularizer, Regularizer)):
+        raise TypeError(f"{owner}: regularizer must be a Regularizer, got {regularizer!r}")
+    for name in ("clip_norm", "clip_value"):
+        if settings.get(name) is not None:
+            settings[name] = check_number(f"{owner}: {name}", settings[name], "(0, inf)")
+    if settings.get("input_shape") is not None:
+        network.root.output_shape(settings["input_shape"])
+    return None if optimizer is None else made_of(Optimizer, optimizer, owner, "optimizer")
 
 
 def products_of(layer: Layer, input_shape: Any) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from backprop import Network
 from tests.compiled.support import needs_compiler, relative
 from tests.compiled.test_export import (
     CHECKED,
@@ -21,6 +23,46 @@ from tests.compiled.test_export import (
 )
 
 pytestmark = needs_compiler
+
+
+def test_what_cannot_be_read_or_written_is_told(tmp_path):
+    program = compiled(Network.from_sizes([4, 2], rng=0).to_c(tmp_path / "net.c"))
+    full = Path("/dev/full")
+    if full.exists():
+        with full.open("w") as file:
+            done = subprocess.run(
+                [program], input="1 2 3 4", text=True, stdout=file, stderr=subprocess.PIPE,
+                check=False,
+            )  # fmt: skip
+        assert (done.returncode, done.stderr) == (2, "not all could be written\n")
+    with (tmp_path / "out").open("w") as not_for_reading:
+        done = subprocess.run(
+            [program], stdin=not_for_reading, capture_output=True, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (2, "not all could be read\n")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"optimizer": "nope"}, "nope"),
+        ({"optimizer": 3}, "optimizer must be an Optimizer or its name, got 3"),
+        ({"regularizer": "l2"}, "regularizer must be a Regularizer, got 'l2'"),
+        ({"clip_norm": -1.0}, "clip_norm must be"),
+        ({"bogus": 1}, "there is no setting 'bogus'"),
+        ({"input_shape": (5,)}, "5"),
+        ({"labels": True}, "are numbers of the network's dtype, not labels"),
+    ],
+)
+def test_settings_that_are_none(settings, message, tmp_path):
+    network = Network.from_sizes([4, 2], rng=0)
+    with pytest.raises((TypeError, ValueError), match=message):
+        network.to_c(tmp_path / "net.c", training=True, **settings)
+    with pytest.raises((TypeError, ValueError), match=message):
+        network.program(**{"optimizer": "sgd", **settings})
+    assert not (tmp_path / "net.c").exists()
+    with pytest.raises(RuntimeError, match="has no cost"):
+        Network(network.layers, None).program(optimizer="sgd")
 
 
 @pytest.mark.parametrize("name", ["book", "float64", "normalised", "recurrent", "attentive"])

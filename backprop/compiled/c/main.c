@@ -3,7 +3,7 @@
  * Of a network that trains, one that is given a learning rate learns: after its numbers an example
  * has those of its target, its outputs are printed as they are before it is learnt from, and every
  * BATCH examples a step is taken. Exit status 0; 1 where the cost is no finite number, 2 for what
- * cannot be read. */
+ * cannot be read or written. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,6 +14,15 @@
 #define READ "%f"
 #define WRITE "%s%.9g"
 #endif
+
+/* 0 if all was read and all was written, else 2, and a line that says what was not. */
+static int ended(void)
+{
+    const char *const what = ferror(stdin) ? "read" : fflush(stdout) || ferror(stdout) ? "written" : NULL;
+    if (what != NULL)
+        fprintf(stderr, "not all could be %s\n", what);
+    return what == NULL ? 0 : 2;
+}
 
 /* What follows below: example b of those that are in memory is read, predicted, learnt from. */
 static int read_input(long example, int b); /* 0 if there is none */
@@ -81,7 +90,7 @@ int main(void)
     for (long example = 0;; example++) {
         const int b = (int)(example % BATCH);
         if (!read_input(example, b))
-            return 0;
+            return ended();
 #ifdef TRAINS
         if (learning)
             read_target(example, b);

@@ -50,6 +50,8 @@ def _of_one(
     replaced = [name for name in vars(cost) if callable(getattr(type(cost), name, None))]
     if replaced:
         raise NoTwin(f"{cost}: its {replaced[0]} was replaced")
+    if y.kind != "real" and type(cost) is not SoftmaxCrossEntropy:
+        raise NoTwin(f"targets of {cost} are numbers of the network's dtype, not labels")
     w.header(HEADERS / "costs.h")
     n, m = a.shape[0], math.prod(a.shape[1:])
     below = cost.is_canonical(activation)
