@@ -14,7 +14,7 @@ from backprop.compiled.runner import Runner
 from backprop.core.shapes import each_array
 from backprop.training.divergence import DivergenceError, diagnosis
 from backprop.training.minibatches import minibatches
-from backprop.training.steps import InNumPy
+from backprop.training.steps import InNumPy, Learnt
 
 SECONDS = 0.1  # of a stretch: between two, Ctrl-C, the progress bar and time limits are seen to
 DRAWN = 2**23  # bytes of random numbers that are drawn ahead, at most
@@ -130,7 +130,7 @@ class Compiled:
             optimizer.eta = etas[min(done, count - 1)]
         self._last = runner, order, step + done
         if refused:  # gradients are there, and their squares do not fit
-            learnt = trainer.learnt
+            learnt = trainer.learnt = Learnt(network.root, trainer.regularizer)
             optimizer.advance(network.theta, network.nabla, learnt.weights, learnt.groups)
             self._last = runner, order, step + done + 1
             trainer.go_by(InNumPy(trainer, self.rows, _BY_ROOTS))

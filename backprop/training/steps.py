@@ -65,6 +65,7 @@ class InNumPy:
     def steps(self, order: np.ndarray, step: int) -> Iterator[int]:
         """Go through an epoch from a step on; yield how many are behind after each."""
         trainer, (x, y, w) = self.trainer, self.rows
+        trainer.learnt = Learnt(trainer.network.root, trainer.regularizer)  # as callbacks left them
         schedule, epoch, all_steps = trainer.schedule, trainer.epoch, trainer.steps_per_epoch
         for part in minibatches(x, y, order, step, trainer.batch_size, w):
             if schedule is not None:

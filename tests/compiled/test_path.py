@@ -13,6 +13,7 @@ from backprop import Dense, DivergenceError, Network, Trainer, plots  # noqa: F4
 from backprop.compiled import NoTwin
 from backprop.layers import Dropout, Flatten, Layer
 from backprop.optimizers import SGD, Adam
+from backprop.regularizers import L2
 from backprop.schedules import StepDecay
 from backprop.training import checkpoint
 from backprop.training.callback import Callback
@@ -258,6 +259,22 @@ def test_freezing_in_a_callback_is_heeded():
         assert one.computed_by.startswith("compiled" if compiled else "NumPy")
         found.append(one)
     assert_one(*found)
+
+
+def test_another_regularizer_is_heeded_at_once():
+    class Decay(Callback):
+        def on_epoch_end(self, trainer):
+            trainer.regularizer = L2(0.1 * trainer.epoch)
+
+    found = []
+    for compiled in (False, True):
+        net = network().astype("float64")
+        one = Trainer(net, SGD(0.5), 4, rng=0, compiled=compiled, callbacks=[Decay()],
+                      progress=False)  # fmt: skip
+        one.fit(X.astype(float), Y.astype(float), epochs=3)
+        found.append(one)
+    assert_one(*found)
+    assert found[0].history["penalty"] == pytest.approx(found[1].history["penalty"], nan_ok=True)
 
 
 def test_early_stopping_restores_the_best():
