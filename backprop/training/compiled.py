@@ -46,8 +46,6 @@ class Compiled:
             raise NoTwin(f"{wanting[0]} wants every step")
         self._data = dict(_data(trainer.network.dtype, *rows))
         self._runners: dict[int, Runner] = {}
-        size, n = trainer.batch_size, len(rows[0][0] if isinstance(rows[0], tuple) else rows[0])
-        self._sizes = [min(size, n), *[n % size] * bool(n > size and n % size)]
         self._ahead = 1  # steps of the next stretch
         self._last: Any = None  # runner, order and step of the last minibatch
         self._prediction: Any = None
@@ -59,7 +57,8 @@ class Compiled:
     def _write(self) -> None:
         """Write the programs, and build them unless they are as they were."""
         trainer, (x, y, w) = self.trainer, self.rows
-        for size in self._sizes:
+        most, n = trainer.batch_size, len(x[0] if isinstance(x, tuple) else x)
+        for size in [min(most, n), *[n % most] * bool(n > most and n % most)]:
             program = Program(
                 trainer.network,
                 size,

@@ -277,6 +277,22 @@ def test_another_regularizer_is_heeded_at_once():
     assert found[0].history["penalty"] == pytest.approx(found[1].history["penalty"], nan_ok=True)
 
 
+def test_another_batch_size_is_heeded_at_once():
+    class Larger(Callback):
+        def on_epoch_end(self, trainer):
+            trainer.batch_size += 3
+
+    found = []
+    for compiled in (False, True):
+        net = network().astype("float64")
+        one = Trainer(net, SGD(0.5), 4, rng=0, compiled=compiled, callbacks=[Larger()],
+                      progress=False)  # fmt: skip
+        one.fit(X.astype(float), Y.astype(float), epochs=3)
+        found.append(one)
+    assert_one(*found)
+    assert found[1].history.computed_by == ["compiled"] * 3
+
+
 def test_early_stopping_restores_the_best():
     one = trainer(callbacks=[EarlyStopping(2, "training_cost", restore_best=True)],
                   optimizer=SGD(20.0))  # fmt: skip
