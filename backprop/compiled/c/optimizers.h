@@ -14,7 +14,7 @@ struct update {
     real eta, keep1, keep2, least;
 };
 
-enum { UPDATED_AT_ONCE = 1 << 14 };
+enum { UPDATED_AT_ONCE = 1 << 14, SHARED_FROM = 1 << 18 };
 
 /* The numbers that are one part of the work. */
 INLINED struct update numbers_of(const void *work, int part)
@@ -28,10 +28,18 @@ INLINED struct update numbers_of(const void *work, int part)
     return u;
 }
 
-INLINED void update_by(part_of_work rule, struct update u)
+/* Do all parts of what is done to n numbers; for so few no thread is woken. */
+INLINED void for_all_numbers(int n, part_of_work do_part, void *work)
 {
-    share((u.n + UPDATED_AT_ONCE - 1) / UPDATED_AT_ONCE, rule, &u);
+    const int parts = (n + UPDATED_AT_ONCE - 1) / UPDATED_AT_ONCE;
+    if (n >= SHARED_FROM)
+        share(parts, do_part, work);
+    else
+        for (int part = 0; part < parts; part++)
+            do_part(work, part);
 }
+
+INLINED void update_by(part_of_work rule, struct update u) { for_all_numbers(u.n, rule, &u); }
 
 struct squares {
     int n;
@@ -53,9 +61,8 @@ INLINED real sum_of_squares(const int n, const real *nabla)
     real sums[SUMMED], total = 0;
     for (int start = 0; start < n; start += SUMMED * UPDATED_AT_ONCE) {
         struct squares part = {at_most(n - start, SUMMED * UPDATED_AT_ONCE), nabla + start, sums};
-        const int parts = (part.n + UPDATED_AT_ONCE - 1) / UPDATED_AT_ONCE;
-        share(parts, squares_of_part, &part);
-        total += sum_of(parts, sums);
+        for_all_numbers(part.n, squares_of_part, &part);
+        total += sum_of((part.n + UPDATED_AT_ONCE - 1) / UPDATED_AT_ONCE, sums);
     }
     return total;
 }
