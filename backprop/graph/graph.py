@@ -205,7 +205,7 @@ class Graph(Container):
         upstream = nabla_a if len(self.outputs) > 1 else (nabla_a,)
         return one_or_all(
             [
-                layer.delta_of(nabla) if layer.output_activation is not None else nabla
+                layer.below_sigma(nabla) if layer.output_activation is not None else nabla
                 for layer, nabla in zip(self.output_layers, upstream, strict=True)
             ]
         )
@@ -222,7 +222,7 @@ class Graph(Container):
             asked = [j for j in nodes_in(operands) if input_gradient or self._learns[j]]
             if start is not None and layer.output_activation is not None:
                 if nabla_a is not None:  # an output that other nodes use as well
-                    start = start + layer.delta_of(nabla_a)
+                    start = start + layer.below_sigma(nabla_a)
                 found = layer.go_back_from(start, bool(asked))
             else:
                 found = layer.go_back(_sum(nabla_a, start), bool(asked))

@@ -112,6 +112,7 @@ class Layer(MadeOnce, Stateful, SaysWhatItGives, Masking, Configurable, ABC):
     a_prev: Any = None
     z: Any = None
     a: Any = None
+    nabla_a: Any = None  # while "upstream" hooks are called
     delta: Any = None
     last_pass: passes.Pass | None = None
     ties_across: Sequence[tuple[Layer, Tie]] = ()  # between the layers inside a container
@@ -278,7 +279,13 @@ class Layer(MadeOnce, Stateful, SaysWhatItGives, Masking, Configurable, ABC):
         """Go back from dC/da: delta by BP1 or BP2, and the rest."""
         if self._hooks is not None:
             self._hooks.note_upstream(nabla_a)
-        return self.go_back_from(self.delta_of(nabla_a), input_gradient)
+        return self.go_back_from(self.below_sigma(nabla_a), input_gradient)
+
+    def below_sigma(self, nabla_a: Any) -> Any:
+        """Go back through sigma alone: `delta_of`, and before it what hangs on dC/da."""
+        if self._hooks is not None:
+            nabla_a = self._hooks.at_upstream(self, nabla_a)
+        return self.delta_of(nabla_a)
 
     def go_back_from(self, delta: Any, input_gradient: bool = True) -> Any:
         """Go back from dC/dz."""
@@ -334,11 +341,12 @@ class Layer(MadeOnce, Stateful, SaysWhatItGives, Masking, Configurable, ABC):
 
         Parameters
         ----------
-        moment : {"forward", "delta", "backward"}
-            After the layer's output; when delta is known, and before BP2, BP3 and BP4 use it: what
-            is changed in `layer.delta` in place, or assigned to it, is what they use; after its
-            gradients, before the layers below begin. (A recurrent layer's delta is that of all
-            steps, after the loop over time.)
+        moment : {"forward", "upstream", "delta", "backward"}
+            After the layer's output; at dC/da, before sigma' (and a loop over time) is gone back
+            through; at delta, before BP2, BP3 and BP4 use it; after its gradients, before the
+            layers below begin. What is made of `layer.a`, `layer.nabla_a` (which is there at
+            "upstream" alone) or `layer.delta`, in place or by assignment, is what is used. A pass
+            that enters below sigma has no "upstream"; a recurrent delta is that of all steps.
         function : callable
             Called as ``function(layer)``; what it returns is ignored, what it raises ends the
             pass and reaches the caller.

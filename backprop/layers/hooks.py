@@ -1,4 +1,4 @@
-"""Functions called in a pass: after a layer's output, at its delta, after its gradients."""
+"""Functions called in a pass: after the output, at dC/da, at delta, after the gradients."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from backprop.core.shapes import ShapeError
 
 Layer = Any  # the contract of a layer knows hooks, not they it
 
-MOMENTS = ("forward", "delta", "backward")
+MOMENTS = ("forward", "upstream", "delta", "backward")
 
 
 class Hook:
@@ -19,7 +19,7 @@ class Hook:
 
     Attributes
     ----------
-    moment : {"forward", "delta", "backward"}
+    moment : {"forward", "upstream", "delta", "backward"}
     layer : Layer
     function : callable
     name : str
@@ -111,19 +111,35 @@ class Hooks:
             raise
         return layer.a
 
+    def at_upstream(self, layer: Layer, nabla_a: Any) -> Any:
+        """Call the functions that may change dC/da, and return it as they leave it."""
+        if not self.waits_for("upstream"):
+            return nabla_a
+        layer.nabla_a = _copy(nabla_a)  # it may be what the layer above sent to others, too
+        try:
+            self.call("upstream", layer)
+            _check_left(layer, "nabla_a", layer.nabla_a, nabla_a)
+            return layer.nabla_a
+        finally:
+            layer.nabla_a = None
+
+    def note_upstream(self, nabla_a: Any) -> None:
+        """Note what the layer was given."""
+        if self.watch is not None:
+            self.watch.nabla_a = nabla_a
+
     def at_delta(self, layer: Layer, delta: Any) -> Any:
         """Call the functions that may change delta, and return it as they leave it."""
-        if not any(hook.moment == "delta" for hook in self.by_name.values()):
+        if not self.waits_for("delta"):
             return delta
         layer.delta = _copy(delta)  # it may be the caller's, or what the layer above sent down
         self.call("delta", layer)
         _check_left(layer, "delta", layer.delta, delta)
         return layer.delta
 
-    def note_upstream(self, nabla_a: Any) -> None:
-        """Note what the layer was given."""
-        if self.watch is not None:
-            self.watch.nabla_a = nabla_a
+    def waits_for(self, moment: str) -> bool:
+        """Say whether a function waits for this moment."""
+        return any(hook.moment == moment for hook in self.by_name.values())
 
     def after_gradients(self, layer: Layer, nabla_a_prev: Any) -> None:
         """Note what was sent down, and call the functions that wait for the gradients."""

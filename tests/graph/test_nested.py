@@ -152,7 +152,7 @@ def nested_network() -> Network:
 
 
 def test_hooks_at_any_depth():
-    """Of a node inside a graph inside a container inside a chain, at all three moments."""
+    """Of a node inside a graph inside a container inside a chain, at its moments."""
     network = nested_network()
     inner = network[1].children[0]
     node = inner["last"]

@@ -1,4 +1,4 @@
-"""Hooks: three moments of every layer's pass, at any depth, until they are removed."""
+"""Hooks: four moments of every layer's pass, at any depth, until they are removed."""
 
 from __future__ import annotations
 
@@ -315,6 +315,59 @@ def test_a_delta_of_0_ends_the_way_back_there(name, place, zero):
     np.testing.assert_array_equal(again.nabla, before, strict=True)
 
 
+# -- upstream ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_what_an_upstream_hook_leaves_is_gone_back_from(case: Case):
+    layer, x, nabla_a = case.problem(3)
+    twin = copy.deepcopy(layer)
+    seen: list[np.ndarray] = []
+
+    def change(layer):
+        seen.append(layer.nabla_a.copy())
+        layer.nabla_a *= -2
+
+    kept = nabla_a.copy()
+    with layer.add_hook("upstream", change):
+        layer.forward(x, training=True)
+        found = layer.backward(nabla_a)
+    twin.forward(x, training=True)
+    expected = twin.backward(-2 * nabla_a)
+    np.testing.assert_array_equal(seen, [kept])
+    np.testing.assert_array_equal(nabla_a, kept)
+    np.testing.assert_array_equal(layer.nabla, twin.nabla)
+    np.testing.assert_array_equal(found, expected)
+    assert layer.nabla_a is None
+
+
+@pytest.mark.parametrize(("name", "place"), EVERYWHERE, ids=lambda value: value or "root")
+def test_an_upstream_hook_is_called_wherever_a_layer_stands(name, place):
+    """Before its delta hook, once; at the top of a canonical pair only from dC/da."""
+    network = NETWORKS[name]()
+    layer = dict(network.root.walk())[place]
+    seen: list[str] = []
+    for moment in ("delta", "upstream"):
+        layer.add_hook(moment, lambda layer, moment=moment: seen.append(moment))
+    x, y = data(network)
+    network.forward(x, training=True)
+    network.backpropagate(y)
+    assert seen == ["upstream", "delta"]
+
+
+def test_upstream_hooks_must_leave_what_fits(network):
+    def broaden(layer):
+        layer.nabla_a = layer.nabla_a[:, :1]
+
+    x, y = data(network)
+    network.forward(x, training=True)
+    with (
+        network[1].add_hook("upstream", broaden),
+        pytest.raises(ShapeError, match=r"a hook must leave nabla_a of shape \(5, 3\)"),
+    ):
+        network.backward(y)
+
+
 @zeroing
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_delta_of_0_in_every_layer(case: Case, zero):
@@ -604,7 +657,7 @@ def test_bad_arguments(network):
     for error, match, arguments in [
         (
             ValueError,
-            "hook's moment is 'forward' or 'delta' or 'backward', got 'up'",
+            "hook's moment is 'forward' or 'upstream' or 'delta' or 'backward', got 'up'",
             ("up", print),
         ),
         (ValueError, "a hook's moment is", (0, print)),

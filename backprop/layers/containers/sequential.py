@@ -69,7 +69,7 @@ class OpenChain(Chain):
         return last.z_and_a(a, mode)
 
     def delta_of(self, nabla_a: Any) -> Any:
-        return self.children[-1].delta_of(nabla_a) if self.ends_in_sigma else nabla_a
+        return self.children[-1].below_sigma(nabla_a) if self.ends_in_sigma else nabla_a
 
     def descend_inside(self, delta: Any, input_gradient: bool) -> Any:
         layers = self.children

@@ -85,7 +85,7 @@ class TimeDistributed(Container):
         return None if z is None else self._steps(z, a_prev), self._steps(a, a_prev)
 
     def delta_of(self, nabla_a: np.ndarray) -> np.ndarray:
-        return self._steps(self.layer.delta_of(examples(nabla_a)), self.a_prev)
+        return self._steps(self.layer.below_sigma(examples(nabla_a)), self.a_prev)
 
     def descend_inside(self, delta: np.ndarray, input_gradient: bool) -> np.ndarray | None:
         nabla_a_prev = self.layer.go_back_from(examples(delta), input_gradient)
