@@ -3,6 +3,13 @@
 >>> from backprop.research import Zero, integrated_gradients, lrp
 """
 
+from backprop.research.attribution import (
+    gradient,
+    gradient_times_input,
+    guided_backpropagation,
+    integrated_gradients,
+    saliency,
+)
 from backprop.research.intervention import (
     Clamp,
     ClampNorm,
@@ -15,6 +22,15 @@ from backprop.research.intervention import (
     Zero,
     project_conflicts,
 )
+from backprop.research.lrp import lrp
+from backprop.research.lrp_rules import (
+    LRP0,
+    LRPAlphaBeta,
+    LRPBox,
+    LRPEpsilon,
+    LRPGamma,
+    Rule,
+)
 from backprop.research.patching import Ablate, Patch, activations
 
 __all__ = [
@@ -22,13 +38,25 @@ __all__ = [
     "Clamp",
     "ClampNorm",
     "Intervention",
+    "LRP0",
+    "LRPAlphaBeta",
+    "LRPBox",
+    "LRPEpsilon",
+    "LRPGamma",
     "Noise",
     "Patch",
     "Project",
     "Quantise",
     "Replace",
     "Reverse",
+    "Rule",
     "Zero",
     "activations",
+    "gradient",
+    "gradient_times_input",
+    "guided_backpropagation",
+    "integrated_gradients",
+    "lrp",
     "project_conflicts",
+    "saliency",
 ]
