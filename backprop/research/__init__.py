@@ -22,6 +22,7 @@ from backprop.research.intervention import (
     Zero,
     project_conflicts,
 )
+from backprop.research.kernel import gradient_gram, ntk
 from backprop.research.lrp import lrp
 from backprop.research.lrp_rules import (
     LRP0,
@@ -32,11 +33,13 @@ from backprop.research.lrp_rules import (
     Rule,
 )
 from backprop.research.patching import Ablate, Patch, activations
+from backprop.research.per_example import ExampleGradients
 
 __all__ = [
     "Ablate",
     "Clamp",
     "ClampNorm",
+    "ExampleGradients",
     "Intervention",
     "LRP0",
     "LRPAlphaBeta",
@@ -53,10 +56,12 @@ __all__ = [
     "Zero",
     "activations",
     "gradient",
+    "gradient_gram",
     "gradient_times_input",
     "guided_backpropagation",
     "integrated_gradients",
     "lrp",
+    "ntk",
     "project_conflicts",
     "saliency",
 ]
