@@ -16,7 +16,7 @@ SLOW = ["matplotlib", "scipy.stats", "tqdm", "pooch", "threadpoolctl", "sklearn"
 SLOW += ["mpi4py", "PIL", "pytest"]
 NOT_NEEDED = ["backprop.inspection.equations", "backprop.inspection.trace", "backprop.plots"]
 NOT_NEEDED += ["backprop.application", "backprop.datasets", "backprop.gradients"]
-NOT_NEEDED += ["backprop.compiled", "ctypes.util"]
+NOT_NEEDED += ["backprop.compiled", "backprop.research", "ctypes.util"]
 
 FLOORS = [  # a room imports only from rooms on floors below its own, and from its own room
     {"core"},

@@ -218,6 +218,13 @@ def masked(data):
 
 
 @random_shape
+def masked_norm(data):
+    groups, each = number(data, 3), number(data, 2)
+    n = groups * each
+    return Masked([GroupNorm(groups, n, dtype="float64")]), (n + 1, number(data, 5)), padded
+
+
+@random_shape
 def attention(data):
     heads, each = number(data, 2), number(data, 3)
     layer = MultiHeadAttention(
@@ -386,6 +393,18 @@ def test_a_frozen_place_freezes_all():
     assert_right(found, gradients_one_by_one(network, *data()))
 
 
+def test_what_is_tied_to_a_frozen_layer_does_not_learn():
+    one = dense64(4, 4)
+    two = dense64(4, 4, seed=1).tie("w", one)
+    network = Network([one, two, dense64(4, 3, "softmax")], SOFTMAX)
+    one.trainable = False
+    found = ExampleGradients(network, *data())
+    assert [part.name for part in found.parts] == ["1.b", "2.w", "2.b"]
+    network.forward(data()[0], keep=True)
+    network.backward(data()[1])
+    assert relative_error(found.mean(), network.nabla) <= 1e-12
+
+
 def test_sample_weights():
     network = Network([dense64(4, 5), dense64(5, 3, "softmax")], SOFTMAX)
     x, y = data()
@@ -433,6 +452,35 @@ def test_a_layer_of_ones_own_and_a_variable_go_by_a_loop():
     assert [type(dict(network.walk())[name]) for name in found.by_loop] == [Variable, Scale]
     assert_right(found, gradients_one_by_one(network, x, y))
     np.testing.assert_array_equal(network.nabla, nabla)
+
+
+class BothSigns(Sequential):
+    """The mean of what a chain makes of a_prev and of -a_prev, which go up side by side."""
+
+    def output(self, a_prev, mode):
+        both = super().output(np.concatenate([a_prev, -a_prev], axis=-1), mode)
+        return np.split(both, 2, axis=-1)[0] / 2 + np.split(both, 2, axis=-1)[1] / 2
+
+    def delta_of(self, nabla_a):
+        return nabla_a
+
+    def descend_inside(self, delta, input_gradient):
+        both = np.concatenate([delta, delta], axis=-1) / 2
+        found = self.children[-1].go_back(both, True)
+        one, other = np.split(found, 2, axis=-1)
+        return one - other
+
+    @property
+    def output_activation(self):
+        return None
+
+
+def test_a_layer_that_is_given_another_batch_goes_by_a_loop():
+    inside = BothSigns([dense64(4, 4)])
+    network = Network([dense64(4, 4, seed=1), inside, dense64(4, 3, "softmax", 2)], SOFTMAX)
+    found = ExampleGradients(network, *data())
+    assert found.by_loop == ("1.0",)
+    assert_right(found, gradients_one_by_one(network, *data()))
 
 
 def test_what_has_been_written_anew_is_not_taken_for_what_it_was():
