@@ -28,7 +28,7 @@ FLOORS = [  # a room imports only from rooms on floors below its own, and from i
     {"training", "gradients"},
     {"inspection"},
     {"plots", "research", "interop"},
-    {"application"},
+    {"application", "zoo"},
 ]
 PACKAGE = Path(backprop.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
