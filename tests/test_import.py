@@ -99,6 +99,7 @@ UPSTAIRS = {  # who reaches a higher floor, when it is called and not before
         "inspection.graph_trace",
         "inspection.trace",
     },
+    "network/credit.py": {"research.credit"},
     "network/programs.py": {"compiled.program", "compiled.prediction", "compiled.export"},
 }
 

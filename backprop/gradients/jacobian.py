@@ -49,6 +49,8 @@ def jacobian(function: Layer | Network, at: Any) -> Any:
     ------
     TypeError, ShapeError
         As `forward`.
+    ValueError
+        For a network with a credit rule that is not the chain rule.
     """
     several = isinstance(at, tuple)
     inputs = at if several else (at,)
@@ -56,6 +58,8 @@ def jacobian(function: Layer | Network, at: Any) -> Any:
         raise TypeError(f"jacobian needs a layer, an operation or a network, got {function!r}")
     if not all(isinstance(u, (float if several else np.ndarray, np.ndarray)) for u in inputs):
         raise TypeError(f"{function}: jacobian needs arrays, one example without batch, got {at!r}")
+    if isinstance(function, Network):
+        function.check_exact("jacobian")
     function = copy.deepcopy(function)
     columns = tuple(u[..., np.newaxis] if isinstance(u, np.ndarray) else u for u in inputs)
     argument: Any = columns if several else columns[0]

@@ -281,6 +281,7 @@ def network_problem(
     for number, layer in enumerate(network.layers):
         check_parameters(f"layer {number}, {layer},", layer)
     check_not_truncated(network.layers)
+    network.check_exact("check_gradients")
     integers = network.root.integer_input
     a = network.forward(x if integers else each_array(lambda one: one.astype(network.dtype), x))
     shape = each_array(np.shape, a)

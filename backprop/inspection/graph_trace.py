@@ -123,6 +123,7 @@ def trace_graph(network: Network, x: Any, y: Any = None) -> GraphTrace:
     """
     if y is not None:
         network.check_data(x, y)
+    network.check_exact("trace")
     twin = copy.deepcopy(network)
     graph = twin.root
     assert isinstance(graph, Graph)

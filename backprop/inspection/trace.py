@@ -65,11 +65,13 @@ class Trace:
     RuntimeError
         If the network has no cost.
     TypeError, ShapeError, ValueError
-        If x or y are not data for it, or a layer takes or gives several arrays.
+        If x or y are not data for it, a layer takes or gives several arrays, or a credit rule
+        sends down something else than the equations say.
     """
 
     def __init__(self, network: Network, x: np.ndarray, y: np.ndarray) -> None:
         network.check_data(x, y)
+        network.check_exact("trace")
         _check_one_array_each(network)
         twin = copy.deepcopy(network)
         self.x, self.y = x.copy(), y.copy()

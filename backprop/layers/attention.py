@@ -210,7 +210,7 @@ class MultiHeadAttention(Layer):
 
     def _w_qkv(self) -> np.ndarray:
         """Return w_q, w_k and w_v one above the other, 3d x d: where none is tied they stand so."""
-        if self.ties:
+        if self.ties or self.seen:
             return np.concatenate([self.w_q, self.w_k, self.w_v])
         return self._first(self.theta)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from backprop.core.shapes import Shape, ShapeError, shape_text
 from backprop.layers import passes
 from backprop.layers.arguments import MadeOnce
 from backprop.layers.checks import check_layer_input, check_like
-from backprop.layers.hooks import Hook, Hooks, Watch
+from backprop.layers.hooks import Hooked
 from backprop.layers.masks import Masking, only_real
 from backprop.layers.mode import INFERENCE, KEEPING, TRAINING, Mode
 from backprop.layers.outputs import SaysWhatItGives
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Seed = np.random.Generator | int | None
 
 
-class Layer(MadeOnce, Stateful, SaysWhatItGives, Masking, Configurable, ABC):
+class Layer(MadeOnce, Stateful, Hooked, SaysWhatItGives, Masking, Configurable, ABC):
     """One step of the chain: a differentiable function of its input and its parameters.
 
     A layer is used through `forward` and `backward`, which check what they are given. What a new
@@ -116,7 +116,6 @@ class Layer(MadeOnce, Stateful, SaysWhatItGives, Masking, Configurable, ABC):
     delta: Any = None
     last_pass: passes.Pass | None = None
     ties_across: Sequence[tuple[Layer, Tie]] = ()  # between the layers inside a container
-    _hooks: Hooks | None = None
 
     # -- the two passes, checked -------------------------------------------------------------
 
@@ -284,7 +283,7 @@ class Layer(MadeOnce, Stateful, SaysWhatItGives, Masking, Configurable, ABC):
     def below_sigma(self, nabla_a: Any) -> Any:
         """Go back through sigma alone: `delta_of`, and before it what hangs on dC/da."""
         if self._hooks is not None:
-            nabla_a = self._hooks.at_upstream(self, nabla_a)
+            return self._hooks.below_sigma(self, nabla_a)
         return self.delta_of(nabla_a)
 
     def go_back_from(self, delta: Any, input_gradient: bool = True) -> Any:
@@ -294,8 +293,9 @@ class Layer(MadeOnce, Stateful, SaysWhatItGives, Masking, Configurable, ABC):
         if self._hooks is None and not self.ties_across and self.real_steps is None:
             return self.descend(delta, input_gradient)
         if self._hooks is not None:
-            delta = self._hooks.at_delta(self, delta)
-        nabla_a_prev = self.descend(delta, input_gradient)
+            nabla_a_prev = self._hooks.descend(self, delta, input_gradient)
+        else:
+            nabla_a_prev = self.descend(delta, input_gradient)
         if self.real_steps is not None and nabla_a_prev is not None:
             nabla_a_prev = only_real(self, nabla_a_prev, self.real_steps)
         for place, tie in self.ties_across:
@@ -320,7 +320,7 @@ class Layer(MadeOnce, Stateful, SaysWhatItGives, Masking, Configurable, ABC):
 
     def wants_own_gradients(self) -> bool:
         """Say whether the layer is not frozen, or something hangs on it that may ask for them."""
-        return self._learning is None or self._learning.trainable or self._hooks is not None
+        return self._learning is None or self._learning.trainable or self.has_hooks
 
     def follows(self, kind: Any) -> bool:
         """Say whether both equations of the way back are those that `kind` wrote."""
@@ -331,60 +331,6 @@ class Layer(MadeOnce, Stateful, SaysWhatItGives, Masking, Configurable, ABC):
             and "downstream" not in mine
             and "parameter_gradients" not in mine
         )
-
-    # -- hooks -------------------------------------------------------------------------------
-
-    def add_hook(
-        self, moment: str, function: Callable[[Layer], Any], name: str | None = None
-    ) -> Hook:
-        """Have a function called whenever the layer has come to a moment of a pass.
-
-        Parameters
-        ----------
-        moment : {"forward", "upstream", "delta", "backward"}
-            After the layer's output; at dC/da, before sigma' (and a loop over time) is gone back
-            through; at delta, before BP2, BP3 and BP4 use it; after its gradients, before the
-            layers below begin. What is made of `layer.a`, `layer.nabla_a` (which is there at
-            "upstream" alone) or `layer.delta`, in place or by assignment, is what is used. A pass
-            that enters below sigma has no "upstream"; a recurrent delta is that of all steps.
-        function : callable
-            Called as ``function(layer)``; what it returns is ignored, what it raises ends the
-            pass and reaches the caller.
-        name : str, optional
-            Under which it stands in `hooks`; "forward hook 1" and so on unless told.
-
-        Returns
-        -------
-        Hook
-            ``hook.remove()`` ends it, and so does the end of ``with layer.add_hook(...):``.
-
-        Raises
-        ------
-        ValueError, TypeError
-            For another moment, a name in use, or what cannot be called.
-
-        Notes
-        -----
-        Passes that keep nothing call no hooks: they may run in several threads. The hooks of a
-        moment are called in the order they were added. They belong to this object alone: a copy,
-        a pickle and a saved network have none, and of a layer that stands in several places each
-        place is an object of its own, ``network[2]``. A layer without hooks pays one test a pass.
-        """
-        hooks = self._hooks or Hooks()
-        hook = hooks.add(self, moment, function, name)
-        self._hooks = hooks
-        return hook
-
-    @property
-    def hooks(self) -> dict[str, Hook]:
-        """The hooks by name, in the order they were added; a copy."""
-        return {} if self._hooks is None else dict(self._hooks.by_name)
-
-    def watch(self) -> Watch:
-        """Return what from now on notes dC/da and dC/da_prev of every backward pass."""
-        self._hooks = self._hooks or Hooks()
-        self._hooks.watch = self._hooks.watch or Watch()
-        return self._hooks.watch
 
     # -- copies ------------------------------------------------------------------------------
 

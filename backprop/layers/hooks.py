@@ -1,4 +1,4 @@
-"""Functions called in a pass: after the output, at dC/da, at delta, after the gradients."""
+"""What hangs on a layer: functions called at moments of a pass, and what goes back in its place."""
 
 from __future__ import annotations
 
@@ -73,6 +73,12 @@ class Hooks:
     def __init__(self) -> None:
         self.by_name: dict[str, Hook] = {}
         self.watch: Watch | None = None
+        self.feedback: Feedback | None = None
+
+    @property
+    def looks(self) -> bool:
+        """Whether something looks at the passes, and may ask for all that is in them."""
+        return bool(self.by_name) or self.watch is not None
 
     def add(self, layer: Layer, moment: str, function: Any, name: str | None) -> Hook:
         """Hang a function on the layer; see `Layer.add_hook`."""
@@ -128,6 +134,21 @@ class Hooks:
         if self.watch is not None:
             self.watch.nabla_a = nabla_a
 
+    def below_sigma(self, layer: Layer, nabla_a: Any) -> Any:
+        """Return delta of what is left of dC/da, by the layer or what stands for it."""
+        nabla_a = self.at_upstream(layer, nabla_a)
+        if self.feedback is None:
+            return layer.delta_of(nabla_a)
+        return self.feedback.delta_of(layer, nabla_a)
+
+    def descend(self, layer: Layer, delta: Any, input_gradient: bool) -> Any:
+        """Do what `Layer.descend` does with what is left of delta, down by what stands for BP2."""
+        delta = self.at_delta(layer, delta)
+        if self.feedback is None:
+            return layer.descend(delta, input_gradient)
+        layer.descend(delta, False)
+        return self.feedback.downstream(layer, delta) if input_gradient else None
+
     def at_delta(self, layer: Layer, delta: Any) -> Any:
         """Call the functions that may change delta, and return it as they leave it."""
         if not self.waits_for("delta"):
@@ -149,8 +170,111 @@ class Hooks:
 
     def settle(self, layer: Layer) -> None:
         """Let the layer be one without hooks again when nothing hangs on it."""
-        if not self.by_name and self.watch is None:
+        if not self.looks and self.feedback is None:
             layer.__dict__.pop("_hooks", None)
+
+
+class Hooked:
+    """The part of every layer on which something can be hung; see `Layer`."""
+
+    _hooks: Hooks | None = None
+
+    def add_hook(
+        self, moment: str, function: Callable[[Any], Any], name: str | None = None
+    ) -> Hook:
+        """Have a function called whenever the layer has come to a moment of a pass.
+
+        Parameters
+        ----------
+        moment : {"forward", "upstream", "delta", "backward"}
+            After the layer's output; at dC/da, before sigma' (and a loop over time) is gone back
+            through; at delta, before BP2, BP3 and BP4 use it; after its gradients, before the
+            layers below begin. What is made of `layer.a`, `layer.nabla_a` (which is there at
+            "upstream" alone) or `layer.delta`, in place or by assignment, is what is used. A pass
+            that enters below sigma has no "upstream"; a recurrent delta is that of all steps.
+        function : callable
+            Called as ``function(layer)``; what it returns is ignored, what it raises ends the
+            pass and reaches the caller.
+        name : str, optional
+            Under which it stands in `hooks`; "forward hook 1" and so on unless told.
+
+        Returns
+        -------
+        Hook
+            ``hook.remove()`` ends it, and so does the end of ``with layer.add_hook(...):``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For another moment, a name in use, or what cannot be called.
+
+        Notes
+        -----
+        Passes that keep nothing call no hooks: they may run in several threads. The hooks of a
+        moment are called in the order they were added. They belong to this object alone: a copy,
+        a pickle and a saved network have none, and of a layer that stands in several places each
+        place is an object of its own, ``network[2]``. A layer without hooks pays one test a pass.
+        """
+        hooks = self._hooks or Hooks()
+        hook = hooks.add(self, moment, function, name)
+        self._hooks = hooks
+        return hook
+
+    @property
+    def hooks(self) -> dict[str, Hook]:
+        """The hooks by name, in the order they were added; a copy."""
+        return {} if self._hooks is None else dict(self._hooks.by_name)
+
+    def watch(self) -> Watch:
+        """Return what from now on notes dC/da and dC/da_prev of every backward pass."""
+        self._hooks = self._hooks or Hooks()
+        self._hooks.watch = self._hooks.watch or Watch()
+        return self._hooks.watch
+
+    @property
+    def has_hooks(self) -> bool:
+        """Whether a function or a watch hangs on the layer, which looks at its passes."""
+        return self._hooks is not None and self._hooks.looks
+
+    @property
+    def feedback(self) -> Any:
+        """What goes back in the place of the layer's own equations, a `Feedback`, or None.
+
+        As a hook it belongs to this object alone. It is what a credit rule of a network sets,
+        ``network.credit``, which sees to copies and files.
+        """
+        return None if self._hooks is None else self._hooks.feedback
+
+    @feedback.setter
+    def feedback(self, feedback: Feedback | None) -> None:
+        if not isinstance(feedback, (Feedback, type(None))):
+            raise TypeError(f"{self}: feedback must be a Feedback or None, got {feedback!r}")
+        if feedback is None and self._hooks is None:
+            return
+        self._hooks = self._hooks or Hooks()
+        self._hooks.feedback = feedback
+        self._hooks.settle(self)
+
+
+class Feedback:
+    """Another way back than the layer's own: what stands for w^T delta, and for a loop over time.
+
+    BP3 and BP4 stay the layer's. A subclass overrides what it changes, and calls, of a layer that
+    sees other weights meanwhile (`Layer.seen_with`), the layer's own equations::
+
+        class Fixed(Feedback):  # feedback alignment
+            def downstream(self, layer, delta):
+                with layer.seen_with(w=self.b):
+                    return layer.downstream(delta)
+    """
+
+    def delta_of(self, layer: Any, nabla_a: Any) -> Any:
+        """Return delta, in the place of ``layer.delta_of(nabla_a)``."""
+        return layer.delta_of(nabla_a)
+
+    def downstream(self, layer: Any, delta: Any) -> Any:
+        """Return dC/da of the layer below, in the place of ``layer.downstream(delta)``."""
+        return layer.downstream(delta)
 
 
 def _check_left(layer: Layer, name: str, found: Any, before: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.shapes import Shape, copy_into
+from backprop.core.shapes import Shape, ShapeError, copy_into
 from backprop.layers.arguments import Fixed, fix_arguments
 from backprop.layers.learning import Learning, Learns
 from backprop.layers.parameters import Tie, check_room, check_tie
@@ -46,6 +46,7 @@ class Stateful(Learns):
     _owner: Any = None
     _tied_here: Any = ()  # the layers of which a parameter is one of this
     _lost: str | None = None
+    seen: bool = False  # whether its parameters are others for the moment, see `seen_with`
 
     def check_whole(self) -> None:
         """Raise a RuntimeError if something inside belongs to something else by now."""
@@ -126,6 +127,36 @@ class Stateful(Learns):
     def gradients(self) -> dict[str, np.ndarray]:
         """The gradients under their parameters' names, in the order of `nabla`; views."""
         return {name: getattr(self, "nabla_" + name) for name, _ in self._own_parts()}
+
+    @contextmanager
+    def seen_with(self, **arrays: np.ndarray) -> Iterator[None]:
+        """Within this, let the layer's equations see other arrays in the place of parameters.
+
+        ``with layer.seen_with(w=other): layer.downstream(delta)`` is what the layer would send down
+        with other weights. Its `theta` stays as it is, and so do all gradients.
+
+        Raises
+        ------
+        ValueError, ShapeError
+            If there is no such parameter, or an array is of another shape or dtype.
+        """
+        for name, array in arrays.items():
+            if name not in self._sizes:
+                raise ValueError(f"{self} has no parameter {name!r}")
+            now = getattr(self, name)
+            if (np.shape(array), getattr(array, "dtype", None)) != (now.shape, now.dtype):
+                raise ShapeError(
+                    f"{self}: {name} is {now.shape} of {now.dtype}, and cannot be seen as "
+                    f"{np.shape(array)} of {getattr(array, 'dtype', type(array).__name__)}"
+                )
+        before = {f"_view_{name}": getattr(self, name) for name in arrays}
+        self.__dict__.update({f"_view_{name}": array for name, array in arrays.items()})
+        self.__dict__["seen"] = True
+        try:
+            yield
+        finally:
+            self.__dict__.update(before)
+            del self.__dict__["seen"]
 
     # -- one array in two places -------------------------------------------------------------
 

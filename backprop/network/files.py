@@ -16,11 +16,12 @@ from backprop.layers.parameters import room_for
 from backprop.layers.places import described_places, restore_places
 from backprop.layers.seeds import seed_by_parameters
 from backprop.network.checks import as_lists
+from backprop.network.credit import OF_RULE, Credited
 
 EQUATIONS = {"output", "weighted_input", "delta_of", "parameter_gradients", "downstream"}
 
 
-class Saved:
+class Saved(Credited):
     """The part of a network that writes it down and makes it again; see `Network`."""
 
     format: ClassVar[str] = "backprop network 2"
@@ -106,9 +107,13 @@ class Saved:
     def state(self) -> dict[str, np.ndarray]:
         """Return copies of all numbers that make up the network: theta, and what training moves.
 
-        The running mean of layer 2 is called ``2.running_mean``.
+        The running mean of layer 2 is called ``2.running_mean``; what a credit rule sends errors
+        back by begins with ``credit.``.
         """
-        return self.root.state()
+        if self.credit is None:
+            return self.root.state()
+        of_rule = {OF_RULE + name: array for name, array in self.credit.state().items()}
+        return self.root.state() | of_rule
 
     def set_state(self, arrays: dict[str, np.ndarray]) -> None:
         """Take over what `state` returned.
@@ -118,7 +123,10 @@ class Saved:
         ValueError, TypeError
             If it belongs to another architecture; nothing has changed then.
         """
+        arrays, of_rule = self.of_rule(arrays)
         self.root.set_state(arrays)
+        if self.credit is not None:
+            self.credit.take_state(of_rule)
 
     def config(self) -> dict[str, Any]:
         """Return a JSON-able description of layers, cost and shapes, without the numbers."""
@@ -128,6 +136,7 @@ class Saved:
             "input_shape": as_lists(self.input_shape),
             "dtype": self.dtype.name,
             **described_places(self.root),
+            **({} if self.credit is None else {"credit": self.credit.config()}),
         }
 
     @classmethod
@@ -137,4 +146,6 @@ class Saved:
         cost = None if config["cost"] is None else from_config(config["cost"], classes)
         make: Any = cls
         network = make(root, cost, config["input_shape"])
-        return network if network.dtype == config["dtype"] else network.astype(config["dtype"])
+        network = network if network.dtype == config["dtype"] else network.astype(config["dtype"])
+        network.credit_from(config.get("credit"), classes)
+        return network

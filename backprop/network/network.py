@@ -65,6 +65,9 @@ class Network(Programmed, Evaluated, Saved):
     rng : numpy.random.Generator, int or None
         If given, the parameters of all layers are drawn afresh from it, in order, and what they
         draw in training, such as masks, comes from it (see `backprop.layers.seeds`).
+    credit : CreditRule or str, optional
+        By what errors go back in the place of BP2, such as "feedback_alignment"; see
+        `backprop.research.credit`.
 
     Attributes
     ----------
@@ -107,6 +110,7 @@ class Network(Programmed, Evaluated, Saved):
         cost: Cost | str | Sequence[Cost | str] | None = None,
         input_shape: Sequence[int] | None = None,
         rng: Seed = None,
+        credit: Any = None,
     ) -> None:
         vars(self)["cost"] = None if cost is None else as_cost(cost)
         rng = None if rng is None else generator("Network", rng)
@@ -122,8 +126,10 @@ class Network(Programmed, Evaluated, Saved):
         root = layers if isinstance(layers, Layer) else Sequential(layers)
         (self.root,) = adopt(self, (root,), "a network")
         self.dtype = self.root.dtype or np.dtype(np.float32)
+        vars(self)["credit"] = None
         if rng is not None:
             self.initialize(rng)
+        self.credit = credit
 
     @classmethod
     def from_sizes(
@@ -239,7 +245,10 @@ class Network(Programmed, Evaluated, Saved):
         self.check_whole()
         passes.check(self.root, "network")
         self.root.check_upstream(nabla_a)
-        return passes.own(self.root.go_back(passes.own(nabla_a), input_gradient))
+        nabla_a = passes.own(nabla_a)
+        if self.credit is not None:
+            self.credit.begin(self, nabla_a, None)
+        return passes.own(self.root.go_back(nabla_a, input_gradient))
 
     @property
     def canonical(self) -> bool:
@@ -255,6 +264,8 @@ class Network(Programmed, Evaluated, Saved):
         start, below_sigma = cost.bp1(root.z, root.a, root.output_activation, y)
         if w is not None:
             start = weighted(start, w)
+        if self.credit is not None:
+            self.credit.begin(self, start, (y, w))
         return start, below_sigma
 
     def go_back(self, start: Any, below_sigma: bool, input_gradient: bool = True) -> Any:
@@ -307,6 +318,8 @@ class Network(Programmed, Evaluated, Saved):
         """
         self.check_whole()
         self.root.initialize(rng)
+        if self.credit is not None:
+            self.credit.redraw(self)
         begin_anew(self.theta)
 
     @property
@@ -340,6 +353,8 @@ class Network(Programmed, Evaluated, Saved):
         if twin.dtype != dtype:  # which no layer tells if none has parameters
             twin.dtype = np.dtype(dtype)
             twin.root.bind(twin.theta.astype(dtype), twin.nabla.astype(dtype))
+        if twin.credit is not None:
+            twin.credit.astype(twin.dtype)
         return twin
 
     def __copy__(self) -> Network:
@@ -351,11 +366,15 @@ class Network(Programmed, Evaluated, Saved):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         adopt(self, (self.root,), "a network")
+        if vars(self).setdefault("credit", None) is not None:
+            self.credit.join(self)
 
     def __repr__(self) -> str:
+        root = f"[{', '.join(map(repr, self.layers))}]"
         if type(self.root) is not Sequential:
-            return f"{type(self).__name__}({self.root!r}, {self.cost!r})"
-        return f"{type(self).__name__}([{', '.join(map(repr, self.layers))}], {self.cost!r})"
+            root = repr(self.root)
+        credit = "" if self.credit is None else f", credit={self.credit!r}"
+        return f"{type(self).__name__}({root}, {self.cost!r}{credit})"
 
     # -- inspection, on a higher floor --------------------------------------------------------
 

@@ -3,6 +3,7 @@
 >>> from backprop.research import Zero, integrated_gradients, lrp
 """
 
+from backprop.research.alignment import AlignmentAngle, alignment_angles
 from backprop.research.attribution import (
     gradient,
     gradient_times_input,
@@ -10,6 +11,15 @@ from backprop.research.attribution import (
     integrated_gradients,
     saliency,
 )
+from backprop.research.credit import (
+    Backpropagation,
+    CreditRule,
+    FeedbackAlignment,
+    KolenPollack,
+    SignSymmetry,
+    WeightMirror,
+)
+from backprop.research.direct import DRTP, DirectFeedbackAlignment
 from backprop.research.intervention import (
     Clamp,
     ClampNorm,
@@ -37,10 +47,17 @@ from backprop.research.per_example import ExampleGradients
 
 __all__ = [
     "Ablate",
+    "AlignmentAngle",
+    "Backpropagation",
     "Clamp",
     "ClampNorm",
+    "CreditRule",
+    "DRTP",
+    "DirectFeedbackAlignment",
     "ExampleGradients",
+    "FeedbackAlignment",
     "Intervention",
+    "KolenPollack",
     "LRP0",
     "LRPAlphaBeta",
     "LRPBox",
@@ -53,8 +70,11 @@ __all__ = [
     "Replace",
     "Reverse",
     "Rule",
+    "SignSymmetry",
+    "WeightMirror",
     "Zero",
     "activations",
+    "alignment_angles",
     "gradient",
     "gradient_gram",
     "gradient_times_input",

@@ -36,8 +36,7 @@ def state_of(trainer: Any) -> dict[str, Any]:
         "rng": generator_state(trainer.rng),
         "epoch_rng": generator_state(trainer.epoch_rng),
         "layer_rngs": [
-            None if layer.rng is None else generator_state(layer.rng)
-            for _, layer in trainer.network.walk()
+            None if rng is None else generator_state(rng) for rng in trainer.network.generators()
         ],
         "learning": {
             name: layer.learning
@@ -177,7 +176,7 @@ def _generators(trainer: Any, state: dict[str, Any]) -> list[tuple[Any, Any]]:
     generators = [
         trainer.rng,
         trainer.epoch_rng,
-        *(layer.rng for _, layer in trainer.network.walk()),
+        *trainer.network.generators(),
     ]
     states = [state["rng"], state["epoch_rng"], *state["layer_rngs"]]
     return list(zip(generators, states, strict=True))

@@ -86,7 +86,7 @@ def twin_of(layer: Any) -> Twin:
     replaced = sorted(name for name in vars(layer) if callable(getattr(kind, name, None)))
     if replaced:
         raise NoTwin(f"{layer}: its {replaced[0]} was replaced")
-    if layer._hooks is not None:
+    if layer.has_hooks:
         raise NoTwin(f"{layer} has hooks")
     return twin
 
