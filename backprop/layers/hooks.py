@@ -266,7 +266,14 @@ class Feedback:
             def downstream(self, layer, delta):
                 with layer.seen_with(w=self.b):
                     return layer.downstream(delta)
+
+    Attributes
+    ----------
+    twin : object or None
+        How it is written in C; without, a network is not compiled.
     """
+
+    twin: Any = None
 
     def delta_of(self, layer: Any, nabla_a: Any) -> Any:
         """Return delta, in the place of ``layer.delta_of(nabla_a)``."""

@@ -72,6 +72,7 @@ class CreditRule(Configurable, ABC):
         self._network: Any = None
         self.start: Any = None
         self.targets: Any = None
+        self.due = False
 
     # -- what a rule's author writes ---------------------------------------------------------
 
@@ -92,7 +93,7 @@ class CreditRule(Configurable, ABC):
             return layer.downstream(delta)
 
     def advance(self, network: Any) -> None:
-        """Change the arrays, as the rule does before every pass back."""
+        """Change the arrays, as the rule does in every pass back before they are used."""
 
     # -- what a network calls ----------------------------------------------------------------
 
@@ -126,8 +127,16 @@ class CreditRule(Configurable, ABC):
 
     def begin(self, network: Any, start: Any, targets: Any) -> None:
         """Note where a pass back starts, and with which (y, weights), None if with none."""
-        self.start, self.targets = start, targets
-        self.advance(network)
+        self.start, self.targets, self.due = start, targets, True
+
+    def catch_up(self) -> None:
+        """Let the arrays be those of this pass back, when the first layer asks for them.
+
+        A look that leaves hooks and rules out (`backprop.layers.looks`) asks for none.
+        """
+        if self.due:
+            self.due = False
+            self.advance(self.network)
 
     def state(self) -> Arrays:
         """Return copies of the arrays."""
@@ -177,14 +186,18 @@ class Sent(Feedback):
     """
 
     def __init__(self, rule: CreditRule, sender: Sender) -> None:
-        self.rule, self.name = rule, sender.name
+        self.rule, self.name, self.twin = rule, sender.name, rule.twin
         self.goes_down = sender.something_learns_below
         keys = ((weight, f"{sender.name}.{weight}") for weight in sender.weights)
         self.keys = {weight: key for weight, key in keys if key in rule.arrays}
 
+    def __repr__(self) -> str:
+        return repr(self.rule)
+
     def weights(self, layer: Any) -> Arrays:
         """Return what the layer sees in the place of its weights."""
         rule = self.rule
+        rule.catch_up()
         return {
             weight: rule.seen(layer, weight, rule.arrays[key]) for weight, key in self.keys.items()
         }

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from backprop import Network, Trainer
+from backprop.compiled import NoTwin
 from backprop.core.shapes import ShapeError
 from backprop.gradients import check_gradients, jacobian
 from backprop.graph import Graph, Input, apply
@@ -333,7 +334,7 @@ def test_weight_mirrors_come_to_what_they_mirror():
 
     before = off()
     for _ in range(200):
-        network.credit.begin(network, None, None)
+        network.credit.advance(network)
     assert max(off()) < 0.2 < min(before)
 
 
@@ -634,9 +635,11 @@ def test_what_rests_on_the_gradient_says_that_there_is_none():
     assert check_gradients(conv_network("backpropagation"), *data(conv_network())).passed
 
 
-def test_training_by_a_rule_says_so():
-    network = dense_network(credit="feedback_alignment")
+@every_rule
+def test_what_has_no_twin_is_not_compiled_without_its_rule(make):
+    network = dense_network(credit=make())
     x, y = data(network, 40)
-    trainer = Trainer(network, rng=0, progress=False)
-    trainer.fit(x, y)
-    assert trainer.computed_by.startswith("NumPy")
+    trainer = Trainer(network, rng=0, progress=False, compiled=True)
+    with pytest.raises(NoTwin, match=r"Dense.* goes back by \w+\(.*\), which has no twin in C"):
+        trainer.fit(x, y)
+    network.predict(x, compiled=True)

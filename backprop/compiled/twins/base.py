@@ -88,6 +88,8 @@ def twin_of(layer: Any) -> Twin:
         raise NoTwin(f"{layer}: its {replaced[0]} was replaced")
     if layer.has_hooks:
         raise NoTwin(f"{layer} has hooks")
+    if layer.feedback is not None and layer.feedback.twin is None:
+        raise NoTwin(f"{layer} goes back by {layer.feedback}, which has no twin in C")
     return twin
 
 
