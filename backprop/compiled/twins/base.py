@@ -88,8 +88,6 @@ def twin_of(layer: Any) -> Twin:
         raise NoTwin(f"{layer}: its {replaced[0]} was replaced")
     if layer.has_hooks:
         raise NoTwin(f"{layer} has hooks")
-    if layer.feedback is not None and layer.feedback.twin is None:
-        raise NoTwin(f"{layer} goes back by {layer.feedback}, which has no twin in C")
     return twin
 
 
@@ -141,6 +139,8 @@ def write_back(w: Writer, layer: Any, nabla_a: Any, input_gradient: bool) -> Any
 
 def write_back_from(w: Writer, layer: Any, delta: Any, input_gradient: bool) -> Any:
     """Write what `Layer.go_back_from` does."""
+    if layer.feedback is not None and layer.feedback.twin is None:
+        raise NoTwin(f"{layer} goes back by {layer.feedback}, which has no twin in C")
     if "z" in w.kept[id(layer)]:
         w.keep(layer, delta=delta)
     with w.masked(w.masks[id(layer)]):
