@@ -111,6 +111,14 @@ class Regularizer(Configurable, ABC):
         twin.lmbda = self.lmbda * factor
         return twin
 
+    def parts(self, root: Any) -> list[tuple[slice, Any]]:
+        """Return what of a network's theta is penalised, and by which penalty each part.
+
+        Unless told the weights that learn, by this one times the layer's `decay_factor`. A penalty
+        on more of theta than its weights says here on what. See `Layer.weight_parts`.
+        """
+        return [(part, self.scaled(factor)) for part, factor in root.weight_parts()]
+
     @abstractmethod
     def penalty(self, w: np.ndarray) -> Any:
         """Return Omega(w) of a block, in float64 or complex128."""

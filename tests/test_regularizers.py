@@ -3,7 +3,9 @@ import math
 import numpy as np
 import pytest
 
+from backprop import SGD, Network, Trainer
 from backprop.core.config import from_config
+from backprop.gradients import check_gradients
 from backprop.kernels import memory
 from backprop.regularizers import L1, L2, Regularizer
 
@@ -173,3 +175,32 @@ def test_the_base_is_abstract():
 @pytest.mark.filterwarnings("error")
 def test_penalties_of_large_weights_are_finite_where_the_result_is(penalty, w, expected):
     assert penalty.value(w) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_penalty_says_what_of_theta_it_is_on():
+    """Of a penalty that is on biases alone, all that trains or differentiates a network hears."""
+
+    class OnBiases(L2):
+        def parts(self, root):
+            ends = np.cumsum([layer.n_parameters for layer in root.children])
+            return [
+                (slice(end - len(layer.b), end), self)
+                for layer, end in zip(root.children, ends, strict=True)
+            ]
+
+    network = Network.from_sizes([3, 4, 2], dtype="float64", rng=0)
+    x, y = np.random.default_rng(0).random((3, 5)), np.random.default_rng(1).random((2, 5))
+    trainer = Trainer(network, SGD(0.1), 5, OnBiases(0.5), rng=0, progress=False, shuffle=False)
+    before = network.theta.copy()
+    network.forward(x, training=True)
+    network.backward(y)
+    nabla = network.nabla.copy()
+    for start, stop in ((12, 16), (24, 26)):
+        nabla[start:stop] += before[start:stop]
+    trainer.fit(x, y, 1)
+    np.testing.assert_allclose(network.theta, before - 0.1 * nabla, rtol=1e-13)
+    b = [layer.b for layer in network.layers]
+    expected = 0.5 * sum(float((one**2).sum()) for one in b)
+    assert trainer.history["penalty"] == [pytest.approx(expected)]
+    report = check_gradients(network, x, y, regularizer=OnBiases(0.5))
+    assert report.passed, str(report)

@@ -105,10 +105,7 @@ class Program:
             self._write_backward(w, a, labels, weights)
             w.heading("the update")
             root = network.root
-            penalties = []
-            if regularizer is not None:
-                parts = root.weight_parts()
-                penalties = [(part, regularizer.scaled(factor)) for part, factor in parts]
+            penalties = [] if regularizer is None else regularizer.parts(root)
             write_update(
                 w,
                 optimizer,

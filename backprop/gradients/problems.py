@@ -311,8 +311,8 @@ def network_problem(
         twin.forward(x, training, keep=True)
         by_x = twin.backpropagate(nabla_a) if network.cost is None else twin.backward(y)
         if regularizer is not None:
-            for part, factor in twin.root.weight_parts():
-                regularizer.scaled(factor).add_gradient(twin.theta[part], twin.nabla[part])
+            for part, term in regularizer.parts(twin.root):
+                term.add_gradient(twin.theta[part], twin.nabla[part])
         found = {name: nabla.copy() for name, nabla in _by_layer(twin, "gradients").items()}
         if integers:
             return found
@@ -356,8 +356,8 @@ def _outputs_of(
         a = _as_one(root.run(own(x), mode))
         penalty: Any = 0.0
         if regularizer is not None:
-            parts = network.root.weight_parts()
-            penalty = sum(regularizer.scaled(by).value(network.theta[s]) for s, by in parts)
+            parts = regularizer.parts(network.root)
+            penalty = sum(term.value(network.theta[part]) for part, term in parts)
         if network.cost is not None:
             arguments = _as_one(root.a if root.z is None else root.z)
             a = np.append(network.cost_per_example(y), arguments)

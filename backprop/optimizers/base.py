@@ -155,6 +155,13 @@ class Optimizer(Configurable, ABC):
             parts = tuple(vector[part] for vector in vectors)
             self._update_in_blocks(eta * factor, parts)
 
+    def attach(self, network: Any) -> None:
+        """Take the network whose theta will be stepped on, before a trainer's first minibatch.
+
+        A rule that goes by theta and nabla alone has no use for it. One that goes by the layers
+        finds them here; it must leave them as they are.
+        """
+
     def carried(self, theta: np.ndarray) -> dict[str, np.ndarray]:
         """Return the vectors that the rule carries for `theta`: 0 before the first step."""
         self.turn_to(theta)

@@ -38,10 +38,9 @@ class Learnt:
         gaps = zip(ends[::2], [*ends[1::2], root.n_parameters], strict=True)
         self.frozen = [slice(start, stop) for start, stop in gaps if start < stop]
         self.weights = root.weight_parts(times_eta=True)
-        parts = root.weight_parts() if regularizer is not None else ()
-        self.penalties: list[tuple[slice, Any]] = [
-            (part, regularizer.scaled(factor)) for part, factor in parts
-        ]
+        self.penalties: list[tuple[slice, Any]] = (
+            [] if regularizer is None else regularizer.parts(root)
+        )
 
 
 class InNumPy:

@@ -261,6 +261,7 @@ class Trainer:
         self._progress = [Progress(progress, self.epoch + epochs)] if progress else []
         quiet = np.errstate(over="ignore", under="ignore", invalid="ignore")
         eta_stays = self.schedule is None
+        self.optimizer.attach(self.network)
         with (
             interrupt_asks(self),
             quiet,

@@ -8,8 +8,11 @@ import pytest
 
 import backprop as bp
 from backprop.layers import Dense, Dropout, Identity, Layer
+from backprop.network import Network
+from backprop.optimizers import SGD
 from backprop.schedules import ConstantRate, StepDecay
 from backprop.training import checkpoint
+from backprop.training.trainer import Trainer
 from tests.support import refusal_of
 
 N, N_IN, N_OUT = 53, 6, 3  # 53 examples: the last minibatch of 10 holds 3
@@ -670,3 +673,23 @@ def test_save_best_keeps_the_best_network(tmp_path):
     trainer.fit(x, y, 2)
     cost = bp.Network.load(path).evaluate(x, y)["cost"]
     assert cost == pytest.approx(min(trainer.history["training_cost"]), rel=1e-6)
+
+
+def test_the_optimizer_is_told_the_network_before_the_first_minibatch():
+    class _Looks(SGD):
+        attached = ()
+
+        def attach(self, network):
+            self.attached = (*self.attached, network)
+
+        def update(self, *vectors):
+            assert len(self.attached) > 0
+            super().update(*vectors)
+
+    network = Network.from_sizes([3, 2], rng=0)
+    optimizer = _Looks(0.1)
+    trainer = Trainer(network, optimizer, rng=0, progress=False)
+    x, y = np.zeros((3, 20), "f4"), np.zeros((2, 20), "f4")
+    trainer.fit(x, y, 1)
+    trainer.fit(x, y, 1)
+    assert optimizer.attached == (network, network)
