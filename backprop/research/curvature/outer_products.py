@@ -46,6 +46,7 @@ class OuterProducts(ABC):
             if reason:
                 raise ValueError(f"layer {name}, {layer}: {reason}")
         self.network = copy.deepcopy(network)
+        self.network.credit = None  # J is the derivative, by whatever rule the network learns
         self.network.forward(x, keep=True)
         self.passes = ExamplePasses(self.network, count_examples(x))
         if isinstance(self.network.root.a, tuple):

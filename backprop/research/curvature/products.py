@@ -41,13 +41,14 @@ class ComplexTwin:
 
     def __init__(self, network: Network, x: Any) -> None:
         self.real = network.astype(np.float64)
+        self.real.credit = None  # H is that of C, by whatever rule the network learns
         self.x = each_array(lambda one: one if one.dtype.kind in "iu" else one.astype(float), x)
         self.reason, self.foreign = "", _foreign_parts(self.real)
         self.learnt = np.zeros(network.n_parameters)
         for part, _ in network.root.learning_parts():
             self.learnt[part] = 1
         try:
-            self.network = network.astype(np.complex128)
+            self.network = self.real.astype(np.complex128)
             self.rewind = rewinder(self.network.layers)
             along = self.forward_derivative(self.random(0))
             if self.foreign and not self._is_adjoint(along):

@@ -77,6 +77,7 @@ class WholeBatchTrainer:
         batch_size: int = 1000,
     ) -> None:
         network.need_cost()
+        network.check_exact("WholeBatchTrainer")  # line searches need the gradient of C
         if method not in METHODS:
             known = " or ".join(map(repr, METHODS))
             raise ValueError(f"WholeBatchTrainer: method must be {known}, got {method!r}")

@@ -231,3 +231,16 @@ def test_graphs_of_several_inputs_have_products():
     v = rng.standard_normal(network.n_parameters)
     expected = by_differences(network, x, y, v)
     np.testing.assert_allclose(Hessian(network, x, y) @ v, expected, atol=1e-8)
+
+
+def test_a_credit_rule_changes_nothing():
+    network, x, y = NETWORK_CASES[2].problem(3)
+    v = np.random.default_rng(0).standard_normal(network.n_parameters)
+    expected = Hessian(network, x, y) @ v, GaussNewton(network, x, y) @ v
+    network.credit = "feedback_alignment"
+    network.forward(x, keep=True)
+    network.backward(y)
+    nabla = network.nabla.copy()
+    np.testing.assert_array_equal(Hessian(network, x, y) @ v, expected[0])
+    np.testing.assert_array_equal(GaussNewton(network, x, y) @ v, expected[1])
+    np.testing.assert_array_equal(network.nabla, nabla)

@@ -140,6 +140,10 @@ def test_what_does_not_fit_is_refused(tmp_path):
     for callback in (Checkpoint(tmp_path / "c.npz"), ReduceOnPlateau()):
         with pytest.raises(ValueError, match="which scipy keeps to itself"):
             WholeBatchTrainer(net, callbacks=[callback])
+    net.credit = "feedback_alignment"
+    with pytest.raises(ValueError, match="by design not the gradient"):
+        WholeBatchTrainer(net)
+    net.credit = None
     before = net.theta.copy()
     with pytest.raises(ValueError, match="labels must be in"):
         WholeBatchTrainer(net).fit(x, y + 7)
