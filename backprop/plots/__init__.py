@@ -12,6 +12,7 @@ the right of an `ax` of yours and above it, so give a figure of several panels
 >>> plots.save(plots.learning_curves(history, "accuracy"), "accuracy.png")
 """
 
+from backprop.plots.attribution import attributions
 from backprop.plots.classes import confusion
 from backprop.plots.comparison import comparison
 from backprop.plots.curves import learning_curves
@@ -32,6 +33,7 @@ __all__ = [
     "activation_histograms",
     "delta_histograms",
     "network_diagram",
+    "attributions",
     # its mistakes
     "confusion",
     "misclassified",

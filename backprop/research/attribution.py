@@ -151,7 +151,8 @@ def integrated_gradients(
     baseline : float, or ndarray of x's shape or input shape x 1
         x0, an input that says nothing; a tuple for several inputs.
     tolerance : float
-        How far the sum may be from the difference.
+        How far the sum may be from the difference. A larger one is reached sooner: in a
+        convolutional net of thousands of ReLU, 1e-2 takes tens of passes and 1e-4 thousands.
 
     Raises
     ------
@@ -173,7 +174,7 @@ def integrated_gradients(
     ends = scored.at(x0, everyone), scored.at(scored.x, everyone)
     total = each_array(np.zeros_like, way)
     wanted, examples = ends[1] - ends[0], everyone
-    for allowed in tolerance / 64 / 8.0 ** np.arange(5):
+    for allowed in tolerance / 8.0 ** np.arange(6):
         for one in total if several else (total,):
             one[..., examples] = 0
         integrate(scored, x0, way, examples, ends, allowed, total)

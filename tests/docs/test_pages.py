@@ -25,6 +25,9 @@ INSTALLING = [c for c in COMMANDS if " -m pip install " in c]
 MAKING = [c for c in COMMANDS if c.startswith("make ")]  # test_make.py shows what they do
 ELSEWHERE = {
     "env $(backprop environment) python script.py",  # tests/application
+    "python -m backprop.zoo",  # tests/zoo
+    "python -m backprop.zoo show softmax",
+    "python -m backprop.zoo hint softmax",
     "pre-commit install",  # installs hooks into git
     "cc -O2 -march=native -DBACKPROP_MAIN net.c -o net -lm",  # tests/compiled/test_export.py
     'echo "0.1 0.2 0.3 0.4" | ./net',

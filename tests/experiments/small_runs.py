@@ -17,11 +17,13 @@ OPTIONS = {
     "images.digits_convnet": "--data {digits} --epochs 8 --seeds 2 --out {out}",
     "images.mnist_convnet": "--data {digits} --validation 100 --epochs 6 --seeds 2 --out {out}",
     "images.residual": "--data {tiny} --depths 4 12 --epochs 2 --seeds 2 --out {out}",
+    "research.attribution": "--data {digits} --epochs 1 --out {out}",
     "sequences.adding_problem": "--lengths 12 20 --epochs 1 --out {out}",
     "sequences.character_rnn": "--couplets 200 --epochs 1 --out {out}",
     # Few are written: for every character it reads anew all that it has written.
     "sequences.character_transformer": "--couplets 200 --epochs 1 --written 5 --out {out}",
     "sequences.couplets": "--couplets 2",
+    "without_the_chain.digits": "--data {digits} --epochs 8 --seeds 2 --out {out}",
     "worked_examples.composite_function": "--out {out}",
     "worked_examples.deep_composition": "",
     "worked_examples.delta_rule": "",

@@ -1,0 +1,1 @@
+"""What research changes in a network, and what it looks at."""
