@@ -6,7 +6,7 @@ backpropagation in the same network; Sanger's form of Hebb's rule finds their pr
 Writes digits.json with the test accuracies after every epoch and the components; draws digits.png
 from that file.
 
-    python -m experiments.without_the_chain.digits [--epochs 10] [--seeds 3] [--out FOLDER]
+    python -m experiments.without_the_chain.digits [--epochs 4] [--seeds 2] [--out FOLDER]
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ def draw(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    parser = option_parser(__doc__ or "", data="builtin", train_size=5000, epochs=10, seeds=3)
+    parser = option_parser(__doc__ or "", data="builtin", train_size=5000, epochs=4, seeds=2)
     options = parser.parse_args()
     found = run(options.data, options.train_size, options.epochs, options.seeds)
     write_and_draw(options.out / "digits.json", found, draw, indent=None)
