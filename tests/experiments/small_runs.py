@@ -17,6 +17,8 @@ OPTIONS = {
     "images.digits_convnet": "--data {digits} --epochs 8 --seeds 2 --out {out}",
     "images.mnist_convnet": "--data {digits} --validation 100 --epochs 6 --seeds 2 --out {out}",
     "images.residual": "--data {tiny} --depths 4 12 --epochs 2 --seeds 2 --out {out}",
+    "kernels.tangent_kernel": "--data {digits} --train-size 200 --epochs 5 --out {out}",
+    "per_example.gradient_norms": "--data {digits} --epochs 4 --out {out}",
     "research.attribution": "--data {digits} --epochs 1 --out {out}",
     "sequences.adding_problem": "--lengths 12 20 --epochs 1 --out {out}",
     "sequences.character_rnn": "--couplets 200 --epochs 1 --out {out}",
