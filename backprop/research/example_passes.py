@@ -135,9 +135,8 @@ class ExamplePasses:
             noting = partial(_fill_and_note, leaf.layer, leaf.fill, found[name])
             leaf.instead_of_gradients(noting)
         for j in range(self.batch):
-            self.network.go_back(
-                each_array(partial(_only_column, j), start), below_sigma, input_gradient=False
-            )
+            alone = each_array(partial(_only_column, j), start)
+            self.network.go_back(alone, below_sigma, input_gradient=False)
         return {
             name: {parameter: Summed(np.stack(rows, axis=1)) for parameter, rows in arrays.items()}
             for name, arrays in found.items()

@@ -18,6 +18,7 @@ import numpy as np
 from backprop.core.checks import check_number
 from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import ShapeError, each_array
+from backprop.costs.weights import weighted
 from backprop.network import Network
 from backprop.research.example_passes import ExamplePasses, Part, example_passes
 from backprop.research.factors import blocks
@@ -42,7 +43,7 @@ class ExampleGradients:
     ----------
     network : Network
         With a cost. It stays as it is: what it keeps, its gradients and generators, too. Hooks are
-        not called.
+        not called, and a credit rule is not followed: these are gradients.
     x : ndarray, input shape x B
     y : ndarray
         Targets, as `Network.backward` takes them.
@@ -83,10 +84,10 @@ class ExampleGradients:
         cost = network.need_cost()
         network.check_data(x, y)
         with example_passes(network, x, training) as passes:
-            w = None
+            root = network.root  # BP1 as in `Network.bp1`, which would begin a credit rule
+            start, below_sigma = cost.bp1(root.z, root.a, root.output_activation, y)
             if sample_weight is not None:
-                w = cost.normalized(sample_weight, network.root.a, y)
-            start, below_sigma = network.bp1(y, w)
+                start = weighted(start, cost.normalized(sample_weight, root.a, y))
             # delta carries the 1/B of the mean, which a single example has not.
             start = each_array(lambda array: array * array.dtype.type(passes.batch), start)
             self._take(passes, passes.back(start, below_sigma))

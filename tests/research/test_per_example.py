@@ -405,6 +405,15 @@ def test_what_is_tied_to_a_frozen_layer_does_not_learn():
     assert relative_error(found.mean(), network.nabla) <= 1e-12
 
 
+@pytest.mark.parametrize("rule", ["direct_feedback_alignment", "sign_symmetry"])
+def test_gradients_are_those_of_the_cost_whatever_the_credit_rule(rule, monkeypatch):
+    network = Network([dense64(4, 5), dense64(5, 3, "softmax")], SOFTMAX)
+    expected = gradients_one_by_one(network, *data())
+    network.credit = rule
+    monkeypatch.setattr(network.credit, "begin", lambda *_: pytest.fail("the rule was begun"))
+    assert_right(ExampleGradients(network, *data()), expected)
+
+
 def test_sample_weights():
     network = Network([dense64(4, 5), dense64(5, 3, "softmax")], SOFTMAX)
     x, y = data()
