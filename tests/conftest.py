@@ -63,6 +63,8 @@ SLOW = (
     "network/test_files.py",
     "peers",
     "plots",
+    "research/test_kernel.py",
+    "research/test_per_example.py",
     "test_fuzz.py",
     "training/test_health.py",
     "training/test_transaction.py",
