@@ -12,6 +12,7 @@ the right of an `ax` of yours and above it, so give a figure of several panels
 >>> plots.save(plots.learning_curves(history, "accuracy"), "accuracy.png")
 """
 
+from backprop.plots.angles import alignment_angles
 from backprop.plots.attribution import attributions
 from backprop.plots.classes import confusion
 from backprop.plots.comparison import comparison
@@ -28,6 +29,7 @@ __all__ = [
     "comparison",
     "gradient_norms",
     "unit_health",
+    "alignment_angles",
     # a network, and what it does
     "weights",
     "activation_histograms",

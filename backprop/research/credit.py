@@ -31,6 +31,7 @@ from backprop.core.config import Configurable, made_of
 from backprop.core.randomness import generator
 from backprop.layers.base import Seed
 from backprop.layers.hooks import Feedback
+from backprop.research.credit_in_c import SignTwin, WeightTwin
 from backprop.research.senders import Sender, fan_out, senders
 
 Arrays = dict[str, np.ndarray]
@@ -186,7 +187,7 @@ class Sent(Feedback):
     """
 
     def __init__(self, rule: CreditRule, sender: Sender) -> None:
-        self.rule, self.name, self.twin = rule, sender.name, rule.twin
+        self.rule, self.name, self.twin = rule, sender.name, twin_of(rule)
         self.goes_down = sender.something_learns_below
         keys = ((weight, f"{sender.name}.{weight}") for weight in sender.weights)
         self.keys = {weight: key for weight, key in keys if key in rule.arrays}
@@ -210,6 +211,12 @@ class Sent(Feedback):
         if not self.goes_down:
             return layer.downstream(delta)
         return self.rule.downstream(layer, delta, self)
+
+
+def twin_of(rule: CreditRule) -> Any:
+    """Return how a rule is written in C: what its own class says, if nothing was replaced."""
+    replaced = any(callable(getattr(type(rule), name, None)) for name in vars(rule))
+    return None if replaced else vars(type(rule)).get("twin")
 
 
 def rule_for(network: Any, credit: Any) -> CreditRule:
@@ -282,6 +289,8 @@ class FeedbackAlignment(WeightRule):
     backpropagation for deep learning", Nature Communications 7, 2016.
     """
 
+    twin = WeightTwin()
+
     def drawn(self, w: np.ndarray, size: float, rng: np.random.Generator) -> np.ndarray:
         return normal(w, size, rng)
 
@@ -306,6 +315,8 @@ class SignSymmetry(WeightRule):
     scale, rng
         See `CreditRule`.
     """
+
+    twin = SignTwin()
 
     def __init__(self, magnitudes: str = "uniform", scale: float = 1.0, rng: Seed = None) -> None:
         super().__init__(scale, rng)

@@ -10,6 +10,7 @@ import numpy as np
 
 from backprop.core.shapes import ShapeError, is_several, shape_text
 from backprop.research.credit import Arrays, CreditRule, Sent
+from backprop.research.credit_in_c import DirectTwin
 from backprop.research.senders import Sender, numbers_in
 
 
@@ -89,6 +90,8 @@ class DirectFeedbackAlignment(DirectRule):
     activation. Source: Nokland, "Direct Feedback Alignment Provides Learning in Deep Neural
     Networks", NeurIPS 2016.
     """
+
+    twin = DirectTwin()
 
     def signal(self, network: Any) -> Any:
         root = network.root

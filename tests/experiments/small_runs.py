@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.common import read_result
+from experiments.credit.rules import RUNS as CREDIT_RUNS
 
 # {tiny} is a folder of 240 + 60 images of 6 x 7 pixels in four classes, {digits} one of 600 + 100
 # built-in digits, {out} an empty one.
@@ -14,6 +15,7 @@ OPTIONS = {
     "benchmarks": "--quick --peers none --workloads W1,W8,S --data {digits} --out {out}",
     "book.hidden_layer": "--data {tiny} --epochs 2 --out {out}",
     "book.learning_speed": "--data {tiny} --steps 7 --seeds 2 --out {out}",
+    "credit.rules": "--quick --data {digits} --out {out}",
     "images.digits_convnet": "--data {digits} --epochs 8 --seeds 2 --out {out}",
     "images.mnist_convnet": "--data {digits} --validation 100 --epochs 6 --seeds 2 --out {out}",
     "images.residual": "--data {tiny} --depths 4 12 --epochs 2 --seeds 2 --out {out}",
@@ -56,6 +58,7 @@ def expected_files(name: str) -> set[str]:
     """Return what the experiment has to leave in its folder."""
     exceptions = {
         "benchmarks": {"bench.json", "bench.csv", "bench.md", "bench.png"},
+        "credit.rules": {f"{name}_0.json" for name in CREDIT_RUNS} | {"rules.png"},
         "worked_examples.four_five_two_one": {"diagram.png"},
     }
     own = name.split(".")[-1]

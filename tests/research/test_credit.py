@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -27,6 +28,7 @@ from backprop.layers import (
     Residual,
     TimeDistributed,
     TimeStep,
+    TransformerBlock,
 )
 from backprop.layers.hooks import Feedback
 from backprop.optimizers import SGD
@@ -635,11 +637,79 @@ def test_what_rests_on_the_gradient_says_that_there_is_none():
     assert check_gradients(conv_network("backpropagation"), *data(conv_network())).passed
 
 
-@every_rule
-def test_what_has_no_twin_is_not_compiled_without_its_rule(make):
-    network = dense_network(credit=make())
+WITHOUT = ["kolen_pollack", "drtp", "mirror"]
+
+
+@pytest.mark.parametrize("name", WITHOUT)
+def test_what_has_no_twin_is_not_compiled_without_its_rule(name):
+    network = dense_network(credit=RULES[name]())
     x, y = data(network, 40)
     trainer = Trainer(network, rng=0, progress=False, compiled=True)
     with pytest.raises(NoTwin, match=r"Dense.* goes back by \w+\(.*\), which has no twin in C"):
         trainer.fit(x, y)
     network.predict(x, compiled=True)
+
+
+def test_what_was_replaced_is_not_compiled():
+    class Other(FeedbackAlignment):
+        def seen(self, layer, weight, array):
+            return 2 * array
+
+    replaced = FeedbackAlignment()
+    replaced.seen = lambda layer, weight, array: array
+    for rule in (Other(), replaced):
+        network = dense_network(credit=rule)
+        with pytest.raises(NoTwin, match="has no twin in C"):
+            Trainer(network, rng=0, progress=False, compiled=True).fit(*data(network, 40))
+
+
+COMPILED = {name: make for name, make in RULES.items() if name not in WITHOUT}
+COMPILED["backpropagation"] = Backpropagation
+
+
+ALIKE = [("dense", name) for name in COMPILED] + [("conv", "fixed"), ("conv", "dfa")]
+ALIKE += [("recurrent", "batchwise"), ("recurrent", "dfa"), ("graph", "fa")]
+
+
+@pytest.mark.parametrize(("kind", "name"), ALIKE)
+def test_compiled_and_numpy_are_equal(kind, name):
+    trained = []
+    for compiled in (True, False):
+        one = {**NETWORKS, "graph": graph_network}[kind](credit=COMPILED[name]())
+        rng = np.random.default_rng(0)
+        x, y = rng.standard_normal((*one.input_shape, 20)), rng.integers(0, 2, 20)
+        trainer = Trainer(one, SGD(0.05), 5, rng=1, progress=False, compiled=compiled)
+        trainer.fit(x, y, epochs=2)
+        assert trainer.computed_by.startswith("compiled" if compiled else "NumPy")
+        trained.append(one)
+    one, other = trained
+    assert np.abs(one.theta - other.theta).max() < 1e-12 * np.abs(other.theta).max()
+    assert np.abs(one.nabla - other.nabla).max() < 1e-12 * np.abs(other.nabla).max()
+    for (_, a), (_, b) in zip(one.walk(), other.walk(), strict=True):
+        if a.delta is not None and not a.children:
+            assert np.abs(a.delta - b.delta).max() <= 1e-12 * np.abs(b.delta).max()
+    if one.credit.draws:
+        assert one.credit.rng.random() == other.credit.rng.random()
+
+
+@pytest.mark.parametrize("name", ["fa", "fixed"])
+def test_an_attention_goes_back_by_other_weights_when_compiled_too(name):
+    trained = []
+    for compiled in (True, False):
+        layers = [TransformerBlock(4, 2, 6, dtype="float64"), GlobalAvgPool()]
+        ends = [Dense(4, 3, "softmax", dtype="float64")]
+        cost, rule = "softmax_cross_entropy", RULES[name]()
+        one = Network([*layers, *ends], cost, input_shape=(4, 5), rng=0, credit=rule)
+        x, y = data(one, 12)
+        Trainer(one, SGD(0.1), 4, rng=1, progress=False, compiled=compiled).fit(x, y)
+        trained.append(one.theta)
+    assert np.abs(trained[0] - trained[1]).max() < 1e-12 * np.abs(trained[1]).max()
+
+
+def test_a_program_shows_what_goes_down():
+    network = dense_network(credit=SignSymmetry("batchwise"))
+    assert "signs_with_magnitudes(18, " in str(network.program(5, SGD(0.1)))
+    network.credit = "direct_feedback_alignment"
+    text = str(network.program(5, SGD(0.1)))
+    assert re.search(r"times\(6, 5, 3, b_3, \w+, nabla_a_below3, 0\);", text)
+    assert "dense_downstream" not in text

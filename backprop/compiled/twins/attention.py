@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from backprop.compiled.twins.base import Twin, twin_for
+from backprop.compiled.twins.base import Twin, seen_weight, twin_for
 from backprop.compiled.writer import Buffer, Writer
 from backprop.layers.attention import MultiHeadAttention
 
@@ -53,7 +53,7 @@ class AttentionTwin(Twin):
         delta_q, delta_k, delta_v, delta_a = self._rows(layer, delta)
         w.call("examples_first", d, steps, batch, nabla_a, delta_a, note="that of a is nabla_a")
         nabla_o = w.buffer("nabla_o", (d, m), layer=layer)
-        w_o = w.parameter(layer, "w_o")
+        w_o = seen_weight(w, layer, "w_o")
         w.call("dense_downstream", d, d, m, w_o, delta_a, nabla_o, note="BP2: w_o^T nabla_a")
         q, k, v, _ = self._rows(layer, w.of(layer, "z"))
         sizes = (d // layer.heads, layer.heads, steps, batch, self._factor(layer))
@@ -85,7 +85,7 @@ class AttentionTwin(Twin):
         by_example = w.buffer("nabla_a_by_example", (d, m), layer=layer)
         below = w.buffer("nabla_a_below", (d, steps, batch), layer=layer)
         note = "w_q^T delta_q + w_k^T delta_k + w_v^T delta_v"
-        weights, deltas = self._w_qkv(w, layer), self._rows(layer, delta)[0]
+        weights, deltas = self._w_qkv(w, layer, seen_weight), self._rows(layer, delta)[0]
         w.call("dense_downstream", 3 * d, d, m, weights, deltas, by_example, note=note)
         w.call("steps_first", d, steps, batch, by_example, below)
         return below
@@ -110,12 +110,13 @@ class AttentionTwin(Twin):
         return found
 
     @staticmethod
-    def _w_qkv(w: Writer, layer: Any) -> Any:
+    def _w_qkv(w: Writer, layer: Any, weight: Any = Writer.parameter) -> Any:
         """Return w_q, w_k and w_v one above the other: where none is tied they stand so."""
-        if not layer.ties:
-            return w.parameter(layer, "w_q")
-        names = [w.parameter(layer, name) for name in MATRICES]
-        key = ("w_qkv", id(layer))
+        names = [weight(w, layer, name) for name in MATRICES]
+        own = [w.parameter(layer, name) for name in MATRICES]
+        if names == own and not layer.ties:
+            return names[0]
+        key = ("w_qkv", id(layer), names == own)
         if key not in w.memo:
             n = layer.d**2
             w.memo[key] = w.buffer("w_qkv", (3 * layer.d, layer.d), layer=layer)

@@ -50,7 +50,7 @@ class Twin:
         """Write BP3, BP4 and, if asked for, BP2, as `Layer.descend`."""
         if layer.parameter_names and layer.wants_gradients():
             self.parameter_gradients(w, layer, delta)
-        return self.downstream(w, layer, delta) if input_gradient else None
+        return write_downstream(w, layer, delta) if input_gradient else None
 
     def output_mask(self, w: Writer, layer: Any, mask: Buffer) -> Buffer | None:
         """Write which steps of the output are real, as `Layer.output_mask`; None without steps."""
@@ -139,8 +139,6 @@ def write_back(w: Writer, layer: Any, nabla_a: Any, input_gradient: bool) -> Any
 
 def write_back_from(w: Writer, layer: Any, delta: Any, input_gradient: bool) -> Any:
     """Write what `Layer.go_back_from` does."""
-    if layer.feedback is not None and layer.feedback.twin is None:
-        raise NoTwin(f"{layer} goes back by {layer.feedback}, which has no twin in C")
     if "z" in w.kept[id(layer)]:
         w.keep(layer, delta=delta)
     with w.masked(w.masks[id(layer)]):
@@ -150,6 +148,26 @@ def write_back_from(w: Writer, layer: Any, delta: Any, input_gradient: bool) -> 
     for place, tie in layer.ties_across:
         _write_tie(w, place, tie)
     return nabla_a_prev
+
+
+def write_downstream(w: Writer, layer: Any, delta: Any) -> Any:
+    """Write what goes down from a layer: BP2, or what its feedback has in the place of it."""
+    feedback = _feedback_of(layer)
+    found = None if feedback is None else feedback.twin.downstream(w, layer, feedback)
+    return twin_of(layer).downstream(w, layer, delta) if found is None else found
+
+
+def seen_weight(w: Writer, layer: Any, name: str) -> Any:
+    """Return a weight as the layer sees it on the way back: its own, or what stands for it."""
+    feedback = _feedback_of(layer)
+    found = None if feedback is None else feedback.twin.seen(w, layer, feedback, name)
+    return w.parameter(layer, name) if found is None else found
+
+
+def _feedback_of(layer: Any) -> Any:
+    if layer.feedback is not None and layer.feedback.twin is None:
+        raise NoTwin(f"{layer} goes back by {layer.feedback}, which has no twin in C")
+    return layer.feedback
 
 
 def _write_tie(w: Writer, place: Any, tie: Any) -> None:

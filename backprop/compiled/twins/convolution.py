@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from backprop.compiled.twins.activations import NeuronsTwin
-from backprop.compiled.twins.base import twin_for
+from backprop.compiled.twins.base import seen_weight, twin_for
 from backprop.compiled.twins.windows import Lattice
 from backprop.compiled.writer import Buffer, Writer
 from backprop.layers.convolution import Conv1d, Conv2d
@@ -60,7 +60,7 @@ class ConvolutionTwin(WindowedTwin):
         )
 
     def downstream(self, w: Writer, layer: Any, delta: Buffer) -> Buffer:
-        a_prev, weights = w.of(layer, "a_prev"), w.parameter(layer, "w")
+        a_prev, weights = w.of(layer, "a_prev"), seen_weight(w, layer, "w")
         windows = self.windows(w, layer, a_prev)
         below = w.buffer("nabla_a_below", a_prev.shape, layer=layer)
 
@@ -128,7 +128,7 @@ class TransposedTwin(WindowedTwin):
         )
 
     def downstream(self, w: Writer, layer: Any, delta: Buffer) -> Buffer:
-        a_prev, weights = w.of(layer, "a_prev"), w.parameter(layer, "w")
+        a_prev, weights = w.of(layer, "a_prev"), seen_weight(w, layer, "w")
         windows = self.windows(w, layer, a_prev)
         below = w.buffer("nabla_a_below", a_prev.shape, layer=layer)
         arrays = weights, windows.lay_out(delta), windows.room(), below

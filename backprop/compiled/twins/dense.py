@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from backprop.compiled.twins.activations import NeuronsTwin
-from backprop.compiled.twins.base import twin_for
+from backprop.compiled.twins.base import seen_weight, twin_for
 from backprop.compiled.writer import Buffer, Writer
 from backprop.layers.dense import Dense
 
@@ -36,7 +36,7 @@ class DenseTwin(NeuronsTwin):
 
     def downstream(self, w: Writer, layer: Any, delta: Buffer) -> Buffer:
         below = w.buffer("nabla_a_below", (layer.n_in, w.batch), layer=layer)
-        weights = w.parameter(layer, "w")
+        weights = seen_weight(w, layer, "w")
         sizes = self._sizes(w, layer)
         w.call("dense_downstream", *sizes, weights, delta, below, note="BP2: w^T delta")
         return below

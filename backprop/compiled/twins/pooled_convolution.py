@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from backprop.compiled.twins.activations import write_sigma, write_times_prime
-from backprop.compiled.twins.base import enter, twin_of
+from backprop.compiled.twins.base import enter, twin_of, write_downstream
 from backprop.compiled.twins.convolution import ConvolutionTwin
 from backprop.compiled.twins.pooling import MaxPoolTwin
 from backprop.compiled.twins.windows import SHORT
@@ -120,7 +120,7 @@ class PooledConvolution:
                 note = "BP4: dC/dw = delta . a"
                 part = windows.part("some_weights")
                 w.call("convolution_weight_gradient", windows, part, *arrays, note=note)
-        return self.of_convolution.downstream(w, layer, delta) if input_gradient else None
+        return write_downstream(w, layer, delta) if input_gradient else None
 
     # -- some of the maps --------------------------------------------------------------------
 

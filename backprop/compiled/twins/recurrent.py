@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from backprop.compiled.twins.activations import write_sigma, write_times_prime
-from backprop.compiled.twins.base import HEADERS, Twin, twin_for
+from backprop.compiled.twins.base import HEADERS, Twin, seen_weight, twin_for
 from backprop.compiled.writer import Buffer, Writer
 from backprop.layers.recurrent.gru import GRU
 from backprop.layers.recurrent.lstm import LSTM
@@ -114,7 +114,7 @@ class RecurrentTwin(Twin):
         nabla = w.buffer("nabla_state", states.shape[1:], layer=layer)
         w_h = w.buffer("w_h_transposed", (n, rows), layer=layer)
         w.keep(layer, w_h_transposed=w_h)
-        w.call("transpose", n, rows, w.parameter(layer, "w_h"), w_h, note="w_h^T")
+        w.call("transpose", n, rows, seen_weight(w, layer, "w_h"), w_h, note="w_h^T")
         w.call("fill", nabla.size, 0, nabla, note="nothing comes from after the last step")
         self.begin_back(w, layer, steps)
         if w.mask is not None:
@@ -172,7 +172,7 @@ class RecurrentTwin(Twin):
     def downstream(self, w: Writer, layer: Any, delta: Buffer) -> Buffer:
         rows, steps, batch = delta.shape
         below = w.buffer("nabla_a_below", (layer.n_in, steps, batch), layer=layer)
-        sizes, weights = (rows, layer.n_in, steps * batch), w.parameter(layer, "w")
+        sizes, weights = (rows, layer.n_in, steps * batch), seen_weight(w, layer, "w")
         w.header(HEADERS / "dense.h")
         w.call("dense_downstream", *sizes, weights, delta, below, note="BP2: w^T delta")
         return below
