@@ -168,8 +168,9 @@ def draw(folder: Path) -> None:
     """Draw rules.png from the JSON files in a folder: errors above, angles below."""
     results = [read_result(path) for path in sorted(folder.glob("*_[0-9]*.json"))]
     with figure(folder / "rules.json", 9.6, 5.4) as drawn:
-        axes = drawn.subplots(2, len(NETWORKS), sharex="col", squeeze=False)
-        for column, network in enumerate(NETWORKS):
+        trained = [name for name in NETWORKS if any(one["network"] == name for one in results)]
+        axes = drawn.subplots(2, len(trained), sharex="col", squeeze=False)
+        for column, network in enumerate(trained):
             found = [one for one in results if one["network"] == network]
             _draw_errors(axes[0, column], network, found)
             _draw_angles(axes[1, column], found)
