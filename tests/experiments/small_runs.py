@@ -16,6 +16,7 @@ OPTIONS = {
     "book.hidden_layer": "--data {tiny} --epochs 2 --out {out}",
     "book.learning_speed": "--data {tiny} --steps 7 --seeds 2 --out {out}",
     "credit.rules": "--quick --data {digits} --out {out}",
+    "curvature.autoencoder": "--data {digits} --epochs 30 --seeds 1 --quick --out {out}",
     "images.digits_convnet": "--data {digits} --epochs 8 --seeds 2 --out {out}",
     "images.mnist_convnet": "--data {digits} --validation 100 --epochs 6 --seeds 2 --out {out}",
     "images.residual": "--data {tiny} --depths 4 12 --epochs 2 --seeds 2 --out {out}",

@@ -1,0 +1,1 @@
+"""What second-order methods make of deep networks."""
