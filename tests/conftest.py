@@ -63,6 +63,7 @@ SLOW = (
     "network/test_files.py",
     "peers",
     "plots",
+    "research/curvature",
     "research/test_credit.py",
     "research/test_kernel.py",
     "research/test_per_example.py",
