@@ -24,8 +24,10 @@ ifeq ($(BACKPROP_MNIST)$(wildcard $(or $(BACKPROP_DATA),data)/mnist ../shared/da
 EXPERIMENTS := $(filter-out $(MNIST_CONVNET),$(EXPERIMENTS))
 endif
 
+EXTRAS := onnx,tensorboard
+
 .DEFAULT_GOAL := help
-.PHONY: help install train quick test fuzz test-peers gradcheck experiments bench bench-install lint format data clean
+.PHONY: help install train quick test fuzz test-peers test-interop gradcheck experiments bench bench-install lint format data clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +49,9 @@ fuzz: $(VENV)/.test  ## damage 100,000 files of all kinds that are read, in ten 
 
 test-peers: $(VENV)/.peers  ## compare all gradients with those of PyTorch, which it installs
 	$(BIN)/python -m pytest tests/peers $(ARGS)
+
+test-interop: $(VENV)/.interop  ## test what joins the package to others, which it installs
+	$(PYTEST) $(PARALLEL) tests/interop $(ARGS)
 
 gradcheck: $(VENV)/.test  ## print the worst errors of all gradients, as a table
 	@$(BIN)/python -m tests.peers.gradient_errors
@@ -97,6 +102,12 @@ $(VENV)/.experiments: $(VENV)/.package
 # Not an extra of the package: PyTorch is only looked at, and the tests do without.
 $(VENV)/.peers: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	@touch $@
+
+# The extras, and what only the tests need: onnxruntime runs the models that are written.
+$(VENV)/.interop: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable \
+	  '.[test,$(EXTRAS)]' onnxruntime
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.package

@@ -13,10 +13,10 @@ import pytest
 import backprop
 
 SLOW = ["matplotlib", "scipy.stats", "tqdm", "pooch", "threadpoolctl", "sklearn", "torch", "onnx"]
-SLOW += ["mpi4py", "PIL", "pytest"]
+SLOW += ["mpi4py", "PIL", "pytest", "tensorboard"]
 NOT_NEEDED = ["backprop.inspection.equations", "backprop.inspection.trace", "backprop.plots"]
 NOT_NEEDED += ["backprop.application", "backprop.datasets", "backprop.gradients"]
-NOT_NEEDED += ["backprop.compiled", "backprop.research", "ctypes.util"]
+NOT_NEEDED += ["backprop.compiled", "backprop.research", "backprop.interop", "ctypes.util"]
 
 FLOORS = [  # a room imports only from rooms on floors below its own, and from its own room
     {"core"},

@@ -17,6 +17,11 @@ ROOT = Path(__file__).parents[2]
 PATHS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PATHS}
 
+EXTRAS = {  # what pages need that the other tests do without: tests/interop runs them
+    "docs/onnx.md": ("onnx", "onnxruntime"),
+    "docs/logging.md": ("tensorboard",),
+}
+
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]\d+)?")
 
@@ -64,6 +69,15 @@ def run_session(page: str, folder: Path, environment: dict[str, str]) -> str:
     assert found.stderr == "", page
     assert found.returncode == 0, page
     return found.stdout
+
+
+def check_session(page: str, folder: Path, environment: dict[str, str]) -> None:
+    """Run the page's code, and check that it prints what the page says that it does."""
+    printed = run_session(page, folder, environment)
+    for shown in re.findall(r"#\s+(\(.*\))(?::.*)?$", session(page), re.MULTILINE):
+        assert shown in printed
+    for shown in outputs(page):
+        assert is_printed(shown, printed), shown
 
 
 def is_printed(shown: str, printed: str) -> bool:

@@ -7,17 +7,16 @@ import urllib.parse
 import pytest
 
 from tests.docs.pages import (
+    EXTRAS,
     PAGES,
     ROOT,
     blocks,
+    check_session,
     commands,
     is_printed,
-    outputs,
-    run_session,
-    session,
 )
 
-WITH_CODE = [page for page in PAGES if blocks(page, "python")]
+WITH_CODE = [page for page in PAGES if blocks(page, "python") and page not in EXTRAS]
 COMMANDS = [command for _, command in commands()]
 RUN = [c for c in COMMANDS if c.startswith("backprop") and "--data mnist" not in c]
 DOWNLOADING = [c for c in COMMANDS if c.startswith("backprop") and "--data mnist" in c]
@@ -36,11 +35,7 @@ ELSEWHERE = {
 
 @pytest.mark.parametrize("page", WITH_CODE)
 def test_the_code_of_a_page_runs_from_top_to_bottom(page, environment, tmp_path):
-    printed = run_session(page, tmp_path, environment)
-    for shown in re.findall(r"#\s+(\(.*\))(?::.*)?$", session(page), re.MULTILINE):
-        assert shown in printed
-    for shown in outputs(page):
-        assert is_printed(shown, printed), shown
+    check_session(page, tmp_path, environment)
 
 
 def test_no_page_is_without_a_test_that_should_have_one():

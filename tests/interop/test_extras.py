@@ -1,0 +1,25 @@
+"""What an error says where the package of an extra is missing, and that nothing else needs it."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from backprop import Network
+from backprop.interop.onnx import to_onnx
+from backprop.interop.tensorboard import TensorBoard
+
+NEEDING = {
+    "onnx": lambda path: to_onnx(Network.from_sizes([2, 1]), path),
+    "tensorboard": lambda path: TensorBoard(path),
+}
+
+
+@pytest.mark.parametrize("extra", NEEDING)
+def test_a_missing_package_is_named_with_what_to_install(extra, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, extra, None)
+    words = rf"needs {extra}, which is not installed: pip install 'backprop\[{extra}\]'$"
+    with pytest.raises(ImportError, match=words):
+        NEEDING[extra](tmp_path / "there")
+    assert not list(tmp_path.iterdir())
