@@ -37,6 +37,7 @@ from backprop.training.callback import Callback
 from backprop.training.callbacks import Checkpoint, EarlyStopping, ReduceOnPlateau, SaveBest
 from backprop.training.health import GradientHealth, GradientHealthWarning
 from backprop.training.history import History
+from backprop.training.json_lines import JSONLines
 from backprop.training.trainer import DivergenceError, Trainer
 
 __version__ = "0.1.0"
@@ -58,6 +59,7 @@ __all__ = [
     "GradientHealthWarning",
     "Graph",
     "History",
+    "JSONLines",
     "MeanSquaredError",
     "Metric",
     "Momentum",
