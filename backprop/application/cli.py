@@ -259,20 +259,18 @@ def _predict(arguments: argparse.Namespace) -> int:
 
 
 def _add_export(commands: Any) -> None:
-    export = commands.add_parser("export", help="a network as a file of C, for use without Python")
+    export = commands.add_parser("export", help="a network as a file, for use without Python")
     export.add_argument("model", type=Path, metavar="RUN", help=_MODEL_HELP)
-    export.add_argument("--c", type=Path, metavar="FILE", required=True, help="the file of C")
+    files = export.add_mutually_exclusive_group(required=True)
+    files.add_argument("--c", type=Path, metavar="FILE", help="the file of C")
+    files.add_argument("--onnx", type=Path, metavar="FILE", help="the ONNX model")
     export.set_defaults(run=_export)
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from backprop.application.run_folder import read_model
-    from backprop.compiled import NoTwin
+    from backprop.application.export import export
 
-    try:
-        print(read_model(arguments.model).to_c(arguments.c))
-    except NoTwin as error:
-        raise ValueError(f"{arguments.model}: {error}") from None
+    print(export(arguments.model, arguments.c, arguments.onnx))
     return 0
 
 
