@@ -16,6 +16,7 @@ from backprop.layers import (  # noqa: E402
     GRU,
     LSTM,
     RNN,
+    AvgPool2d,
     BatchNorm,
     Conv1d,
     Conv2d,
@@ -40,6 +41,7 @@ from backprop.layers import (  # noqa: E402
     TimeDistributed,
     TimeStep,
     TransformerBlock,
+    Transpose,
 )
 from tests.cases import CASES, NETWORK_CASES, Scale  # noqa: E402
 from tests.cases.feedforward import activations  # noqa: E402
@@ -152,6 +154,8 @@ OPEN = {
         (4, None),
     ),
     "signals": ([Conv1d(2, 3, 3, 2, "same", rng=0), GroupNorm(3, 3), GlobalAvgPool()], (2, None)),
+    "same": ([Conv1d(2, 3, 2, 3, "same", 2, rng=0), MaxPool1d(1, 2, "same")], (2, None)),
+    "mean": ([AvgPool2d(3, 2, "same")], (2, None, 5)),
     "images": (
         [Conv2d(1, 4, 3, padding="same", rng=0), GroupNorm(2, 4), MaxPool2d(2), GlobalAvgPool()],
         (1, None, None),
@@ -293,6 +297,13 @@ def test_what_is_no_network_and_names_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(TypeError, match="dtype must be float32 or float64, got int32"):
         to_onnx(small(), path, dtype="int32")
     assert not path.exists()
+
+
+def test_what_needs_a_fixed_length_says_so():
+    network = Network([Transpose((1, 0)), PositionalEncoding()], input_shape=(3, None))
+    words = r"^layer 1, PositionalEncoding\(\), needs fixed lengths in ONNX: give the network an in"
+    with pytest.raises(NoExport, match=words):
+        to_model(network)
 
 
 def test_a_file_that_is_there_stays_if_the_network_cannot_be_written(tmp_path):

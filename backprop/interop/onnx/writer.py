@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from backprop.graph.operations import Operation
-from backprop.interop.onnx.registry import export_of
+from backprop.interop.onnx.registry import NoExport, export_of
 
 Sizes = tuple[Any, ...]  # numbers, and None where any length may be
 
@@ -161,7 +161,15 @@ class Writer:
             given: Any = a
             if not isinstance(layer, Operation):
                 given = tuple(map(self.only_real, a)) if several else self.only_real(a)
-            made = export.write(self, layer, given)
+            try:
+                made = export.write(self, layer, given)
+            except TypeError as error:
+                if "'NoneType'" not in str(error) or not _is_open(given):
+                    raise
+                raise NoExport(
+                    f"layer {self.place}, {layer}, needs fixed lengths in ONNX: give the network "
+                    "an input_shape in numbers"
+                ) from error
         if not isinstance(made, Value):
             return made
         values = [one for one in (a if several else (a,)) if isinstance(one, Value)]
@@ -333,3 +341,9 @@ class Writer:
         name = self.unique(".".join(filter(None, (self.place, name))))
         self.arrays[name] = np.ascontiguousarray(array).reshape(array.shape)
         return name
+
+
+def _is_open(given: Any) -> bool:
+    """Say whether a value has an axis that may have any length."""
+    values = given if isinstance(given, tuple) else (given,)
+    return any(None in one.shape for one in values if isinstance(one, Value))
