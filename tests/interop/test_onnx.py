@@ -45,6 +45,7 @@ from backprop.layers import (  # noqa: E402
 )
 from tests.cases import CASES, NETWORK_CASES, Scale  # noqa: E402
 from tests.cases.feedforward import activations  # noqa: E402
+from tests.gradients.random_layers import random_layer  # noqa: E402
 from tests.interop.onnx_runs import compare, predicted, session_of  # noqa: E402
 
 
@@ -77,6 +78,20 @@ def test_every_network_predicts_the_same_in_onnxruntime(case):
     network, x = network.astype(np.float32), x.astype(np.float32)
     for batch in (1, 3, 7):
         compare(network, x[..., :batch])
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_random_layers_predict_the_same_in_onnxruntime(block):
+    """20 of each block, of random sizes and options, alone and inside one another."""
+    for seed in range(20 * block, 20 * (block + 1)):
+        layer, shape, tokens = random_layer(seed)
+        layer = layer.astype(np.float32)
+        network = Network(layer if seed % 2 else [layer], input_shape=shape)
+        for batch in (1, 3):
+            x = sample(*shape, batch, seed=seed)
+            if tokens is not None:
+                x = np.random.default_rng(seed).integers(0, layer.n, (*shape, batch))
+            compare(network, x)
 
 
 def sample(*shape, seed=0):
