@@ -138,31 +138,55 @@ def test_pictures_are_arrays_or_figures(tmp_path):
     assert not pyplot.get_fignums()
 
 
-def test_a_resumed_training_goes_on_with_the_steps_and_hides_what_came_after(tmp_path):
-    saved, folder = tmp_path / "checkpoint.npz", tmp_path / "events"
+class Killed(Callback):
+    """Ends a training as a signal does, after the third epoch: the checkpoint stays as it was."""
 
-    def new():
-        return trainer_of(TensorBoard(folder), Checkpoint(saved, every=2))
+    comes_last = True
 
-    class Killed(Callback):
-        def on_epoch_end(self, trainer):
-            if trainer.epoch == 3:
-                checkpoint_bytes.append(saved.read_bytes())
-                raise RuntimeError
+    def on_epoch_end(self, trainer):
+        if trainer.epoch == 3:
+            self.saved = trainer.callbacks[0].path
+            with open(self.saved, "rb") as file:
+                self.content = file.read()
+            raise RuntimeError
 
-    checkpoint_bytes = []
-    first = trainer_of(TensorBoard(folder), Checkpoint(saved, every=2), Killed())
+    def put_back(self):
+        with open(self.saved, "wb") as file:
+            file.write(self.content)
+
+
+def killed_and_restored(tmp_path, first, second):
+    """Return a trainer that goes on after epoch 2 of a training that was killed in the fourth."""
+    killed, saved = Killed(), tmp_path / "checkpoint.npz"
     with pytest.raises(RuntimeError):
-        first.fit(*data(), epochs=5)
-    saved.write_bytes(checkpoint_bytes[0])  # as if the process had been killed
-    second = new()
-    checkpoint.restore(second, saved)
-    second.fit(*data(), epochs=3)
+        trainer_of(Checkpoint(saved, every=2), *first, killed).fit(*data(), epochs=5)
+    killed.put_back()
+    trainer = trainer_of(Checkpoint(saved, every=2), *second)
+    checkpoint.restore(trainer, saved)
+    return trainer
+
+
+def test_a_resumed_training_goes_on_with_the_steps_and_hides_what_came_after(tmp_path):
+    folder = tmp_path / "events"
+    trainer = killed_and_restored(
+        tmp_path, [TensorBoard(folder, every=3)], [TensorBoard(folder, every=5)]
+    )
+    trainer.fit(*data(), epochs=3)
     found = curve(folder, "cost/training")
     assert [step for step, _ in found] == [STEPS * n for n in (1, 2, 3, 4, 5)]
-    np.testing.assert_allclose([v for _, v in found], second.history["training_cost"], rtol=1e-6)
-    second.fit(*data(33), epochs=1)  # of 4 minibatches
+    np.testing.assert_allclose([v for _, v in found], trainer.history["training_cost"], rtol=1e-6)
+    found = read(folder).Histograms("0 Dense/w")
+    assert [event.step for event in found] == [5 * STEPS]  # and no more the one after epoch 3
+    trainer.fit(*data(33), epochs=1)  # of 4 minibatches
     assert [step for step, _ in curve(folder, "eta")][-2:] == [5 * STEPS, 5 * STEPS + 4]
+
+
+def test_a_training_that_was_not_logged_before_begins_where_it_is(tmp_path):
+    folder = tmp_path / "events"
+    trainer = killed_and_restored(tmp_path, [], [TensorBoard(folder, steps=5)])
+    trainer.fit(*data(), epochs=1)
+    assert [step for step, _ in curve(folder, "eta")] == [3 * STEPS]
+    assert [step for step, _ in curve(folder, "minibatch/cost")] == [2 * STEPS + 5]
 
 
 def test_the_folder_of_another_training_is_left_alone(tmp_path):
