@@ -11,7 +11,7 @@ import numpy as np
 
 from backprop import __version__
 from backprop.core import storage
-from backprop.core.checks import check_dtype, check_sequence
+from backprop.core.checks import check_dtype
 from backprop.core.extras import needs
 from backprop.core.shapes import is_several
 from backprop.graph import Graph
@@ -70,7 +70,8 @@ def to_onnx(
     ImportError
         If the package onnx is not installed.
     TypeError, ValueError
-        If it is no network, the names do not fit it, or it is too large for a file.
+        If it is no network, the names do not fit it, it is too large for a file, or its parameters
+        are not finite.
     OSError
         If the file cannot be written.
     """
@@ -94,6 +95,11 @@ def to_model(
         raise TypeError(f"to_onnx: expected a Network, got {network!r}")
     network.check_whole()
     kind = check_dtype("to_onnx", dtype)
+    if kind.itemsize < 4:
+        raise TypeError(f"to_onnx: dtype must be float32 or float64, got {kind}")
+    for place, layer in network.walk():
+        if not (layer.children or np.isfinite(layer.theta).all()):
+            raise ValueError(f"to_onnx: layer {place}, {layer}, has parameters that are not finite")
     if network.theta.size * kind.itemsize > MOST_BYTES:
         raise ValueError(
             f"to_onnx: {network.n_parameters:,} parameters in {kind} take more than the 2 GiB that "
@@ -130,9 +136,9 @@ def _own_names(root: Any, which: str) -> list[str]:
 def _names(what: str, names: Any, own: list[str]) -> list[str]:
     if names is None:
         return own
-    given = [names] if isinstance(names, str) else check_sequence("to_onnx", what, names)
-    if not all(isinstance(name, str) and name for name in given):
-        raise TypeError(f"to_onnx: {what} must be strings, got {names!r}")
+    given = [names] if isinstance(names, str) else names
+    if not isinstance(given, (list, tuple)) or not all(isinstance(n, str) and n for n in given):
+        raise TypeError(f"to_onnx: {what} must be a string or a list of strings, got {names!r}")
     if len(given) != len(own) or len(set(given)) < len(given):
         raise ValueError(
             f"to_onnx: the network has {len(own)} {what}, give as many different names; got "
