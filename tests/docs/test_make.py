@@ -103,3 +103,9 @@ def test_make_knows_the_other_commands_that_are_named(tmp_path, environment):
         if target == "experiments":
             for name in set(experiment_names()) - {"benchmarks"}:
                 assert f"experiments.{name}" in lines
+
+
+def test_make_test_interop_installs_the_extras_and_runs_their_tests(tmp_path, environment):
+    *installing, testing, last = dry_run("test-interop", tmp_path, environment)[-4:]
+    assert "'.[test," in " ".join(installing)
+    assert "tests/interop" in f"{testing} {last}"
