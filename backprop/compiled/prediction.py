@@ -35,6 +35,7 @@ class Prediction:
 
     def __init__(self, network: Any, input_shape: Any, block: int = BLOCK) -> None:
         self.block, self.program = block, Program(network, block, input_shape=input_shape)
+        self._first = np.zeros(block, np.int64)  # of one example, for all of a block
         self._of_thread = threading.local()
         self._of_thread.runner = Runner(self.program)
 
@@ -48,8 +49,9 @@ class Prediction:
             key: np.empty((*buffer.features, n), program.dtype)
             for key, buffer in program.results.items()
         }
-        # The last block is filled up with the last example.
-        order = np.minimum(np.arange(-(-n // self.block) * self.block), n - 1)
+        order = self._first
+        if n > 1:  # the last block is filled up with the last example
+            order = np.minimum(np.arange(-(-n // self.block) * self.block), n - 1)
         given = {"theta": program.network.theta, "order": order}
         data = {name: _rows(one) for name, one in named("x", x)}
         runner.bind({**given, **data, **program.states(), **found})
@@ -62,7 +64,7 @@ class Prediction:
 
 def _rows(x: np.ndarray) -> np.ndarray:
     """Return examples one after another in memory, integers as programs have them."""
-    rows = np.ascontiguousarray(np.moveaxis(x, -1, 0))
+    rows = np.ascontiguousarray(x.transpose(-1, *range(x.ndim - 1)))
     return rows.astype(np.int32, copy=False) if rows.dtype.kind in "iu" else rows
 
 

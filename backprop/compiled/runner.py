@@ -52,7 +52,7 @@ class Runner:
         """Say where arrays are, by their keys; all must be in C order, and are kept alive."""
         for index, key in enumerate(self.program.keys):
             array = self.arena if key == "arena" else arrays.get(key)
-            if array is not None:
+            if array is not None and array is not self._held.get(key):
                 if not array.flags.c_contiguous:
                     raise ValueError(f"{key} is not in C order")
                 self._held[key] = array

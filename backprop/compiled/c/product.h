@@ -276,6 +276,29 @@ CALLED void all_dots(int m, int n, int K, const real *a, const real *b, real *c,
             dots(1, 1, K, a + i * K, b + j * (long)K, c + i * n + j, n, add);
 }
 
+/* What threads share of them: so many rows of a, and of c, are a part of the work. */
+struct rows_of_dots {
+    int m, n, K, rows, add;
+    const real *a, *b;
+    real *c;
+};
+
+static void dots_of_rows(void *work, int part)
+{
+    const struct rows_of_dots *const d = work;
+    const int i = part * d->rows;
+    all_dots(at_most(d->m - i, d->rows), d->n, d->K, d->a + i * (long)d->K, d->b,
+             d->c + i * (long)d->n, d->add);
+}
+
+CALLED void shared_dots(int m, int n, int K, const real *a, const real *b, real *c, int add)
+{
+    enum { PART = 1 << 18 }; /* numbers of a, from memory */
+    const int rows = MOST_DOTS * (PART / (MOST_DOTS * K) + 1);
+    struct rows_of_dots work = {m, n, K, rows, add, a, b, c};
+    share((m + rows - 1) / rows, dots_of_rows, &work);
+}
+
 /* -- the three products that layers are made of ----------------------------------------------- */
 
 INLINED void times(int m, int n, int K, const real *a, const real *b, real *c, int add) /* a b */
@@ -291,7 +314,7 @@ INLINED void transposed_times(int m, int n, int K, const real *a, const real *b,
 INLINED void times_transposed(int m, int n, int K, const real *a, const real *b, real *c, int add)
 {
     if (n <= LANES && K >= 4 * LANES) /* a b^T, b being n x K */
-        all_dots(m, n, K, a, b, c, add);
+        shared_dots(m, n, K, a, b, c, add);
     else
         blocked_product(m, n, K, a, K, 1, b, 1, K, c, n, add);
 }
