@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from backprop import datasets, plots
-from backprop.core.storage import write_text
+from backprop.core.storage import FileError, write_text
 
 OUT = Path("runs/experiments")
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -109,3 +110,17 @@ def find_mnist() -> str:
     if beside.is_dir() and not (datasets.data_home() / "mnist").is_dir():
         return str(beside)
     return "mnist"
+
+
+def load_mnist(experiment: str, source: str) -> datasets.Dataset:
+    """Return MNIST, and print where it is from; end with status 2, and say so, if there is none."""
+    try:
+        data = datasets.load(source)
+    except (OSError, FileError) as error:
+        print(
+            f"{experiment}: no MNIST: {error}; give its folder by --data or BACKPROP_MNIST",
+            file=sys.stderr,
+        )
+        raise SystemExit(2) from None
+    print(data.source)
+    return data

@@ -160,8 +160,8 @@ class Zero(Intervention):
         return delta
 
 
-class Clamp(Intervention):
-    """Every element of B delta <- the nearest number in [-limit, limit].
+class Limited(Intervention):
+    """Base of the interventions that keep B delta within a limit.
 
     Parameters
     ----------
@@ -174,25 +174,25 @@ class Clamp(Intervention):
         self.limit = self.number("limit", limit, "(0, inf)")
 
     def changed(self, delta: np.ndarray, layer: Layer, step: int) -> np.ndarray:
-        limit = self.number_at(step, "limit", self.limit, "(0, inf)") / delta.shape[-1]
+        limit = self.number_at(step, "limit", self.limit, "(0, inf)")
+        return self.within(limit / delta.shape[-1], delta)
+
+    @abstractmethod
+    def within(self, limit: float, delta: np.ndarray) -> np.ndarray:
+        """Return delta within the limit on B delta, which is divided by B; delta may be changed."""
+
+
+class Clamp(Limited):
+    """Every element of B delta <- the nearest number in [-limit, limit]; see `Limited`."""
+
+    def within(self, limit: float, delta: np.ndarray) -> np.ndarray:
         return np.clip(delta, -limit, limit, out=delta)
 
 
-class ClampNorm(Intervention):
-    """B delta of every example <- its direction, no longer than `limit` in the 2-norm.
+class ClampNorm(Limited):
+    """B delta of every example <- its direction, no longer than `limit` in the 2-norm."""
 
-    Parameters
-    ----------
-    limit : float, or function of the step
-        Positive.
-    """
-
-    def __init__(self, limit: Number, when: When = None) -> None:
-        super().__init__(when)
-        self.limit = self.number("limit", limit, "(0, inf)")
-
-    def changed(self, delta: np.ndarray, layer: Layer, step: int) -> np.ndarray:
-        limit = self.number_at(step, "limit", self.limit, "(0, inf)") / delta.shape[-1]
+    def within(self, limit: float, delta: np.ndarray) -> np.ndarray:
         largest = np.maximum(limit, np.sqrt((np.abs(delta) ** 2).sum(axis=features(delta))))
         return delta * (limit / largest).astype(delta.dtype)
 

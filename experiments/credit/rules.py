@@ -29,13 +29,13 @@ from typing import Any
 import numpy as np
 
 from backprop import Adam, Callback, Checkpoint, Momentum, Network, Trainer, datasets
-from backprop.core.storage import FileError, write_text
+from backprop.core.storage import write_text
 from backprop.layers import Conv2d, Dense, Flatten, MaxPool2d
 from backprop.research import AlignmentAngle
 from backprop.research.credit import from_config
 from backprop.schedules import CosineDecay
 from backprop.training import checkpoint
-from experiments.common import figure, find_mnist, option_parser, read_result, tidy
+from experiments.common import figure, find_mnist, load_mnist, option_parser, read_result, tidy
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "one hidden layer": {
@@ -240,15 +240,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="few images, two epochs, one seed")
     arguments = parser.parse_args()
     started = time.perf_counter()
-    try:
-        data = datasets.load(arguments.data)
-    except (OSError, FileError) as error:
-        print(
-            f"rules: no MNIST: {error}; give its folder by --data or BACKPROP_MNIST",
-            file=sys.stderr,
-        )
-        return 2
-    print(data.source)
+    data = load_mnist("rules", arguments.data)
     seeds, epochs = arguments.seeds, arguments.epochs
     if arguments.quick:
         seeds, epochs = 1, 2

@@ -31,10 +31,16 @@ from typing import Any
 import numpy as np
 
 from backprop import Adam, Callback, Trainer, datasets, plots
-from backprop.core.storage import FileError
 from backprop.metrics import accuracy, predicted_labels
 from backprop.schedules import CosineDecay
-from experiments.common import figure, find_mnist, option_parser, read_result, write_and_draw
+from experiments.common import (
+    figure,
+    find_mnist,
+    load_mnist,
+    option_parser,
+    read_result,
+    write_and_draw,
+)
 from experiments.images.digits_convnet import convolutional
 
 ETA, BATCH = 0.002, 64
@@ -107,15 +113,7 @@ def main() -> int:
     parser.add_argument("--validation", type=int, default=10_000, help="examples held out")
     arguments = parser.parse_args()
     started = time.perf_counter()
-    try:
-        data = datasets.load(arguments.data)
-    except (OSError, FileError) as error:
-        print(
-            f"mnist_convnet: no MNIST: {error}; give its folder by --data or BACKPROP_MNIST",
-            file=sys.stderr,
-        )
-        return 2
-    print(data.source)
+    data = load_mnist("mnist_convnet", arguments.data)
     result = run(data, arguments.validation, arguments.epochs, arguments.seeds)
     write_and_draw(arguments.out / "mnist_convnet.json", result, partial(draw, data))
     print(f"{time.perf_counter() - started:.0f} s in all")

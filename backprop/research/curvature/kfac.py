@@ -67,6 +67,8 @@ class KFAC(Optimizer):
     for the trust.
     """
 
+    accumulator_names = ("v", "diagonal")
+
     _network: Network | None = None
     _inverses: dict[str, tuple[KroneckerFactors, np.ndarray, np.ndarray]]
     _inverted: Any = None  # the accumulators that these are of
@@ -119,10 +121,8 @@ class KFAC(Optimizer):
         """Take a step; the layers must still hold the minibatch that nabla is of."""
         self._check(theta, nabla)
         network = self._attached(theta)
-        self.turn_to(theta)
+        self.carried(theta)
         self._theta = theta
-        if not self.accumulators:
-            self.accumulators = {name: np.zeros_like(theta) for name in OF_THETA}
         if self.t % self.every == 0:
             self._look_at_factors(network)
         if self._inverted is not self.accumulators:
@@ -203,12 +203,9 @@ class KFAC(Optimizer):
         super().set_state(others, theta)
         self.accumulators |= of_layers
 
-    def _names_in(self, state: Mapping[str, np.ndarray]) -> tuple[str, ...]:
-        return OF_THETA
-
     def __getstate__(self) -> dict[str, Any]:
         alone: dict[str, Any] = {"_network": None, "_inverses": {}, "_inverted": None}
         return {**super().__getstate__(), **alone}
 
 
-OF_THETA, OF_LAYERS = ("v", "diagonal"), (".input", ".output")
+OF_LAYERS = (".input", ".output")
