@@ -1,0 +1,428 @@
+"""A module of PyTorch as a network: `from_torch`; and its numbers back again: `update_torch`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from backprop.core.extras import extra
+from backprop.interop.tensors import OF_BLOCK, arrays_in, arrays_of, tensors_of
+from backprop.interop.torch.axes import CHANNELS, SEQUENCES
+from backprop.interop.torch.counterparts import NoCounterpartError, activation_of_module
+from backprop.interop.torch.guesses import cost_of, guessed_input_shape
+from backprop.interop.torch.readers import FLAT, READERS, State, joined_state
+from backprop.interop.torch.structure import Fork, Group, Items, Leaf, items_of
+from backprop.interop.torch.ties import Known
+from backprop.layers import (
+    Activation,
+    Identity,
+    Layer,
+    Neurons,
+    Parallel,
+    Residual,
+    Sequential,
+    Softmax,
+    TimeDistributed,
+    TransformerBlock,
+)
+from backprop.network import Network
+
+with extra("torch"):
+    import torch
+    from torch import Tensor, nn
+
+
+def from_torch(
+    module: Any, cost: Any = None, input_shape: Sequence[int | None] | None = None
+) -> Network:
+    """Return a network that computes what a module of PyTorch computes, with its parameters.
+
+    An nn.Sequential is taken as it stands, a module with a forward of its own as torch.fx traces
+    it: modules, functions such as ``F.relu``, sums and concatenations of branches. A Linear or
+    convolution and the activation after it become one layer, which has z, a and delta. Output,
+    gradients and running statistics are the module's, to rounding, in training and in inference.
+    The numbers are copied; `update_torch` writes those of the network back into the module.
+
+    Images N x C x H x W become C x H x W x B, sequences N x T x d (T x N x d of a module that is
+    not ``batch_first``) d x T x B. Parameters that are shared stay so, a module none of whose
+    parameters asks for gradients is frozen (a BatchNorm then goes by its running statistics in
+    training, too), and the dtype is the module's. A bias that a module is without is 0 here, and
+    learns as any other.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    cost : Cost, str or loss of PyTorch, optional
+        Of the network. ``nn.CrossEntropyLoss()`` and ``nn.BCEWithLogitsLoss()`` take z, the
+        network then ends in the softmax or sigmoid that is part of them.
+    input_shape : tuple of int, optional
+        Of one example in the order of axes here, ``(C, H, W)`` or ``(d, T)``; needed where no
+        layer tells it, as when images are flattened. None stands for any length.
+
+    Raises
+    ------
+    NoCounterpartError
+        For a submodule, or an option of one, that there is no layer for, or that cannot be
+        traced; the message names it and says why.
+    TypeError, ValueError, ShapeError
+        If it is no module, of a dtype that is no float32 or float64, or of shapes that do not fit.
+    """
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"from_torch: expected a torch.nn.Module, got {module!r}")
+    cost, sigma = cost_of(cost)
+    found = Incoming(module)
+    layers = found.layers
+    if sigma is not None:
+        layers = ending_in(layers, sigma)
+    if input_shape is None:
+        input_shape = guessed_input_shape(layers)
+        if input_shape is None:
+            raise ValueError(
+                "from_torch: nothing in the module tells what its input is: give the input_shape "
+                "of an example, (n,), (C, H, W) of images, (d, T) of sequences"
+            )
+    network = Network(layers, cost, input_shape)
+    return network if found.dtype is None else network.astype(found.dtype)
+
+
+def update_torch(module: Any, network: Network) -> None:
+    """Write the numbers of a network into the module from which `from_torch` has made it.
+
+    Parameters and running statistics are written, in place; all else of the module stays.
+
+    Raises
+    ------
+    ValueError
+        If the network is not one that `from_torch` makes of this module, or a bias that the module
+        is without has learnt something; nothing has been written then.
+    """
+    if not isinstance(network, Network):
+        raise TypeError(f"update_torch: expected a network, got {network!r}")
+    network.check_whole()
+    found = Incoming(module)
+    root = Sequential(found.layers)
+    theirs = [inner for _, inner in root.walk() if not inner.children]
+    ours = [inner for _, inner in network.root.walk() if not inner.children]
+    sizes = [
+        [(type(one), arrays_sizes(one)) for one in some if arrays_sizes(one)]
+        for some in (theirs, ours)
+    ]
+    if sizes[0] != sizes[1]:
+        raise ValueError("update_torch: the network is not one that from_torch makes of this module")
+    with_numbers = [one for one in ours if arrays_sizes(one)]
+    pairs = dict(zip((id(o) for o in theirs if arrays_sizes(o)), with_numbers, strict=True))
+    writes: list[tuple[Tensor, np.ndarray]] = []
+    for record in found.records:
+        arrays = {}
+        for name, inner in record.layer.walk():
+            if id(inner) in pairs:
+                own = arrays_in(pairs[id(inner)])
+                arrays |= {f"{name}.{key}".lstrip("."): array for key, array in own.items()}
+        for name, array in tensors_of(record.layer, arrays).items():
+            writes += record.writes(name, array, tensors_of(record.layer, arrays_in(record.layer)))
+    with torch.no_grad():
+        for tensor, array in writes:
+            tensor.copy_(torch.from_numpy(np.array(array)))
+
+
+def arrays_sizes(layer: Layer) -> dict[str, Any]:
+    """Return the shapes of all numbers of a layer."""
+    return {name: array.shape for name, array in arrays_in(layer).items()}
+
+
+@dataclass
+class Record:
+    """A layer, and the module whose numbers it has, some with names that end otherwise there."""
+
+    layer: Layer
+    module: nn.Module
+    name: str
+    names: dict[str, str]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the tensors of the module by the names that the layer knows them by."""
+        found = dict(itertools.chain(self.module.named_parameters(), self.module.named_buffers()))
+        if not self.names:
+            return found
+        return {ours: found[theirs] for ours, theirs in self.names.items() if theirs in found}
+
+    def writes(
+        self, name: str, array: np.ndarray, before: dict[str, np.ndarray]
+    ) -> list[tuple[Tensor, np.ndarray]]:
+        """Return what is to be written for one tensor of the layer."""
+        tensor = self.tensors().get(name)
+        if tensor is not None:
+            if name.startswith("bias_hh") and type(self.layer).__name__ != "GRU":
+                return [(tensor, array)]
+            return [(tensor, array)]
+        if not np.array_equal(array, before[name]):
+            raise ValueError(
+                f"update_torch: {self.layer} has learnt a {name}, and submodule {self.name!r} has "
+                "none: make it with one"
+            )
+        return []
+
+
+class Incoming:
+    """A conversion from PyTorch: the layers of a module, and whose numbers they have."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.records: list[Record] = []
+        self.known = Known()
+        self.made: dict[Any, Layer] = {}
+        self.dtype = dtype_of(module)
+        items = items_of(module)
+        check_hooks(module)
+        self.time_first = time_first(items)
+        self.layers, _ = self.chain(items, first_state(items))
+        if not self.layers:
+            self.layers = [Identity()]
+
+    def chain(self, items: Items, state: State) -> tuple[list[Layer], State]:
+        """Return the layers of a chain, and how the axes are after it."""
+        layers: list[Layer] = []
+        position = 0
+        while position < len(items):
+            item = items[position]
+            position += 1
+            if isinstance(item, Group):
+                made, state = self.group(item, state)
+                layers += made
+                continue
+            if isinstance(item, Fork):
+                made, state = self.fork(item, state)
+                layers += made
+                continue
+            following = items[position].module if (
+                position < len(items) and isinstance(items[position], Leaf)
+            ) else None  # fmt: skip
+            made, state, took = self.leaf(item, state, following)
+            layers += made
+            position += took
+        return layers, state
+
+    def group(self, item: Group, state: State) -> tuple[list[Layer], State]:
+        """Return a nested chain as a layer, on every step by itself if it says so."""
+        if not item.steps:
+            made, state = self.chain(item.inside, state)
+            return ([Sequential(made)] if made else []), state
+        of_step = first_state(item.inside)
+        made, after = self.chain(item.inside, of_step)
+        if of_step.order == SEQUENCES or after.order == SEQUENCES:
+            raise self.error(item.name, "sequences on every step by themselves are not converted")
+        inner = made[0] if len(made) == 1 else Sequential(made)
+        return [TimeDistributed(inner)], State(SEQUENCES, None)
+
+    def fork(self, item: Fork, state: State) -> tuple[list[Layer], State]:
+        """Return branches as a `Residual` or a `Parallel`."""
+        branches, after = [], None
+        for branch in item.branches:
+            made, ends = self.chain(branch, state)
+            branches.append(made)
+            after = ends if after is None else joined_state(after, ends)
+            if after is None:
+                raise self.error(item.name, "its branches end with their axes in other orders")
+        assert after is not None
+        if item.join == "concat" and not after.is_features(item.dim):
+            raise self.error(
+                item.name, f"of a concatenation the axis must be that of features, got {item.dim}"
+            )
+        if item.join == "sum" and len(branches) == 2 and any(not made for made in branches):
+            inside = branches[0] or branches[1]
+            if inside:
+                return [Residual(inside)], after
+        whole = [
+            made[0] if len(made) == 1 else Sequential(made) if made else Identity()
+            for made in branches
+        ]
+        return [Parallel(whole, item.join)], after
+
+    def leaf(
+        self, item: Leaf, state: State, following: nn.Module | None
+    ) -> tuple[list[Layer], State, int]:
+        """Return the layers of one module, and how many modules after it are part of them."""
+        try:
+            return self._leaf(item, state, following)
+        except NoCounterpartError as error:
+            if str(error).startswith("submodule"):
+                raise
+            raise self.error(item.name, f"{item.module}: {error}") from None
+
+    def _leaf(
+        self, item: Leaf, state: State, following: nn.Module | None
+    ) -> tuple[list[Layer], State, int]:
+        module = item.module
+        kind = type(module)
+        sigma = activation_of_module(module)
+        if sigma is not None:
+            if isinstance(sigma, Softmax) and not state.is_features(module.dim):
+                raise NoCounterpartError(f"a softmax is over the features, not axis {module.dim}")
+            return [sigma], state, 0
+        if kind not in READERS:
+            raise NoCounterpartError("it has no counterpart here")
+        after = None
+        if following is not None:
+            after = activation_of_module(following)
+            if isinstance(after, Softmax) and not state.is_features(following.dim):
+                after = None
+        reader = READERS[kind]
+        layers, state, took = reader(self, item, state, following, after)
+        return layers, state, took
+
+    def error(self, name: str, why: str) -> NoCounterpartError:
+        """Return the error for a submodule."""
+        return NoCounterpartError(f"submodule {name!r}: {why}" if name else why)
+
+    def layer(
+        self,
+        item: Leaf,
+        make: Any,
+        names: dict[str, str] | None = None,
+        key: Any = None,
+        part: nn.Module | None = None,
+    ) -> Any:
+        """Return the layer of a module with parameters, filled; the same one if it comes again."""
+        module = part or item.module
+        key = (id(module), key)
+        if key in self.made:
+            return self.made[key]
+        made = self.made[key] = make()
+        record = Record(made, module, item.name, names or {})
+        self.fill(record)
+        self.known.note(made, module, item.name)
+        self.records.append(record)
+        return made
+
+    def fill(self, record: Record) -> None:
+        """Give a layer the numbers of its module, and freeze it if that is frozen."""
+        layer, tensors = record.layer, record.tensors()
+        numbers = {name: as_array(tensor) for name, tensor in tensors.items()}
+        for name, array in arrays_of(layer, numbers).items():
+            path, _, key = name.rpartition(".")
+            inner = dict(layer.walk())[path]
+            if key in inner.state_names:
+                setattr(inner, key, inner.state_array(key, array.astype(getattr(inner, key).dtype)))
+            else:
+                setattr(inner, key, array)
+        prefixes = {path: f"{there}." for path, there in OF_BLOCK.items()}
+        of_block = type(layer) is TransformerBlock
+        for path, inner in layer.walk():
+            if inner.children or not inner.parameter_names:
+                continue
+            start = prefixes[path] if of_block else ""
+            asks = {
+                name: tensor.requires_grad
+                for name, tensor in tensors.items()
+                if name.startswith(start) and isinstance(tensor, nn.Parameter)
+            }
+            if asks and not any(asks.values()):
+                inner.trainable = False
+            elif not all(asks.values()):
+                frozen = [name for name, asked in asks.items() if not asked]
+                raise self.error(
+                    record.name,
+                    f"{' and '.join(frozen)} asks for no gradient, and the rest does: a layer here "
+                    "is frozen as a whole, set requires_grad of all alike",
+                )
+
+
+def ending_in(layers: list[Layer], sigma: Activation) -> list[Layer]:
+    """Return the layers with this activation at the end, of the last layer if that has none."""
+    last: Any = layers[-1]
+    inner = last.layer if type(last) is TimeDistributed else last
+    if isinstance(inner, Neurons) and not isinstance(inner, Activation):
+        if type(inner.activation) is Identity:
+            inner.activation = sigma
+            return layers
+    if isinstance(inner, Activation) and type(inner) is type(sigma):
+        raise ValueError(f"from_torch: the module ends in {last}, and so does the loss: one is right")
+    return [*layers, sigma]
+
+
+def dtype_of(module: nn.Module) -> Any:
+    """Return the one dtype of a module's parameters, None if there are none."""
+    kinds = {
+        tensor.dtype: name
+        for name, tensor in itertools.chain(module.named_parameters(), module.named_buffers())
+        if tensor.is_floating_point() or tensor.is_complex()
+    }
+    for kind, name in kinds.items():
+        if kind not in (torch.float32, torch.float64):
+            raise TypeError(
+                f"from_torch: {name} is {kind}, and a network is float32 or float64: module.float()"
+            )
+    if len(kinds) > 1:
+        text = " and ".join(f"{kind} in {name}" for kind, name in kinds.items())
+        raise TypeError(f"from_torch: a network has one dtype, got {text}: module.double()")
+    return None if not kinds else np.dtype(str(next(iter(kinds))).removeprefix("torch."))
+
+
+def check_hooks(module: nn.Module) -> None:
+    """Raise if hooks hang on the forward pass: they may change what is computed."""
+    for name, inner in module.named_modules():
+        if inner._forward_hooks or inner._forward_pre_hooks:
+            raise NoCounterpartError(
+                f"submodule {name!r}: hooks hang on its forward pass, which may change what it "
+                "computes: remove them first"
+            )
+
+
+def as_array(tensor: Tensor) -> np.ndarray:
+    """Return a tensor's numbers, wherever it is."""
+    return tensor.detach().cpu().numpy().copy()  # type: ignore[no-any-return]
+
+
+def leaves_of(items: Items) -> list[Leaf]:
+    """Return all modules of a tree, in order; those on every step by themselves as the group."""
+    found: list[Any] = []
+    for item in items:
+        if isinstance(item, Leaf) or (isinstance(item, Group) and item.steps):
+            found.append(item)
+        elif isinstance(item, Group):
+            found += leaves_of(item.inside)
+        else:
+            found += [leaf for branch in item.branches for leaf in leaves_of(branch)]
+    return found
+
+
+def first_state(items: Items) -> State:
+    """Return how the axes of the input are, which the first module tells that sees to them."""
+    from backprop.interop.torch.readers import takes_of
+
+    turned = False
+    for leaf in leaves_of(items):
+        if isinstance(leaf, Group):
+            return State(CHANNELS if turned else SEQUENCES, None)
+        takes = takes_of(leaf.module)
+        if takes == "turned":
+            turned = not turned
+        elif takes == "tokens":
+            return State(FLAT, 1)
+        elif takes is not None:
+            order, axes = takes
+            if turned and order in (CHANNELS, SEQUENCES):
+                order = SEQUENCES if order == CHANNELS else CHANNELS
+            return State(order, axes)
+    return State(FLAT, 1)
+
+
+def time_first(items: Items) -> bool:
+    """Say whether sequences are T x N x d: not batch_first."""
+    seen = {
+        bool(leaf.module.batch_first): leaf.name
+        for leaf in leaves_of(items)
+        if isinstance(leaf, Leaf) and hasattr(leaf.module, "batch_first")
+    }
+    for leaf in leaves_of(items):
+        attention = getattr(getattr(leaf, "module", None), "self_attn", None)
+        if attention is not None:
+            seen[bool(attention.batch_first)] = leaf.name
+    if len(seen) > 1:
+        raise NoCounterpartError(
+            f"submodule {seen[True]!r} is batch_first, and {seen[False]!r} is not: make both so"
+        )
+    return False in seen

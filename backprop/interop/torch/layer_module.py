@@ -1,0 +1,358 @@
+"""A layer of this package inside a model of PyTorch: `as_torch`; a cost as its loss: `as_loss`."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from backprop.core.extras import extra
+from backprop.core.generators import generator_state, set_generator_state
+from backprop.core.quiet import underflow_is_0
+from backprop.interop.torch.axes import order_of, to_columns, to_rows
+from backprop.layers import Layer
+from backprop.layers.mode import INFERENCE, KEEPING, TRAINING, Mode
+from backprop.layers.state import NOT_COPIED
+from backprop.network import Network
+
+with extra("torch"):
+    import torch
+    from torch import Tensor, nn
+
+NOT_OF_A_PASS = ("theta", "nabla", "rng", "_learning", "_sizes", "children", "ties", "last_pass")
+
+
+def as_torch(layer: Layer | Network, order: str | None = None) -> LayerModule:
+    """Return a module of PyTorch that runs this very layer, forward and backward.
+
+    The layer's hand-written passes become a `torch.autograd.Function`. Nothing is copied: the
+    module's Parameters are the layer's `w`, `b`, ... in the same memory, so that any optimizer of
+    PyTorch trains the layer, and running statistics are buffers in the same way. After a backward
+    pass z, a and delta are there in the layer to look at.
+
+    ``module.train()`` and ``eval()`` are training and inference; masks are drawn by the layer's
+    own generator, whose state is in the `state_dict`. What one call keeps is its own: a module may
+    be called several times before one backward pass, and gradients add up. It stays on the CPU, in
+    the layer's dtype. There is no second derivative: the backward pass is written by hand, once.
+
+    Parameters
+    ----------
+    layer : Layer or Network
+        Any layer, also one of your own; of a network all its layers, without the cost. It takes
+        one array and returns one. What it is built into later takes its memory away: call
+        `as_torch` after that.
+    order : {"channels", "sequences"}, optional
+        Where PyTorch has the axes of arrays d x T x B: as N x d x T, or N x T x d. Unless told, as
+        `backprop.interop.torch.axes` says for layers of its kind.
+
+    Raises
+    ------
+    TypeError, ValueError, RuntimeError
+        If it is no layer, of a dtype that is no float, or has been built into something else.
+    """
+    root = layer.root if isinstance(layer, Network) else layer
+    if not isinstance(root, Layer):
+        raise TypeError(f"as_torch: expected a layer or a network, got {layer!r}")
+    if order not in (None, "channels", "sequences"):
+        raise ValueError(f"as_torch: order must be 'channels' or 'sequences', got {order!r}")
+    layer.check_whole()
+    if root.dtype is not None and root.dtype not in (np.float32, np.float64):
+        raise TypeError(f"as_torch: the layer must be float32 or float64, got {root.dtype}")
+    orders = (order, order) if order else order_of(root)
+    draws = any(inner.rng is not None or "carried" in inner.state_names for _, inner in root.walk())
+    return (WithState if draws else LayerModule)(root, orders)
+
+
+class LayerModule(nn.Module):
+    """A layer of this package as a module; made by `as_torch`.
+
+    Attributes
+    ----------
+    layer : Layer
+        The layer itself.
+    """
+
+    def __init__(self, layer: Layer, orders: tuple[str | None, str | None]) -> None:
+        super().__init__()
+        self.layer, self.orders = layer, orders
+        self.address = layer.theta.ctypes.data
+        inside = dict(layer.walk())
+        for name, array in layer.parameters.items():
+            learns = inside[name.rpartition(".")[0]].trainable
+            parameter = nn.Parameter(torch.from_numpy(array), requires_grad=learns)
+            self.register_parameter(name.replace(".", "_"), parameter)
+        for name, inner in inside.items():
+            for key in inner.state_names:
+                if key != "carried" and inner.place_of is None:
+                    place = f"{name}.{key}".lstrip(".").replace(".", "_")
+                    self.register_buffer(place, torch.from_numpy(getattr(inner, key)))
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the layer's output for x, the batch first.
+
+        `mask`, N x T of bool, says which steps of sequences are real, as in `Layer.forward`.
+        """
+        layer = self.layer
+        layer.check_whole()
+        if layer.theta.ctypes.data != self.address:
+            raise RuntimeError(
+                f"{layer} has been built into something since as_torch made a module of it, and "
+                "has its numbers elsewhere: call as_torch again"
+            )
+        if not isinstance(x, Tensor) or x.device.type != "cpu":
+            got = x.device if isinstance(x, Tensor) else type(x).__name__
+            raise TypeError(f"{layer}: expected a tensor on the CPU, got {got}")
+        keeping = KEEPING if torch.is_grad_enabled() else INFERENCE
+        mode = TRAINING if self.training else keeping
+        if mask is not None:
+            steps = mask.detach().numpy().T.copy()
+            layer.check_mask(to_columns(x.detach().numpy(), self.orders[0]), steps)
+            mode = mode.masked(steps)
+        return Passes.apply(self, mode, x, *self.own_parameters())  # type: ignore[no-any-return]
+
+    def own_parameters(self) -> list[Tensor]:
+        """Return the Parameters in the order of the layer's, or what stands in their place."""
+        return [getattr(self, name.replace(".", "_")) for name in self.layer.parameters]
+
+    @contextmanager
+    def holding(self, tensors: Sequence[Tensor]) -> Iterator[None]:
+        """Within this, let the layer have these numbers, which most often are its own memory."""
+        pairs = list(zip(self.layer.parameters.values(), tensors, strict=True))
+        foreign = [pair for pair in pairs if pair[0].ctypes.data != pair[1].data_ptr()]
+        before = self.layer.theta.copy() if foreign else None
+        try:
+            for view, tensor in foreign:
+                given = tensor.detach().numpy()
+                if given.dtype != view.dtype or given.shape != view.shape:
+                    raise TypeError(
+                        f"{self.layer}: a parameter is {view.shape} of {view.dtype}, got "
+                        f"{given.shape} of {given.dtype}"
+                    )
+                view[...] = given
+            yield
+        finally:
+            if before is not None:
+                self.layer.theta[...] = before
+
+    @underflow_is_0
+    def go_up(self, x: Tensor, mode: Mode) -> Tensor:
+        """Make the layer's forward pass."""
+        a_prev = to_columns(x.detach().numpy(), self.orders[0]).copy("K")
+        self.layer.check_input(a_prev)
+        return _tensor(to_rows(self.layer.run(a_prev, mode), self.orders[1]))
+
+    @underflow_is_0
+    def go_down(
+        self, kept: list[tuple[Layer, dict[str, Any]]], nabla: Tensor, input_gradient: bool
+    ) -> list[Tensor | None]:
+        """Make the backward pass of the forward pass that has left what was kept."""
+        for inner, attributes in kept:
+            vars(inner).update(attributes)
+        nabla_a = to_columns(nabla.detach().numpy(), self.orders[1]).copy("K")
+        found = self.layer.go_back(nabla_a, input_gradient)
+        below = None if found is None else _tensor(to_rows(found, self.orders[0]))
+        return [below, *(_tensor(array) for array in self.layer.gradients.values())]
+
+    def kept(self) -> list[tuple[Layer, dict[str, Any]]]:
+        """Return what the last forward pass has left in the layer and all inside it."""
+        return [
+            (
+                inner,
+                {
+                    name: value
+                    for name, value in vars(inner).items()
+                    if name not in (*NOT_OF_A_PASS, *inner.state_names)
+                    and not name.startswith(NOT_COPIED)
+                },
+            )
+            for _, inner in self.layer.walk()
+        ]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LayerModule:
+        """Refuse to move to another device or dtype, which a layer's memory cannot follow."""
+        for parameter in self._parameters.values():
+            before = parameter.detach()  # type: ignore[union-attr]
+            now = fn(before)
+            if (now.dtype, now.device) != (before.dtype, before.device):
+                raise TypeError(
+                    f"{self.layer} stays on the CPU in {self.layer.dtype}, and is not moved to "
+                    f"{now.dtype} on {now.device}: of another dtype make as_torch(layer.astype("
+                    "'float64')), or float32"
+                )
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> LayerModule:
+        rebuild, arguments = self.__reduce__()
+        twin = rebuild(*copy.deepcopy(arguments, memo))
+        memo[id(self)] = twin
+        return twin  # type: ignore[no-any-return]
+
+    def __reduce__(self) -> Any:
+        learns = [parameter.requires_grad for parameter in self.parameters()]
+        return _rebuilt, (type(self), self.layer, self.orders, self.training, learns)
+
+    def extra_repr(self) -> str:
+        return repr(self.layer)
+
+
+class WithState(LayerModule):
+    """One whose layer draws random numbers or carries a state on: they are in the state_dict."""
+
+    def get_extra_state(self) -> Tensor:
+        state = {
+            name: {
+                "rng": None if inner.rng is None else generator_state(inner.rng),
+                "carried": inner.carried.tolist() if "carried" in inner.state_names else None,
+            }
+            for name, inner in self.layer.walk()
+            if inner.place_of is None
+        }
+        return torch.frombuffer(bytearray(json.dumps(state).encode()), dtype=torch.uint8)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        found = json.loads(state.numpy().tobytes())
+        inside = dict(self.layer.walk())
+        for name, of_inner in found.items():
+            inner: Any = inside[name]
+            if of_inner["rng"] is not None:
+                set_generator_state(inner.rng, of_inner["rng"])
+            if of_inner["carried"] is not None:
+                shape = (*inner.carried.shape[:2], -1)
+                array = np.array(of_inner["carried"], inner.dtype)
+                array = array.reshape(shape) if array.size else np.empty((*shape[:2], 0), inner.dtype)
+                inner.take_state("carried", array)
+
+
+class Passes(torch.autograd.Function):
+    """The two passes of a layer, as PyTorch's autograd has them."""
+
+    @staticmethod
+    def forward(ctx: Any, module: LayerModule, mode: Mode, x: Tensor, *parameters: Tensor) -> Any:
+        with module.holding(parameters):
+            a = module.go_up(x, mode)
+        ctx.module, ctx.kept = module, module.kept() if mode.keep else []
+        ctx.save_for_backward(x, *parameters)
+        return a
+
+    @staticmethod
+    def backward(ctx: Any, nabla: Tensor) -> Any:  # type: ignore[override]
+        x, *parameters = ctx.saved_tensors
+        module: LayerModule = ctx.module
+
+        def gradients() -> tuple[Any, ...]:
+            with module.holding(parameters):
+                return tuple(module.go_down(ctx.kept, nabla, ctx.needs_input_grad[2]))
+
+        found = Once.apply(gradients, str(module.layer), nabla, x, *parameters)
+        return (None, None, *found)
+
+
+class Once(torch.autograd.Function):
+    """Gradients written by hand, which cannot be differentiated again."""
+
+    @staticmethod
+    def forward(ctx: Any, gradients: Callable[[], Any], owner: str, *inputs: Tensor) -> Any:
+        ctx.owner = owner
+        return gradients()
+
+    @staticmethod
+    def backward(ctx: Any, *nabla: Tensor) -> Any:  # type: ignore[override]
+        raise RuntimeError(
+            f"{ctx.owner}: has no second derivative in PyTorch: its backward pass is written by "
+            "hand, once (leave create_graph=True out; backprop.research has exact products with "
+            "the Hessian)"
+        )
+
+
+def as_loss(cost: Any, from_z: bool = False, order: str | None = None) -> CostModule:
+    """Return a cost of this package as a loss of PyTorch: ``loss(a, y)`` is C, the batch first.
+
+    Parameters
+    ----------
+    cost : Cost or str
+    from_z : bool
+        Take z in the place of a = sigma(z), sigma being the cost's canonical activation, as
+        PyTorch's losses "with logits" do.
+    order : {"channels", "sequences"}, optional
+        As of `as_torch`: for outputs N x T x d give "sequences".
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no cost, or has no canonical activation where that is asked for.
+    """
+    from backprop.costs import as_cost
+
+    made = as_cost(cost, "as_loss")
+    if from_z and made.canonical is None:
+        raise ValueError(f"as_loss: {made} has no canonical activation: give it a, not z")
+    return CostModule(made, from_z, order)
+
+
+class CostModule(nn.Module):
+    """A cost of this package as a loss; made by `as_loss`."""
+
+    def __init__(self, cost: Any, from_z: bool, order: str | None) -> None:
+        super().__init__()
+        self.cost, self.from_z, self.order = cost, from_z, order
+
+    def forward(self, a: Tensor, y: Tensor) -> Tensor:
+        """Return C for the outputs a and the targets y, which have no gradient."""
+        return Cost.apply(self, a, y)  # type: ignore[no-any-return]
+
+    @underflow_is_0
+    def value_and_gradient(self, a: Tensor, y: Tensor) -> tuple[float, np.ndarray]:
+        """Return C and dC/da, or dC/dz, by the rows of `a`."""
+        outputs = to_columns(a.detach().numpy(), self.order).copy()
+        targets = y.detach().numpy()
+        if targets.ndim < outputs.ndim:  # labels
+            targets = np.moveaxis(targets, 0, -1).copy()
+        else:
+            targets = to_columns(targets, self.order).copy()
+        if self.from_z:
+            sigma = self.cost.canonical()
+            value = self.cost.value_from_z(outputs, targets)
+            nabla = self.cost.delta(sigma.sigma(outputs), targets)
+        else:
+            value = self.cost.value(outputs, targets)
+            nabla = self.cost.nabla_a(outputs, targets)
+        return value, to_rows(nabla, self.order)
+
+    def extra_repr(self) -> str:
+        return f"{self.cost!r}{', from z' if self.from_z else ''}"
+
+
+class Cost(torch.autograd.Function):
+    """A cost and BP1, as PyTorch's autograd has them."""
+
+    @staticmethod
+    def forward(ctx: Any, module: CostModule, a: Tensor, y: Tensor) -> Tensor:
+        value, nabla = module.value_and_gradient(a, y)
+        ctx.owner, ctx.nabla = str(module.cost), _tensor(nabla)
+        ctx.save_for_backward(a)
+        return a.new_tensor(value)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> Any:  # type: ignore[override]
+        (a,) = ctx.saved_tensors
+        found = Once.apply(lambda: upstream.detach() * ctx.nabla, ctx.owner, upstream, a)
+        return None, found, None
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    """Return a tensor with a memory of its own."""
+    return torch.from_numpy(np.array(array, order="C"))
+
+
+def _rebuilt(
+    kind: Any, layer: Layer, orders: Any, training: bool, learns: list[bool]
+) -> LayerModule:
+    """Make the module of a copy of a layer."""
+    module: LayerModule = kind(layer, orders)
+    for parameter, asks in zip(module.parameters(), learns, strict=True):
+        parameter.requires_grad_(asks)
+    return module.train(training)
