@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from backprop.core.extras import extra
+from backprop.core.extras import needs
 from backprop.graph import Graph
 from backprop.layers import (
     AvgPool1d,
@@ -54,7 +54,7 @@ from backprop.layers import (
 )
 from backprop.layers.recurrent.base import Recurrent
 
-with extra("torch"):
+with needs("torch", "backprop.interop.torch"):
     from torch import Tensor
 
 CHANNELS, SEQUENCES = "channels", "sequences"

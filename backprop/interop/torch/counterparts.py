@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from backprop.core.extras import extra
+from backprop.core.extras import needs
 from backprop.interop.torch.axes import SEQUENCES
 from backprop.layers import (
     ELU,
@@ -22,7 +22,7 @@ from backprop.layers import (
     Tanh,
 )
 
-with extra("torch"):
+with needs("torch", "backprop.interop.torch"):
     from torch import nn
 
 WITHOUT_COUNTERPART: dict[type, str] = {

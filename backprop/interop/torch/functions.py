@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from backprop.core.extras import extra
+from backprop.core.extras import needs
 from backprop.interop.torch import modules
 from backprop.interop.torch.counterparts import NoCounterpartError
 
-with extra("torch"):
+with needs("torch", "backprop.interop.torch"):
     from torch import fx, nn
     from torch.nn import functional as F
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from backprop.core.extras import extra
+from backprop.core.extras import needs
 from backprop.costs import CrossEntropy, MeanSquaredError, SoftmaxCrossEntropy
 from backprop.interop.torch.counterparts import NoCounterpartError
 from backprop.layers import (
@@ -28,7 +28,7 @@ from backprop.layers import (
 from backprop.layers.convolution import WindowedNeurons
 from backprop.layers.recurrent.base import Recurrent
 
-with extra("torch"):
+with needs("torch", "backprop.interop.torch"):
     from torch import nn
 
 

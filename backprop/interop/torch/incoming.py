@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.extras import extra
+from backprop.core.extras import needs
 from backprop.interop.tensors import OF_BLOCK, arrays_in, arrays_of, tensors_of
 from backprop.interop.torch.axes import CHANNELS, SEQUENCES
 from backprop.interop.torch.counterparts import NoCounterpartError, activation_of_module
 from backprop.interop.torch.guesses import cost_of, guessed_input_shape
-from backprop.interop.torch.readers import FLAT, READERS, State, joined_state
+from backprop.interop.torch.readers import FLAT, READERS, State, joined_state, takes_of
 from backprop.interop.torch.structure import Fork, Group, Items, Leaf, items_of
 from backprop.interop.torch.ties import Known
 from backprop.layers import (
@@ -31,7 +31,7 @@ from backprop.layers import (
 )
 from backprop.network import Network
 
-with extra("torch"):
+with needs("torch", "backprop.interop.torch"):
     import torch
     from torch import Tensor, nn
 
@@ -74,7 +74,7 @@ def from_torch(
     if not isinstance(module, nn.Module):
         raise TypeError(f"from_torch: expected a torch.nn.Module, got {module!r}")
     cost, sigma = cost_of(cost)
-    found = Incoming(module)
+    found = Incoming(module, input_shape)
     layers = found.layers
     if sigma is not None:
         layers = ending_in(layers, sigma)
@@ -103,7 +103,7 @@ def update_torch(module: Any, network: Network) -> None:
     if not isinstance(network, Network):
         raise TypeError(f"update_torch: expected a network, got {network!r}")
     network.check_whole()
-    found = Incoming(module)
+    found = Incoming(module, network.input_shape)
     root = Sequential(found.layers)
     theirs = [inner for _, inner in root.walk() if not inner.children]
     ours = [inner for _, inner in network.root.walk() if not inner.children]
@@ -156,8 +156,6 @@ class Record:
         """Return what is to be written for one tensor of the layer."""
         tensor = self.tensors().get(name)
         if tensor is not None:
-            if name.startswith("bias_hh") and type(self.layer).__name__ != "GRU":
-                return [(tensor, array)]
             return [(tensor, array)]
         if not np.array_equal(array, before[name]):
             raise ValueError(
@@ -170,17 +168,22 @@ class Record:
 class Incoming:
     """A conversion from PyTorch: the layers of a module, and whose numbers they have."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, input_shape: Any = None) -> None:
         self.records: list[Record] = []
         self.known = Known()
         self.made: dict[Any, Layer] = {}
         self.dtype = dtype_of(module)
+        self.peek_after: nn.Module | None = None
         items = items_of(module)
         check_hooks(module)
         self.time_first = time_first(items)
-        self.layers, _ = self.chain(items, first_state(items))
+        self.layers, _ = self.chain(items, first_state(items, input_shape))
         if not self.layers:
             self.layers = [Identity()]
+
+    def dtype_of(self, module: nn.Module) -> str:
+        """Return the dtype of a module that may have no parameters, by name."""
+        return str(dtype_of(module) or self.dtype or "float32")
 
     def chain(self, items: Items, state: State) -> tuple[list[Layer], State]:
         """Return the layers of a chain, and how the axes are after it."""
@@ -197,9 +200,7 @@ class Incoming:
                 made, state = self.fork(item, state)
                 layers += made
                 continue
-            following = items[position].module if (
-                position < len(items) and isinstance(items[position], Leaf)
-            ) else None  # fmt: skip
+            following, self.peek_after = (leaf_at(items, position + n) for n in (0, 1))
             made, state, took = self.leaf(item, state, following)
             layers += made
             position += took
@@ -293,7 +294,7 @@ class Incoming:
         made = self.made[key] = make()
         record = Record(made, module, item.name, names or {})
         self.fill(record)
-        self.known.note(made, module, item.name)
+        self.known.note(made, record.tensors(), item.name)
         self.records.append(record)
         return made
 
@@ -376,6 +377,13 @@ def as_array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().cpu().numpy().copy()  # type: ignore[no-any-return]
 
 
+def leaf_at(items: Items, position: int) -> nn.Module | None:
+    """Return the module at a place of a chain; None if there is no single one."""
+    if position < len(items) and isinstance(items[position], Leaf):
+        return items[position].module  # type: ignore[no-any-return]
+    return None
+
+
 def leaves_of(items: Items) -> list[Leaf]:
     """Return all modules of a tree, in order; those on every step by themselves as the group."""
     found: list[Any] = []
@@ -389,25 +397,30 @@ def leaves_of(items: Items) -> list[Leaf]:
     return found
 
 
-def first_state(items: Items) -> State:
-    """Return how the axes of the input are, which the first module tells that sees to them."""
-    from backprop.interop.torch.readers import takes_of
+def first_state(items: Items, input_shape: Any = None) -> State:
+    """Return how the axes of the input are, which the first module tells that sees to them.
 
-    turned = False
+    If none does, it is by how many axes the input is said to have: N x n unless told.
+    """
+    turned, over_last = False, False
     for leaf in leaves_of(items):
         if isinstance(leaf, Group):
             return State(CHANNELS if turned else SEQUENCES, None)
+        over_last = over_last or isinstance(leaf.module, (nn.Linear, nn.LayerNorm, nn.RMSNorm))
         takes = takes_of(leaf.module)
         if takes == "turned":
             turned = not turned
         elif takes == "tokens":
             return State(FLAT, 1)
-        elif takes is not None:
+        elif takes is not None and not (over_last and isinstance(leaf.module, nn.Flatten)):
             order, axes = takes
             if turned and order in (CHANNELS, SEQUENCES):
                 order = SEQUENCES if order == CHANNELS else CHANNELS
             return State(order, axes)
-    return State(FLAT, 1)
+    axes = 1 if input_shape is None else len(input_shape)
+    if axes == 1:
+        return State(FLAT, 1)
+    return State(SEQUENCES if over_last and axes == 2 else CHANNELS, axes)
 
 
 def time_first(items: Items) -> bool:

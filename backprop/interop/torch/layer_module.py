@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.extras import extra
+from backprop.core.extras import needs
 from backprop.core.generators import generator_state, set_generator_state
 from backprop.core.quiet import underflow_is_0
 from backprop.interop.torch.axes import order_of, to_columns, to_rows
@@ -19,7 +19,7 @@ from backprop.layers.mode import INFERENCE, KEEPING, TRAINING, Mode
 from backprop.layers.state import NOT_COPIED
 from backprop.network import Network
 
-with extra("torch"):
+with needs("torch", "backprop.interop.torch"):
     import torch
     from torch import Tensor, nn
 

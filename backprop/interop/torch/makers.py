@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backprop.core.extras import extra
+from backprop.core.extras import needs
 from backprop.interop.tensors import OF_BLOCK
 from backprop.interop.torch import modules
 from backprop.interop.torch.axes import SEQUENCES
@@ -45,7 +45,7 @@ from backprop.layers import (
     Transpose,
 )
 
-with extra("torch"):
+with needs("torch", "backprop.interop.torch"):
     from torch import nn
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from backprop.core.extras import extra
+from backprop.core.extras import needs
 from backprop.layers.positions import positions
 
-with extra("torch"):
+with needs("torch", "backprop.interop.torch"):
     import torch
     from torch import Tensor, nn
 

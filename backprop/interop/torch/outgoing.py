@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.extras import extra
+from backprop.core.extras import needs
 from backprop.graph import Graph
 from backprop.interop.tensors import OF_BLOCK, arrays_in, tensors_of
 from backprop.interop.torch import modules
@@ -34,7 +34,7 @@ from backprop.layers import (
 from backprop.network import Network
 from backprop.network.files import EQUATIONS
 
-with extra("torch"):
+with needs("torch", "backprop.interop.torch"):
     import torch
     from torch import nn
 

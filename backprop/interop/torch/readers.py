@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from backprop.core.extras import extra
+from backprop.core.extras import needs
 from backprop.interop.torch import modules
 from backprop.interop.torch.axes import CHANNELS, SEQUENCES
 from backprop.interop.torch.counterparts import NoCounterpartError, activation_of_module
@@ -45,7 +45,7 @@ from backprop.layers import (
     Transpose,
 )
 
-with extra("torch"):
+with needs("torch", "backprop.interop.torch"):
     import torch
     from torch import nn
     from torch.nn import functional as F

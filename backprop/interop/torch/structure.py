@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from backprop.core.extras import extra
+from backprop.core.extras import needs
 from backprop.interop.torch import modules
 from backprop.interop.torch.counterparts import NoCounterpartError
 from backprop.interop.torch.functions import (
@@ -23,7 +23,7 @@ from backprop.interop.torch.functions import (
     name_of_call,
 )
 
-with extra("torch"):
+with needs("torch", "backprop.interop.torch"):
     import torch
     from torch import fx, nn
 
@@ -71,7 +71,9 @@ def items_of(module: nn.Module, name: str = "") -> Items:
     kind = type(module)
     if kind.forward is nn.Sequential.forward:
         found: Items = []
-        for key, child in module.named_children():
+        for key, child in module._modules.items():  # one module may stand there twice
+            if child is None:
+                continue
             inner = f"{name}.{key}".lstrip(".")
             if type(child).forward is nn.Sequential.forward:
                 found.append(Group(inner, items_of(child, inner)))

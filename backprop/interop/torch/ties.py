@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from backprop.core.extras import extra
+from backprop.core.extras import needs
 from backprop.interop.torch import modules
 from backprop.interop.torch.counterparts import NoCounterpartError
 from backprop.layers import (
@@ -24,7 +24,7 @@ from backprop.layers import (
     RMSNorm,
 )
 
-with extra("torch"):
+with needs("torch", "backprop.interop.torch"):
     from torch import nn
 
 WHOLE = {"w": "weight", "b": "bias", "g": "weight"}
@@ -88,8 +88,8 @@ class Known:
     def __init__(self) -> None:
         self.places: dict[int, tuple[Layer, str, Any]] = {}
 
-    def note(self, layer: Layer, module: nn.Module, owner: str) -> None:
-        """Note the tensors of a module that has become a layer, and tie what is known.
+    def note(self, layer: Layer, tensors: dict[str, Any], owner: str) -> None:
+        """Note the tensors that a layer has the numbers of, by name, and tie what is known.
 
         Raises
         ------
@@ -97,7 +97,7 @@ class Known:
             If a tensor that is shared cannot be: the message names both modules.
         """
         whole = {tensor_name(layer, name): name for name in layer.parameter_names}
-        for key, tensor in module.named_parameters():
+        for key, tensor in tensors.items():
             before = self.places.get(id(tensor))
             if before is None:
                 self.places[id(tensor)] = (layer, key, owner)
