@@ -24,7 +24,7 @@ ifeq ($(BACKPROP_MNIST)$(wildcard $(or $(BACKPROP_DATA),data)/mnist ../shared/da
 EXPERIMENTS := $(filter-out $(MNIST_CONVNET),$(EXPERIMENTS))
 endif
 
-EXTRAS := onnx,tensorboard
+EXTRAS := onnx,tensorboard,torch,safetensors
 
 .DEFAULT_GOAL := help
 .PHONY: help install train quick test fuzz test-peers test-interop gradcheck experiments bench bench-install lint format data clean
@@ -99,7 +99,7 @@ $(VENV)/.experiments: $(VENV)/.package
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[experiments]'
 	@touch $@
 
-# Not an extra of the package: PyTorch is only looked at, and the tests do without.
+# The one PyTorch whose numbers are stored; the other tests do without.
 $(VENV)/.peers: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	@touch $@
@@ -107,7 +107,7 @@ $(VENV)/.peers: $(VENV)/.test
 # The extras, and what only the tests need: onnxruntime runs the models that are written.
 $(VENV)/.interop: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable \
-	  '.[test,$(EXTRAS)]' onnxruntime
+	  '.[test,$(EXTRAS)]' onnxruntime torch==2.13.0
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.package

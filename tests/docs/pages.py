@@ -19,6 +19,7 @@ PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for
 
 EXTRAS = {  # what pages need that the other tests do without: tests/interop runs them
     "docs/onnx.md": ("onnx", "onnxruntime"),
+    "docs/pytorch.md": ("torch",),
     "docs/logging.md": ("tensorboard",),
 }
 

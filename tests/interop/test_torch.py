@@ -67,7 +67,6 @@ def compare_gradients(records):
             np.testing.assert_allclose(array, expected, 1e-11, atol, err_msg=name)
 
 
-
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_case_agrees_both_ways_or_is_refused_with_the_reason(case):
     layer, x, u = case.problem(3)
@@ -134,7 +133,7 @@ def test_every_case_runs_inside_a_model_of_pytorch(case, training):
     layer, x, u = case.problem(3)
     if draws(layer) and training:
         return
-    takes, gives = order_of(layer)
+    _takes, _gives = order_of(layer)
     module = as_torch(layer)
     compare(layer, case.problem(3)[0], module, x, u, training)
     for name, parameter in zip(layer.parameters, module.own_parameters(), strict=True):

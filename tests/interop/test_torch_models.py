@@ -1,4 +1,4 @@
-"""Models of PyTorch as their users write them: traced, shared, frozen, refused, and written back."""
+"""Models of PyTorch as their users write them: traced, shared, frozen, refused, written back."""
 
 from __future__ import annotations
 
@@ -401,7 +401,7 @@ def test_what_has_no_counterpart_is_named(module, message):
 
 
 def test_wrong_arguments():
-    with pytest.raises(TypeError, match="expected a torch.nn.Module"):
+    with pytest.raises(TypeError, match=r"expected a torch\.nn\.Module"):
         from_torch(Dense(3, 2))
     with pytest.raises(TypeError, match="expected a network or a layer"):
         to_torch(nn.Linear(3, 2))

@@ -12,8 +12,8 @@ T x B, tokens         N x T                    both
 ====================  =======================  ============================
 
 Convolutions, pools, BatchNorm, GroupNorm and whatever reshapes see channels; recurrent layers,
-attention, positions, TimeDistributed, LayerNorm over one axis and TimeStep see sequences; all others
-take either as it comes.
+attention, positions, TimeDistributed, LayerNorm over one axis and TimeStep see sequences; all
+others take either as it comes.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class LinearOf(nn.Module):
 def name_of_call(node: Any) -> str:
     """Return what is called, as it is named."""
     if node.op == "call_function":
-        return NAMES.get(node.target) or getattr(node.target, "__name__", str(node.target))
+        return str(NAMES.get(node.target) or getattr(node.target, "__name__", node.target))
     return str(node.target)
 
 
@@ -156,7 +156,9 @@ def _pick(index: Any) -> nn.Module:
     while len(parts) > 1 and parts[-1] in (everything, Ellipsis):
         parts.pop()
     if len(parts) == 2 and parts[0] == everything and isinstance(parts[1], int):
-        return modules.TimeStep(parts[1])
+        made = modules.TimeStep(parts[1])
+        made.time_first = False  # type: ignore[assignment]
+        return made
     if len(parts) == 1 and isinstance(parts[0], int):
         made = modules.TimeStep(parts[0])
         made.time_first = True  # type: ignore[assignment]

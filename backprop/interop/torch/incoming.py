@@ -14,7 +14,8 @@ from backprop.interop.tensors import OF_BLOCK, arrays_in, arrays_of, tensors_of
 from backprop.interop.torch.axes import CHANNELS, SEQUENCES
 from backprop.interop.torch.counterparts import NoCounterpartError, activation_of_module
 from backprop.interop.torch.guesses import cost_of, guessed_input_shape
-from backprop.interop.torch.readers import FLAT, READERS, State, joined_state, takes_of
+from backprop.interop.torch.known_modules import READERS, takes_of
+from backprop.interop.torch.states import FLAT, State, joined_state
 from backprop.interop.torch.structure import Fork, Group, Items, Leaf, items_of
 from backprop.interop.torch.ties import Known
 from backprop.layers import (
@@ -36,9 +37,7 @@ with needs("torch", "backprop.interop.torch"):
     from torch import Tensor, nn
 
 
-def from_torch(
-    module: Any, cost: Any = None, input_shape: Sequence[int | None] | None = None
-) -> Network:
+def from_torch(module: Any, cost: Any = None, input_shape: Sequence[Any] | None = None) -> Network:
     """Return a network that computes what a module of PyTorch computes, with its parameters.
 
     An nn.Sequential is taken as it stands, a module with a forward of its own as torch.fx traces
@@ -112,12 +111,14 @@ def update_torch(module: Any, network: Network) -> None:
         for some in (theirs, ours)
     ]
     if sizes[0] != sizes[1]:
-        raise ValueError("update_torch: the network is not one that from_torch makes of this module")
+        raise ValueError(
+            "update_torch: the network is not one that from_torch makes of this module"
+        )
     with_numbers = [one for one in ours if arrays_sizes(one)]
     pairs = dict(zip((id(o) for o in theirs if arrays_sizes(o)), with_numbers, strict=True))
     writes: list[tuple[Tensor, np.ndarray]] = []
     for record in found.records:
-        arrays = {}
+        arrays: dict[str, np.ndarray] = {}
         for name, inner in record.layer.walk():
             if id(inner) in pairs:
                 own = arrays_in(pairs[id(inner)])
@@ -334,13 +335,15 @@ class Incoming:
 def ending_in(layers: list[Layer], sigma: Activation) -> list[Layer]:
     """Return the layers with this activation at the end, of the last layer if that has none."""
     last: Any = layers[-1]
-    inner = last.layer if type(last) is TimeDistributed else last
-    if isinstance(inner, Neurons) and not isinstance(inner, Activation):
-        if type(inner.activation) is Identity:
-            inner.activation = sigma
-            return layers
+    inner: Any = last.layer if type(last) is TimeDistributed else last
+    owns_one = isinstance(inner, Neurons) and not isinstance(inner, Activation)
+    if owns_one and type(inner.activation) is Identity:
+        inner.activation = sigma
+        return layers
     if isinstance(inner, Activation) and type(inner) is type(sigma):
-        raise ValueError(f"from_torch: the module ends in {last}, and so does the loss: one is right")
+        raise ValueError(
+            f"from_torch: the module ends in {last}, and so does the loss: one is right"
+        )
     return [*layers, sigma]
 
 

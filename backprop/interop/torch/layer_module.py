@@ -203,12 +203,13 @@ class WithState(LayerModule):
     """One whose layer draws random numbers or carries a state on: they are in the state_dict."""
 
     def get_extra_state(self) -> Tensor:
+        inside: list[tuple[str, Any]] = list(self.layer.walk())
         state = {
             name: {
                 "rng": None if inner.rng is None else generator_state(inner.rng),
                 "carried": inner.carried.tolist() if "carried" in inner.state_names else None,
             }
-            for name, inner in self.layer.walk()
+            for name, inner in inside
             if inner.place_of is None
         }
         return torch.frombuffer(bytearray(json.dumps(state).encode()), dtype=torch.uint8)
@@ -223,7 +224,9 @@ class WithState(LayerModule):
             if of_inner["carried"] is not None:
                 shape = (*inner.carried.shape[:2], -1)
                 array = np.array(of_inner["carried"], inner.dtype)
-                array = array.reshape(shape) if array.size else np.empty((*shape[:2], 0), inner.dtype)
+                array = (
+                    array.reshape(shape) if array.size else np.empty((*shape[:2], 0), inner.dtype)
+                )
                 inner.take_state("carried", array)
 
 

@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from backprop.interop.torch.outgoing import Modules, Outgoing, Shape
 
 
-
 def _axes(layer: Layer, shape: Shape) -> int:
     """Return how many axes an example has, which the choice of a module depends on."""
     if shape is None:

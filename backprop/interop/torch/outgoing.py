@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from backprop.core.extras import needs
-from backprop.graph import Graph
 from backprop.interop.tensors import OF_BLOCK, arrays_in, tensors_of
 from backprop.interop.torch import modules
 from backprop.interop.torch.axes import CHANNELS, SEQUENCES, order_of
@@ -156,10 +155,6 @@ class Outgoing:
         takes, gives = order_of(layer)
         found = moved(order, takes or order, shape)
         order = takes or order
-        if kind is Graph:
-            from backprop.interop.torch.graphs import graph_module
-
-            return [*found, graph_module(self, layer, name)], order
         if isinstance(layer, Activation):
             axes = None if shape is None else len(shape)
             return [*found, module_of_activation(layer, order, axes)], order
@@ -189,7 +184,9 @@ class Outgoing:
         """Return the module of branches, which all end in the order of the first."""
         branches, ends_in = [], None
         for index, branch in enumerate(layer.children):
-            made, ends_in = self.branch([branch], f"{name}.{index}".lstrip("."), shape, order, ends_in)
+            made, ends_in = self.branch(
+                [branch], f"{name}.{index}".lstrip("."), shape, order, ends_in
+            )
             branches.append(made[0] if len(made) == 1 else nn.Sequential(*made))
         after = shape_after(layer, shape)
         dim = 1
@@ -270,5 +267,3 @@ def tensor_of(module: nn.Module, name: str) -> torch.Tensor:
     """Return a parameter or buffer of a module, by its name in the state_dict."""
     place, _, last = name.rpartition(".")
     return getattr(module.get_submodule(place), last)  # type: ignore[no-any-return]
-
-

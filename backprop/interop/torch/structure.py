@@ -24,7 +24,6 @@ from backprop.interop.torch.functions import (
 )
 
 with needs("torch", "backprop.interop.torch"):
-    import torch
     from torch import fx, nn
 
 

@@ -31,7 +31,7 @@ WHOLE = {"w": "weight", "b": "bias", "g": "weight"}
 OF_CLASS: dict[type, dict[str, str]] = {
     **dict.fromkeys((Dense, Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d), WHOLE),
     **dict.fromkeys((BatchNorm, LayerNorm, GroupNorm, RMSNorm, Embedding), WHOLE),
-    **dict.fromkeys((RNN, LSTM, GRU), {"w": "weight_ih_l0", "w_h": "weight_hh_l0"}),
+    **{key: {"w": "weight_ih_l0", "w_h": "weight_hh_l0"} for key in (RNN, LSTM, GRU)},
 }
 """By class and our name the one tensor that holds a parameter whole, as PyTorch calls it."""
 
