@@ -1,15 +1,23 @@
-"""Data: IDX files, the built-in digits, downloads, and what brings data into a network's form."""
+"""Data: built-in digits, downloads, own files and tables, brought into a network's form."""
 
 from __future__ import annotations
 
+from backprop.datasets.columns import UnseenCategoryWarning
+from backprop.datasets.dataset import Dataset
 from backprop.datasets.digits import make_digits
+from backprop.datasets.encoding import Encoding
 from backprop.datasets.idx import read_idx, write_idx
-from backprop.datasets.sources import NAMES, Dataset, data_home, fetch, load, make_builtin
+from backprop.datasets.images import read_image
+from backprop.datasets.sources import NAMES, data_home, fetch, load, make_builtin
+from backprop.datasets.tables import Table, table
 from backprop.datasets.transforms import one_hot, split, standardize, to_columns, to_images
 
 __all__ = [
     "NAMES",
     "Dataset",
+    "Encoding",
+    "Table",
+    "UnseenCategoryWarning",
     "data_home",
     "fetch",
     "load",
@@ -17,8 +25,10 @@ __all__ = [
     "make_digits",
     "one_hot",
     "read_idx",
+    "read_image",
     "split",
     "standardize",
+    "table",
     "to_columns",
     "to_images",
     "write_idx",

@@ -1,7 +1,7 @@
-"""Where data comes from: the built-in digits, downloads, and folders of IDX files.
+"""Where data comes from: the built-in digits, downloads, and folders and files of one's own.
 
-Whatever the source, the data ends up as the four IDX files of MNIST in one folder, and is read
-from there. No source ever stands in for another: what cannot be had is an error.
+What is made or downloaded ends up as the four IDX files of MNIST in one folder, and is read from
+there. No source ever stands in for another: what cannot be had is an error.
 """
 
 from __future__ import annotations
@@ -12,25 +12,18 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from backprop.core.checks import is_finite
 from backprop.core.storage import FileError, write_text
 from backprop.core.terminal import write_line
 from backprop.datasets import digits
+from backprop.datasets.dataset import Dataset, checked
+from backprop.datasets.files import KINDS, read_path
 from backprop.datasets.idx import read_idx, write_idx
-
-# The four files, in the order in which they are kept everywhere below.
-_FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
+from backprop.datasets.idx_files import FILES, all_names
 
 _BUILTIN_COUNTS = (60_000, 10_000)  # training, test
 _BUILTIN_SEEDS = (1, 2)
@@ -38,41 +31,10 @@ _BUILTIN = f"builtin-digits-v{digits.VERSION}"
 _MANIFEST = f"{_BUILTIN}.txt"
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Dataset:
-    """Labelled examples for training and for testing, as they are stored: example-major.
-
-    Attributes
-    ----------
-    name : str
-        "builtin", "mnist", "fashion-mnist", or the name of a folder.
-    source : str
-        What the data is and where it was read, for people; recorded with every run.
-    x_train : ndarray, shape (N, ...)
-        Training examples, uint8 for images.
-    labels_train : ndarray of integers, shape (N,)
-    x_test : ndarray, shape (M, ...)
-        Test examples, each of the shape and dtype of a training example.
-    labels_test : ndarray of integers, shape (M,)
-    """
-
-    name: str
-    source: str
-    x_train: np.ndarray
-    labels_train: np.ndarray
-    x_test: np.ndarray
-    labels_test: np.ndarray
-
-    def __repr__(self) -> str:
-        train, test = len(self.x_train), len(self.x_test)
-        name, shape = type(self).__name__, self.x_train.shape[1:]
-        return f"{name}({self.name!r}, {train} + {test} of shape {shape})"
-
-
 class _Download(NamedTuple):
     title: str
     mirrors: tuple[str, ...]
-    sha256: tuple[str, ...]  # of the gzip files, in the order of _FILES
+    sha256: tuple[str, ...]  # of the gzip files, in the order of FILES
 
 
 # The sums are those that independent projects publish for the files of the authors; for
@@ -120,10 +82,26 @@ def load(
     Parameters
     ----------
     name_or_folder : str or path-like
-        "builtin", "mnist" or "fashion-mnist"; or a folder that holds the four files of MNIST, with
-        or without ".gz", such as "train-images-idx3-ubyte" or "train-images.idx3-ubyte". In such a
-        folder images may have any rank from 2 and any IDX type, and no checksum is looked at. A
-        plain file is preferred to a compressed one.
+        "builtin", "mnist" or "fashion-mnist"; or what one has oneself:
+
+        - a folder of four IDX files under the names of MNIST, with or without ".gz", such as
+          "train-images-idx3-ubyte" or "train-images.idx3-ubyte", each perhaps in a folder of its
+          own name, as from Kaggle; images may have any rank from 2 and any IDX type, no checksum
+          is looked at, and a plain file is preferred to a compressed one. Under the names of
+          EMNIST, "emnist-letters-train-images-idx3-ubyte", images are turned upright; of several
+          data sets in a folder one is named, "gzip/emnist-letters";
+        - an .npz file with arrays x_train, y_train, x_test, y_test, as Keras' mnist.npz, or
+          train_images, train_labels, ...; or a folder of .npy files so named. They are mapped from
+          the disk, unless they are compressed;
+        - a pickle of ((x, labels), ...) for training, validation and test, as the book's
+          mnist.pkl.gz, of which nothing is executed;
+        - a CSV file of a label and then pixels a row, as mnist_train.csv, and mnist_test.csv
+          beside it;
+        - a folder of images for every class, CLASS/*.png, or train/CLASS/*.png and
+          test/CLASS/*.png (``pip install 'backprop[images]'``).
+
+        Where there are no test data the last sixth is for testing (of images one in six, drawn at
+        random), and `Dataset.source` says so.
     folder : path-like, optional
         Where a data set given by name is kept, by default a folder of its own in `data_home()`.
 
@@ -132,7 +110,9 @@ def load(
     FileNotFoundError
         If the folder, or one of the four files, does not exist.
     FileError
-        If a file is damaged, or does not fit the others.
+        If a file is damaged, or does not fit the others, or is of no such form.
+    ImportError
+        If images are to be read, and Pillow is not installed.
     ValueError
         If `folder` is given beside a folder.
     OSError
@@ -144,18 +124,21 @@ def load(
         name = str(name_or_folder)
         path = fetch(name, folder)
         source = f"{_DOWNLOADS[name].title}, SHA-256 verified, in {path}"
-        return _read(name, source, [path / f"{file}.gz" for file in _FILES])
+        return _read_idx(name, source, [path / f"{file}.gz" for file in FILES])
     if folder is not None:
         raise ValueError(
             f"load: {name_or_folder} is itself a folder: folder={folder} has no meaning"
         )
     path = _absolute(name_or_folder)
-    if not path.exists():
+    try:
+        return read_path(path)
+    except FileNotFoundError as error:
+        if error.args != (path,):  # something is there
+            raise
         names = ", ".join(NAMES)
         raise FileNotFoundError(
-            f"no data set or folder {os.fspath(name_or_folder)!r}: choose {names} or a folder"
-        )
-    return _read(path.name, f"IDX files in {path}", _find(path))
+            f"no data set or folder {os.fspath(name_or_folder)!r}: choose {names}, or {KINDS}"
+        ) from None
 
 
 def fetch(
@@ -195,7 +178,7 @@ def fetch(
     if not left:
         raise ValueError("fetch: mirrors must be at least one, got none")
     target = data_home() / name if folder is None else _absolute(folder)
-    for file, sha256 in zip(_FILES, download.sha256, strict=True):
+    for file, sha256 in zip(FILES, download.sha256, strict=True):
         working = _fetch_file(f"{file}.gz", sha256, target, left)
         left.remove(working)
         left.insert(0, working)  # no further waiting for those that are down
@@ -222,7 +205,7 @@ def make_builtin(folder: str | os.PathLike[str] | None = None) -> Path:
     """
     target = data_home() / _BUILTIN if folder is None else _absolute(folder)
     manifest = target / _MANIFEST
-    foreign = [name for file in _FILES for name in _names(file) if (target / name).exists()]
+    foreign = [name for file in FILES for name in all_names(file) if (target / name).exists()]
     if foreign and not manifest.exists():
         raise FileError(f"{target} holds {foreign[0]} of another data set: choose another folder")
     _check_writable(target)  # before some seconds of drawing
@@ -234,7 +217,7 @@ def make_builtin(folder: str | os.PathLike[str] | None = None) -> Path:
     ]
     # The manifest first: a folder that was left half written is recognised as ours by it.
     write_text(manifest, _describe(arrays))
-    for file, array in zip(_FILES, arrays, strict=True):
+    for file, array in zip(FILES, arrays, strict=True):
         write_idx(target / file, array)
     return target
 
@@ -290,7 +273,7 @@ def _load_builtin(folder: str | os.PathLike[str] | None) -> Dataset:
 def _read_builtin(folder: Path) -> Dataset:
     seeds = " and ".join(str(seed) for seed in _BUILTIN_SEEDS)
     source = f"built-in digits, version {digits.VERSION}, seeds {seeds}, in {folder}"
-    data = _read("builtin", source, [folder / file for file in _FILES])
+    data = _read_idx("builtin", source, [folder / file for file in FILES])
     arrays = (data.x_train, data.labels_train, data.x_test, data.labels_test)
     if (folder / _MANIFEST).read_bytes() != _describe(arrays).encode():
         raise FileError(f"the files in {folder} are not those that {_MANIFEST} describes")
@@ -299,7 +282,7 @@ def _read_builtin(folder: Path) -> Dataset:
 
 def _describe(arrays: Iterable[np.ndarray]) -> str:
     lines = [f"Digits made by backprop, version {digits.VERSION}; made again if damaged. SHA-256:"]
-    for file, array in zip(_FILES, arrays, strict=True):
+    for file, array in zip(FILES, arrays, strict=True):
         digest = hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
         lines.append(f"{file} {array.dtype} {array.shape} {digest}")
     return "\n".join(lines) + "\n"
@@ -332,63 +315,8 @@ def _fetch_file(file: str, sha256: str, folder: Path, mirrors: Sequence[str]) ->
     raise OSError(f"cannot download {file}; tried {', '.join(failures)}")
 
 
-def _find(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is not a folder")
-    held = sorted(entry.name for entry in folder.iterdir())
-    found = [next((name for name in _names(file) if name in held), None) for file in _FILES]
-    missing = [file for file, name in zip(_FILES, found, strict=True) if name is None]
-    if missing:
-        content = ", ".join(held[:10]) + (", ..." if held[10:] else "") or "nothing"
-        raise FileNotFoundError(
-            f"{folder} lacks {', '.join(missing)} (plain or .gz); it holds {content}"
-        )
-    return [folder / name for name in found if name is not None]
-
-
-def _names(file: str) -> list[str]:
-    stems = [file, file.replace("-idx", ".idx")]
-    if "images" in file:  # of any rank, as its name may say
-        stems += [stem.replace("idx3", f"idx{rank}") for rank in (2, 4, 5) for stem in stems]
-    return [stem + end for end in ("", ".gz") for stem in stems]
-
-
-def _read(name: str, source: str, paths: Sequence[Path]) -> Dataset:
-    """Read the four files, in the order of `_FILES`, and see that they fit each other."""
-    x_train, labels_train = _read_pair(*paths[:2])
-    x_test, labels_test = _read_pair(*paths[2:])
-    if (x_train.shape[1:], x_train.dtype) != (x_test.shape[1:], x_test.dtype):
-        raise FileError(
-            f"{paths[2]} has examples of shape {x_test.shape[1:]} and type {x_test.dtype}, "
-            f"but {paths[0].name} of {x_train.shape[1:]} and {x_train.dtype}"
-        )
-    return Dataset(name, source, x_train, labels_train, x_test, labels_test)
-
-
-def _read_pair(images_path: Path, labels_path: Path) -> tuple[np.ndarray, np.ndarray]:
-    images, labels = read_idx(images_path), read_idx(labels_path)
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise FileError(
-            f"{labels_path} does not hold labels: expected integers of shape (N,), "
-            f"got {labels.dtype} of shape {labels.shape}"
-        )
-    if images.ndim < 2:
-        raise FileError(
-            f"{images_path} does not hold images: expected shape (N, ...), got {images.shape}"
-        )
-    if len(images) != len(labels):
-        raise FileError(
-            f"{images_path} holds {len(images)} images, but {labels_path.name} {len(labels)} labels"
-        )
-    if images.size == 0:
-        raise FileError(f"{images_path} holds no data: its shape is {images.shape}")
-    if labels.min() < 0:
-        i = int(labels.argmin())
-        raise FileError(f"{labels_path} holds the negative label {labels[i]} at index {i}")
-    if images.dtype.kind == "f" and not is_finite(images):
-        i = int(np.flatnonzero(~np.isfinite(images.reshape(len(images), -1)).all(axis=1))[0])
-        raise FileError(f"{images_path} holds NaN or infinity, first in example {i}")
-    return images, labels
+def _read_idx(name: str, source: str, paths: Sequence[Path]) -> Dataset:
+    return checked(name, source, [read_idx(path) for path in paths], paths)
 
 
 def _absolute(path: str | os.PathLike[str]) -> Path:

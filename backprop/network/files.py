@@ -25,6 +25,8 @@ class Saved(Credited):
     """The part of a network that writes it down and makes it again; see `Network`."""
 
     format: ClassVar[str] = "backprop network 2"
+    encoding: Any = None
+    """How a table's rows become inputs, a `datasets.Encoding`: saved with the network."""
     root: Layer
     cost: Cost | None
     input_shape: Any
@@ -137,6 +139,7 @@ class Saved(Credited):
             "dtype": self.dtype.name,
             **described_places(self.root),
             **({} if self.credit is None else {"credit": self.credit.config()}),
+            **({} if self.encoding is None else {"encoding": self.encoding.config()}),
         }
 
     @classmethod
@@ -148,4 +151,10 @@ class Saved(Credited):
         network = make(root, cost, config["input_shape"])
         network = network if network.dtype == config["dtype"] else network.astype(config["dtype"])
         network.credit_from(config.get("credit"), classes)
+        if "encoding" in config:
+            from backprop.datasets.encoding import Encoding  # which few networks have
+
+            network.encoding = from_config(config["encoding"], classes)
+            if not isinstance(network.encoding, Encoding):
+                raise TypeError(f"its encoding must be an Encoding, got {network.encoding!r:.80}")
         return network

@@ -102,7 +102,7 @@ def test_images_of_any_rank_and_type(tmp_path, shape, dtype, label_dtype):
 
 def test_a_name_that_is_neither_known_nor_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    message = r"no data set or folder 'minst': choose builtin, mnist, fashion-mnist or a folder"
+    message = r"no data set or folder 'minst': choose builtin, mnist, fashion-mnist, or a folder"
     with pytest.raises(FileNotFoundError, match=message) as caught:
         load("minst")
     assert_one_line(caught)

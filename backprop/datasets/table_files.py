@@ -1,0 +1,288 @@
+"""Tables read: CSV, Parquet, DataFrames, dicts and rows, as one array for every column.
+
+A column is float64, NaN where there is a gap, or text, "" where there is one; what a text column
+means, numbers or categories, is for others to say.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import gzip
+import itertools
+import numbers
+import os
+import re
+import zlib
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backprop.core.extras import needs
+from backprop.core.storage import FileError, what_is_read
+from backprop.datasets.columns import GAPS, SHOWN
+from backprop.datasets.pixels_csv import open_text
+
+Columns = dict[str, np.ndarray]
+
+_ROWS = 10_000  # of a CSV file, that are read at a time
+_LONGEST = 1000  # characters of a cell
+_DELIMITERS = ",;\t|"
+_DATE = re.compile(
+    r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([ T].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}( .*)?"
+    r"|\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
+)
+
+
+def read_columns(
+    source: Any,
+    leave_out: Collection[str] = (),
+    header: bool | None = None,
+    delimiter: str | None = None,
+    decimal: str = ".",
+    charset: str = "utf-8",
+) -> Columns:
+    """Return the columns of a table by name, without those to be left out.
+
+    Parameters
+    ----------
+    source : path-like, DataFrame, dict of name to sequence, or sequence of dicts
+        A path is that of a CSV file, plain or compressed by gzip, or of a Parquet file.
+    leave_out : collection of str
+        Columns that are not looked at.
+    header : bool, optional
+        Whether the first row of a CSV file names the columns; else they are "column 1", ....
+        Unless told it must, and not be numbers alone.
+    delimiter, decimal, charset : str
+        Of a CSV file: what stands between cells (found out, unless told), the decimal point, and
+        how letters are stored.
+
+    Raises
+    ------
+    FileError
+        If a file is damaged or no table.
+    ImportError
+        For Parquet, if pandas or pyarrow is not installed (``pip install 'backprop[table]'``).
+    TypeError, ValueError
+        If it is no table; if a column holds dates.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(source).expanduser()
+        if path.suffix.lower() in (".parquet", ".pq"):
+            return _of_series(_read_parquet(path), leave_out)
+        return _read_csv(path, leave_out, header, delimiter, decimal, charset)
+    if isinstance(source, Mapping):
+        return _of_series(source, leave_out)
+    if hasattr(source, "columns") and hasattr(source, "__getitem__"):  # pandas, polars
+        names = list(source.columns)
+        twice = [name for name, n in Counter(names).items() if n > 1]
+        if twice:
+            raise ValueError(f"table: two columns are called {twice[0]!r}")
+        return _of_series({name: source[name] for name in names}, leave_out)
+    if isinstance(source, Sequence) and source and all(isinstance(r, Mapping) for r in source):
+        names = list(dict.fromkeys(name for row in source for name in row))
+        return _of_series({n: [row.get(n) for row in source] for n in names}, leave_out)
+    raise TypeError(
+        "table: the table must be the path of a CSV or Parquet file, a DataFrame, a dict of "
+        f"columns or a list of dicts, got {type(source).__name__}"
+    )
+
+
+# -- CSV -------------------------------------------------------------------------------------
+
+
+def _read_csv(
+    path: Path,
+    leave_out: Collection[str],
+    header: bool | None,
+    delimiter: str | None,
+    decimal: str,
+    charset: str,
+) -> Columns:
+    if decimal not in (".", ","):
+        raise ValueError(f"table: decimal must be '.' or ',', got {decimal!r}")
+    if delimiter is not None and (not isinstance(delimiter, str) or len(delimiter) != 1):
+        raise ValueError(f"table: delimiter must be one character, got {delimiter!r}")
+    charset = "utf-8-sig" if charset.lower().replace("_", "-") in ("utf-8", "utf8") else charset
+    try:
+        with open_text(path, charset) as file:
+            first = file.readline()
+            while first and not first.strip():
+                first = file.readline()
+            delimiter = delimiter or max(_DELIMITERS, key=first.count)
+            rows = csv.reader(itertools.chain([first], file), delimiter=delimiter)
+            return _columns_of_rows(path, rows, leave_out, header, decimal)
+    except LookupError as error:
+        raise ValueError(f"table: charset: {error}") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise FileError(f"{path} is a damaged gzip file: {error}") from error
+    except UnicodeDecodeError as error:
+        raise FileError(
+            f"{path} is not text in {charset.removesuffix('-sig')} ({error.reason} at byte "
+            f"{error.start} of a block): of older programs give charset='cp1252'"
+        ) from error
+    except csv.Error as error:
+        raise FileError(f"{path} is no table of text: {error}") from error
+
+
+def _columns_of_rows(
+    path: Path, rows: Any, leave_out: Collection[str], header: bool | None, decimal: str
+) -> Columns:
+    first: list[str] = next(rows, [])
+    if not first:
+        raise FileError(f"{path} is empty")
+    names, begin = _names(path, first, header)
+    wanted = [(k, name) for k, name in enumerate(names) if name not in leave_out]
+    parts: dict[str, list[np.ndarray]] = {name: [] for _, name in wanted}
+    rows = itertools.chain(begin, rows)
+    n = 0
+    while block := [row for row in itertools.islice(rows, _ROWS) if row]:
+        for k, row in enumerate(block, n + 1):
+            if len(row) != len(names):
+                raise FileError(
+                    f"{path}: row {k} has {len(row)} cells, and there are {len(names)} columns"
+                )
+        cells = list(zip(*block, strict=True))
+        for k, name in wanted:
+            parts[name].append(_texts(path, name, cells[k]))
+        n += len(block)
+    if not n:
+        raise FileError(f"{path} has no rows below its header")
+    return {name: _finished(name, np.concatenate(part), decimal) for name, part in parts.items()}
+
+
+def _names(path: Path, first: list[str], header: bool | None) -> tuple[list[str], list[list[str]]]:
+    """Return the names of the columns, and the first row if it is not these."""
+    if header is False:
+        return [f"column {k}" for k in range(1, len(first) + 1)], [first]
+    if header is None and all(_is_number(cell) for cell in first):
+        raise ValueError(
+            f"table: the first row of {path} holds numbers alone: give header=True if these are "
+            "the names of the columns, or header=False if there are none"
+        )
+    names = [cell.strip() or f"column {k}" for k, cell in enumerate(first, 1)]
+    twice = [name for name, n in Counter(names).items() if n > 1]
+    if twice:
+        raise FileError(f"{path} has two columns called {twice[0]!r}")
+    return names, []
+
+
+def _texts(path: Path, name: str, cells: Iterable[str]) -> np.ndarray:
+    texts = [cell.strip() for cell in cells]
+    longest = max(map(len, texts))
+    if longest > _LONGEST:
+        raise ValueError(
+            f"table: the column {name!r} of {path} holds text of up to {longest} characters: leave "
+            f"it out, drop=[{name!r}]"
+        )
+    return np.array(texts, dtype=str)
+
+
+def _finished(name: str, texts: np.ndarray, decimal: str) -> np.ndarray:
+    """Return a column with its gaps as "", and numbers with a decimal point."""
+    texts = np.where(np.isin(np.char.lower(texts), GAPS), "", texts)
+    if decimal == ",":
+        pointed = np.char.replace(np.char.replace(texts, ".", ""), ",", ".")
+        number = np.array([bool(_NUMBER.fullmatch(text)) for text in texts.tolist()])
+        texts = np.where(number, pointed, texts)
+    _refuse_dates(name, texts)
+    return texts
+
+
+_NUMBER = re.compile(r"[-+]?(\d{1,3}(\.\d{3})+|\d+)(,\d*)?(e[-+]?\d+)?", re.IGNORECASE)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+# -- pandas, dicts, rows ---------------------------------------------------------------------
+
+
+def _read_parquet(path: Path) -> dict[str, Any]:
+    with needs("table", "reading Parquet"):
+        import pandas
+        import pyarrow  # noqa: F401 - which pandas reads it by
+    if not path.exists():
+        raise FileNotFoundError(2, "No such file", str(path))
+    with what_is_read(path, "is no Parquet file, or is damaged"):
+        frame = pandas.read_parquet(path, engine="pyarrow")
+        return {name: frame[name] for name in frame.columns}
+
+
+def _of_series(series: Mapping[Any, Any], leave_out: Collection[str]) -> Columns:
+    found: Columns = {}
+    for name, values in series.items():
+        if not isinstance(name, str):
+            raise TypeError(f"table: the names of columns must be strings, got {name!r}")
+        if name not in leave_out:
+            found[name] = _of_values(name, values)
+    lengths = {len(column) for column in found.values()}
+    if len(lengths) > 1:
+        raise ValueError(f"table: the columns have several lengths, {sorted(lengths)}")
+    if lengths == {0}:
+        raise ValueError("table: there are no rows")
+    return found
+
+
+def _of_values(name: str, values: Any) -> np.ndarray:
+    """Return a column of any sequence: float64, or text."""
+    if isinstance(values, str):
+        raise TypeError(f"table: the column {name!r} must be a sequence, got a string")
+    array = values.to_numpy() if hasattr(values, "to_numpy") else values
+    if not isinstance(array, np.ndarray):
+        array = np.array(list(array), dtype=object)
+    if array.ndim != 1:
+        raise ValueError(f"table: the column {name!r} must have one axis, got {array.shape}")
+    kind = array.dtype.kind
+    if kind in "mM":
+        raise _dates(name, array[:SHOWN].astype(str).tolist())
+    if kind in "iuf":
+        return array.astype(np.float64)
+    items = [None if _is_gap(item) else item for item in array.tolist()]
+    if any(isinstance(item, (datetime.date, datetime.time)) for item in items):
+        raise _dates(name, [str(item) for item in items if item is not None][:SHOWN])
+    known = [item for item in items if item is not None]
+    if known and all(
+        isinstance(item, numbers.Real) and not isinstance(item, bool) for item in known
+    ):
+        return np.array([np.nan if item is None else float(item) for item in items])
+    texts = np.array(["" if item is None else str(item).strip() for item in items], dtype=str)
+    texts = np.where(np.isin(np.char.lower(texts), GAPS), "", texts)
+    _refuse_dates(name, texts)
+    return texts
+
+
+def _is_gap(item: Any) -> bool:
+    """Say whether an element is missing: None, NaN, pandas' NA and NaT."""
+    if item is None or type(item).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(item, float) and item != item
+
+
+# -- dates -----------------------------------------------------------------------------------
+
+
+def _refuse_dates(name: str, texts: np.ndarray) -> None:
+    """Raise a ValueError if all texts of a column, but for gaps, are dates or times."""
+    known = texts[texts != ""]
+    if not known.size or not _DATE.fullmatch(str(known[0])):
+        return
+    found = np.unique(known).tolist()
+    if all(_DATE.fullmatch(text) and not _is_number(text) for text in found):
+        raise _dates(name, found[:SHOWN])
+
+
+def _dates(name: str, some: Sequence[str]) -> ValueError:
+    return ValueError(
+        f"table: the column {name!r} holds dates or times, such as {some[0]}: leave it out, "
+        f"drop=[{name!r}], and put what matters of it into columns of numbers or categories, such "
+        "as the month, the weekday, or the days since some day"
+    )
