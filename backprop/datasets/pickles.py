@@ -106,7 +106,7 @@ class _Dtype:
         self.dtype = np.dtype(text)
 
     def build(self, state: Any) -> None:
-        order = state[1].decode("latin-1") if isinstance(state[1], bytes) else state[1]
+        order: Any = state[1].decode("latin-1") if isinstance(state[1], bytes) else state[1]
         if order not in ("<", ">", "|", "="):
             raise ValueError(f"it has the byte order {order!r:.40}")
         if order in "<>":
