@@ -21,6 +21,7 @@ EXTRAS = {  # what pages need that the other tests do without: tests/interop run
     "docs/onnx.md": ("onnx", "onnxruntime"),
     "docs/pytorch.md": ("torch",),
     "docs/logging.md": ("tensorboard",),
+    "docs/scikit_learn.md": ("sklearn", "pandas"),
 }
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

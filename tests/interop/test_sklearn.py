@@ -13,10 +13,11 @@ import pytest
 pytest.importorskip("sklearn")
 import joblib
 from scipy import sparse
+from sklearn import datasets
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_diabetes, load_iris, load_wine
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -239,6 +240,28 @@ def test_a_warm_start_of_other_layers_is_refused():
     with pytest.raises(ValueError, match=r"describe another network .*give warm_start=False"):
         model.set_params(hidden_sizes=(7,)).fit(X, LABELS)
     np.testing.assert_array_equal(model.network_.theta, before)
+
+
+# -- how well ------------------------------------------------------------------------------------
+
+CLASSES = {"iris": 0.93, "wine": 0.95, "breast_cancer": 0.95, "digits": 0.95}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_defaults_train_well_on_rows_as_they_are(name):
+    x, y = getattr(datasets, f"load_{name}")(return_X_y=True)
+    cv = StratifiedKFold(3, shuffle=True, random_state=0)
+    model = BackpropClassifier(random_state=0)
+    assert cross_val_score(model, x, y, cv=cv).mean() > CLASSES[name]
+
+
+def test_defaults_train_well_on_numbers_of_any_scale():
+    cv = KFold(3, shuffle=True, random_state=0)
+    model = BackpropRegressor(random_state=0)
+    x, y = load_diabetes(return_X_y=True)
+    assert cross_val_score(model, x, y, cv=cv).mean() > 0.3
+    x, y = datasets.make_friedman1(500, noise=1.0, random_state=0)
+    assert cross_val_score(model, 1e3 * x + 1e4, 1e5 + 1e3 * y, cv=cv).mean() > 0.75
 
 
 # -- when it ends --------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from backprop.interop.sklearn.networks import network_for
 from backprop.interop.sklearn.settings import Settings, generator_of, settings_of
@@ -22,6 +22,15 @@ from backprop.network import Network
 from backprop.training.callbacks import EarlyStopping
 from backprop.training.history import History
 from backprop.training.trainer import Trainer
+
+try:
+    from sklearn.utils.validation import validate_data
+except ImportError:  # before 1.6 it was a method, and tags were a dict
+
+    def validate_data(estimator: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return X, or X and y, checked."""
+        return estimator._validate_data(*args, **kwargs)
+
 
 BATCH_SIZE = 200  # unless told
 
@@ -100,6 +109,9 @@ class BackpropEstimator(BaseEstimator, ABC):
         tags.input_tags.sparse = True
         tags.target_tags.multi_output = True
         return tags
+
+    def _more_tags(self) -> dict[str, Any]:
+        return {"X_types": ["2darray", "sparse"], "multioutput": True}
 
     # -- fitting -----------------------------------------------------------------------------
 

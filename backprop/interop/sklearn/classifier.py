@@ -176,6 +176,9 @@ class BackpropClassifier(ClassifierMixin, BackpropEstimator):
         tags.classifier_tags.multi_label = True
         return tags
 
+    def _more_tags(self) -> dict[str, Any]:
+        return {**super()._more_tags(), "multilabel": True}
+
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Any:
         """Train on these rows for one epoch, going on from what was fitted before, if it was.
 
