@@ -98,13 +98,17 @@ class Saved(Credited):
 
         However large it says that its layers are, they take no more memory than their numbers do.
         """
-        shared = len(config.get("ties", ())) + len(config.get("places", ()))
-        size = (2 + shared) * sum(array.size for array in arrays.values())
-        with room_for(max(size, 10_000)):  # a little is none, and has better messages
-            network = cls.from_config(config, classes)
+        network = cls.of_size(config, sum(array.size for array in arrays.values()), classes)
         network.set_state(arrays)
         seed_by_parameters(network.root)
         return network
+
+    @classmethod
+    def of_size(cls, config: dict[str, Any], size: int, classes: Classes = None) -> Any:
+        """Return the network that `config` describes if it is no larger than so many numbers."""
+        shared = len(config.get("ties", ())) + len(config.get("places", ()))
+        with room_for(max((2 + shared) * size, 10_000)):  # a little is none, and says more
+            return cls.from_config(config, classes)
 
     def state(self) -> dict[str, np.ndarray]:
         """Return copies of all numbers that make up the network: theta, and what training moves.

@@ -19,7 +19,7 @@ PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for
 
 EXTRAS = {  # what pages need that the other tests do without: tests/interop runs them
     "docs/onnx.md": ("onnx", "onnxruntime"),
-    "docs/pytorch.md": ("torch",),
+    "docs/pytorch.md": ("torch", "safetensors"),
     "docs/logging.md": ("tensorboard",),
     "docs/scikit_learn.md": ("sklearn", "pandas"),
 }
