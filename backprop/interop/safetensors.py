@@ -44,7 +44,7 @@ def save_safetensors(network: Network, path: str | os.PathLike[str]) -> None:
         If it is no network, or a layer has been built into another one since.
     """
     with needs("safetensors", "save_safetensors"):
-        from safetensors.numpy import save
+        from safetensors import numpy as safetensors
     if not isinstance(network, Network):
         raise TypeError(f"save_safetensors: expected a Network, got {network!r}")
     network.check_whole()
@@ -53,7 +53,7 @@ def save_safetensors(network: Network, path: str | os.PathLike[str]) -> None:
         DESCRIPTION: json.dumps(network.config(), allow_nan=False),
     }
     arrays = {name: np.ascontiguousarray(array) for name, array in named_arrays(network).items()}
-    content = save(arrays, metadata=header)
+    content = safetensors.save(arrays, metadata=header)
     write_atomically(path, lambda file: file.write(content))
 
 
@@ -220,10 +220,10 @@ def read(path: str | os.PathLike[str], what: str) -> tuple[dict[str, np.ndarray]
         If it is no safetensors file, is damaged, or holds what NumPy has no dtype for.
     """
     with needs("safetensors", what):
-        from safetensors.numpy import load
+        from safetensors import numpy as safetensors
     content = Path(path).read_bytes()
     with what_is_read(path, "is not a safetensors file, or is damaged"):
-        tensors = load(content)
+        tensors = safetensors.load(content)
         length = int.from_bytes(content[:8], "little")
         header = from_json(content[8 : 8 + length]).get("__metadata__", {})
     return tensors, header
