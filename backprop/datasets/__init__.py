@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backprop.core.stored import Stored
 from backprop.datasets.columns import UnseenCategoryWarning
 from backprop.datasets.dataset import Dataset
 from backprop.datasets.digits import make_digits
@@ -16,6 +17,7 @@ __all__ = [
     "NAMES",
     "Dataset",
     "Encoding",
+    "Stored",
     "Table",
     "UnseenCategoryWarning",
     "data_home",

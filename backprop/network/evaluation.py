@@ -143,6 +143,7 @@ def in_batches(
     if threads:
         batch_size = min(batch_size, memory.SHARED_BATCH_SIZE)
     if count_examples(arrays[0]) <= batch_size:
+        arrays = tuple(each_array(partial(_part, slice(None)), array) for array in arrays)
         if not threads:
             return list(compute(*arrays))
         with own_threads():

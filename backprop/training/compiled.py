@@ -12,11 +12,13 @@ from backprop.compiled import NotBuilt, NoTwin, Program
 from backprop.compiled.prediction import prediction_for, refuse_complex
 from backprop.compiled.runner import Runner
 from backprop.core.shapes import each_array
+from backprop.core.stored import Rows
 from backprop.training.divergence import DivergenceError, diagnosis
 from backprop.training.minibatches import minibatches
 from backprop.training.steps import InNumPy, Learnt
 
 SECONDS = 0.1  # of a stretch: between two, Ctrl-C, the progress bar and time limits are seen to
+READ = 2**24  # bytes of examples that are read from the disk at a time
 DRAWN = 2**23  # bytes of random numbers that are drawn ahead, at most
 
 
@@ -44,7 +46,9 @@ class Compiled:
         wanting = [callback for callback in trainer.callbacks if callback.wants_steps]
         if wanting:
             raise NoTwin(f"{wanting[0]} wants every step")
-        self._data = dict(_data(trainer.network.dtype, *rows))
+        x = rows[0]
+        self._stored = any(isinstance(one, Rows) for one in (x if isinstance(x, tuple) else (x,)))
+        self._data = {} if self._stored else dict(_data(trainer.network.dtype, *rows))
         self._runners: dict[int, Runner] = {}
         self._ahead = 1  # steps of the next stretch
         self._last: Any = None  # runner, order and step of the last minibatch
@@ -112,13 +116,21 @@ class Compiled:
         runner = self._runners[min(size, len(order) - step * size)]
         program = runner.program
         count = min(self._ahead, whole - step if step < whole else 1, program.most_ahead(DRAWN))
+        data, ahead = self._data, order[step * size :]
+        if self._stored:  # as many examples as fit are read
+            count = min(count, self._most_read(size))
+            ahead = ahead[: count * size]
+            taken = (each_array(lambda one: one.take(ahead, 0), one) if one is not None else None
+                     for one in self.rows)  # fmt: skip
+            data = dict(_data(network.dtype, *taken))
+            ahead = np.arange(len(ahead), dtype=np.int64)
         etas = self._etas(step, count)
         carried = optimizer.carried(network.theta)
         if carried.keys() != set(optimizer.accumulator_names):
             raise NoTwin(_BY_ROOTS)
         vectors: dict[Any, np.ndarray] = {("accumulator", name): carried[name] for name in carried}
-        vectors |= {"theta": network.theta, "nabla": network.nabla, "order": order[step * size :]}
-        runner.bind({**self._data, **vectors, **program.states(), **program.draws(count)})
+        vectors |= {"theta": network.theta, "nabla": network.nabla, "order": ahead}
+        runner.bind({**data, **vectors, **program.states(), **program.draws(count)})
         started = time.perf_counter()
         done, refused = runner.train(count, optimizer.t, etas)
         seconds = time.perf_counter() - started
@@ -142,6 +154,12 @@ class Compiled:
         if count == self._ahead or seconds > SECONDS:
             self._ahead = max(1, int(count * min(2.0, SECONDS / max(seconds, 1e-6))))
         return step + done
+
+    def _most_read(self, size: int) -> int:
+        """Return how many minibatches of stored examples are read at a time."""
+        x = self.rows[0]
+        each = sum(one.nbytes // len(one) for one in (x if isinstance(x, tuple) else (x,)))
+        return int(max(1, READ // max(1, size * each)))
 
     def _etas(self, step: int, count: int) -> np.ndarray:
         """Return the learning rates of so many steps."""

@@ -9,12 +9,23 @@ from typing import Any
 import numpy as np
 
 from backprop.core.shapes import each_array
+from backprop.core.stored import Stored
 from backprop.kernels import memory
 
 
 def rows_of(x: Any) -> Any:
     """Return x example-major, N x ..., in C order; a view where x is the transpose of that."""
-    return each_array(lambda one: np.ascontiguousarray(np.moveaxis(one, -1, 0)), x)
+    return each_array(
+        lambda one: (
+            one.rows if isinstance(one, Stored) else np.ascontiguousarray(np.moveaxis(one, -1, 0))
+        ),
+        x,
+    )
+
+
+def in_memory(y: Any) -> Any:
+    """Return targets as plain arrays: those mapped from a file are read."""
+    return each_array(lambda one: np.array(one) if isinstance(one, np.memmap) else one, y)
 
 
 def minibatches(
@@ -33,7 +44,9 @@ def minibatches(
     rows_w : ndarray, N x ..., or tuple of them, optional
         What `rows_of` made of weights; None is yielded where there are none.
     """
-    bytes_each = sum(rows[:1].nbytes for data in (rows_x, rows_y) for rows in _as_tuple(data))
+    bytes_each = sum(
+        rows.nbytes // max(1, len(rows)) for data in (rows_x, rows_y) for rows in _as_tuple(data)
+    )
     ahead = size * max(1, memory.GATHER_BYTES // max(1, size * bytes_each))
     for begin in range(first * size, len(order), ahead):
         chosen = order[begin : begin + ahead]

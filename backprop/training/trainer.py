@@ -16,6 +16,7 @@ from backprop.core.checks import check_bool, check_integer
 from backprop.core.config import made_of
 from backprop.core.randomness import generator
 from backprop.core.shapes import count_examples
+from backprop.core.stored import as_stored
 from backprop.kernels.threads import own_threads
 from backprop.layers.base import Seed
 from backprop.metrics import Metric
@@ -37,7 +38,7 @@ from backprop.training.columns import declare_columns, metrics_for
 from backprop.training.divergence import DivergenceError, first_not_finite
 from backprop.training.history import History
 from backprop.training.interrupts import interrupt_asks
-from backprop.training.minibatches import rows_of
+from backprop.training.minibatches import in_memory, rows_of
 from backprop.training.paths import path_for, warn_if_another
 from backprop.training.progress import Progress, check_progress
 from backprop.training.state import put_state, state_of, take_back
@@ -194,8 +195,9 @@ class Trainer:
         Parameters
         ----------
         x : ndarray, input shape x N, or tuple of them
-            In the network's dtype; best the transposed view of N rows in C order, which is what
-            `datasets.to_columns` gives and costs no copy.
+            In the network's dtype, or mapped from a file, of any dtype, or a `datasets.Stored`:
+            then a minibatch is read at a time, and scaled. Best the transposed view of N rows in
+            C order, which is what `datasets.to_columns` gives and costs no copy.
         y : ndarray
             Targets as the cost takes them, the examples on the last axis.
         epochs : int
@@ -236,6 +238,10 @@ class Trainer:
         epochs = check_integer("fit: epochs", epochs, 0)
         progress = self.progress if progress is None else check_progress("fit", progress)
         validation, validation_weight = taken_apart(validation)
+        dtype, integers = self.network.dtype, self.network.root.integer_input
+        x, y = as_stored(x, dtype, integers), in_memory(y)
+        if validation is not None:
+            validation = as_stored(validation[0], dtype, integers), in_memory(validation[1])
         check_fit(self.network, x, y, validation)
         weights = weights_of(self, x, y, validation, class_weight, sample_weight, validation_weight)
         metrics = metrics_for(self, x, y, validation, weights)

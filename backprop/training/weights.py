@@ -10,6 +10,7 @@ import numpy as np
 
 from backprop.core.checks import check_number
 from backprop.core.shapes import count_examples, each_array
+from backprop.core.stored import Stored
 from backprop.metrics import check_sample_weight, true_labels
 from backprop.metrics.labels import holds_classes
 from backprop.network.checks import outputs_like
@@ -73,8 +74,11 @@ def weights_of(
 def first(n: int, x: Any, y: Any, w: Any) -> tuple[Any, Any, Any]:
     """Return the first n examples, their targets and their weights."""
 
+    def one_cut(one: Any) -> Any:
+        return one.first(n) if isinstance(one, Stored) else one[..., :n]
+
     def cut(data: Any) -> Any:
-        return None if data is None else each_array(lambda one: one[..., :n], data)
+        return None if data is None else each_array(one_cut, data)
 
     return cut(x), cut(y), cut(w)
 

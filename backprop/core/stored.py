@@ -1,0 +1,160 @@
+"""Examples that stay where they are stored, and become inputs a minibatch at a time."""
+
+from __future__ import annotations
+
+import math
+import mmap
+from typing import Any
+
+import numpy as np
+
+
+class Rows:
+    """Examples one after another, N x ..., of any dtype, in a file or in memory.
+
+    Of a file that is mapped into memory each look maps it anew and lets go of it again, so that
+    what has been read does not stay in this process's memory.
+
+    Parameters
+    ----------
+    array : ndarray, N x ...
+    dtype : dtype
+        That they are given in.
+    scale : float
+        What they are divided by.
+    """
+
+    def __init__(self, array: np.ndarray, dtype: Any, scale: float = 1.0) -> None:
+        self.dtype, self.scale = np.dtype(dtype), scale
+        self.shape, self.ndim = array.shape, array.ndim
+        self._array = array
+        self._file = _place_in_file(array)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes that all of them would take."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        return self._numbers(self._mapped()[rows])
+
+    def take(self, chosen: np.ndarray, axis: int = 0) -> np.ndarray:
+        """Return some of them as numbers, scaled."""
+        return self._numbers(self._mapped().take(chosen, axis))
+
+    def _mapped(self) -> np.ndarray:
+        if self._file is None:
+            return self._array
+        path, start, size, offset, strides = self._file
+        raw = np.memmap(path, np.uint8, "r", start, (size,))
+        return np.ndarray(self.shape, self._array.dtype, raw, offset, strides)
+
+    def _numbers(self, raw: np.ndarray) -> np.ndarray:
+        if self.scale == 1:
+            return np.array(raw, self.dtype, order="C")
+        wide = np.result_type(self.dtype, np.float32) if self.dtype.kind == "f" else self.dtype
+        return np.divide(raw, self.scale, dtype=wide).astype(self.dtype, copy=False)
+
+
+def _place_in_file(array: np.ndarray) -> tuple[Any, ...] | None:
+    """Return where in a file an array lies that is mapped from it; None for any other array."""
+    path = getattr(array, "filename", None)
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if path is None or not isinstance(base, mmap.mmap) or getattr(array, "mode", "c") == "c":
+        return None
+    root = np.frombuffer(base, np.uint8)
+    offset = array.ctypes.data - root.ctypes.data
+    start = array.offset - array.offset % mmap.ALLOCATIONGRANULARITY  # type: ignore[attr-defined]
+    return path, start, root.size, offset, array.strides
+
+
+class Stored:
+    """Examples on the last axis, as a network takes them, that stay where they are stored.
+
+    ``Stored(images, maximum=255)`` holds N examples one after another, of any dtype, most often
+    mapped from a file, as `numpy.load` does with ``mmap_mode="r"``. `Trainer.fit` and
+    `Network.evaluate` take it as x, and read and scale what they need at the time.
+
+    Parameters
+    ----------
+    array : ndarray, N x ...
+    shape : tuple of int, optional
+        Of one example as the network takes it, ``(784,)`` for images of 28 x 28; as it is stored,
+        unless told.
+    maximum : float, optional
+        What becomes 1. Bytes (uint8) are divided by 255 unless told; of other integers it must be
+        told, and numbers in floating-point stay as they are.
+    dtype : dtype
+        The network's.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the array holds no numbers, integers without a `maximum`, or examples of another size.
+    """
+
+    def __init__(
+        self,
+        array: np.ndarray,
+        shape: tuple[int, ...] | None = None,
+        maximum: float | None = None,
+        dtype: Any = "float32",
+    ) -> None:
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf" or array.ndim < 2:
+            got = getattr(array, "dtype", type(array).__name__)
+            raise TypeError(
+                f"Stored: expected an array of numbers, N x ..., got {got} of shape "
+                f"{np.shape(array)}"
+            )
+        if maximum is None and array.dtype.kind in "iu" and np.dtype(dtype).kind == "f":
+            if array.dtype != np.uint8:
+                raise ValueError(
+                    f"Stored: nothing says what becomes 1 of {array.dtype}: give "
+                    "datasets.Stored(array, maximum=...), or maximum=1 to keep the values"
+                )
+            maximum = 255
+        shape = array.shape[1:] if shape is None else tuple(shape)
+        if math.prod(shape) != math.prod(array.shape[1:]):
+            raise ValueError(
+                f"Stored: examples of shape {array.shape[1:]} do not have the shape {shape}"
+            )
+        self.rows = Rows(array.reshape(len(array), *shape), dtype, float(maximum or 1))
+        self.shape, self.dtype = (*shape, len(array)), self.rows.dtype
+        self.ndim = len(self.shape)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """Return ``x[..., some]`` as an array."""
+        return np.moveaxis(self.rows[key[-1]], 0, -1)
+
+    def first(self, n: int) -> Stored:
+        """Return the first n examples, stored as they are."""
+        found = object.__new__(Stored)
+        array, rows = self.rows._array[:n], self.rows
+        found.rows = Rows(array, rows.dtype, rows.scale)
+        found.shape, found.dtype, found.ndim = (*self.shape[:-1], len(array)), self.dtype, self.ndim
+        return found
+
+
+def as_stored(x: Any, dtype: np.dtype, integers: bool) -> Any:
+    """Return examples mapped from a file as `Stored`, each of several, and anything else as it is.
+
+    Parameters
+    ----------
+    x : ndarray, features x N, or tuple of them
+    dtype : dtype
+        The network's.
+    integers : bool
+        Whether the network takes integers as they are.
+    """
+    if isinstance(x, tuple):
+        return tuple(as_stored(one, dtype, integers) for one in x)
+    mapped = isinstance(x, np.memmap) and x.filename is not None and x.ndim > 1
+    if not mapped or x.dtype.kind not in "biuf":
+        return x
+    keep = integers and x.dtype.kind in "iu"
+    return Stored(np.moveaxis(x, -1, 0), None, None, x.dtype if keep else dtype)
