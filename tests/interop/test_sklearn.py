@@ -21,7 +21,7 @@ from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, cross_
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from backprop import L2, SGD, DivergenceError
+from backprop import L2, SGD, DivergenceError, EarlyStopping
 from backprop.interop.sklearn import BackpropClassifier, BackpropRegressor
 
 RNG = np.random.default_rng(0)
@@ -401,6 +401,11 @@ def test_verbose_prints_a_line_an_epoch(capsys):
         ({"regularizer": 0.1}, "regularizer must be a Regularizer, got 0.1"),
         ({"cost": "hinge"}, "unknown cost 'hinge'"),
         ({"class_weight": "even"}, "class_weight"),
+        (
+            {"class_weight": {"low": -1, "high": 1, "middle": 1}},
+            "class_weight must be at least 0, got",
+        ),
+        ({"callbacks": EarlyStopping()}, r"callbacks must be a sequence of them, got .*: give \["),
         ({"metrics": ["f1"]}, "f1_macro"),
         ({"early_stopping": "f2_micro"}, "f2_micro"),
         ({"input_shape": (2, 3)}, r"input_shape is \(2, 3\), 6 numbers a row, and X has 4 feat"),

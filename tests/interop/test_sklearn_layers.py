@@ -122,6 +122,24 @@ def test_two_classes_by_one_sigmoid_or_two_softmax_units():
         assert (model.classes_[p.argmax(axis=1)] == model.predict(X)).all()
 
 
+@pytest.mark.parametrize(
+    ("cost", "end"),
+    [
+        (None, "softmax"),
+        ("softmax_cross_entropy", "softmax"),
+        ("cross_entropy", "sigmoid"),
+        ("quadratic", "softmax"),
+    ],
+)
+def test_hidden_sizes_end_in_what_the_cost_demands(cost, end):
+    model = BackpropClassifier((20,), cost=cost, eta=0.02, random_state=0).fit(X, LABELS)
+    assert model.network_[-1].activation.name == end
+    assert model.score(X, LABELS) > 0.9
+    shares = BackpropRegressor((20,), cost="cross_entropy", eta=0.02, random_state=0)
+    y = 1 / (1 + np.exp(-NUMBERS))
+    assert shares.fit(X, y).score(X, y) > 0.9
+
+
 def test_the_books_network_of_sigmoids_and_the_quadratic_cost():
     model = BackpropClassifier(
         layers=dense(3, "sigmoid"), cost="quadratic", optimizer="sgd", eta=3.0, batch_size=10,

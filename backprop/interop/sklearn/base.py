@@ -20,6 +20,7 @@ from backprop.interop.sklearn.networks import network_for
 from backprop.interop.sklearn.settings import Settings, generator_of, settings_of
 from backprop.network import Network
 from backprop.training.callbacks import EarlyStopping
+from backprop.training.checks import check_callbacks
 from backprop.training.history import History
 from backprop.training.trainer import Trainer
 
@@ -231,7 +232,7 @@ class BackpropEstimator(BaseEstimator, ABC):
     def _trainer(
         self, settings: Settings, network: Any, optimizer: Any, rng: Any, n: int
     ) -> Trainer:
-        callbacks = list(self.callbacks)
+        callbacks = list(check_callbacks(self.callbacks))
         metrics = self.metrics
         if settings.monitor is not None:
             restore_best = bool(self.early_stopping)
@@ -324,6 +325,8 @@ class BackpropEstimator(BaseEstimator, ABC):
     def _weights(self, X: Any, y: Any, sample_weight: Any) -> np.ndarray | None:
         """Return the weight of every row, or None where all count alike."""
         owner, w = type(self).__name__, self._class_weights(y)
+        if w is not None and w.min() < 0:
+            raise ValueError(f"{owner}: class_weight must be at least 0, got {w.min():g}")
         if sample_weight is not None:
             given = _check_sample_weight(sample_weight, X, dtype=np.float64)
             if given.min() < 0:

@@ -11,6 +11,7 @@ import numpy as np
 
 from backprop.core.checks import check_sequence
 from backprop.core.shapes import is_several
+from backprop.costs import as_cost
 from backprop.graph import Graph, Input
 from backprop.graph.nodes import apply
 from backprop.layers.base import Layer
@@ -18,6 +19,8 @@ from backprop.layers.containers.sequential import Sequential
 from backprop.layers.dense import Dense
 from backprop.layers.outputs import Outputs
 from backprop.network import Network
+
+DEMANDED: dict[Any, str] = {Outputs.PROBABILITIES: "softmax", Outputs.UNIT_INTERVAL: "sigmoid"}
 
 
 def network_for(
@@ -45,7 +48,7 @@ def network_for(
     """
     owner, layers = type(estimator).__name__, estimator.layers
     if layers is None:
-        layers = _dense_layers(settings, task, n_features, dtype)
+        layers = _dense_layers(settings, task, n_features, estimator.cost, dtype)
     else:
         layers = _copies(owner, layers, n_features, task.n_outputs)
     shape = _input_shape(owner, layers, settings.input_shape, n_features)
@@ -70,15 +73,27 @@ def gives(network: Network) -> Any:
     return network.root.known_outputs(Outputs.ANYTHING, network.input_shape)
 
 
-def _dense_layers(settings: Any, task: Any, n_features: int, dtype: Any) -> Any:
-    """Return dense hidden layers and an output layer, or a graph with one for each output."""
+def _dense_layers(settings: Any, task: Any, n_features: int, cost: Any, dtype: Any) -> Any:
+    """Return dense hidden layers and an output layer, or a graph with one for each output.
+
+    It ends in what the cost demands, or else in what fits the targets.
+    """
+    demands = None if cost is None or isinstance(cost, (list, tuple)) else as_cost(cost).demands
     sizes = [n_features, *settings.hidden_sizes]
     hidden = [
         Dense(n_in, n_out, settings.activation, dtype=dtype, rng=0)
         for n_in, n_out in itertools.pairwise(sizes)
     ]
     last = [
-        Dense(sizes[-1], units, activation, "glorot_uniform", "zeros", dtype, rng=0)
+        Dense(
+            sizes[-1],
+            units,
+            DEMANDED.get(demands, activation),
+            "glorot_uniform",
+            "zeros",
+            dtype,
+            rng=0,
+        )
         for units, activation in task.ends
     ]
     if not isinstance(task.n_outputs, tuple):
