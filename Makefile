@@ -107,7 +107,7 @@ $(VENV)/.peers: $(VENV)/.test
 # The extras, and what only the tests need: onnxruntime runs the models that are written.
 $(VENV)/.interop: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable \
-	  '.[test,$(EXTRAS)]' onnxruntime pandas torch==2.13.0
+	  '.[test,$(EXTRAS)]' onnxruntime torch==2.13.0
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.package
