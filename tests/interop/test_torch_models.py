@@ -13,6 +13,15 @@ from torch.nn import functional as F  # noqa: E402
 
 from backprop import SGD, Network, Trainer  # noqa: E402
 from backprop.gradients.numeric import relative_error  # noqa: E402
+from backprop.graph import (  # noqa: E402
+    Graph,
+    Input,
+    Variable,
+    apply,
+    concatenate,
+    cos,
+    exp,
+)
 from backprop.interop.torch import (  # noqa: E402
     NoCounterpartError,
     as_loss,
@@ -20,6 +29,7 @@ from backprop.interop.torch import (  # noqa: E402
     to_torch,
     update_torch,
 )
+from backprop.interop.torch.axes import order_of, to_columns, to_rows  # noqa: E402
 from backprop.layers import (  # noqa: E402
     RNN,
     BatchNorm,
@@ -34,6 +44,7 @@ from backprop.layers import (  # noqa: E402
     TimeDistributed,
     TransformerBlock,
 )
+from tests.cases import NETWORK_CASES  # noqa: E402
 
 
 def columns(x):
@@ -425,3 +436,39 @@ def test_names_are_those_of_pytorch():
     sequence = to_torch(Network([Embedding(5, 3), TimeDistributed(Dense(3, 2, "softmax"))],
                                 input_shape=(None,)))  # fmt: skip
     assert repr(sequence[2]) == "Softmax(dim=-1)"
+
+
+@pytest.mark.parametrize("case", NETWORK_CASES, ids=str)
+def test_every_network_agrees(case):
+    network, x, _ = case.problem(3)
+    module = to_torch(network)
+    order = order_of(network.root)
+    leaf = torch.from_numpy(np.array(to_rows(x, order[0]))).requires_grad_()
+    a = module(leaf)
+    a = a if isinstance(a, tuple) else (a,)
+    found = network.forward(x, training=True)
+    found = found if isinstance(found, tuple) else (found,)
+    upstream = []
+    for ours, theirs in zip(found, a, strict=True):
+        assert relative_error(ours, to_columns(theirs.detach().numpy(), order[1])) <= 1e-12
+        upstream.append(np.random.default_rng(0).standard_normal(ours.shape))
+    theirs = [torch.from_numpy(np.array(to_rows(u, order[1]))) for u in upstream]
+    torch.autograd.backward(a, theirs)
+    downstream = network.backpropagate(tuple(upstream) if len(upstream) > 1 else upstream[0])
+    assert relative_error(downstream, to_columns(leaf.grad.numpy(), order[0])) <= 1e-12
+
+
+def test_a_graph_of_operations():
+    x, y = Input("x", (3,)), Input("y", (3,))
+    u = apply(Dense(3, 3, "tanh", dtype="float64", rng=0), x) * y + 0.5
+    graph = Graph([exp(u) / 2.0 - cos(u), concatenate(u[0:2], (y**2).sum())])
+    module, a, b = to_torch(graph), draw(4, 3), draw(4, 3) + 1
+    found = graph.forward((columns(a), columns(b)))
+    for ours, theirs in zip(found, module(a, b), strict=True):
+        assert relative_error(ours, columns(theirs)) <= 1e-12
+    with pytest.raises(TypeError, match="takes 2 tensors, got 1"):
+        module(a)
+    with pytest.raises(NoCounterpartError, match="is not read back"):
+        from_torch(module)
+    with pytest.raises(NoCounterpartError, match="Variable"):
+        to_torch(Graph(apply(Variable((2, 3))) @ x))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from backprop.core.extras import needs
-from backprop.graph import Graph
+from backprop.graph import MatMul, Variable
 from backprop.interop.torch.axes import SEQUENCES
 from backprop.layers import (
     ELU,
@@ -28,7 +28,8 @@ with needs("torch", "backprop.interop.torch"):
 
 WITHOUT_COUNTERPART: dict[type, str] = {
     GaussianNoise: "PyTorch has no layer that adds noise",
-    Graph: "graphs are not converted",
+    MatMul: "products of two nodes are not converted",
+    Variable: "parameters that are nodes are not converted",
     Masked: "PyTorch hands masks from layer to layer by hand, or packs sequences",
 }
 """The layers that `to_torch` refuses, and why; of others some options, which the errors name."""

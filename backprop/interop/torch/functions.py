@@ -131,9 +131,7 @@ def _reshape(arguments: list[Any], options: dict[str, Any]) -> list[nn.Module]:
         raise NoCounterpartError(f"of a new shape the first axis must be the batch, got {sizes}")
     if rest == [-1]:
         return [nn.Flatten()]
-    made = nn.Unflatten(1, tuple(rest))
-    made.merges = not isinstance(first, fx.Node)  # type: ignore[assignment] # batch and steps, perhaps
-    return [nn.Flatten(), made]
+    return [nn.Flatten(), nn.Unflatten(1, tuple(rest))]
 
 
 def _permute(*axes: Any, dims: Any = None) -> nn.Module:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from backprop.core.extras import needs
+from backprop.graph import Graph
 from backprop.interop.tensors import OF_BLOCK, arrays_in, tensors_of
-from backprop.interop.torch import modules
+from backprop.interop.torch import graphs, modules
 from backprop.interop.torch.axes import CHANNELS, SEQUENCES, order_of
 from backprop.interop.torch.counterparts import (
     WITHOUT_COUNTERPART,
@@ -169,6 +170,10 @@ class Outgoing:
         if kind is Sequential:
             made, gives = self.chain(layer.children, name, shape, order)
             return [nn.Sequential(*made)], gives
+        if kind is Graph:
+            return [graphs.Graph(layer, self.nodes(layer, name))], order
+        if kind in graphs.OPERATIONS:
+            return [graphs.Operation(layer)], order
         if kind is Residual:
             made, gives = self.branch(layer.children, name, shape, order, order)
             return [modules.Residual(made)], gives
@@ -193,6 +198,17 @@ class Outgoing:
         if ends_in == SEQUENCES:
             dim = 2 if after is not None and len(after) > 2 else -1
         return [modules.Parallel(branches, layer.join, dim)], ends_in or order
+
+    def nodes(self, graph: Any, name: str) -> Modules:
+        """Return the module of every node of a graph but the inputs."""
+        found, pairs = [], zip(graph.children, graph.operands, strict=True)
+        for index, (layer, operands) in enumerate(pairs):
+            inner, of = f"{name}.{index}".lstrip("."), [o for o in operands if isinstance(o, int)]
+            shape = graph.shapes[of[0]] if of else None
+            made, ends = self.layer(layer, inner, shape, CHANNELS)
+            made += moved(ends, CHANNELS, graph.shapes[graph.n_inputs + index])
+            found.append(made[0] if len(made) == 1 else nn.Sequential(*made))
+        return found
 
     def every_step(self, layer: Any, name: str, shape: Shape) -> Modules:
         """Return the modules of a layer on every step: Linear takes them as they are."""

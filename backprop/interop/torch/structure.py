@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backprop.core.extras import needs
-from backprop.interop.torch import modules
+from backprop.interop.torch import graphs, modules
 from backprop.interop.torch.counterparts import NoCounterpartError
 from backprop.interop.torch.functions import (
     JOINS,
@@ -90,6 +90,8 @@ def items_of(module: nn.Module, name: str = "") -> Items:
     if kind is nn.TransformerEncoder:
         parts = [*module.layers, *([] if module.norm is None else [module.norm])]
         return [Leaf(f"{name}.layers.{i}".lstrip("."), part) for i, part in enumerate(parts)]
+    if kind is graphs.Graph:
+        raise NoCounterpartError("a graph that to_torch has made is not read back")
     if is_leaf(module):
         return [Leaf(name, module)]
     return Traced(module, name).items()
