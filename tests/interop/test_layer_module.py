@@ -23,6 +23,7 @@ from backprop.layers import (  # noqa: E402
     Layer,
     MultiHeadAttention,
     Sequential,
+    ShapeError,
 )
 from tests.cases import CASES, Scale  # noqa: E402
 
@@ -164,6 +165,8 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(TypeError, match=r"as_torch\(layer.astype\('float64'\)\)"):
         nn.Sequential(module).double()
     module.float().cpu()
+    with pytest.raises(ShapeError, match=r"the tensor, whose batch is the first one, is \(2, 4\)"):
+        module(draw(2, 4).float())
     with pytest.raises(TypeError, match="float32"):
         module(draw(2, 3))
     with pytest.raises(TypeError, match="expected a tensor on the CPU, got ndarray"):

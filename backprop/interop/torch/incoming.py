@@ -252,7 +252,8 @@ class Incoming:
         except NoCounterpartError as error:
             if str(error).startswith("submodule"):
                 raise
-            raise self.error(item.name, f"{item.module}: {error}") from None
+            shown = str(item.module).split("\n")[0].rstrip("(")
+            raise self.error(item.name, f"{shown}: {error}") from None
 
     def _leaf(
         self, item: Leaf, state: State, following: nn.Module | None
@@ -370,7 +371,7 @@ def check_hooks(module: nn.Module) -> None:
     for name, inner in module.named_modules():
         if inner._forward_hooks or inner._forward_pre_hooks:
             raise NoCounterpartError(
-                f"submodule {name!r}: hooks hang on its forward pass, which may change what it "
+                f"submodule {name or type(inner).__name__!r}: hooks hang on its forward pass, which may change what it "
                 "computes: remove them first"
             )
 

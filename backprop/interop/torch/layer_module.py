@@ -13,6 +13,7 @@ import numpy as np
 from backprop.core.extras import needs
 from backprop.core.generators import generator_state, set_generator_state
 from backprop.core.quiet import underflow_is_0
+from backprop.core.shapes import ShapeError
 from backprop.interop.torch.axes import order_of, to_columns, to_rows
 from backprop.layers import Layer
 from backprop.layers.mode import INFERENCE, KEEPING, TRAINING, Mode
@@ -142,7 +143,12 @@ class LayerModule(nn.Module):
     def go_up(self, x: Tensor, mode: Mode) -> Tensor:
         """Make the layer's forward pass."""
         a_prev = to_columns(x.detach().numpy(), self.orders[0]).copy("K")
-        self.layer.check_input(a_prev)
+        try:
+            self.layer.check_input(a_prev)
+        except ShapeError as error:
+            raise ShapeError(
+                f"{error} (here; the tensor, whose batch is the first one, is {tuple(x.shape)})"
+            ) from None
         return _tensor(to_rows(self.layer.run(a_prev, mode), self.orders[1]))
 
     @underflow_is_0
