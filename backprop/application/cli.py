@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 import backprop
 from backprop import __version__
+from backprop.application import explore
 from backprop.application.arguments import (
     Parser,
     integer_from_0,
@@ -101,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_predict(commands)
     _add_export(commands)
     _add_plot(commands)
+    explore.add(commands)
     _add_compare(commands)
     _add_gradcheck(commands)
     _add_data(commands)

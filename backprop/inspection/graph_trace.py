@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import itertools
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,6 +89,35 @@ class GraphTrace:
         return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
     _repr_markdown_ = to_markdown
+
+    def to_html(self, path: str | os.PathLike[str], title: str | None = None) -> Path:
+        """Write the run as a page for a browser, one file that needs no other, and no server.
+
+        The page goes from node to node, and back: upstream x local = downstream, for every number
+        that is pointed at; see docs/explore.md.
+
+        Parameters
+        ----------
+        path : str or path
+            Ends in .html. What is there is replaced, whole or not at all.
+        title : str, optional
+            What stands above the page.
+
+        Returns
+        -------
+        Path
+            `path`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not what it must be, or the numbers are complex.
+        OSError
+            If the file cannot be written.
+        """
+        from backprop.inspection.explorer import write_graph_trace
+
+        return write_graph_trace(self, path, title)
 
     def _cells(self) -> list[list[list[str]]]:
         """Return the cells of every row, each a list of lines."""

@@ -9,8 +9,11 @@ the output: ``network[0]`` computes z^1 and a^1. Which equations a layer has is 
 from __future__ import annotations
 
 import copy
+import os
 import re
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,6 +62,8 @@ class Trace:
         dC/dtheta, as `Network.backward` computes it.
     canonical : bool
         Whether delta^L came from the cost at once, (a - y) / B, and not from nabla_a C.
+    network_cost : Cost
+        The cost of the network, which C is a value of.
 
     Raises
     ------
@@ -76,12 +81,12 @@ class Trace:
         twin = copy.deepcopy(network)
         self.x, self.y = x.copy(), y.copy()
         self.canonical = twin.canonical
-        self._cost = twin.need_cost()
+        self.network_cost = twin.need_cost()
         a = twin.forward(self.x, training=True)
         self.cost_per_example = twin.cost_per_example(self.y)
         self.cost = float(costs.mean(self.cost_per_example))
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            self.nabla_a = self._cost.nabla_a(a, self.y)
+            self.nabla_a = self.network_cost.nabla_a(a, self.y)
 
         run = _WatchedRun(twin)
         start = twin.bp1(self.y) if self.canonical else (self.nabla_a, False)
@@ -134,22 +139,65 @@ class Trace:
             has no Greek ones.
         """
         alphabet = ASCII if check_bool("ascii_only", ascii_only) else UNICODE
-        text = typeset.to_text(self._sections(), check_integer("digits", digits, 2), alphabet)
+        text = typeset.to_text(self.sections(), check_integer("digits", digits, 2), alphabet)
         return in_ascii(text) if ascii_only else text  # names may hold any characters
 
     def to_markdown(self, digits: int = 4) -> str:
         """Return the same as Markdown, the mathematics in LaTeX between ``$$``."""
-        return typeset.to_markdown(self._sections(), check_integer("digits", digits, 2))
+        return typeset.to_markdown(self.sections(), check_integer("digits", digits, 2))
+
+    def to_html(
+        self,
+        path: str | os.PathLike[str],
+        title: str | None = None,
+        classes: Sequence[str] | None = None,
+        image_shape: tuple[int, int] | None = None,
+    ) -> Path:
+        """Write both passes as a page for a browser, one file that needs no other, and no server.
+
+        The page goes step by step through z = w a + b, sigma, the cost, and BP1 to BP4, and fills
+        the numbers in for whatever is pointed at; see docs/explore.md. Where there are many
+        numbers it has the first examples only, and large arrays in blocks of which the largest
+        number is shown; it says so where that is.
+
+        Parameters
+        ----------
+        path : str or path
+            Ends in .html. What is there is replaced, whole or not at all.
+        title : str, optional
+            What stands above the page.
+        classes : sequence of str, optional
+            The names of the network's outputs.
+        image_shape : (height, width), optional
+            Of the input, if that is the numbers of an image in one axis, row by row. Unless told
+            64 numbers or more are an image if they fill a square; the page can show them as a
+            list, too.
+
+        Returns
+        -------
+        Path
+            `path`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not what it must be, or the network's numbers are complex.
+        OSError
+            If the file cannot be written.
+        """
+        from backprop.inspection.explorer import write_trace
+
+        return write_trace(self, path, title, classes, image_shape)
 
     def to_latex(self, digits: int = 4) -> str:
         """Return the same as one LaTeX ``align*`` block; needs the package amsmath."""
-        return typeset.to_latex(self._sections(), check_integer("digits", digits, 2))
+        return typeset.to_latex(self.sections(), check_integer("digits", digits, 2))
 
     @property
     def _batch(self) -> int:
         return self.x.shape[-1]
 
-    def _sections(self) -> list[Section]:
+    def sections(self) -> list[Section]:
         ends = LayerSymbols(
             "",
             a_prev="a^{0}",
@@ -158,19 +206,19 @@ class Trace:
             shows_input=True,
             downstream_wanted=False,
             is_output=True,
-            bp1=self._bp1(self._innermost) if self.canonical else None,
+            bp1=self._bp1(self.innermost) if self.canonical else None,
         )
         pairs = list(zip(self.layers, equations.chain(self.layers, ends), strict=True))
         sections = [equations.notation(self.layers)]
         for traced, symbols in pairs:
             sections += equations.forward_sections(traced, symbols)
-        sections.append(Section(f"cost, {self._cost}", self._cost_items()))
+        sections.append(Section(f"cost, {self.network_cost}", self._cost_items()))
         for traced, symbols in reversed(pairs):
             sections += equations.backward_sections(traced, symbols)
         return sections
 
     @property
-    def _innermost(self) -> LayerTrace:
+    def innermost(self) -> LayerTrace:
         """The layer whose activation the output is: the last one or, of a chain, its last."""
         t = self.layers[-1]
         while t.children and t.layer.output_activation is not None:
@@ -183,8 +231,8 @@ class Trace:
         """Return C, and nabla_a C where the backward pass starts from it."""
         batch, last = self._batch, self.layers[-1]
         formula: tuple[str, ...] = ()
-        if type(self._cost) in _VALUES:
-            formula = (_with_a(_VALUES[type(self._cost)], last.superscript),)
+        if type(self.network_cost) in _VALUES:
+            formula = (_with_a(_VALUES[type(self.network_cost)], last.superscript),)
         items: list[Equation | str] = []
         if last.a.ndim > 2:
             items.append("The sum over $j$, or the norm, is over all numbers of an example.")
@@ -212,7 +260,7 @@ class Trace:
 
     def _bp1(self, last: LayerTrace) -> tuple[tuple[str, ...], tuple[Part, ...]]:
         """Return formula and numbers of delta^L of a canonical pair, else of nabla_a C."""
-        cost, a, batch = self._cost, f"a^{{{last.superscript}}}", self._batch
+        cost, a, batch = self.network_cost, f"a^{{{last.superscript}}}", self._batch
         if not self.canonical and type(cost) in _RATIOS:
             return (_with_a(_RATIOS[type(cost)], last.superscript), "/", "B"), ()
         if type(cost) not in _FACTORS:

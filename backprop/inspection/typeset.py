@@ -82,11 +82,17 @@ class Section:
         A sentence has its mathematics between dollar signs: ``$\delta$``.
     given : tuple of Equation
         What the equations start from; listed only where the numbers do not show it.
+    layer : str
+        The name of the layer that has them, counted from 0; empty if no layer does.
+    part : str
+        Of which pass: "forward", "backward", or what comes after the layers inside a container.
     """
 
     title: str
     items: tuple[Equation | str, ...]
     given: tuple[Equation, ...] = ()
+    layer: str = ""
+    part: str = ""
 
     @property
     def equations(self) -> list[Equation]:
@@ -139,8 +145,7 @@ def to_text(sections: Sequence[Section], digits: int, alphabet: Alphabet = UNICO
     for section in sections:
         lines = [section.title, "-" * len(section.title)]
         for text in section.sentences:
-            as_text = re.sub(r"\$(.*?)\$", lambda found: alphabet.text(found[1]), text)
-            lines += textwrap.wrap(as_text, WIDTH)
+            lines += textwrap.wrap(sentence(text, alphabet), WIDTH)
         if section.written_out:
             for equation in section.equations:
                 lines += _text_equation(equation, digits, alphabet)
@@ -161,7 +166,7 @@ def _text_equation(equation: Equation, digits: int, alphabet: Alphabet) -> list[
     tag, left = equation.tag.ljust(5), alphabet.text(equation.left)
     lines = []
     if equation.formula:
-        whole = f"{tag}{left} = {_inline(equation.formula, alphabet)}"
+        whole = f"{tag}{left} = {inline(equation.formula, alphabet)}"
         indent = " " * (len(tag + left) + 3)
         lines += textwrap.wrap(whole, WIDTH, subsequent_indent=indent)
         tag, left = " " * len(tag), " " * len(left)
@@ -201,7 +206,13 @@ def _groups(equation: Equation, inside: int = 0) -> list[list[Part]]:
     return groups
 
 
-def _inline(formula: Sequence[str], alphabet: Alphabet) -> str:
+def sentence(text: str, alphabet: Alphabet) -> str:
+    """Return a sentence with its mathematics as text."""
+    return re.sub(r"\$(.*?)\$", lambda found: alphabet.text(found[1]), text)
+
+
+def inline(formula: Sequence[str], alphabet: Alphabet) -> str:
+    """Return a formula as text in one line."""
     return " ".join(map(alphabet.text, formula)).replace("( ", "(").replace(" )", ")")
 
 
@@ -357,7 +368,7 @@ def _summary(equation: Equation, alphabet: Alphabet) -> tuple[str, str, str, str
     """Return tag, symbols, shape, norm and range of the result."""
     symbols = alphabet.text(equation.left)
     if equation.formula:
-        symbols += f" = {_inline(equation.formula, alphabet)}"
+        symbols += f" = {inline(equation.formula, alphabet)}"
     result = equation.result.array if isinstance(equation.result, Kernels) else equation.result
     values = np.atleast_1d(np.asarray(result, dtype=np.float64))
     shape = alphabet.times.join(map(str, values.shape))

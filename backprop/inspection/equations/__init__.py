@@ -48,7 +48,7 @@ from backprop.inspection.equations.shared import (
     with_shared,
 )
 from backprop.inspection.record import LayerTrace
-from backprop.inspection.typeset import Section
+from backprop.inspection.typeset import Equation, Section
 from backprop.layers.containers.base import Container
 
 __all__ = [
@@ -77,14 +77,14 @@ def notation(layers: Sequence[LayerTrace]) -> Section:
 
 def forward_sections(traced: LayerTrace, symbols: LayerSymbols) -> list[Section]:
     """Return what a layer, and the layers inside it, do going forward."""
-    title = _title(traced, "forward")
     if not traced.children:
         symbols = with_shared(traced, symbols)
         words = where_shared_parameters_belong(traced, symbols)
         items = (*words, *equations_of(traced.layer).forward(traced, symbols))
-        return [Section(title, items, tuple(input_and_parameters(traced, symbols)))]
+        given = tuple(input_and_parameters(traced, symbols))
+        return [_section(traced, "forward", items, given)]
     equations = container_equations_of(traced.layer)
-    sections = [Section(title, tuple(equations.forward(traced, symbols)))]
+    sections = [_section(traced, "forward", equations.forward(traced, symbols))]
     inside = equations.inner_symbols(traced, symbols)
     for child, child_symbols in zip(traced.children, inside, strict=True):
         sections += forward_sections(child, child_symbols)
@@ -93,7 +93,6 @@ def forward_sections(traced: LayerTrace, symbols: LayerSymbols) -> list[Section]
 
 def backward_sections(traced: LayerTrace, symbols: LayerSymbols) -> list[Section]:
     """Return what a layer, and the layers inside it, do going back."""
-    title = _title(traced, "backward")
     downstream_wanted = symbols.downstream_wanted and traced.downstream is not None
     if not traced.children:
         layer, symbols = equations_of(traced.layer), with_shared(traced, symbols)
@@ -105,9 +104,9 @@ def backward_sections(traced: LayerTrace, symbols: LayerSymbols) -> list[Section
         items = [*layer.delta(traced, symbols), *gradients]
         if downstream_wanted and not is_written_in_bp2(traced, symbols.below):
             items += layer.downstream(traced, symbols)
-        return [Section(title, tuple(items or ["nothing to learn, and nothing below"]))]
+        return [_section(traced, "backward", items or ["nothing to learn, and nothing below"])]
     container = container_equations_of(traced.layer)
-    sections = [Section(title, tuple(container.backward(traced, symbols)))]
+    sections = [_section(traced, "backward", container.backward(traced, symbols))]
     inside = container.inner_symbols(traced, symbols)
     for child, child_symbols in reversed(list(zip(traced.children, inside, strict=True))):
         sections += backward_sections(child, child_symbols)
@@ -118,9 +117,12 @@ def backward_sections(traced: LayerTrace, symbols: LayerSymbols) -> list[Section
 def _closing(traced: LayerTrace, what: str, items: Items) -> list[Section]:
     """Return the last section of a container, if there is something in it."""
     items = tuple(items)
-    return [Section(_title(traced, what), items)] if items else []
+    return [_section(traced, what, items)] if items else []
 
 
-def _title(traced: LayerTrace, what: str) -> str:
+def _section(
+    traced: LayerTrace, what: str, items: Items, given: tuple[Equation, ...] = ()
+) -> Section:
     layer = traced.layer.title if isinstance(traced.layer, Container) else traced.layer
-    return f"layer {traced.name}, {layer}: {what}"
+    title = f"layer {traced.name}, {layer}: {what}"
+    return Section(title, tuple(items), given, traced.name, what)

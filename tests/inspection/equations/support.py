@@ -192,7 +192,7 @@ def convolution(kernel, image, windows, shape):
 def check_numbers(trace):
     """Check every equation that has numbers; return the left sides of these."""
     checked = []
-    for part in trace._sections():
+    for part in trace.sections():
         name = re.match(r"layer ([\d.]+)", part.title)
         windows = getattr(trace[name[1]].layer, "windows", None) if name else None
         for equation in part.items:
@@ -273,7 +273,7 @@ def rows_of(block: str) -> list[str]:
 
 def check_forms(trace):
     """Check what `Trace` writes: every section in every form, and LaTeX that TeX would take."""
-    parts, text, markdown = trace._sections(), trace.to_text(), trace.to_markdown()
+    parts, text, markdown = trace.sections(), trace.to_text(), trace.to_markdown()
     bodies = sections(text)
     assert list(bodies) == [part.title for part in parts]
     assert not re.search(r"\\[a-z]|[{}$]", text)

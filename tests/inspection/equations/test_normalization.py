@@ -34,7 +34,7 @@ def test_a_normalisation_has_its_mean_and_the_way_back_through_it():
         "mean is over all places and examples of a feature",
     ):
         assert line in text
-    equations = [e for part in trace._sections() for e in part.items if isinstance(e, Equation)]
+    equations = [e for part in trace.sections() for e in part.items if isinstance(e, Equation)]
     (u,) = [e.result for e in equations if e.left == "u^{2}"]
     layer = trace[1].layer
     by_hand = u - u.mean(1, keepdims=True)

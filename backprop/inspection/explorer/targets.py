@@ -1,0 +1,152 @@
+"""What a page knows of the cost, of the targets and of the activations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from backprop import costs
+from backprop.core.config import name_of
+from backprop.inspection.explorer.arrays import Arrays
+from backprop.inspection.trace import Trace
+from backprop.layers import Activation
+
+SIGMA = {  # as text, and of the derivative
+    "identity": ("z", "1"),
+    "sigmoid": ("1/(1 + e⁻ᶻ)", "a (1 − a)"),
+    "tanh": ("tanh z", "1 − a²"),
+    "relu": ("max(0, z)", "1 where z > 0, else 0"),
+    "softplus": ("ln(1 + eᶻ)", "1/(1 + e⁻ᶻ)"),
+    "softmax": ("e^z[j] / Σₖ e^z[k]", ""),
+}
+TERMS = {  # of C_x, a number of an output; as the scripts know them
+    costs.Quadratic: "half_square",
+    costs.SquaredError: "square",
+    costs.MeanSquaredError: "mean_square",
+    costs.CrossEntropy: "cross_entropy",
+    costs.SoftmaxCrossEntropy: "log_likelihood",
+}
+
+
+def cost_of(trace: Trace, arrays: Arrays) -> dict[str, Any]:
+    """Return what the page says of C: its value, of every example, and BP1.
+
+    How C and BP1 are made of a and y is told only where it gives the numbers of the trace.
+    """
+    cost, a = trace.network_cost, trace.layers[-1].a
+    found: dict[str, Any] = {
+        "name": name_of(type(cost)),
+        "title": repr(cost),
+        "canonical": trace.canonical,
+        "value": arrays.add(np.array([trace.cost]), False),
+        "each": arrays.add(trace.cost_per_example, True),
+        "a": arrays.add(a, True),
+        "nabla_a": arrays.add(trace.nabla_a, True),
+        "terms": None,
+        "factor": None,
+    }
+    y = _target(trace, a)
+    if y is None:
+        return found
+    found["y"] = arrays.add(y, True)
+    if type(cost) in TERMS:
+        kind = TERMS[type(cost)]
+        axes = tuple(range(a.ndim - 1))
+        with np.errstate(all="ignore"):
+            each = _terms(kind, a.astype(np.float64), y).sum(axis=axes)
+        if _equal(each, trace.cost_per_example):
+            found["terms"] = kind
+    factor, divisor = _factor_and_divisor(trace, a)
+    start = trace.innermost.delta if trace.canonical else trace.nabla_a
+    if start is not None and start.size == a.size:
+        made = factor * (a - y) / divisor
+        if _equal(made, start.reshape(a.shape)):
+            found |= {"factor": factor, "divisor": divisor}
+    return found
+
+
+def _target(trace: Trace, a: np.ndarray) -> np.ndarray | None:
+    """Return y in the shape of the output, of labels a 1 at the label's place."""
+    cost, y = trace.network_cost, trace.y
+    if isinstance(cost, costs.SoftmaxCrossEntropy):
+        y = cost.probabilities(y, a)
+    return np.asarray(y).reshape(a.shape) if np.size(y) == a.size else None
+
+
+def _terms(kind: str, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return what every output adds to C_x, as ``costs.js`` computes it."""
+    if kind == "cross_entropy":
+        return -(_times_ln(y, a) + _times_ln(1 - y, 1 - a))
+    if kind == "log_likelihood":
+        return -_times_ln(y, a)
+    square = (a - y) ** 2
+    if kind == "mean_square":
+        return square / (a.size // a.shape[-1])
+    return square / 2 if kind == "half_square" else square
+
+
+def _times_ln(factor: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """Return factor * ln(of), 0 where the factor is."""
+    return np.where(factor == 0, 0.0, factor * np.log(of))
+
+
+def _factor_and_divisor(trace: Trace, a: np.ndarray) -> tuple[float, int]:
+    """Return f and d, if BP1 starts from f (a - y) / d."""
+    cost, batch = trace.network_cost, a.shape[-1]
+    if isinstance(cost, costs.MeanSquaredError):
+        return 2.0, a.size
+    return (2.0, batch) if isinstance(cost, costs.SquaredError) else (1.0, batch)
+
+
+def _equal(a: np.ndarray, b: np.ndarray) -> bool:
+    """Say whether two arrays are equal but for rounding in float32."""
+    scale = float(np.abs(b[np.isfinite(b)]).max(initial=0))
+    return a.shape == b.shape and np.allclose(a, b, rtol=1e-4, atol=1e-6 * scale + 1e-30)
+
+
+def sigma_of(activation: Activation) -> dict[str, Any]:
+    """Return the name of an activation, its formulas and, if it is a function, its curve."""
+    formula, prime = SIGMA.get(activation.name, ("", ""))
+    found: dict[str, Any] = {
+        "name": activation.name,
+        "formula": formula,
+        "prime": prime,
+        "elementwise": activation.elementwise,
+    }
+    if activation.elementwise:
+        z = np.linspace(-6, 6, 121)
+        a = activation.sigma(z)
+        found["curve"] = [round(float(value), 5) for value in a]
+    return found
+
+
+def names_of_examples(trace: Trace, classes: Sequence[str] | None) -> list[dict[str, Any]]:
+    """Return of every example its class and the one that the network gives, if there are some."""
+    a, labels = trace.layers[-1].a, _labels(trace)
+    if a.ndim != 2 or len(a) < 2 or labels is None:
+        return []
+    decided = a.argmax(axis=0)
+    return [
+        {
+            "label": _name(label, classes),
+            "output": _name(output, classes),
+            "right": bool(label == output),
+            "how_much": f"{a[output, x]:.3g}",
+        }
+        for x, (label, output) in enumerate(zip(labels, decided, strict=True))
+    ]
+
+
+def _name(label: Any, classes: Sequence[str] | None) -> str:
+    return str(label) if classes is None else classes[int(label)]
+
+
+def _labels(trace: Trace) -> np.ndarray | None:
+    """Return the class of every example, if the targets are classes."""
+    y = np.asarray(trace.y)
+    if y.ndim == 1 and y.dtype.kind in "iu":
+        return y
+    one_hot = y.ndim == 2 and len(y) > 1 and bool(((y == 0) | (y == 1)).all())
+    return y.argmax(axis=0) if one_hot and bool((y.sum(axis=0) == 1).all()) else None
