@@ -27,7 +27,7 @@ endif
 EXTRAS := onnx,tensorboard,torch,safetensors,table,images
 
 .DEFAULT_GOAL := help
-.PHONY: help install train quick test fuzz test-peers test-interop gradcheck experiments bench bench-install lint format data clean
+.PHONY: help install train quick test fuzz test-peers test-interop test-browser gradcheck experiments bench bench-install lint format data clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ test-peers: $(VENV)/.peers  ## compare all gradients with those of PyTorch, whic
 
 test-interop: $(VENV)/.interop  ## test what joins the package to others, which it installs
 	$(PYTEST) $(PARALLEL) tests/interop $(ARGS)
+
+test-browser: $(VENV)/.browser  ## try the pages in a browser, if chromium and chromedriver are there
+	$(PYTEST) tests/browser $(ARGS)
 
 gradcheck: $(VENV)/.test  ## print the worst errors of all gradients, as a table
 	@$(BIN)/python -m tests.peers.gradient_errors
@@ -105,6 +108,11 @@ $(VENV)/.peers: $(VENV)/.test
 	@touch $@
 
 # The extras, and what only the tests need: onnxruntime runs the models that are written.
+# Not an extra: only the tests drive a browser.
+$(VENV)/.browser: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'selenium >= 4.20'
+	@touch $@
+
 $(VENV)/.interop: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable \
 	  '.[test,$(EXTRAS)]' onnxruntime torch==2.13.0

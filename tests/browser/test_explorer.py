@@ -10,6 +10,13 @@ from tests.cases import NETWORK_CASES
 ALL = "return [...document.querySelectorAll(arguments[0])].map((e) => Number(e.dataset.value))"
 
 
+WIDE = """
+const out = [...document.querySelectorAll("body *")].filter((e) =>
+  e.getBoundingClientRect().right > arguments[0] + 1 && !e.closest(".groups, .scroll, .skip"));
+return out.map((e) => `${e.tagName} ${e.className} ${e.textContent}`.slice(0, 60));
+"""
+
+
 def opened(browser, trace, path, **options):
     browser.get(trace.to_html(path, **options).as_uri())
     return browser
