@@ -206,7 +206,7 @@ def test_nothing_is_wider_than_the_window(browser, tiny, tmp_path, width):
         opened(browser, tiny, tmp_path / "page.html")
         for number in range(11):
             step(browser, number)
-            room = browser.execute_script("return document.documentElement.scrollWidth")
-            assert room <= width
+            assert browser.execute_script(WIDE, width) == [], number
+            assert browser.execute_script("return document.body.scrollWidth") <= width
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
