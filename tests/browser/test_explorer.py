@@ -200,7 +200,7 @@ def test_a_graph(browser, tmp_path):
 
 @pytest.mark.parametrize("width", [1300, 380])
 def test_nothing_is_wider_than_the_window(browser, tiny, tmp_path, width):
-    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     try:
         opened(browser, tiny, tmp_path / "page.html")
