@@ -371,8 +371,8 @@ def check_hooks(module: nn.Module) -> None:
     for name, inner in module.named_modules():
         if inner._forward_hooks or inner._forward_pre_hooks:
             raise NoCounterpartError(
-                f"submodule {name or type(inner).__name__!r}: hooks hang on its forward pass, which may change what it "
-                "computes: remove them first"
+                f"submodule {name or type(inner).__name__!r}: hooks hang on its forward pass, "
+                "which may change what it computes: remove them first"
             )
 
 
