@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 from backprop.core.stored import Stored
+from backprop.datasets.augmentation import (
+    Chain,
+    CutOut,
+    Elastic,
+    Noise,
+    Rotate,
+    Scale,
+    Shift,
+    Transform,
+)
 from backprop.datasets.columns import UnseenCategoryWarning
 from backprop.datasets.dataset import Dataset
 from backprop.datasets.digits import make_digits
@@ -15,10 +25,18 @@ from backprop.datasets.transforms import one_hot, split, standardize, to_columns
 
 __all__ = [
     "NAMES",
+    "Chain",
+    "CutOut",
     "Dataset",
+    "Elastic",
     "Encoding",
+    "Noise",
+    "Rotate",
+    "Scale",
+    "Shift",
     "Stored",
     "Table",
+    "Transform",
     "UnseenCategoryWarning",
     "data_home",
     "fetch",

@@ -70,3 +70,21 @@ def check_fit(network: Network, x: Any, y: Any, validation: Any) -> None:
     for index, layer in enumerate(network.layers):
         if not is_finite(layer.theta):
             raise ValueError(f"layer {index}, {layer}, begins with parameters that are not finite")
+
+
+def check_transform(transform: Any) -> Any:
+    """Return a function of (x, rng) that changes minibatches, or None, as it is."""
+    if transform is not None and (isinstance(transform, type) or not callable(transform)):
+        name = getattr(transform, "__name__", "")
+        way = f": give {name}()" if isinstance(transform, type) else ""
+        raise TypeError(
+            f"Trainer: transform must be a function of (x, rng), got {transform!r}{way}"
+        )
+    return transform
+
+
+def describe_transform(transform: Any) -> Any:
+    """Return a transform as plain data, which a checkpoint compares; of a function its name."""
+    if hasattr(transform, "config"):
+        return transform.config()
+    return getattr(transform, "__qualname__", type(transform).__name__)

@@ -31,6 +31,10 @@ def path_for(trainer: Any, rows: tuple[Any, Any, Any]) -> Any:
     """
     if trainer.compiled is False:
         return InNumPy(trainer, rows, "compiled=False")
+    if trainer.transform is not None:
+        if trainer.compiled:
+            raise ValueError("Trainer: a transform is done in NumPy: leave compiled=True out")
+        return InNumPy(trainer, rows, "a transform changes every minibatch")
     if trainer.compiled is None and not worth_while(trainer, rows):
         return InNumPy(trainer, rows, "an epoch is so short that building a program does not pay")
     from backprop.compiled import NotBuilt, NoTwin  # not before it is needed

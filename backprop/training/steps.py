@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,34 @@ class Learnt:
         )
 
 
+def changer(trainer: Any) -> Callable[[Any, int], Any] | None:
+    """Return what the trainer's transform makes of x in the minibatch of a number; None without.
+
+    The generators are made of the epoch's, which stays as it is, and the number.
+    """
+    transform = trainer.transform
+    if transform is None:
+        return None
+    seed = copy.deepcopy(trainer.epoch_rng).integers(2**63, size=2).tolist()
+
+    def change(x: Any, step: int) -> Any:
+        changed = transform(x, np.random.default_rng([*seed, step]))
+        for one, other in zip(
+            x if isinstance(x, tuple) else (x,),
+            changed if isinstance(changed, tuple) else (changed,),
+            strict=True,
+        ):
+            if getattr(other, "shape", None) != one.shape or other.dtype != one.dtype:
+                got = getattr(other, "dtype", type(other).__name__)
+                raise ValueError(
+                    f"the transform {transform!r} must return an array like its x, {one.dtype} of "
+                    f"shape {one.shape}, got {got} of shape {np.shape(other)}"
+                )
+        return changed
+
+    return change
+
+
 class InNumPy:
     """The way of all layers, hooks and callbacks: every minibatch by the layers' own passes.
 
@@ -66,10 +95,11 @@ class InNumPy:
         trainer, (x, y, w) = self.trainer, self.rows
         trainer.learnt = Learnt(trainer.network.root, trainer.regularizer)  # as callbacks left them
         schedule, epoch, all_steps = trainer.schedule, trainer.epoch, trainer.steps_per_epoch
+        change = changer(trainer)
         for part in minibatches(x, y, order, step, trainer.batch_size, w):
             if schedule is not None:
                 trainer.optimizer.eta = schedule(epoch + step / all_steps)
-            self.descend(*part)
+            self.descend(part[0] if change is None else change(part[0], step), *part[1:])
             step += 1
             yield step
 

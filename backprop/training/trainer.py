@@ -6,7 +6,7 @@ import copy
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -31,6 +31,8 @@ from backprop.training.checks import (
     check_callbacks,
     check_fit,
     check_part,
+    check_transform,
+    describe_transform,
     positive_or_none,
     taken_apart,
 )
@@ -87,6 +89,9 @@ class Trainer:
         is much faster for small networks, and the same but for the last digits. Unless told, where
         an epoch takes NumPy a tenth of a second and more, this machine has a C compiler, and
         all has a twin in C; True demands it, False forbids it.
+    transform : function of (x, rng), optional
+        Changes the inputs of every minibatch, such as `datasets.Shift`; in NumPy. The generator it
+        is given is another for every minibatch, and the same when an epoch is gone on with.
 
     Attributes
     ----------
@@ -127,6 +132,7 @@ class Trainer:
         progress: bool | str = True,
         shuffle: bool = True,
         compiled: bool | None = None,
+        transform: Callable[..., Any] | None = None,
     ) -> None:
         if not isinstance(network, Network):
             raise TypeError(f"Trainer: network must be a Network, got {network!r}")
@@ -148,6 +154,7 @@ class Trainer:
         callbacks = check_callbacks(callbacks)
         self.shuffle = check_bool("Trainer: shuffle", shuffle)
         self.compiled = compiled if compiled is None else check_bool("Trainer: compiled", compiled)
+        self.transform = check_transform(transform)
         self._carriers = carriers(network, self.shuffle)
         self.callbacks = list(callbacks)
         self.progress = check_progress("Trainer", progress)
@@ -436,4 +443,6 @@ class Trainer:
         described = {name: part and part.config() for name, part in parts.items()}
         described["batch_size"], described["shuffle"] = self.batch_size, self.shuffle
         described["clip_norm"], described["clip_value"] = self.clip_norm, self.clip_value
+        if self.transform is not None:
+            described["transform"] = describe_transform(self.transform)
         return described

@@ -1,0 +1,115 @@
+"""Random changes of images: what each does, by a seed, and in a training."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+import backprop as bp
+from backprop import datasets
+
+ALL = [
+    datasets.Shift(2),
+    datasets.Rotate(30),
+    datasets.Scale(0.3),
+    datasets.Elastic(8, 2),
+    datasets.CutOut(3),
+    datasets.Noise(0.1),
+]
+
+
+def images(n=6, dtype="float32"):
+    return np.random.default_rng(0).random((2, 9, 8, n)).astype(dtype)
+
+
+@pytest.mark.parametrize("transform", ALL, ids=repr)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_transform_is_by_a_seed_and_leaves_its_argument(transform, dtype):
+    x = images(dtype=dtype)
+    before = x.copy()
+    a, b, c = (transform(x, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(x, before)
+    np.testing.assert_array_equal(a, b)
+    assert (a != c).any()
+    assert (a != x).any()
+    assert (a.dtype, a.shape) == (x.dtype, x.shape)
+
+
+@pytest.mark.parametrize(
+    "none", [datasets.Shift(0), datasets.Rotate(0), datasets.Scale(0), datasets.Elastic(0, 2),
+             datasets.Noise(0)], ids=repr,
+)  # fmt: skip
+def test_nothing_is_changed_by_nothing(none):
+    np.testing.assert_allclose(none(images(), np.random.default_rng(0)), images(), atol=1e-6)
+
+
+def test_a_shift_is_by_whole_pixels():
+    x, rng = images(), np.random.default_rng(3)
+    down, right = np.random.default_rng(3).integers(-2, 3, (2, 6))
+    found = datasets.Shift(2)(x, rng)
+    for k in range(6):
+        wanted = ndimage.shift(x[..., k], (0, down[k], right[k]), order=0)
+        np.testing.assert_allclose(found[..., k], wanted, atol=1e-6)
+
+
+def test_a_rotation_is_that_of_scipy():
+    x, rng = images(1, "float64"), np.random.default_rng(3)
+    angle = np.random.default_rng(3).uniform(-30, 30, 1)[0]
+    found = datasets.Rotate(30)(x, rng)[..., 0]
+    wanted = ndimage.rotate(x[..., 0], -angle, (2, 1), reshape=False, order=1, prefilter=False)
+    inner = (slice(None), slice(3, 6), slice(3, 5))
+    np.testing.assert_allclose(found[inner], wanted[inner], atol=1e-4)
+
+
+def test_cut_out_is_a_square_of_zeros():
+    found = datasets.CutOut(3)(np.ones((1, 20, 20, 50), np.float32), np.random.default_rng(0))
+    assert (found == 0).sum(axis=(0, 1, 2)).max() == 9
+    assert (found == 0).sum(axis=(0, 1, 2)).min() >= 4
+
+
+def trainer(transform, **options):
+    network = bp.Network.from_sizes([16, 3], cost="softmax_cross_entropy", rng=0)
+    return bp.Trainer(network, "sgd", 4, rng=1, progress=False, transform=transform, **options)
+
+
+CHAIN = datasets.Chain(datasets.Shift(1), datasets.Noise(0.1), shape=(1, 4, 4))
+
+
+def test_training_with_a_transform_goes_on_to_the_bit(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.random((16, 20)).astype(np.float32), rng.integers(0, 3, 20)
+    straight = trainer(CHAIN)
+    straight.fit(x, y, epochs=2)
+    assert straight.computed_by == "NumPy: a transform changes every minibatch"
+
+    class Stop(bp.Callback):
+        wants_steps = True
+
+        def on_step_end(self, trainer):
+            if trainer.epoch == 1 and trainer.step == 3:
+                trainer.stop("here")
+
+    first = trainer(CHAIN, callbacks=[Stop()])
+    first.fit(x, y, epochs=2)
+    assert first.step == 3
+    bp.training.checkpoint.save(first, tmp_path / "c.npz")
+    resumed = trainer(CHAIN)
+    bp.training.checkpoint.restore(resumed, tmp_path / "c.npz")
+    resumed.fit(x, y, epochs=1)
+    np.testing.assert_array_equal(resumed.network.theta, straight.network.theta)
+    plain = trainer(None)
+    plain.fit(x, y, epochs=2)
+    assert (plain.network.theta != straight.network.theta).any()
+    with pytest.raises(bp.FileError, match="another trainer"):
+        bp.training.checkpoint.restore(trainer(None), tmp_path / "c.npz")
+
+
+def test_what_is_no_transform():
+    x, y = np.zeros((16, 4), np.float32), np.zeros(4, int)
+    with pytest.raises(TypeError, match=r"got .*Shift'>: give Shift\(\)"):
+        trainer(datasets.Shift)
+    with pytest.raises(ValueError, match=r"of columns give datasets.Chain\(Shift\(\), shape="):
+        trainer(datasets.Shift()).fit(x, y)
+    with pytest.raises(ValueError, match="must return an array like its x, float32"):
+        trainer(lambda x, rng: x[:3]).fit(x, y)
+    with pytest.raises(ValueError, match="leave compiled=True out"):
+        trainer(CHAIN, compiled=True).fit(x, y)
