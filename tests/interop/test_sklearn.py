@@ -371,6 +371,13 @@ def test_the_same_seed_gives_the_same_network():
     np.testing.assert_array_equal(quick(random_state=None).fit(X, LABELS).network_.theta, first)
 
 
+def test_an_optimizer_is_a_template_too():
+    optimizer = SGD(0.3)
+    models = [quick(optimizer=optimizer, eta=eta).fit(X, LABELS) for eta in (None, 0.5, None)]
+    assert (optimizer.eta, optimizer.t) == (0.3, 0)
+    assert [model.history_["eta"][0] for model in models] == [0.3, 0.5, 0.3]
+
+
 def test_verbose_prints_a_line_an_epoch(capsys):
     quick(epochs=3, verbose=True).fit(X, LABELS)
     assert len(capsys.readouterr().out.splitlines()) == 3
