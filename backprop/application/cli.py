@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import backprop
 from backprop import __version__
-from backprop.application import explore
+from backprop.application import explore, report
 from backprop.application.arguments import (
     Parser,
     integer_from_0,
@@ -103,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_export(commands)
     _add_plot(commands)
     explore.add(commands)
+    report.add(commands)
     _add_compare(commands)
     _add_gradcheck(commands)
     _add_data(commands)
@@ -444,9 +445,9 @@ def _data_where(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from backprop.application.doctor import report
+    from backprop.application import doctor
 
-    print(report())
+    print(doctor.report())
     return 0
 
 

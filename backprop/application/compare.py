@@ -29,6 +29,21 @@ def compare(folders: Sequence[Path], out: Path | None) -> int:
     ValueError, OSError
         If there are not two runs, a folder holds none or an empty one, or a file is damaged.
     """
+    histories, settings, results = histories_settings_results(folders)
+    table = comparison_table(histories, settings, results)
+    tell("\n".join(columns(table, align="<>", rule=True, stream=sys.stdout)))
+    if out is not None:
+        from backprop import plots
+
+        plots.save(plots.comparison(histories, settings, results), out)
+        tell(str(out))
+    return 0
+
+
+def histories_settings_results(
+    folders: Sequence[Path],
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, dict[str, str]]]:
+    """Return what the runs in `folders` came to, by their names; raises as `compare`."""
     if len(folders) < 2:
         raise ValueError(f"compare: expected at least two runs, got {len(folders)}")
     names = _names(folders)
@@ -39,14 +54,7 @@ def compare(folders: Sequence[Path], out: Path | None) -> int:
             raise ValueError(f"{folder} holds a run without a finished epoch")
     settings = {n: _settings(folder) for n, folder in zip(names, folders, strict=True)}
     results = {n: _results(folder) for n, folder in zip(names, folders, strict=True)}
-    table = comparison_table(histories, settings, results)
-    tell("\n".join(columns(table, align="<>", rule=True, stream=sys.stdout)))
-    if out is not None:
-        from backprop import plots
-
-        plots.save(plots.comparison(histories, settings, results), out)
-        tell(str(out))
-    return 0
+    return histories, settings, results
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
