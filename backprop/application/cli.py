@@ -76,7 +76,7 @@ def _run(argv: Sequence[str] | None) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as in `backprop ... | head`
         discard_stdout()
         return 0
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         return _failed(str(error), 2)
     except MemoryError as error:
         return _failed(f"not enough memory: {error}", 2)
@@ -236,28 +236,21 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _add_predict(commands: Any) -> None:
-    predict = commands.add_parser("predict", help="the class that a network sees in every image")
+    predict = commands.add_parser("predict", help="what a network says of images or rows")
     predict.add_argument("model", type=Path, metavar="RUN", help=_MODEL_HELP)
-    predict.add_argument("images", type=Path, metavar="IMAGES", help="an IDX file of images")
+    predict.add_argument("file", type=Path, metavar="FILE", help="a CSV, PNG, .npy or IDX file")
     predict.add_argument("--maximum", **_MAXIMUM)
     predict.add_argument("--outputs", action="store_true", help="print all outputs, not the class")
+    formats = ("text", "csv", "json")
+    predict.add_argument("--format", choices=formats, default="text", help="default: text")
     predict.set_defaults(run=_predict, data=None)
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    from backprop import datasets, metrics
-    from backprop.application.run_data import inputs
+    from backprop.application.predict import predict
 
     network, config = _open_model(arguments)
-    images = datasets.read_idx(arguments.images)
-    if images.ndim < 2 or len(images) == 0:
-        raise ValueError(f"{arguments.images} holds no images, its shape is {images.shape}")
-    a = network.predict(inputs(network, str(arguments.images), images, config.maximum))
-    if arguments.outputs:
-        for column in a.T:
-            print(" ".join(f"{number:.6g}" for number in column))
-    else:
-        print("\n".join(map(str, metrics.predicted_labels(a))))
+    predict(network, arguments.file, config.maximum, arguments.outputs, arguments.format)
     return 0
 
 
