@@ -24,7 +24,7 @@ ifeq ($(BACKPROP_MNIST)$(wildcard $(or $(BACKPROP_DATA),data)/mnist ../shared/da
 EXPERIMENTS := $(filter-out $(MNIST_CONVNET),$(EXPERIMENTS))
 endif
 
-EXTRAS := onnx,tensorboard,torch,safetensors,table,images
+EXTRAS := onnx,tensorboard,torch,safetensors,table,images,mpi
 
 .DEFAULT_GOAL := help
 .PHONY: help install train quick test fuzz test-peers test-interop test-browser gradcheck experiments bench bench-install lint format data clean

@@ -27,6 +27,7 @@ from backprop.application.arguments import (
     sizes_of_layers,
 )
 from backprop.application.console import discard_stdout, tell_error
+from backprop.application.processes import launched, with_launched
 from backprop.core.terminal import readable_streams
 from backprop.kernels import environment
 
@@ -66,6 +67,8 @@ def _run(argv: Sequence[str] | None) -> int:
         from backprop.training.trainer import DivergenceError
 
         arguments = _parser().parse_args(argv)
+        if launched()[0] and arguments.command != "train":
+            return 0  # the first process does it
         try:
             status = int(arguments.run(arguments))
             if sys.stdout is not None:  # None where it was closed
@@ -85,7 +88,8 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _failed(message: str, status: int) -> int:
-    tell_error(message)
+    if launched()[0] == 0:
+        tell_error(message)
     return status
 
 
@@ -178,10 +182,10 @@ def _add_train(commands: Any) -> None:
         help="go on with the run in FOLDER; of the options above only --epochs counts")
     add("--no-plots", action="store_true", default=False, help="draw no pictures")
     # fmt: on
-    train.set_defaults(run=_train)
+    train.set_defaults(run=lambda arguments: with_launched(_train, arguments))
 
 
-def _train(arguments: argparse.Namespace) -> int:
+def _train(arguments: argparse.Namespace, group: Any) -> int:
     from backprop.application.run import train
     from backprop.application.run_config import RunConfig
     from backprop.application.run_folder import read_config
@@ -195,10 +199,10 @@ def _train(arguments: argparse.Namespace) -> int:
                 f"--resume takes its options from the run; leave out {given or '--out'}"
             )
         config = replace(read_config(arguments.resume), **options)
-        return train(config, arguments.resume, resume=True, plots=not arguments.no_plots)
+        return train(config, arguments.resume, True, not arguments.no_plots, group)
     if "data" in options:
         options["data"] = _absolute_data(options["data"])
-    return train(RunConfig(**options), arguments.out, plots=not arguments.no_plots)
+    return train(RunConfig(**options), arguments.out, False, not arguments.no_plots, group)
 
 
 def _absolute_data(name: str) -> str:

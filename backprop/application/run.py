@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from backprop import __version__
-from backprop.application.console import tell
+from backprop.application.processes import OneOf
 from backprop.application.run_config import RunConfig
 from backprop.application.run_data import RunData, load_run_data, sha256_of
 from backprop.application.run_folder import (
@@ -28,6 +28,7 @@ from backprop.application.run_folder import (
 )
 from backprop.core.plain import to_json
 from backprop.core.storage import write_text
+from backprop.interop.mpi import DataParallel
 from backprop.network import Network
 from backprop.regularizers import L2
 from backprop.training import checkpoint
@@ -35,7 +36,13 @@ from backprop.training.callbacks import Callback, Checkpoint, EarlyStopping
 from backprop.training.trainer import Trainer
 
 
-def train(config: RunConfig, folder: Path | None, resume: bool = False, plots: bool = True) -> int:
+def train(
+    config: RunConfig,
+    folder: Path | None,
+    resume: bool = False,
+    plots: bool = True,
+    group: Any = None,
+) -> int:
     """Train as `config` says, and leave everything in `folder`. Return the exit status.
 
     Parameters
@@ -47,6 +54,8 @@ def train(config: RunConfig, folder: Path | None, resume: bool = False, plots: b
         Go on with the run that `folder` holds.
     plots : bool
         Draw the pictures.
+    group : Group, optional
+        The processes that train together, of which each calls this; the first writes.
 
     Returns
     -------
@@ -61,15 +70,17 @@ def train(config: RunConfig, folder: Path | None, resume: bool = False, plots: b
     DivergenceError
         If training met NaN or infinity; history and last checkpoint are in the folder then.
     """
+    one = OneOf(group)
     if not resume and folder is not None:
-        refuse_used_folder(folder)
+        used = folder
+        one.if_first(lambda: refuse_used_folder(used))
     if resume:
         assert folder is not None
         checkpoint.check_settings(folder / CHECKPOINT, {"run": config.settings()})
     seeds = np.random.SeedSequence(config.seed).spawn(2)  # two independent streams
     for_network, for_trainer = map(np.random.default_rng, seeds)
     network = make_network(config, for_network)
-    data = load_run_data(config, network)
+    data = one.before_others(lambda: load_run_data(config, network))
     trainer = make_trainer(config, network, data, for_trainer)
     config = replace(config, data_sha256=config.data_sha256 or sha256_of(data.source))
     trainer.settings["run"] = config.settings()  # compared when the run is resumed
@@ -77,37 +88,53 @@ def train(config: RunConfig, folder: Path | None, resume: bool = False, plots: b
         assert folder is not None
         checkpoint.restore(trainer, folder / CHECKPOINT)
         epochs = _epochs_left(config, trainer)
-        write_text(folder / CONFIG, config.to_json())
-        forget_end(folder)
+        used = folder
+        one.if_first(lambda: _go_on_in(used, config))
     else:
         epochs = config.epochs
-        if folder is None:
-            folder = claim_new_folder(config)
-        else:
-            claim_folder(folder, config)
-        checkpoint.save(trainer, folder / CHECKPOINT)  # from here on it can be resumed
+        folder = one.if_first(lambda: _begin_in(folder, config, trainer)) or Path("runs")
     trainer.callbacks += [KeepHistory(folder / HISTORY), Checkpoint(folder / CHECKPOINT)]
-    tell(f"data: {data.source.source}")
+    one.tell(f"data: {data.source.source}")
     n_training, n_validation, n_test = data.sizes()
-    tell(f"      {n_training} training, {n_validation} validation, {n_test} test examples")
-    tell(network.summary())
+    one.tell(f"      {n_training} training, {n_validation} validation, {n_test} test examples")
+    one.tell(network.summary())
+    if group is not None:
+        DataParallel(trainer, group)
     trainer.fit(*data.training, epochs, data.validation, class_weight=config.class_weight)
+    if not one.is_first:
+        return 130 if trainer.interrupted else 0
     result = describe_result(config, data, trainer)
     network.save(folder / MODEL)
     write_text(folder / RESULT, to_json(result, indent=1) + "\n")
     if trainer.stopping:
-        tell(f"stopped: {trainer.stopping}")
+        one.tell(f"stopped: {trainer.stopping}")
     if config.patience is not None:
-        tell(
+        one.tell(
             f"{MODEL} is the network of epoch {result['model_epoch']}, the best on validation data"
         )
     if plots:
         draw_pictures(folder, network, trainer.history, data)
-    tell(f"test accuracy {result['test_accuracy']:.2%}; everything is in {folder}")
+    one.tell(f"test accuracy {result['test_accuracy']:.2%}; everything is in {folder}")
     if trainer.interrupted:
-        tell(f"interrupted; go on with: backprop train --resume {folder}")
+        one.tell(f"interrupted; go on with: backprop train --resume {folder}")
         return 130
     return 0
+
+
+def _go_on_in(folder: Path, config: RunConfig) -> None:
+    """Write what has been asked for now into the folder of a run, and forget its end."""
+    write_text(folder / CONFIG, config.to_json())
+    forget_end(folder)
+
+
+def _begin_in(folder: Path | None, config: RunConfig, trainer: Trainer) -> Path:
+    """Return a folder that is this run's, and holds a checkpoint: from here on it can go on."""
+    if folder is None:
+        folder = claim_new_folder(config)
+    else:
+        claim_folder(folder, config)
+    checkpoint.save(trainer, folder / CHECKPOINT)
+    return folder
 
 
 def _epochs_left(config: RunConfig, trainer: Trainer) -> int:

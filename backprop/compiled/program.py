@@ -58,6 +58,10 @@ class Program:
         is given instead of a cost, and no update.
     only_a : bool
         Whether a program that predicts leaves z out.
+    part : Part, optional
+        Which part of a minibatch the examples are, where several processes share it.
+    only_gradients : bool
+        Whether the step ends with nabla: without penalties, clipping and update.
 
     Attributes
     ----------
@@ -87,6 +91,8 @@ class Program:
         input_shape: Any = None,
         upstream: bool = False,
         only_a: bool = False,
+        part: Any = None,
+        only_gradients: bool = False,
     ) -> None:
         self.network, self.batch_size, self.optimizer = network, batch_size, optimizer
         self.dtype = network.dtype
@@ -96,25 +102,15 @@ class Program:
             raise NoTwin(f"the network's {replaced[0]} was replaced")
         if not is_fixed(self.input_shape):
             raise NoTwin(f"inputs of shape {self.input_shape}: a program is for one shape")
-        w = self.writer = Writer(network, batch_size, upstream or optimizer is not None)
+        w = self.writer = Writer(network, batch_size, upstream or optimizer is not None, part=part)
         self.title = f"a step on {batch_size} examples" if w.training else "prediction"
         a = self._write_forward(w)
         if upstream:
             self._write_passes(w, a)
         elif optimizer is not None:
             self._write_backward(w, a, labels, weights)
-            w.heading("the update")
-            root = network.root
-            penalties = [] if regularizer is None else regularizer.parts(root)
-            write_update(
-                w,
-                optimizer,
-                root.learning_parts(),
-                root.weight_parts(times_eta=True),
-                penalties,
-                clip_value,
-                clip_norm,
-            )
+            if not only_gradients:
+                self.write_update(w, regularizer, clip_norm, clip_value)
         else:
             w.heading("what is asked for")
             ends = network.root.output_activation is not None and not only_a
@@ -174,6 +170,16 @@ class Program:
         w.heading("forward")
         a = write_forward(w, self.network.root, x)
         return each_array(w.columns, a)  # where layers do nothing, examples may lie as they were
+
+    def write_update(
+        self, w: Writer, regularizer: Any, clip_norm: float | None, clip_value: float | None
+    ) -> None:
+        """Write what moves theta."""
+        w.heading("the update")
+        root = self.network.root
+        penalties = [] if regularizer is None else regularizer.parts(root)
+        parts = root.learning_parts(), root.weight_parts(times_eta=True), penalties
+        write_update(w, self.optimizer, *parts, clip_value, clip_norm)
 
     def _write_backward(self, w: Writer, a: Any, labels: Any, weights: Any) -> None:
         network, cost = self.network, self.network.cost

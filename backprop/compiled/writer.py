@@ -120,6 +120,8 @@ class Writer:
         The masks under which layers went forward, by their ids.
     memo : dict
         What has been written already, and need not be so again, by whatever tells it.
+    part : Part or None
+        Which part of a minibatch the examples are, where several processes share it.
     """
 
     network: Any
@@ -128,6 +130,7 @@ class Writer:
     mask: Buffer | None = None
     masks: dict[int, Buffer | None] = field(default_factory=dict)
     memo: dict[Any, Any] = field(default_factory=dict)
+    part: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     pointers: list[Pointer] = field(default_factory=list)
     draws: list[Draw] = field(default_factory=list)

@@ -91,6 +91,10 @@ class Layer(MadeOnce, Stateful, Hooked, SaysWhatItGives, Masking, Configurable, 
         Whether every example's output depends on that example alone, so that the gradient of a
         batch is the sum over its examples. A layer in which they meet (a mean over the batch)
         says False; `backprop.gradients.check_layer` then leaves that test out.
+    heeds_part : bool
+        Whether a layer that draws random numbers, or in which examples meet, heeds which part of
+        a minibatch it is given, as `backprop.layers.parts` says. One that does not cannot be
+        trained by several processes.
     integer_input : bool
         Whether the layer takes integers, such as the tokens of an `Embedding`: it then has no
         downstream gradient, and `backward` returns None.
@@ -107,6 +111,7 @@ class Layer(MadeOnce, Stateful, Hooked, SaysWhatItGives, Masking, Configurable, 
     """
 
     independent_examples: bool = True
+    heeds_part: bool = False
     integer_input: bool = False
     uses_threads: bool = False
     a_prev: Any = None

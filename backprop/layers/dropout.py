@@ -25,6 +25,12 @@ class Disturbance(Layer):
 
     rng: np.random.Generator
     independent_steps = True
+    part: Any = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "disturb" in vars(cls) and "heeds_part" not in vars(cls):
+            cls.heeds_part = False  # unless it says otherwise: `draw_part` is what heeds it
 
     def initialize(self, rng: Seed = None) -> None:
         # A stream of its own: how many masks are drawn does not depend on who else draws.
@@ -35,8 +41,19 @@ class Disturbance(Layer):
     def disturb(self, a_prev: np.ndarray) -> np.ndarray:
         """Draw, keep what was drawn, and return a."""
 
+    def draw(self, shape: Shape, kind: Any) -> np.ndarray:
+        """Draw numbers of this shape, the batch last."""
+        raise NotImplementedError
+
+    def draw_part(self, shape: Shape, kind: Any, part: Any) -> np.ndarray:
+        """Draw for a part of a minibatch: what `draw` draws for all of it, and its columns."""
+        if part is None:
+            return self.draw(shape, kind)
+        return part.drawn(self.draw, shape, kind)  # type: ignore[no-any-return]
+
     def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
         if mode.training:
+            self.part = mode.part
             return self.disturb(a_prev)
         if mode.keep:
             self.calm()
@@ -75,6 +92,7 @@ class Dropout(Disturbance):
         keeps state, which leaves nothing out.
     """
 
+    heeds_part = True
     mask: np.ndarray | None = None
 
     @OnAssignment
@@ -98,7 +116,8 @@ class Dropout(Disturbance):
 
     def disturb(self, a_prev: np.ndarray) -> np.ndarray:
         kind = _real(a_prev)
-        self.mask = (self.draw(self.mask_shape(a_prev.shape), kind) >= self.p).astype(kind)
+        drawn = self.draw_part(self.mask_shape(a_prev.shape), kind, self.part)
+        self.mask = (drawn >= self.p).astype(kind)
         self.mask *= 1 / (1 - self.p)
         return self.mask * a_prev
 
@@ -157,6 +176,7 @@ class GaussianNoise(Disturbance):
         What the last training forward added.
     """
 
+    heeds_part = True
     noise: np.ndarray | None = None
 
     @OnAssignment
@@ -175,7 +195,7 @@ class GaussianNoise(Disturbance):
         return self.rng.standard_normal(shape, kind)
 
     def disturb(self, a_prev: np.ndarray) -> np.ndarray:
-        self.noise = self.draw(a_prev.shape, _real(a_prev))
+        self.noise = self.draw_part(a_prev.shape, _real(a_prev), self.part)
         self.noise *= self.std
         return a_prev + self.noise
 

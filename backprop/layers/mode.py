@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,15 +19,23 @@ class Mode(NamedTuple):
         may go forward at once.
     mask : ndarray of bool, T x B, or None
         Which steps of sequences are real, for the layers that take a mask.
+    part : Part or None
+        Which part of a minibatch the examples are, where several processes share it; see
+        `backprop.layers.parts`.
     """
 
     training: bool
     keep: bool
     mask: np.ndarray | None = None
+    part: Any = None
 
     def masked(self, mask: np.ndarray | None) -> Mode:
         """Return the same mode with this mask."""
-        return Mode(self.training, self.keep, mask)
+        return Mode(self.training, self.keep, mask, self.part)
+
+    def with_part(self, part: Any) -> Mode:
+        """Return the same mode for a part of a minibatch."""
+        return Mode(self.training, self.keep, self.mask, part)
 
 
 INFERENCE = Mode(training=False, keep=False)

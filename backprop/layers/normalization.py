@@ -147,10 +147,12 @@ class BatchNorm(Normalization):
 
     independent_examples = False
     takes_mask = True
+    heeds_part = True
     running_mean: np.ndarray
     running_variance: np.ndarray
     state_names = ("running_mean", "running_variance")
     by_batch: bool = True
+    count: int = 0  # of the numbers of a feature that were taken together
 
     def __init__(
         self, n: int, momentum: float = 0.1, epsilon: float = 1e-5, dtype: Any = "float32"
@@ -181,14 +183,27 @@ class BatchNorm(Normalization):
         return array.reshape(self.n, 1, -1, 1)
 
     def centre(self, x: np.ndarray, *ends: np.ndarray) -> tuple[np.ndarray, Any, np.ndarray]:
-        m = x.shape[2]
-        mu = feature_sums(x) / m
+        total, self.count = self.totals(feature_sums(x), x.shape[2])
+        mu = total / self.count
         if ends:
             mu = between(mu, *ends)
         centred = x - wide(mu, x)
-        rest = feature_sums(centred) / m  # as in the base: the rounding of mu
+        (rest,) = self.totals(feature_sums(centred))
+        rest /= self.count  # as in the base: the rounding of mu
         centred -= wide(rest, x)
-        return centred, mu + rest, feature_sums(centred, centred) / m
+        (squares,) = self.totals(feature_sums(centred, centred))
+        return centred, mu + rest, squares / self.count
+
+    def totals(self, *sums: Any) -> Any:
+        """Return sums over the whole minibatch, of those over the examples that are here."""
+        return sums if self.part is None else self.part.totals(*sums)
+
+    def ends(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if self.part is None:
+            return super().ends(x)
+        x = x.real
+        low, high = x.min(axis=(1, 2), initial=np.inf), x.max(axis=(1, 2), initial=-np.inf)
+        return self.part.ends(low, high)  # type: ignore[no-any-return]
 
     def standardize(
         self, x: np.ndarray, mode: Mode
@@ -196,12 +211,14 @@ class BatchNorm(Normalization):
         by_batch = mode.training and self.trainable
         if mode.keep:
             self.by_batch = by_batch
+        if mode.keep or by_batch:
+            self.part = mode.part
         if not by_batch:
             mu = self.running_mean.copy()  # which is shown, and which later training moves
             deviation = np.sqrt(self.running_variance + self.epsilon).astype(self.dtype)
             return (x - wide(mu, x)) * wide(1 / deviation, x), mu, deviation, deviation
         x_hat, mu, variance, deviation = super().standardize(x, mode)
-        m, share = x.shape[2], self.momentum
+        m, share = self.count, self.momentum
         # Statistics are no part of the derivative: real also in complex.
         self.running_mean *= 1 - share
         self.running_mean += share * mu.real
@@ -237,15 +254,22 @@ class BatchNorm(Normalization):
     ) -> np.ndarray:
         """Return (g / deviation) (nabla_a - dC/db / m - x_hat (dC/dg) / m), folded."""
         m = nabla.shape[2]
+        if self.part is not None:
+            sum_nabla, sum_nabla_x_hat, m = self.part.totals(sum_nabla, sum_nabla_x_hat, m)
+            if self.part.stands_in:  # for no example: nothing goes down
+                return np.zeros_like(nabla)
         downstream: np.ndarray = x_hat * wide(sum_nabla_x_hat / m, nabla)
         np.subtract(nabla, downstream, out=downstream)
         downstream -= wide(sum_nabla / m, nabla)
         downstream *= wide(self.g / self.deviation, nabla)
         return downstream
 
-    def rectangles(self, mask: np.ndarray) -> list[tuple[Any, Any]]:
+    def rectangles(self, mask: np.ndarray, part: Any = None) -> list[tuple[Any, Any]]:
         found = np.nonzero(mask)  # all real steps side by side: n x ... x M
-        return [((..., *found), slice(None))] if len(found[0]) else []
+        n = len(found[0])
+        if part is not None:
+            (n,) = part.totals(n)
+        return [((..., *found), slice(None))] if n else []
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.n})"
@@ -394,7 +418,7 @@ class GroupNorm(Normalization):
     def fold(self, array: np.ndarray) -> np.ndarray:
         return array.reshape(self.groups, self.channels // self.groups, -1, array.shape[-1])
 
-    def rectangles(self, mask: np.ndarray) -> list[tuple[Any, Any]]:
+    def rectangles(self, mask: np.ndarray, part: Any = None) -> list[tuple[Any, Any]]:
         counts, found = mask.sum(axis=0), []
         for count in np.unique(counts[counts > 0]):  # sequences of as many steps make an array
             examples = np.flatnonzero(counts == count)

@@ -38,6 +38,7 @@ class Standardization(Layer):
     g, nabla_g = Parameter(), Gradient()
 
     epsilon: float
+    part: Any = None
     x_hat: Any = None
     mu: Any = None
     deviation: Any = None
@@ -80,7 +81,7 @@ class Standardization(Layer):
         The numbers are divided by a power of 2, which is exact, and mu, which is rounded, is no
         larger than the largest of them and no smaller than the smallest: what is constant is 0.
         """
-        low, high = x.real.min(axis=(1, 2)), x.real.max(axis=(1, 2))
+        low, high = self.ends(x)
         info = np.finfo(x.dtype)
         exponent = np.frexp(np.maximum(-low, high))[1].clip(0, info.maxexp - 1)
         scale = np.ldexp(np.ones_like(low), exponent)
@@ -96,6 +97,10 @@ class Standardization(Layer):
         variance = np.minimum(variance.astype(wider) * scale, largest / scale) * scale
         return centred, None if mu is None else mu * scale, variance, deviation
 
+    def ends(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the smallest and the largest of the numbers taken together, G x R."""
+        return x.real.min(axis=(1, 2)), x.real.max(axis=(1, 2))
+
     def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
         if mode.mask is not None and self.takes_mask:
             return self.output_of_real(a_prev, mode)
@@ -110,10 +115,11 @@ class Standardization(Layer):
     def shift(self, a: np.ndarray) -> None:
         """Add b, if there is one, to what is folded, in place."""
 
-    def rectangles(self, mask: np.ndarray) -> list[tuple[Any, Any]]:
-        """Return where in an array the real steps are, in parts that are arrays themselves.
+    def rectangles(self, mask: np.ndarray, part: Any = None) -> list[tuple[Any, Any]]:
+        """Return where in an array the real steps are, in pieces that are arrays themselves.
 
-        With each the columns of mu and deviation that are of that part.
+        With each the columns of mu and deviation that are of that piece. `part` is that of a
+        minibatch, see `backprop.layers.parts`.
         """
         raise NotImplementedError
 
@@ -122,7 +128,7 @@ class Standardization(Layer):
         a, x_hat = np.zeros_like(a_prev), np.zeros_like(a_prev)
         shape = self.fold(a_prev).shape[::3]  # G x R
         mu, deviation = np.zeros(shape, a.dtype), np.ones(shape, a.dtype)
-        for where, columns in self.rectangles(mode.mask):  # type: ignore[arg-type]
+        for where, columns in self.rectangles(mode.mask, mode.part):  # type: ignore[arg-type]
             a[where] = self.output(a_prev[where], mode.masked(None))
             if mode.keep:
                 x_hat[where] = self.x_hat
@@ -145,7 +151,7 @@ class Standardization(Layer):
         if self.real_steps is None or not self.takes_mask:
             return self.through(delta, self.x_hat, self.deviation)
         downstream = np.zeros_like(delta)
-        for where, columns in self.rectangles(self.real_steps):
+        for where, columns in self.rectangles(self.real_steps, self.part):
             kept = self.x_hat[where], self.deviation[:, columns]
             downstream[where] = self.through(delta[where], *kept)
         return downstream

@@ -199,11 +199,13 @@ def measure(
     metrics: Mapping[str, Metric],
     sample_weight: Any = None,
     prediction: Any = None,
+    over: Callable[..., list[Any]] | None = None,
 ) -> dict[str, float]:
     """Return the mean cost of all examples, and every metric of all outputs at once.
 
     Outputs are kept where there is a metric, and of everything else one batch at a time. A metric
     of outputs that hold NaN is NaN. A `prediction` gives the outputs, if there is one.
+    `over` goes through the batches, as `in_batches` does unless told.
     """
 
     def compute(x: Any, y: Any, w: Any = None) -> tuple:
@@ -217,7 +219,7 @@ def measure(
     if sample_weight is not None:
         data = (x, y, network.normalized(sample_weight, x, y))
     threads = network.root.uses_threads and prediction is None
-    c, *outputs = in_batches(compute, data, batch_size, threads)
+    c, *outputs = (over or in_batches)(compute, data, batch_size, threads)
     found = {"cost": float(mean(c))}
     if metrics:
         lost = holds_nan(outputs[0])  # no metric has a meaning for NaN

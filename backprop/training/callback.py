@@ -24,10 +24,14 @@ class Callback:
         whether more of it is better: an `EarlyStopping` after it can then monitor it.
     comes_last : bool
         Whether it is called after those of which this is not so, as what saves their state is.
+    writes : bool
+        Whether it does nothing but write, files or lines: of several processes that train together
+        only the first calls it.
     """
 
     columns: Mapping[str, bool] = MappingProxyType({})
     comes_last = False
+    writes = False
 
     def on_fit_start(self, trainer: Any) -> None:
         """Run before the first minibatch of a `fit`."""

@@ -31,6 +31,7 @@ class Checkpoint(Callback):
     """
 
     comes_last = True
+    writes = True
 
     def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
         self.path = os.fspath(path)
@@ -265,6 +266,8 @@ class SaveBest(Callback):
         The column of the history, which knows whether more or less is better. Unless told it is
         "validation_accuracy" where that is recorded, else "validation_cost".
     """
+
+    writes = True
 
     def __init__(self, path: str | os.PathLike[str], monitor: str | None = None) -> None:
         self.path = os.fspath(path)

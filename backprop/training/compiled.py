@@ -48,10 +48,10 @@ class Compiled:
             raise NoTwin(f"{wanting[0]} wants every step")
         x = rows[0]
         self._stored = any(isinstance(one, Rows) for one in (x if isinstance(x, tuple) else (x,)))
-        self._data = {} if self._stored else dict(_data(trainer.network.dtype, *rows))
+        self._data = {} if self._stored else dict(arrays_of(trainer.network.dtype, *rows))
         self._runners: dict[int, Runner] = {}
         self._ahead = 1  # steps of the next stretch
-        self._last: Any = None  # runner, order and step of the last minibatch
+        self._last: Any = None  # runner, order, step and size of the last minibatch
         self._prediction: Any = None
         self._write()
 
@@ -122,12 +122,12 @@ class Compiled:
             ahead = ahead[: count * size]
             taken = (each_array(lambda one: one.take(ahead, 0), one) if one is not None else None
                      for one in self.rows)  # fmt: skip
-            data = dict(_data(network.dtype, *taken))
+            data = dict(arrays_of(network.dtype, *taken))
             ahead = np.arange(len(ahead), dtype=np.int64)
         etas = self._etas(step, count)
         carried = optimizer.carried(network.theta)
         if carried.keys() != set(optimizer.accumulator_names):
-            raise NoTwin(_BY_ROOTS)
+            raise NoTwin(BY_ROOTS)
         vectors: dict[Any, np.ndarray] = {("accumulator", name): carried[name] for name in carried}
         vectors |= {"theta": network.theta, "nabla": network.nabla, "order": ahead}
         runner.bind({**data, **vectors, **program.states(), **program.draws(count)})
@@ -139,15 +139,15 @@ class Compiled:
         optimizer.t += done
         if trainer.schedule is not None:
             optimizer.eta = etas[min(done, count - 1)]
-        self._last = runner, order, step + done
+        self._last = runner, order, step + done, size
         if refused:  # gradients are there, and their squares do not fit
             learnt = trainer.learnt = Learnt(network.root, trainer.regularizer)
             optimizer.advance(network.theta, network.nabla, learnt.weights, learnt.groups)
-            self._last = runner, order, step + done + 1
-            trainer.go_by(InNumPy(trainer, self.rows, _BY_ROOTS))
+            self._last = runner, order, step + done + 1, size
+            trainer.go_by(InNumPy(trainer, self.rows, BY_ROOTS))
             return step + done + 1
         if done < count:
-            self._last = runner, order, step + done + 1
+            self._last = runner, order, step + done + 1, size
             trainer.under_way = (trainer.epoch, step + done, trainer.seconds)
             self._show()
             raise DivergenceError(diagnosis(trainer))
@@ -173,16 +173,16 @@ class Compiled:
         """Give the layers what the last minibatch left, and the trainer its targets."""
         if self._last is None:
             return
-        (runner, order, step), self._last = self._last, None
+        (runner, order, step, size), self._last = self._last, None
         runner.show()
         trainer, (x, y, w) = self.trainer, self.rows
-        _, *trainer.minibatch = next(minibatches(x, y, order, step - 1, trainer.batch_size, w))
+        _, *trainer.minibatch = next(minibatches(x, y, order, step - 1, size, w))
 
 
-_BY_ROOTS = "squares of gradients do not fit into the dtype, so the optimizer goes by roots"
+BY_ROOTS = "squares of gradients do not fit into the dtype, so the optimizer goes by roots"
 
 
-def _data(dtype: Any, x: Any, y: Any, w: Any) -> Iterator[tuple[str, np.ndarray]]:
+def arrays_of(dtype: Any, x: Any, y: Any, w: Any) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the arrays that programs take examples from, by name."""
     for name, data in (("x", x), ("y", y), ("weights", w)):
         several = isinstance(data, tuple)

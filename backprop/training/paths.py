@@ -63,5 +63,5 @@ def warn_if_another(before: str, now: str) -> None:
         warnings.warn(
             f"the checkpoint was computed by the way {before!r}, and the training goes on by "
             f"{now!r}: the numbers differ in their last digits",
-            stacklevel=3,
+            stacklevel=4,
         )

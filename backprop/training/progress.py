@@ -49,6 +49,8 @@ class Progress(Callback):
         The epoch at which the training is to end.
     """
 
+    writes = True
+
     def __init__(self, progress: bool | str, last_epoch: int) -> None:
         if progress is True:
             progress = "bar" if in_notebook() or _is_terminal(sys.stderr) else "lines"

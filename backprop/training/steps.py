@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from backprop.layers.learning import Learning
-from backprop.layers.mode import TRAINING
+from backprop.layers.mode import TRAINING, Mode
 from backprop.optimizers import clip_by_norm, clip_by_value
 from backprop.training.divergence import DivergenceError, diagnosis
 from backprop.training.minibatches import minibatches
@@ -108,21 +108,33 @@ class InNumPy:
 
     def descend(self, x: Any, y: Any, w: Any) -> None:
         """Take one step on one minibatch."""
-        trainer = self.trainer
-        network = trainer.network
-        trainer.minibatch = y, w
-        root = network.root
-        root.run(x, TRAINING)
+        self.trainer.minibatch = y, w
+        if not self.go_through(x, y, w, TRAINING):
+            raise DivergenceError(diagnosis(self.trainer))
+        self.update()
+
+    def go_through(self, x: Any, y: Any, w: Any, mode: Mode) -> bool:
+        """Go forward and back, and say whether C is a number: BP1 to BP4, which fill nabla.
+
+        Where it is none there is no way back, but in a part of a minibatch, whose layers may have
+        to meet those of the others.
+        """
+        network = self.trainer.network
+        network.root.run(x, mode)
         start, below_sigma = network.bp1(y, w)  # BP1
         if type(start) is tuple:
             total = sum(map(np.sum, start))
         else:
             total = np.add.reduce(start, axis=None)
-        if not math.isfinite(total):
-            raise DivergenceError(diagnosis(trainer))
-        # BP2 to BP4, from the last layer down
-        network.go_back(start, below_sigma, input_gradient=False)
-        learnt = trainer.learnt
+        finite = math.isfinite(total)
+        if finite or mode.part is not None:  # BP2 to BP4, from the last layer down
+            network.go_back(start, below_sigma, input_gradient=False)
+        return finite
+
+    def update(self) -> None:
+        """Do with nabla what moves theta: penalties, clipping, the step of the optimizer."""
+        trainer = self.trainer
+        root, learnt = trainer.network.root, trainer.learnt
         if Learning.changes != learnt.changes:  # a layer was frozen meanwhile, say
             learnt = trainer.learnt = Learnt(root, trainer.regularizer)
         theta, nabla = root.theta, root.nabla

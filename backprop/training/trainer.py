@@ -41,7 +41,8 @@ from backprop.training.divergence import DivergenceError, first_not_finite
 from backprop.training.history import History
 from backprop.training.interrupts import interrupt_asks
 from backprop.training.minibatches import in_memory, rows_of
-from backprop.training.paths import path_for, warn_if_another
+from backprop.training.paths import warn_if_another
+from backprop.training.processes import Alone, with_all
 from backprop.training.progress import Progress, check_progress
 from backprop.training.state import put_state, state_of, take_back
 from backprop.training.steps import Learnt
@@ -160,6 +161,7 @@ class Trainer:
         self.progress = check_progress("Trainer", progress)
         self._progress: list[Callback] = []
         self.path: Any = None
+        self.processes: Any = Alone()
         self.computed_by = ""
         self.minibatch: Any = None  # targets and weights of the last one
         self.metrics = None if metrics is None else metrics_of(network, "Trainer", metrics)
@@ -185,8 +187,9 @@ class Trainer:
         return f"<Trainer of {self.network!r}, {self.optimizer!r}, {size}, after {epochs}>"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "path": None}  # a program is this process's
+        return {**self.__dict__, "path": None, "processes": Alone()}  # which are of this process
 
+    @with_all
     def fit(
         self,
         x: np.ndarray,
@@ -265,7 +268,7 @@ class Trainer:
             )
         self.columns = declare_columns(self, metrics, validation is not None)
         rows_w = None if weights.normalized is None else rows_of(weights.normalized)
-        path = path_for(self, (rows_of(x), rows_of(y), rows_w))
+        path = self.processes.path_for(self, (rows_of(x), rows_of(y), rows_w))
         if self.restored:
             warn_if_another(self.computed_by, str(path))
         self.go_by(path)
@@ -285,7 +288,7 @@ class Trainer:
                 take_back(self)
                 self._call("on_fit_start")
                 last = self.epoch + epochs
-                while self.epoch < last and not (self.interrupted or self.stopping):
+                while self.epoch < last and not self._asked_to_stop():
                     self._train_epoch()
                     if self.step >= self.steps_per_epoch:
                         record = self._record(x, y, validation, metrics, weights)
@@ -322,7 +325,7 @@ class Trainer:
         self.path, self.computed_by = path, str(path)
 
     def _asked_to_stop(self) -> bool:
-        return self.interrupted or bool(self.stopping)
+        return self.processes.asked_to_stop(self)  # type: ignore[no-any-return]
 
     def stop(self, reason: str) -> None:
         """Ask, from a callback, that `fit` ends after this minibatch."""
@@ -385,9 +388,10 @@ class Trainer:
         }
         n = min(count_examples(x), self.monitor_training)
         prediction = self.path.prediction() if n or validation is not None else None
+        by = prediction, self.processes.in_batches
         if n:
             x, y, w = first(n, x, y, weights.examples)
-            found = measure(network, x, y, 1000, metrics, w, prediction)
+            found = measure(network, x, y, 1000, metrics, w, *by)
             record.update({f"training_{name}": value for name, value in found.items()})
         if self.regularizer is not None:
             self.learnt = Learnt(network.root, self.regularizer)
@@ -396,7 +400,7 @@ class Trainer:
             record["penalty"] = float(sum(values))
         if validation is not None:
             val_x, val_y = validation
-            found = measure(network, val_x, val_y, 1000, metrics, weights.validation, prediction)
+            found = measure(network, val_x, val_y, 1000, metrics, weights.validation, *by)
             record.update({f"validation_{name}": value for name, value in found.items()})
         if not math.isfinite(record.get("training_cost", 0.0)):
             raise DivergenceError(
@@ -406,11 +410,13 @@ class Trainer:
         return record
 
     def _in_order(self) -> list[Callback]:
-        return [*self._progress, *sorted(self.callbacks, key=lambda one: one.comes_last)]
+        callbacks = [*self._progress, *sorted(self.callbacks, key=lambda one: one.comes_last)]
+        return list(filter(self.processes.calls, callbacks))
 
     def _call(self, event: str) -> None:
         for callback in self._in_order():
             getattr(callback, event)(self)
+        self.processes.agree(self)
 
     def _end(self) -> None:
         """Call every `on_fit_end`, whichever of them raises; then raise what the first did."""

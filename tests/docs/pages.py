@@ -22,6 +22,7 @@ EXTRAS = {  # what pages need that the other tests do without: tests/interop run
     "docs/pytorch.md": ("torch", "safetensors"),
     "docs/logging.md": ("tensorboard",),
     "docs/scikit_learn.md": ("sklearn", "pandas"),
+    "docs/several_processes.md": ("mpi4py",),
 }
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

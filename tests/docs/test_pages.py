@@ -24,6 +24,7 @@ INSTALLING = [c for c in COMMANDS if " -m pip install " in c]
 MAKING = [c for c in COMMANDS if c.startswith("make ")]  # test_make.py shows what they do
 ELSEWHERE = {
     "env $(backprop environment) python script.py",  # tests/application
+    "mpirun -n 4 backprop train",  # tests/interop/test_mpi.py
     "python -m backprop.zoo",  # tests/zoo
     "python -m backprop.zoo show softmax",
     "python -m backprop.zoo hint softmax",
@@ -81,7 +82,8 @@ def test_commands_that_download_are_understood(command, environment, tmp_path):
 
 def test_the_extras_that_are_named_are_there():
     text = (ROOT / "setup.cfg").read_text(encoding="utf-8")
-    extras = re.findall(r"^(\w+) =$", text.split("[options.extras_require]")[1].split("[")[0], re.M)
+    section = text.split("[options.extras_require]")[1].split("\n[")[0]
+    extras = re.findall(r"^(\w+) =$", section, re.M)
     for page in PAGES.values():
         for named in re.findall(r"'\.\[(.*?)\]'", page):
             assert set(named.split(",")) <= set(extras)

@@ -26,7 +26,9 @@ class DisturbanceTwin(Twin):
     def drawn(self, w: Writer, layer: Any, shape: Shape, drawn: str) -> str:
         """Return the name of the numbers that are drawn for every step, and how."""
         name, kind = f"drawn{w.name_of(layer)}", w.dtype.type
-        return w.drawn(name, layer, lambda: layer.draw(shape, kind), math.prod(shape), drawn)
+        return w.drawn(
+            name, layer, lambda: layer.draw_part(shape, kind, w.part), math.prod(shape), drawn
+        )
 
     def downstream(self, w: Writer, layer: Any, delta: Buffer) -> Buffer:
         return delta

@@ -1,0 +1,403 @@
+"""Data parallel training: several processes, started by MPI, take every step together.
+
+::
+
+    from backprop.interop.mpi import DataParallel
+
+    trainer = Trainer(network, Adam(), batch_size=64, rng=0)
+    DataParallel(trainer).fit(x, y, epochs=10)
+
+Every process has the network, the trainer and all the data. Of every minibatch each takes some
+columns, goes forward and back through them, and one Allreduce adds up nabla, the gradient of all
+parameters; then each takes the step of the optimizer. So a training is that of one process, with
+the same minibatches, but for rounding: dropout masks are columns of the same mask, and batch
+normalisation adds up its sums over all processes.
+
+Source: Li et al., "PyTorch Distributed: Experiences on Accelerating Data Parallel Training", 2020,
+from which this differs in that a minibatch is not larger with more processes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from backprop.core.extras import needs
+from backprop.core.shapes import count_examples, each_array
+from backprop.interop.mpi_steps import path_of_all
+from backprop.kernels import memory
+from backprop.layers.parts import Part, share_of
+from backprop.network.evaluation import in_batches
+from backprop.training.divergence import DivergenceError, diagnosis
+from backprop.training.processes import Alone
+from backprop.training.trainer import Trainer
+
+PATIENCE = 3.0
+"""Seconds in which all processes must have failed, if they fail alike: else one ends them all."""
+
+
+def mpi() -> Any:
+    """Return mpi4py's module.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed, or finds no MPI; with what to install.
+    """
+    with needs("mpi", "training by several processes"):
+        from mpi4py import MPI
+    return MPI
+
+
+class Group:
+    """Processes that live and die together.
+
+    If one fails, and the others do not fail as it did, it says why on stderr and ends them all.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Intracomm, optional
+        All that mpirun has started, unless told.
+    report : callable of (BaseException), optional
+        What writes why a process ends the others; the traceback unless told.
+
+    Attributes
+    ----------
+    comm : mpi4py.MPI.Intracomm
+        A duplicate of its own, so that nothing meets the messages of others.
+    rank, size : int
+    """
+
+    def __init__(self, comm: Any = None, report: Callable[[BaseException], None] | None = None):
+        self._mpi = mpi()
+        comm = self._mpi.COMM_WORLD if comm is None else comm
+        if not isinstance(comm, self._mpi.Intracomm):
+            raise TypeError(f"DataParallel: comm must be an mpi4py.MPI.Intracomm, got {comm!r}")
+        self.comm, self._failing = comm.Dup(), comm.Dup()
+        self.rank, self.size = self.comm.rank, self.comm.size
+        self.report = report or _print_traceback
+        self._hook = sys.excepthook
+        if self.size > 1:
+            sys.excepthook = self._uncaught
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Within this, let what is raised in some processes alone end all of them."""
+        try:
+            yield
+        except BaseException as error:
+            if not self.all_failed():
+                self.end_all(error)
+            raise
+
+    def all_failed(self) -> bool:
+        """Say whether all processes have come here within a few seconds."""
+        here, last = self._failing.Ibarrier(), time.monotonic() + PATIENCE
+        while not here.Test():
+            if time.monotonic() > last:
+                return False
+            time.sleep(0.01)
+        return True
+
+    def end_all(self, error: BaseException, status: int = 1) -> None:
+        """Say why, and end all processes."""
+        try:
+            self.report(error)
+            if self.size > 1:
+                ends = f"process {self.rank} of {self.size} has failed, and ends the others"
+                print(f"backprop: {ends}", file=sys.stderr, flush=True)
+        finally:
+            self.comm.Abort(status)
+
+    def first(self, action: Callable[[], Any]) -> Any:
+        """Return what an action returns, which the first process does before all others do it.
+
+        Where it fails there, it fails everywhere, and is not tried.
+        """
+        result, error = None, None
+        if self.rank == 0:
+            try:
+                result = action()
+            except (ValueError, OSError) as failed:
+                error = failed
+        kind_and_text = self.comm.bcast(error and (isinstance(error, OSError), str(error)))
+        if error is not None:
+            raise error
+        if kind_and_text is not None:
+            raise (OSError if kind_and_text[0] else ValueError)(kind_and_text[1])
+        return result if self.rank == 0 else action()
+
+    def join(self, array: np.ndarray, how: str = "sum") -> None:
+        """Let an array be the sum, "min" or "max" over all processes, in place."""
+        op = {"sum": self._mpi.SUM, "min": self._mpi.MIN, "max": self._mpi.MAX}[how]
+        self.comm.Allreduce(self._mpi.IN_PLACE, array, op)
+
+    def gather(self, array: np.ndarray, n: int) -> np.ndarray:
+        """Return n examples, of which each process has its share, along the last axis."""
+        rows = np.ascontiguousarray(np.moveaxis(array, -1, 0))
+        found = np.empty((n, *rows.shape[1:]), rows.dtype)
+        width = rows.size // max(1, len(rows))
+        counts = [share_of(n, rank, self.size) for rank in range(self.size)]
+        counts = [(one.stop - one.start) * width for one in counts]  # type: ignore[misc]
+        self.comm.Allgatherv(rows, (found, counts))
+        return np.moveaxis(found, 0, -1)
+
+    def _uncaught(self, kind: Any, error: Any, trace: Any) -> None:
+        """Do for what nobody has caught what `together` does; the first process shows it."""
+        if not self.all_failed():
+            self.end_all(error)
+        if self.rank == 0:
+            self._hook(kind, error, trace)
+
+
+def _print_traceback(error: BaseException) -> None:
+    traceback.print_exception(type(error), error, error.__traceback__)
+
+
+class DataParallel(Alone):
+    """Training by several processes, which `mpirun` has started: each runs the same program.
+
+    From then on `trainer.fit`, which is also here, is that of all processes, and every one must
+    call it, with the same arguments. Before it begins, all take over the state of the first one's
+    trainer, so that it is enough to restore a checkpoint there; how many processes wrote it does
+    not matter. Each goes through its columns of every minibatch, so that z, a and delta of the
+    last one are, in each, those of its own examples, and nabla is that of all.
+
+    Callbacks are called in every process, but `Checkpoint`, `SaveBest` and others that only write
+    (`Callback.writes`) in the first one alone, which also shows the progress. A training in which
+    one process fails, or is killed, ends in all.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    comm : mpi4py.MPI.Intracomm, optional
+        The processes; all that mpirun has started, unless told.
+
+    Attributes
+    ----------
+    trainer : Trainer
+    group : Group
+    rank, size : int
+        Which process this is, counted from 0, and of how many.
+
+    Raises
+    ------
+    ImportError
+        If mpi4py is not installed.
+    TypeError, ValueError
+        For what is no trainer or communicator; for a network with a layer whose examples meet, or
+        that draws random numbers, and that does not heed which part of a minibatch it is given
+        (`Layer.heeds_part`), or with a credit rule that learns. Later from `fit`, if processes were
+        given different data or trainers.
+    """
+
+    def __init__(self, trainer: Trainer, comm: Any = None) -> None:
+        if not isinstance(trainer, Trainer):
+            raise TypeError(f"DataParallel: trainer must be a Trainer, got {trainer!r}")
+        self.group = comm if isinstance(comm, Group) else Group(comm)
+        self.rank, self.size = self.group.rank, self.group.size
+        check_parts(trainer)
+        self.trainer = trainer
+        self._buffer = np.empty(0)
+        self._stop = False
+        self._fitting = False
+        trainer.processes = self
+
+    def __repr__(self) -> str:
+        return f"<DataParallel, process {self.rank} of {self.size}: {self.trainer!r}>"
+
+    def fit(self, *arguments: Any, **named: Any) -> Any:
+        """Train, as `Trainer.fit`, which says what it takes."""
+        return self.trainer.fit(*arguments, **named)
+
+    # -- what a trainer asks -----------------------------------------------------------------
+
+    @contextmanager
+    def fitting(self, trainer: Any, arguments: Any) -> Iterator[None]:
+        """Let all begin alike, and fail together."""
+        with self.group.together():
+            check_parts(trainer)
+            self._check_alike(trainer, arguments)
+            self._begin_as_first(trainer)
+            self._stop = False
+            yield
+
+    def calls(self, callback: Any) -> bool:
+        return self.rank == 0 or not callback.writes
+
+    def agree(self, trainer: Any) -> None:
+        """Let all know whether one was asked to stop; and see that all have one network."""
+        asked = trainer.interrupted, trainer.stopping, float(trainer.optimizer.eta)
+        found = self.group.comm.allgather((*asked, _digest(trainer.network.state())))
+        for rank, (*_, eta, digest) in enumerate(found):
+            if (eta, digest) != found[0][2:]:
+                what = "network" if digest != found[0][3] else "eta"
+                raise RuntimeError(
+                    f"DataParallel: process {rank} has another {what} than process 0 after epoch "
+                    f"{trainer.epoch}: a callback must do the same in all processes"
+                )
+        trainer.interrupted = any(one[0] for one in found)
+        trainer.stopping = next((one[1] for one in found if one[1]), "")
+        self._stop = trainer.interrupted or bool(trainer.stopping)
+
+    def asked_to_stop(self, trainer: Any) -> bool:
+        """Say whether all know that one was asked; callbacks of every step tell at once."""
+        if any(callback.wants_steps for callback in trainer.callbacks):
+            self._share_stop(trainer)
+        return self._stop
+
+    def path_for(self, trainer: Any, rows: Any) -> Any:  # type: ignore[override]
+        """Return how all go through the minibatches: all compiled, or all in NumPy."""
+        return path_of_all(self, trainer, rows)
+
+    def in_batches(  # type: ignore[override]
+        self, compute: Any, arrays: tuple, batch_size: int, threads: bool
+    ) -> list[Any]:
+        """Do what `in_batches` of evaluation does, each process for its share of the examples."""
+        n = count_examples(arrays[0])
+        mine = share_of(n, self.rank, self.size)
+        some = mine if mine.stop > mine.start else slice(0, 1)
+        cut = tuple(each_array(lambda one: one[..., some], array) for array in arrays)
+        found = in_batches(compute, cut, batch_size, threads)
+        own = slice(mine.stop - mine.start)
+        return [
+            each_array(lambda one: self.group.gather(one[..., own], n), array) for array in found
+        ]
+
+    # -- a step ------------------------------------------------------------------------------
+
+    def part(self, batch: int) -> Part | None:
+        """Return this process's part of a minibatch; None if there is one process."""
+        return Part(batch, self.rank, self.size, self.group.join) if self.size > 1 else None
+
+    def hold_nabla(self, network: Any) -> None:
+        """Let nabla lie where two more numbers follow it, which go with it to the others."""
+        root, n = network.root, network.n_parameters
+        if self._buffer.size != n + 2 or root.nabla.ctypes.data != self._buffer.ctypes.data:
+            self._buffer = memory.aligned(n + 2, network.dtype)
+            self._buffer[:n] = root.nabla
+            root.bind(root.theta, self._buffer[:n])
+
+    def join_nabla(self, trainer: Any, finite: bool) -> None:
+        """Let nabla be that of the whole minibatch: the one Allreduce of a step.
+
+        Raises
+        ------
+        DivergenceError
+            In all processes, if C is no number in one.
+        """
+        asked = trainer.interrupted or bool(trainer.stopping)
+        self._buffer[-2:] = not finite, asked
+        if self.size > 1:
+            self.group.join(self._buffer)
+        if self._buffer[-2]:
+            texts = self.group.comm.allgather("" if finite else diagnosis(trainer))
+            raise DivergenceError(next(filter(None, texts)))
+        if self._buffer[-1]:
+            self._share_stop(trainer)
+
+    def _share_stop(self, trainer: Any) -> None:
+        found = self.group.comm.allgather((trainer.interrupted, trainer.stopping))
+        trainer.interrupted = any(interrupted for interrupted, _ in found)
+        trainer.stopping = next((reason for _, reason in found if reason), "")
+        self._stop = trainer.interrupted or bool(trainer.stopping)
+
+    # -- the beginning -----------------------------------------------------------------------
+
+    def _check_alike(self, trainer: Any, arguments: Any) -> None:
+        """Raise a ValueError in all processes if one was given something else."""
+        kinds = [type(callback).__name__ for callback in trainer.callbacks]
+        values, named = arguments
+        named = {name: value for name, value in named.items() if name != "progress"}
+        alike = {
+            "network": trainer.network.config(),
+            "trainer": [trainer.settings, kinds, trainer.compiled, trainer.monitor_training],
+            "data or number of epochs": [values, sorted(named.items(), key=str)],
+        }
+        mine = {what: _digest(value) for what, value in alike.items()}
+        for rank, digests in enumerate(self.group.comm.allgather(mine)):
+            for what, digest in digests.items():
+                if digest != self.group.comm.bcast(mine[what]):
+                    raise ValueError(
+                        f"DataParallel: process {rank} has another {what} than process 0; every "
+                        "process is given the same"
+                    )
+
+    def _begin_as_first(self, trainer: Any) -> None:
+        """Take over the state of the first process's trainer."""
+        if self.size == 1:
+            return
+        mine = None
+        if self.rank == 0:
+            mine = trainer.state(), trainer.restored
+        state, restored = self.group.comm.bcast(mine)
+        if self.rank:
+            trainer.set_state(state)
+            trainer.restored = restored
+
+
+def check_parts(trainer: Any) -> None:
+    """Raise a ValueError if a network cannot be trained on parts of minibatches."""
+    network = trainer.network
+    if trainer.transform is not None:
+        raise ValueError(
+            "DataParallel: a transform draws for a whole minibatch, and no process has one: leave "
+            "it out, or transform the data before"
+        )
+    for name, layer in network.walk():
+        if layer.children or layer.heeds_part:
+            continue
+        why = ""
+        if not layer.independent_examples:
+            why = "its examples, or minibatches, are not independent"
+        elif layer.rng is not None:
+            why = "it draws random numbers"
+        if why:
+            raise ValueError(
+                f"DataParallel: layer {name}, {layer}, cannot be given a part of a minibatch: "
+                f"{why}; a class of your own that heeds mode.part says heeds_part = True (see "
+                "backprop.layers.parts)"
+            )
+    rule = network.credit
+    if rule is not None and (rule.draws or _advances(rule)):
+        raise ValueError(
+            f"DataParallel: the credit rule {rule} changes by what a process sees of a minibatch, "
+            "and would be another in each: choose one whose arrays are fixed"
+        )
+
+
+def _advances(rule: Any) -> bool:
+    """Say whether a credit rule changes its arrays: whether its class writes `advance`."""
+    wrote = next(kind for kind in type(rule).__mro__ if "advance" in vars(kind))
+    return wrote.__name__ != "CreditRule"
+
+
+def _digest(value: Any) -> str:
+    """Return what tells values apart; of large arrays, rows here and there."""
+    found = hashlib.blake2b(digest_size=16)
+    _feed(found, value)
+    return found.hexdigest()
+
+
+def _feed(found: Any, value: Any) -> None:
+    if isinstance(value, np.ndarray):
+        found.update(f"{value.shape} {value.dtype}".encode())
+        n = value.shape[-1] if value.ndim else 1
+        if value.ndim and value.nbytes > 2**24 and n > 64:
+            value = value[..., np.linspace(0, n - 1, 64).astype(int)]
+        found.update(np.ascontiguousarray(value).tobytes())
+    elif isinstance(value, dict):
+        _feed(found, sorted(value.items(), key=str))
+    elif isinstance(value, (list, tuple)):
+        found.update(f"{len(value)}".encode())
+        for one in value:
+            _feed(found, one)
+    else:
+        found.update(repr(value).encode())

@@ -1,0 +1,125 @@
+"""Minibatches of several processes in compiled programs: gradients, Allreduce, update."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from backprop.compiled import NotBuilt, NoTwin, Program
+from backprop.compiled.runner import Runner
+from backprop.compiled.update import Update
+from backprop.core.shapes import each_array
+from backprop.interop.mpi_steps import (
+    InNumPyTogether,
+    OwnOrder,
+    joins_in_python,
+    weights_of_part,
+)
+from backprop.training.compiled import BY_ROOTS, Compiled, arrays_of
+from backprop.training.steps import Learnt
+
+
+class CompiledTogether(Compiled):
+    """A program for the gradients of this process's part, and one for the update.
+
+    Raises
+    ------
+    NoTwin, NotBuilt
+        If there can be none.
+    """
+
+    def __init__(self, processes: Any, trainer: Any, rows: Any) -> None:
+        self.processes = processes
+        super().__init__(trainer, rows)
+
+    def __str__(self) -> str:
+        return f"compiled: {self.processes.size} processes"
+
+    def _write(self) -> None:
+        trainer, (x, y, w) = self.trainer, self.rows
+        why = joins_in_python(trainer.network) if self.processes.size > 1 else ""
+        if self._stored:
+            why = "examples that are not in memory are gathered by NumPy"
+        if why:
+            raise NoTwin(why)
+        n = len(x[0] if isinstance(x, tuple) else x)
+        for batch in {min(trainer.batch_size, n), n % trainer.batch_size or n}:
+            part = self.processes.part(batch)
+            weights = weights_of_part(part, y, w)
+            program = Program(
+                trainer.network,
+                batch if part is None else part.size,
+                trainer.optimizer,
+                labels=each_array(lambda one: one.dtype.kind in "iu", y),
+                weights=0 if weights is None else each_array(lambda one: one.ndim, weights),
+                input_shape=each_array(lambda one: one.shape[1:], x),
+                part=part,
+                only_gradients=True,
+            )
+            before = self._runners.get(batch)
+            if before is not None and before.program.source == program.source:
+                before.program = program
+                continue
+            runner = self._runners[batch] = Runner(program)
+            runner.bind(dict(arrays_of(trainer.network.dtype, None, None, weights)))
+        update = Update(
+            trainer.network,
+            trainer.optimizer,
+            trainer.regularizer,
+            trainer.clip_norm,
+            trainer.clip_value,
+        )
+        before = getattr(self, "_update", None)
+        if before is None or before.program.source != update.source:
+            self._update = Runner(update)
+        else:
+            before.program = update
+
+    def steps(self, order: np.ndarray, step: int) -> Iterator[int]:
+        trainer = self.trainer
+        own = OwnOrder(self.processes, np.ascontiguousarray(order, np.int64), trainer.batch_size)
+        try:
+            if trainer.callbacks:  # which may have changed the network
+                self._write()
+            while step < trainer.steps_per_epoch and trainer.path is self:
+                self._step(own, step)
+                step += 1
+                yield step
+        except (NoTwin, NotBuilt) as error:
+            trainer.go_by(InNumPyTogether(self.processes, trainer, self.rows, str(error)))
+        finally:
+            self._show()
+
+    def _step(self, own: OwnOrder, step: int) -> None:
+        """Take one step: gradients of the part, Allreduce, update."""
+        trainer = self.trainer
+        network, optimizer = trainer.network, trainer.optimizer
+        batch = min(trainer.batch_size, trainer.n_examples - step * trainer.batch_size)
+        runner = self._runners[batch]
+        carried = optimizer.carried(network.theta)
+        if carried.keys() != set(optimizer.accumulator_names):
+            raise NoTwin(BY_ROOTS)
+        etas = self._etas(step, 1)
+        vectors = {"theta": network.theta, "nabla": network.nabla}
+        program = runner.program
+        examples = {"order": own.examples[step * own.size :]}
+        data = {name: one for name, one in self._data.items() if not name.startswith("weights")}
+        runner.bind({**data, **vectors, **examples, **program.states(), **program.draws(1)})
+        done, _ = runner.train(1, optimizer.t, etas)
+        self._last = runner, own.examples, step + 1, own.size
+        if not done:
+            self._show()
+        self.processes.join_nabla(trainer, bool(done))
+        if trainer.schedule is not None:
+            optimizer.eta = etas[0]
+        vectors |= {("accumulator", name): carried[name] for name in carried}  # type: ignore[misc]
+        self._update.bind({**vectors, "order": own.examples})
+        _, refused = self._update.train(1, optimizer.t, etas)
+        if not refused:
+            optimizer.t += 1
+            return
+        learnt = trainer.learnt = Learnt(network.root, trainer.regularizer)
+        optimizer.advance(network.theta, network.nabla, learnt.weights, learnt.groups)
+        trainer.go_by(InNumPyTogether(self.processes, trainer, self.rows, BY_ROOTS))

@@ -1,0 +1,130 @@
+"""What the tests of several processes start by mpirun: trainings, whose ends are saved.
+
+``python -m tests.interop.mpi_run FOLDER adam adam:compiled normalised:save ...``
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from backprop import (
+    L1,
+    L2,
+    Adam,
+    BatchNorm,
+    Callback,
+    Checkpoint,
+    Conv2d,
+    Dense,
+    Dropout,
+    Flatten,
+    GaussianNoise,
+    Momentum,
+    Network,
+    ReLU,
+    TimeDistributed,
+    Trainer,
+)
+from backprop.layers import Embedding, GlobalAvgPool, Masked
+from backprop.schedules import ExponentialDecay
+from backprop.training import checkpoint
+
+DOUBLE = {"dtype": "float64"}
+KINDS = ("adam", "momentum", "normalised", "images", "sequences", "few")
+
+
+def dense(*sizes):
+    return Dense(*sizes, **DOUBLE)
+
+
+def case(kind):
+    """Return a network, options of its trainer, data, and options of its fit."""
+    rng = np.random.default_rng(5)
+    x, labels = rng.standard_normal((8, 103)), rng.integers(0, 4, 103)
+    validation = {"validation": (x[:, :21], labels[:21])}
+    head = dense(16, 4, "softmax")
+    if kind == "adam":
+        layers = [dense(8, 16, "tanh"), Dropout(0.3), head]
+        options = {"optimizer": Adam(0.01), "regularizer": L1(1e-3), "clip_norm": 0.5}
+        options |= {
+            "schedule": ExponentialDecay(0.01, 0.9),
+            "metrics": ["accuracy", "top_3_accuracy"],
+        }
+        return layers, options, (x, labels), {"class_weight": "balanced", **validation}
+    if kind == "momentum":
+        layers = [dense(8, 16, "relu"), GaussianNoise(0.1), head]
+        options = {"optimizer": Momentum(0.05, 0.9), "regularizer": L2(1e-3), "clip_value": 0.01}
+        return layers, options, (x, labels), {"sample_weight": rng.random(103), **validation}
+    if kind == "normalised":
+        body = [dense(8, 16, "identity"), BatchNorm(16, **DOUBLE), ReLU(), Dropout(0.2)]
+        layers = [*body, dense(16, 16, "identity"), BatchNorm(16, **DOUBLE), ReLU(), head]
+        return layers, {"optimizer": Momentum(0.05, 0.9)}, (x, labels), validation
+    if kind == "images":
+        images = rng.standard_normal((2, 6, 6, 103))
+        layers = [
+            Conv2d(2, 4, 3, activation="tanh", **DOUBLE),
+            BatchNorm(4, **DOUBLE),
+            ReLU(),
+            Flatten(),
+        ]
+        layers.append(dense(64, 4, "softmax"))
+        return layers, {"optimizer": Adam(0.01)}, (images, labels), {}
+    if kind == "sequences":
+        tokens = rng.integers(0, 7, (5, 103))
+        tokens[rng.integers(1, 6, 103) <= np.arange(5)[:, None]] = -1
+        inner = [Embedding(7, 8, **DOUBLE), TimeDistributed(dense(8, 16, "tanh"))]
+        inner += [BatchNorm(16, **DOUBLE), Dropout(0.2), GlobalAvgPool()]
+        return [Masked(inner), head], {"optimizer": Adam(0.01)}, (tokens, labels), {}
+    layers = [dense(8, 16, "tanh"), BatchNorm(16, **DOUBLE), ReLU(), Dropout(0.2), head]
+    return layers, {"optimizer": Momentum(0.05, 0.9), "batch_size": 3}, (x, labels), validation
+
+
+class Fails(Callback):
+    """Fail after the first epoch: by an error, or as if killed."""
+
+    def __init__(self, how=""):
+        self.how = how
+
+    def on_epoch_end(self, trainer):
+        if self.how == "raise":
+            raise ValueError("this disk is full")
+        if self.how == "kill":
+            time.sleep(0.5)  # until the checkpoint of the first process is there
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run(job, folder, together=False):
+    """Train, save the end in the folder, and return how minibatches were computed."""
+    kind, *options = job.split(":")
+    layers, settings, data, fit = case(kind)
+    network = Network(layers, "softmax_cross_entropy", data[0].shape[:-1], rng=3)
+    file = Path(folder) / "checkpoint.npz"
+    callbacks = [Checkpoint(file)] if set(options) - {"compiled"} else []
+    settings = {"batch_size": 25, **settings, "compiled": "compiled" in options}
+    trainer = Trainer(network, rng=1, progress=False, callbacks=callbacks, **settings)
+    rank = 0
+    if together:
+        from backprop.interop.mpi import DataParallel
+
+        processes = DataParallel(trainer)
+        rank, last = processes.rank, processes.size - 1
+        if how := {"raise", "kill"} & set(options):
+            trainer.callbacks.insert(0, Fails(*(how if rank == last else ())))
+    if "resume" in options and rank == 0:  # the others take over what the first has
+        checkpoint.restore(trainer, file)
+    history = trainer.fit(*data, epochs=1 if {"save", "resume"} & set(options) else 2, **fit)
+    if rank == 0:
+        records = [[v for name, v in one.items() if name != "seconds"] for one in history]
+        end = {"records": records, "computed_by": trainer.computed_by, **network.state()}
+        np.savez(Path(folder) / f"{job.replace(':', '-')}.npz", **end)
+
+
+if __name__ == "__main__":
+    for each in sys.argv[2:]:
+        run(each, sys.argv[1], together=True)
