@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import backprop
 from backprop import __version__
-from backprop.application import explore, report
+from backprop.application import completion, explore, report
 from backprop.application.arguments import (
     Parser,
     integer_from_0,
@@ -111,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_compare(commands)
     _add_gradcheck(commands)
     _add_data(commands)
+    completion.add(commands)
     doctor = commands.add_parser("doctor", help="versions, BLAS kernel, threads; what to set")
     doctor.set_defaults(run=_doctor)
     variables = commands.add_parser(
