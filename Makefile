@@ -27,7 +27,7 @@ endif
 EXTRAS := onnx,tensorboard,torch,safetensors,table,images,mpi
 
 .DEFAULT_GOAL := help
-.PHONY: help install train quick test fuzz test-peers test-interop test-browser gradcheck experiments bench bench-install lint format data clean
+.PHONY: help install train quick test fuzz test-peers test-interop test-browser gradcheck experiments bench bench-install dist lint format data clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,21 @@ bench: $(VENV)/.package  ## measure time and memory, ours and of what peers are 
 	$(BIN)/python -m experiments.benchmarks --data "$(DATA)" $(ARGS)
 
 bench-install: $(VENV)/.bench  ## install the peers: PyTorch, JAX, scikit-learn
+
+# Each of the two is installed into an environment of its own, and tried from a folder that holds the
+# tests of the sdist and no package.
+dist: $(VENV)/.package  ## build wheel and sdist under dist/, install both, and try them
+	rm -rf dist build/dist
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
+	$(BIN)/python -m build --outdir dist .
+	@set -e; mkdir -p build/dist/source; tar -xzf dist/*.tar.gz -C build/dist/source --strip-components 1; \
+	rm -r build/dist/source/backprop; \
+	for file in $$PWD/dist/*.whl $$PWD/dist/*.tar.gz; do \
+	  echo "== $$file"; rm -rf build/dist/venv; $(PYTHON) -m venv build/dist/venv; \
+	  build/dist/venv/bin/python -m pip install --quiet --disable-pip-version-check "$$file[test]"; \
+	  (cd build/dist/source && ../venv/bin/python -m pytest -q -p no:cacheprovider \
+	    tests/test_version.py tests/test_import.py tests/layers/test_dense.py tests/compiled/test_builder.py); \
+	done
 
 lint: $(VENV)/.lint  ## check style and types
 	$(BIN)/ruff check .
