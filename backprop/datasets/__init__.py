@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backprop.core.stored import Stored
 from backprop.datasets.augmentation import (
-    Chain,
+    Compose,
     CutOut,
     Elastic,
     Noise,
@@ -25,7 +25,7 @@ from backprop.datasets.transforms import one_hot, split, standardize, to_columns
 
 __all__ = [
     "NAMES",
-    "Chain",
+    "Compose",
     "CutOut",
     "Dataset",
     "Elastic",

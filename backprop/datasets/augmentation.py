@@ -25,7 +25,7 @@ class Transform(Configurable):
         raise NotImplementedError
 
 
-class Chain(Transform):
+class Compose(Transform):
     """Several transforms, one after the other.
 
     Parameters
@@ -39,16 +39,16 @@ class Chain(Transform):
         self, *transforms: Callable[..., np.ndarray], shape: tuple[int, int, int] | None = None
     ) -> None:
         if not transforms or not all(map(callable, transforms)):
-            raise TypeError(f"Chain: expected transforms, one at least, got {transforms!r}")
+            raise TypeError(f"Compose: expected transforms, one at least, got {transforms!r}")
         self.transforms, self.shape = transforms, shape
 
     def config(self) -> dict[str, Any]:
         inner = [t.config() if isinstance(t, Configurable) else _name(t) for t in self.transforms]
         shape = None if self.shape is None else list(self.shape)
-        return {"class": "Chain", "transforms": inner, "shape": shape}
+        return {"class": "Compose", "transforms": inner, "shape": shape}
 
     def __repr__(self) -> str:
-        return f"Chain({', '.join(map(repr, self.transforms))})"
+        return f"Compose({', '.join(map(repr, self.transforms))})"
 
     def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         images = x if self.shape is None else x.reshape(*self.shape, x.shape[-1])
@@ -168,7 +168,7 @@ def _check_images(transform: Transform, x: np.ndarray) -> None:
     if x.ndim != 4:
         raise ValueError(
             f"{transform}: expected images C x H x W x B, got the shape {x.shape}: of columns give "
-            f"datasets.Chain({transform}, shape=(C, H, W))"
+            f"datasets.Compose({transform}, shape=(C, H, W))"
         )
 
 

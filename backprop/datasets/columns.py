@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from backprop.core.callers import stacklevel
 from backprop.core.checks import check_bool, check_number
 from backprop.core.config import Configurable
 from backprop.core.remedies import close_names
@@ -132,7 +133,9 @@ class CategoryColumn(Column):
             )
             if unseen == "error":
                 raise ValueError(text)
-            warnings.warn(f"{text}: their inputs are 0", UnseenCategoryWarning, stacklevel=5)
+            warnings.warn(
+                f"{text}: their inputs are 0", UnseenCategoryWarning, stacklevel=stacklevel()
+            )
         one_of = np.zeros((len(self.categories), len(found)))
         for column, value in enumerate(found.tolist()):
             if value in known:

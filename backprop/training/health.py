@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from backprop.core.callers import stacklevel
 from backprop.core.checks import check_array, check_integer, check_number
 from backprop.core.shapes import count_examples
 from backprop.graph.graph import Graph
@@ -286,7 +287,7 @@ class GradientHealth(Callback):
     # -- judgement ---------------------------------------------------------------------------
 
     def _judge(self) -> None:
-        """Warn of what is new; always two calls below `fit`, whose caller the warning names."""
+        """Warn of what is new, and name the line that called `fit`."""
         records = self.history.records[-self.window :]
         found = [(index, *fault) for index in self.layers for fault in self._faults(index, records)]
         healthy_but_slow = not self.messages and {kind for _, kind, _ in found} == {"small update"}
@@ -297,7 +298,7 @@ class GradientHealth(Callback):
             words = WORDS[kind].format(value, examples=self.examples, flat=FLAT)
             step = records[-1]["step"]
             self.messages.append(f"layer {index}, {self.layers[index]}, step {step}: {words}")
-            warnings.warn(self.messages[-1], GradientHealthWarning, stacklevel=5)
+            warnings.warn(self.messages[-1], GradientHealthWarning, stacklevel=stacklevel())
 
     def _faults(self, index: str, records: list[dict[str, Any]]) -> Iterator[tuple[str, Any]]:
         """Yield what is wrong with a layer: the kind, and the figure that shows it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from backprop.core.callers import stacklevel
 from backprop.network.programs import products_of
 from backprop.training.steps import InNumPy
 
@@ -63,5 +64,5 @@ def warn_if_another(before: str, now: str) -> None:
         warnings.warn(
             f"the checkpoint was computed by the way {before!r}, and the training goes on by "
             f"{now!r}: the numbers differ in their last digits",
-            stacklevel=4,
+            stacklevel=stacklevel(),
         )

@@ -71,13 +71,13 @@ def trainer(transform, **options):
     return bp.Trainer(network, "sgd", 4, rng=1, progress=False, transform=transform, **options)
 
 
-CHAIN = datasets.Chain(datasets.Shift(1), datasets.Noise(0.1), shape=(1, 4, 4))
+COMPOSED = datasets.Compose(datasets.Shift(1), datasets.Noise(0.1), shape=(1, 4, 4))
 
 
 def test_training_with_a_transform_goes_on_to_the_bit(tmp_path):
     rng = np.random.default_rng(0)
     x, y = rng.random((16, 20)).astype(np.float32), rng.integers(0, 3, 20)
-    straight = trainer(CHAIN)
+    straight = trainer(COMPOSED)
     straight.fit(x, y, epochs=2)
     assert straight.computed_by == "NumPy: a transform changes every minibatch"
 
@@ -88,11 +88,11 @@ def test_training_with_a_transform_goes_on_to_the_bit(tmp_path):
             if trainer.epoch == 1 and trainer.step == 3:
                 trainer.stop("here")
 
-    first = trainer(CHAIN, callbacks=[Stop()])
+    first = trainer(COMPOSED, callbacks=[Stop()])
     first.fit(x, y, epochs=2)
     assert first.step == 3
     bp.training.checkpoint.save(first, tmp_path / "c.npz")
-    resumed = trainer(CHAIN)
+    resumed = trainer(COMPOSED)
     bp.training.checkpoint.restore(resumed, tmp_path / "c.npz")
     resumed.fit(x, y, epochs=1)
     np.testing.assert_array_equal(resumed.network.theta, straight.network.theta)
@@ -107,9 +107,9 @@ def test_what_is_no_transform():
     x, y = np.zeros((16, 4), np.float32), np.zeros(4, int)
     with pytest.raises(TypeError, match=r"got .*Shift'>: give Shift\(\)"):
         trainer(datasets.Shift)
-    with pytest.raises(ValueError, match=r"of columns give datasets.Chain\(Shift\(\), shape="):
+    with pytest.raises(ValueError, match=r"of columns give datasets.Compose\(Shift\(\), shape="):
         trainer(datasets.Shift()).fit(x, y)
     with pytest.raises(ValueError, match="must return an array like its x, float32"):
         trainer(lambda x, rng: x[:3]).fit(x, y)
     with pytest.raises(ValueError, match="leave compiled=True out"):
-        trainer(CHAIN, compiled=True).fit(x, y)
+        trainer(COMPOSED, compiled=True).fit(x, y)

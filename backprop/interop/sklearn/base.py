@@ -16,6 +16,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from backprop.core.callers import stacklevel
 from backprop.interop.sklearn.networks import network_for
 from backprop.interop.sklearn.settings import Settings, generator_of, settings_of
 from backprop.network import Network
@@ -213,7 +214,7 @@ class BackpropEstimator(BaseEstimator, ABC):
             warnings.warn(
                 f"{type(self).__name__}: interrupted after {trainer.epoch} of {settings.epochs} "
                 "epochs: the network is the one of then",
-                stacklevel=3,
+                stacklevel=stacklevel(),
             )
         stops = [one for one in trainer.callbacks if isinstance(one, EarlyStopping)]
         best = stops[-1].best_epoch if stops else None
