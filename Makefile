@@ -15,9 +15,11 @@ PYTEST := env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
 # All modules that are run, as experiments.<folder>.<name>; the benchmarks are one program of their
-# own, `make bench`.
+# own, `make bench`, and so is the book, `make book`, with what takes as long.
 EXPERIMENTS := $(sort $(shell grep -l '^if __name__ == "__main__":' experiments/*/*.py))
-EXPERIMENTS := $(subst /,.,$(basename $(filter-out experiments/benchmarks/%,$(EXPERIMENTS))))
+EXPERIMENTS := $(filter-out experiments/benchmarks/% $(addprefix experiments/book/,__main__.py \
+  results.py mnist_best.py),$(EXPERIMENTS))
+EXPERIMENTS := $(subst /,.,$(basename $(EXPERIMENTS)))
 # One of them needs the real MNIST: it is left out where that is not at hand.
 MNIST_CONVNET := experiments.images.mnist_convnet
 ifeq ($(BACKPROP_MNIST)$(wildcard $(or $(BACKPROP_DATA),data)/mnist ../shared/data/mnist),)
@@ -27,7 +29,7 @@ endif
 EXTRAS := onnx,tensorboard,torch,safetensors,table,images,mpi
 
 .DEFAULT_GOAL := help
-.PHONY: help install train quick test fuzz test-peers test-interop test-browser gradcheck experiments bench bench-install dist lint format data clean
+.PHONY: help install train quick test fuzz test-peers test-interop test-browser gradcheck experiments book bench bench-install dist lint format data clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +66,9 @@ experiments: $(VENV)/.experiments  ## run every experiment; figures land under r
 	  echo "== $$module"; env $$fast $(BIN)/python -m $$module; done
 	@$(if $(filter $(MNIST_CONVNET),$(EXPERIMENTS)),,echo \
 	  "left out: $(MNIST_CONVNET) needs MNIST; $(BIN)/backprop data fetch mnist")
+
+book: $(VENV)/.test  ## run the rows of Nielsen's book; table and figures land under runs/experiments/book
+	$(BIN)/python -m experiments.book $(ARGS)
 
 bench: $(VENV)/.package  ## measure time and memory, ours and of what peers are installed
 	$(BIN)/python -m experiments.benchmarks --data "$(DATA)" $(ARGS)

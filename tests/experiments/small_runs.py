@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from experiments.book.results import FIGURES, ROWS
 from experiments.common import read_result
 from experiments.credit.rules import RUNS as CREDIT_RUNS
 
@@ -13,8 +14,11 @@ from experiments.credit.rules import RUNS as CREDIT_RUNS
 # built-in digits, {out} an empty one.
 OPTIONS = {
     "benchmarks": "--quick --peers none --workloads W1,W8,S --data {digits} --out {out}",
+    "book.__main__": "--quick --data {digits} --out {out}",
     "book.hidden_layer": "--data {tiny} --epochs 2 --out {out}",
     "book.learning_speed": "--data {tiny} --steps 7 --seeds 2 --out {out}",
+    "book.mnist_best": "--quick --data {digits} --out {out}",
+    "book.results": "{out}",
     "credit.rules": "--quick --data {digits} --out {out}",
     "curvature.autoencoder": "--data {digits} --epochs 30 --seeds 1 --quick --out {out}",
     "images.digits_convnet": "--data {digits} --epochs 8 --seeds 2 --out {out}",
@@ -59,6 +63,11 @@ def expected_files(name: str) -> set[str]:
     """Return what the experiment has to leave in its folder."""
     exceptions = {
         "benchmarks": {"bench.json", "bench.csv", "bench.md", "bench.png"},
+        "book.__main__": {f"{name}.0.json" for name in ROWS}
+        | {f"{name}.png" for name in FIGURES}
+        | {"RESULTS.md"},
+        "book.mnist_best": {"mnist_best.0.json", "mnist_best.png"},
+        "book.results": {"RESULTS.md"},
         "credit.rules": {f"{name}_0.json" for name in CREDIT_RUNS} | {"rules.png"},
         "worked_examples.four_five_two_one": {"diagram.png"},
     }

@@ -10,7 +10,7 @@ from tests.support import EXPERIMENTS, experiment_names, is_png
 
 def test_every_experiment_is_run():
     assert list(OPTIONS) == experiment_names()
-    assert len(OPTIONS) == 25
+    assert len(OPTIONS) == 28
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -26,7 +26,8 @@ def test_it_runs_and_draws(name, small_run):
 def test_its_docstring_names_its_command(name):
     module = importlib.import_module(f"experiments.{name}")
     commands = [line.split() for line in module.__doc__.splitlines() if "python -m" in line]
-    assert [words[:3] for words in commands] == [["python", "-m", f"experiments.{name}"]]
+    command = f"experiments.{name.removesuffix('.__main__')}"
+    assert [words[:3] for words in commands] == [["python", "-m", command]]
 
 
 def test_the_readme_lists_every_experiment():
