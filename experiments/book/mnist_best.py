@@ -10,7 +10,7 @@ images, prints the accuracy on the rest, and does not look at the test images. W
 network is trained on all, and the test images are looked at once, after the last epoch. Every seed
 writes a JSON file of its own; one that was interrupted goes on from its checkpoint.
 
-    python -m experiments.book.mnist_best [--data FOLDER] [--epochs 60] [--seeds 3] [--choose]
+    python -m experiments.book.mnist_best [--data FOLDER] [--epochs 30] [--seeds 3] [--choose]
 
 Source: Nielsen, *Neural Networks and Deep Learning*, chapter 6, on what lies beyond it; Ioffe and
 Szegedy, "Batch Normalization", 2015; Simard, Steinkraus and Platt, "Best Practices for
@@ -197,7 +197,7 @@ def draw(path: Path) -> None:
 
 def main() -> int:
     """Train every seed that is not there yet, and draw; return the status."""
-    parser = option_parser(__doc__ or "", data=None, epochs=60, seeds=3)
+    parser = option_parser(__doc__ or "", data=None, epochs=30, seeds=3)
     parser.add_argument("--choose", action="store_true", help="judge by validation data alone")
     parser.add_argument("--quick", action="store_true", help="few images, two epochs, one seed")
     arguments = parser.parse_args()
