@@ -14,8 +14,10 @@ from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from backprop import datasets, plots
 from backprop.core.storage import FileError, write_text
@@ -93,6 +95,13 @@ def tidy(ax: Axes, grid: Literal["x", "y", "both"] = "y") -> None:
     """Draw light grid lines, and no frame above and to the right."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis=grid, **plots.GRID)
+
+
+def ticks_at_1_2_5(axis: Axis) -> None:
+    """Let a logarithmic axis have its numbers at 1, 2, 5, 10, ..., written out."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 # -- data ------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from backprop.core.callers import stacklevel
 from backprop.core.checks import check_bool, check_number
 from backprop.core.config import Configurable
 from backprop.core.remedies import close_names
+from backprop.datasets.texts import is_number
 
 GAPS = ("", "na", "n/a", "nan", "null", "none", "?", "<na>", "#n/a")
 """What stands for a value that is missing, in any case of the letters."""
@@ -197,16 +198,9 @@ def format_number(value: float) -> str:
 def stray(values: np.ndarray) -> tuple[list[str], int]:
     """Return a few of the texts in a column that are no numbers, and the number of rows of them."""
     found, counts = np.unique(values[values != ""], return_counts=True)
-    wrong = [(value, n) for value, n in zip(found.tolist(), counts, strict=True) if not _is(value)]
+    pairs = zip(found.tolist(), counts, strict=True)
+    wrong = [(value, n) for value, n in pairs if not is_number(value)]
     return [value for value, _ in wrong[:SHOWN]], int(sum(n for _, n in wrong))
-
-
-def _is(value: str) -> bool:
-    try:
-        float(value)
-    except ValueError:
-        return False
-    return True
 
 
 def meant(name: str, names: Sequence[str]) -> str:

@@ -9,12 +9,12 @@ import math
 import re
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from backprop.core.storage import FileError
 from backprop.datasets.dataset import Dataset, checked, without_test_data
+from backprop.datasets.texts import is_number, open_text
 
 _ROWS = 2000  # that are read at a time
 
@@ -54,7 +54,7 @@ def read_labelled(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         with open_text(path) as file:
             while lines := list(itertools.islice(file, _ROWS)):
-                if not blocks and not _is_number(lines[0].split(",")[0].strip('"')):
+                if not blocks and not is_number(lines[0].split(",")[0].strip('"')):
                     _check_header(path, lines.pop(0))
                 if any(line.strip() for line in lines):
                     blocks.append(
@@ -91,30 +91,13 @@ def holds_pixels(path: Path) -> bool:
                     continue
                 if len(row) < 10:
                     return False
-                if not _is_number(row[0]):
+                if not is_number(row[0]):
                     named = re.compile(r"(pixel)?\d+(x\d+)?|\d+x\d+")
                     return all(named.fullmatch(name.strip()) for name in row[1:])
                 return all(cell.strip().isdigit() for cell in row)
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error):
         return False
     return False
-
-
-def open_text(path: Path, charset: str = "utf-8-sig") -> Any:
-    """Open a file of text that is plain, or compressed by gzip, whatever its name."""
-    with open(path, "rb") as file:
-        compressed = file.read(2) == b"\x1f\x8b"
-    if compressed:
-        return gzip.open(path, "rt", encoding=charset, newline="")
-    return open(path, encoding=charset, newline="")
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _check_header(path: Path, line: str) -> None:

@@ -24,7 +24,7 @@ import numpy as np
 from backprop.core.extras import needs
 from backprop.core.storage import FileError, what_is_read
 from backprop.datasets.columns import GAPS, SHOWN
-from backprop.datasets.pixels_csv import open_text
+from backprop.datasets.texts import is_number, open_text
 
 Columns = dict[str, np.ndarray]
 
@@ -158,7 +158,7 @@ def _names(path: Path, first: list[str], header: bool | None) -> tuple[list[str]
     """Return the names of the columns, and the first row if it is not these."""
     if header is False:
         return [f"column {k}" for k in range(1, len(first) + 1)], [first]
-    if header is None and all(_is_number(cell) for cell in first):
+    if header is None and all(is_number(cell) for cell in first):
         raise ValueError(
             f"table: the first row of {path} holds numbers alone: give header=True if these are "
             "the names of the columns, or header=False if there are none"
@@ -193,14 +193,6 @@ def _finished(name: str, texts: np.ndarray, decimal: str) -> np.ndarray:
 
 
 _NUMBER = re.compile(r"[-+]?(\d{1,3}(\.\d{3})+|\d+)(,\d*)?(e[-+]?\d+)?", re.IGNORECASE)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 # -- pandas, dicts, rows ---------------------------------------------------------------------
@@ -276,7 +268,7 @@ def _refuse_dates(name: str, texts: np.ndarray) -> None:
     if not known.size or not _DATE.fullmatch(str(known[0])):
         return
     found = np.unique(known).tolist()
-    if all(_DATE.fullmatch(text) and not _is_number(text) for text in found):
+    if all(_DATE.fullmatch(text) and not is_number(text) for text in found):
         raise _dates(name, found[:SHOWN])
 
 

@@ -21,11 +21,18 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from backprop import AdamW, Conv2d, Dense, Dropout, Flatten, MaxPool2d, Network, Trainer, datasets
 from backprop.schedules import CosineDecay
-from experiments.common import figure, option_parser, read_result, tidy, write_and_draw
+from experiments.common import (
+    figure,
+    option_parser,
+    read_result,
+    ticks_at_1_2_5,
+    tidy,
+    write_and_draw,
+)
 
 ETA, DECAY, BATCH = 0.005, 0.3, 50  # the decay takes the noise of the start out of the kernels
 COLOURS = ("#0072B2", "#009E73", "#D55E00")
@@ -142,9 +149,7 @@ def draw_errors(ax: Axes, result: dict[str, Any]) -> None:
         ax.annotate(text, (epochs[-1], mean[-1]), (8, 0), textcoords="offset points",
                     color=colour, va="center", fontsize=8, annotation_clip=False)  # fmt: skip
     ax.set_yscale("log")
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.yaxis.set_minor_locator(NullLocator())
+    ticks_at_1_2_5(ax.yaxis)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     tidy(ax)
     ax.set(xlabel="epoch", ylabel="test digits taken for another (%)")

@@ -38,12 +38,18 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from backprop import Adam, Dense, Layer, Network, ReLU, Residual, Sequential, Trainer, datasets
 from backprop.initializers import Normal
 from backprop.schedules import CosineDecay
-from experiments.common import figure, option_parser, read_result, tidy, write_and_draw
+from experiments.common import (
+    figure,
+    option_parser,
+    read_result,
+    ticks_at_1_2_5,
+    tidy,
+    write_and_draw,
+)
 
 N, BATCH = 64, 50
 ETAS = (0.0005, 0.001, 0.002, 0.004)
@@ -160,9 +166,7 @@ def draw(path: Path) -> None:
             ax.set_xticks(result["depths"])
         for ax in (cost, delta):
             ax.set_yscale("log")
-            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            ax.yaxis.set_minor_locator(NullLocator())
+            ticks_at_1_2_5(ax.yaxis)
             ax.legend(frameon=False, fontsize=8)
         delta.set_ylim(0.05, 5)
         drawn.suptitle(

@@ -24,12 +24,18 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from scipy.linalg import solve
 
 from backprop import Adam, Network, Trainer, datasets
 from backprop.research import ntk
-from experiments.common import figure, option_parser, read_result, tidy, write_and_draw
+from experiments.common import (
+    figure,
+    option_parser,
+    read_result,
+    ticks_at_1_2_5,
+    tidy,
+    write_and_draw,
+)
 
 LAMBDA = 1e-4  # of the mean of the diagonal
 SIZES = (50, 100, 200, 500, 1000)
@@ -110,9 +116,7 @@ def draw_errors(ax: Axes, result: dict[str, Any]) -> None:
         ax.plot(result["sizes"], percent, marker=marker, markersize=3, color=colour, label=name)
     ax.set(xscale="log", yscale="log")
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_minor_locator(NullLocator())
+        ticks_at_1_2_5(axis)
     ax.legend(fontsize=7, frameon=False)
     tidy(ax)
     ax.set(xlabel="training examples", ylabel="test digits wrong (%)")

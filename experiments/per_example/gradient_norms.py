@@ -20,11 +20,18 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from backprop import SGD, Network, Trainer, datasets
 from backprop.research import ExampleGradients
-from experiments.common import figure, option_parser, read_result, tidy, write_and_draw
+from experiments.common import (
+    figure,
+    option_parser,
+    read_result,
+    ticks_at_1_2_5,
+    tidy,
+    write_and_draw,
+)
 
 WRONG = 0.05  # of the labels
 ETA, BATCH = 0.1, 20
@@ -102,9 +109,7 @@ def draw_noise(ax: Axes, result: dict[str, Any]) -> None:
     ax.annotate(f"B = {BATCH}", (len(noise) - 1, BATCH), (0, 3), textcoords="offset points",
                 color="0.4", ha="right", fontsize=8)  # fmt: skip
     ax.set_yscale("log")
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.yaxis.set_minor_locator(NullLocator())
+    ticks_at_1_2_5(ax.yaxis)
     tidy(ax)
     ax.set(xlabel="epoch", ylabel="noise scale tr(Σ) / |G|²")
 
