@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from backprop.core.callers import stacklevel
 from backprop.core.config import Classes, classes_by_name, from_config
 from backprop.core.storage import check_format, read_archive, what_is_read, write_archive
 from backprop.costs import Cost
@@ -59,7 +60,7 @@ class Saved(Credited):
                 warnings.warn(
                     f"layer {name}, {layer}: the {' and '.join(sorted(replaced))} assigned to it "
                     "cannot be saved; write a class for it",
-                    stacklevel=2,
+                    stacklevel=stacklevel(),
                 )
         write_archive(path, self.state(), {"format": self.format, "network": self.config()})
 

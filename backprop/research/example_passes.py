@@ -14,8 +14,9 @@ from backprop.core.shapes import count_examples, each_array
 from backprop.layers.base import Layer
 from backprop.layers.containers.time_distributed import TimeDistributed
 from backprop.layers.looks import without_trace
+from backprop.layers.mode import KEEPING, TRAINING
 from backprop.layers.normalization import BatchNorm
-from backprop.layers.passes import place_in
+from backprop.layers.passes import own, place_in
 from backprop.layers.recurrent.base import Recurrent
 from backprop.network import Network
 from backprop.research.closed_forms import closed_form
@@ -47,7 +48,7 @@ def example_passes(network: Network, x: Any, training: bool = False) -> Iterator
     ----------
     network : Network
     x : ndarray, input shape x B
-        As `Network.forward` takes it.
+        Copied; `Network.check_x` has been content with it.
     training : bool
         Go up as in training (dropout draws what it would draw next), not as in inference.
 
@@ -55,15 +56,13 @@ def example_passes(network: Network, x: Any, training: bool = False) -> Iterator
     ------
     ValueError
         If examples meet in a layer; it says which and why.
-    TypeError, ShapeError
-        As `Network.forward`.
     """
     for name, layer in network.walk():
         reason = "" if layer.children else why_examples_meet(layer, training)
         if reason:
             raise ValueError(f"layer {name}, {layer}: {reason}")
     with np.errstate(under="ignore"), without_trace(network.root):
-        network.forward(x, training=training, keep=True)
+        network.root.run(own(x), TRAINING if training else KEEPING)
         yield ExamplePasses(network, count_examples(x))
 
 

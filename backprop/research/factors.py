@@ -162,6 +162,11 @@ def flat(columns: np.ndarray) -> np.ndarray:
     return columns.reshape(*columns.shape[:2], -1)
 
 
+def squares(matrix: np.ndarray) -> np.ndarray:
+    """Return the squared norm of every column."""
+    return np.einsum("ij,ij->j", matrix, matrix)  # type: ignore[no-any-return]
+
+
 # -- the gradients of one parameter ------------------------------------------------------------
 
 
@@ -183,7 +188,7 @@ class Summed:
 
     def squared_norms(self) -> np.ndarray:
         """Return |g_j|^2 of all examples, (B,)."""
-        return np.einsum("ij,ij->j", self.array, self.array)  # type: ignore[no-any-return]
+        return squares(self.array)
 
     def second_moment(self) -> np.ndarray:
         """Return the sum of g_j^2 over the examples, elementwise, (size,)."""
@@ -249,11 +254,11 @@ class Outer:
         dense layer is |delta_j|^2 |a_j|^2.
         """
         if self.places == 1:
-            squares = [
-                np.einsum("grpb,grpb->gb", side, side)
-                for side in (self.left.of(slice(None)), self.right.of(slice(None)))
-            ]
-            return np.einsum("gb,gb->b", *squares)  # type: ignore[no-any-return]
+            found: Any = 0
+            sides = (flat(side.of(slice(None))) for side in (self.left, self.right))
+            for left, right in zip(*sides, strict=True):  # of every group
+                found = found + squares(left) * squares(right)
+            return found  # type: ignore[no-any-return]
         found = np.empty(self.batch, self.dtype)
         columns = self.left.cost_of_gram + self.right.cost_of_gram
         by_columns = self.places * columns <= self.left.rows * self.right.rows

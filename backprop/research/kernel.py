@@ -103,15 +103,17 @@ def ntk(
             f"ntk: the network has {len(network.output_shape)} output arrays: take a network of "
             "one of them, or concatenate them"
         )
+    network.check_x(x)
     others = None
     if other is not None:
+        network.check_x(other)
         with example_passes(network, other) as passes:
             found = _Outputs(passes, outputs, of)
             others = [found.gradients_of(k) for k in found.wanted]
     with example_passes(network, x) as passes:
         found = _Outputs(passes, outputs, of)
         if outputs == "all":
-            return _of_all_pairs([found.gradients_of(k) for k in found.wanted], others)
+            return _of_all_pairs(found, others)
         total: Any = 0
         for number, k in enumerate(found.wanted):
             mine = found.gradients_of(k)
@@ -145,11 +147,15 @@ class _Outputs:
 
 def _products(mine: list[Part], theirs: list[Part]) -> np.ndarray:
     """Return the scalar products of the gradients of two lots of examples, B x B'."""
-    if not mine:
-        raise ValueError("ntk: the network has no parameter that learns")
+    _check_learns(mine)
     total = np.zeros((mine[0].term.batch, theirs[0].term.batch), mine[0].term.dtype)
     _add_products(mine, theirs, total)
     return total
+
+
+def _check_learns(parts: list[Part]) -> None:
+    if not parts:
+        raise ValueError("ntk: the network has no parameter that learns")
 
 
 def _add_products(mine: list[Part], theirs: list[Part], total: np.ndarray) -> None:
@@ -157,17 +163,32 @@ def _add_products(mine: list[Part], theirs: list[Part], total: np.ndarray) -> No
         part.term.add_gram(other.term, total)
 
 
-def _of_all_pairs(gradients: list[list[Part]], others: list[list[Part]] | None) -> np.ndarray:
-    """Return Theta of all pairs of outputs, K x B x K x B'."""
-    theirs = gradients if others is None else others
-    if not gradients[0]:
-        raise ValueError("ntk: the network has no parameter that learns")
-    one, two = gradients[0][0].term, theirs[0][0].term
-    total = np.zeros((len(gradients), one.batch, len(theirs), two.batch), one.dtype)
-    for k, of_k in enumerate(gradients):
-        for n, of_n in enumerate(theirs):
-            if others is None and n < k:
-                total[k, :, n] = total[n, :, k].T
+def _of_all_pairs(ours: _Outputs, others: list[list[Part]] | None) -> np.ndarray:
+    """Return Theta of all pairs of outputs, K x B x K x B'.
+
+    Of one minibatch the deltas of two outputs are held at a time, not of all: another pass back is
+    little beside the products of a pair, but where a layer has its gradients by a loop.
+    """
+    mine = ours.gradients_of(0)
+    _check_learns(mine)
+    held: dict[int, list[Part]] = {}
+    if ours.passes.by_loop:
+        held = {k: ours.gradients_of(k) for k in range(ours.count)}
+
+    def mine_of(k: int) -> list[Part]:
+        return held[k] if held else ours.gradients_of(k)
+
+    one, two = (mine if parts is None else parts[0] for parts in (None, others))
+    shape = (ours.count, one[0].term.batch, ours.count, two[0].term.batch)
+    total = np.zeros(shape, one[0].term.dtype)
+    del one, two
+    for k in range(ours.count):
+        mine = mine_of(k)
+        for n in range(k if others is None else 0, ours.count):
+            if others is not None:
+                _add_products(mine, others[n], total[k, :, n])
             else:
-                _add_products(of_k, of_n, total[k, :, n])
+                _add_products(mine, mine if n == k else mine_of(n), total[k, :, n])
+            if others is None and n > k:
+                total[n, :, k] = total[k, :, n].T
     return total

@@ -19,6 +19,8 @@ from backprop.core.checks import check_number
 from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import ShapeError, each_array
 from backprop.costs.weights import weighted
+from backprop.layers.checks import check_like
+from backprop.layers.passes import own
 from backprop.network import Network
 from backprop.research.example_passes import ExamplePasses, Part, example_passes
 from backprop.research.factors import blocks
@@ -102,9 +104,10 @@ class ExampleGradients:
         or multiplied by B, and the sum of all g_j is what `Network.backpropagate` leaves.
         """
         found = cls.__new__(cls)
+        network.check_x(x)
         with example_passes(network, x, training) as passes:
-            network.root.check_upstream(nabla_a)
-            found._take(passes, passes.back(nabla_a, False))
+            check_like(network.root, "nabla_a", nabla_a, network.root.a)
+            found._take(passes, passes.back(own(nabla_a), False))
         return found
 
     def _take(self, passes: ExamplePasses, parts: list[Part]) -> None:

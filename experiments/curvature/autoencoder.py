@@ -35,10 +35,17 @@ from matplotlib.axes import Axes
 from backprop import Momentum, Network, Optimizer, Trainer, datasets
 from backprop.research import KFAC
 from backprop.training.divergence import DivergenceError
-from experiments.common import figure, option_parser, read_result, tidy, write_and_draw
+from experiments.common import (
+    figure,
+    option_parser,
+    read_result,
+    ticks_at_1_2_5,
+    tidy,
+    write_and_draw,
+)
 
 SIZES, BATCH = (196, 100, 50, 20, 8, 20, 50, 100, 196), 500
-ETAS, MUS = (0.001, 0.003, 0.01, 0.03, 0.1), (0.9, 0.99)
+ETAS, MUS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3), (0.0, 0.5, 0.8, 0.9, 0.95, 0.99)
 QUICK_SIZES, QUICK_ETAS = (196, 30, 8, 30, 196), (0.003, 0.01)
 COLOURS = {"momentum": "#D55E00", "KFAC": "#0072B2"}
 
@@ -145,6 +152,7 @@ def labels(result: dict[str, Any]) -> dict[str, str]:
 def finish(ax: Axes, x: str) -> None:
     """Name the axis, and tidy it up."""
     ax.set(xlabel=x, xscale="log", yscale="log")
+    ticks_at_1_2_5(ax.yaxis)
     tidy(ax, "both")
 
 

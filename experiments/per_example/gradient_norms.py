@@ -95,6 +95,7 @@ def draw_norms(ax: Axes, result: dict[str, Any]) -> None:
         ax.annotate(name, (epochs[-1], middle[-1]), (6, 0), textcoords="offset points",
                     color=colour, va="center", fontsize=8, annotation_clip=False)  # fmt: skip
     ax.set_yscale("log")
+    ticks_at_1_2_5(ax.yaxis)
     tidy(ax)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="epoch", ylabel="norm of an example's gradient")

@@ -28,6 +28,7 @@ OPTIONS = {
     "per_example.gradient_norms": "--data {digits} --epochs 4 --out {out}",
     "research.attribution": "--data {digits} --epochs 1 --out {out}",
     "research.interventions": "--data {tiny} --epochs 2 --out {out}",
+    "research.zoo": "--out {out}",
     "sequences.adding_problem": "--lengths 12 20 --epochs 1 --out {out}",
     "sequences.character_rnn": "--couplets 200 --epochs 1 --out {out}",
     # Few are written: for every character it reads anew all that it has written.

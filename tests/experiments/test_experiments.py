@@ -10,7 +10,7 @@ from tests.support import EXPERIMENTS, experiment_names, is_png
 
 def test_every_experiment_is_run():
     assert list(OPTIONS) == experiment_names()
-    assert len(OPTIONS) == 28
+    assert len(OPTIONS) == 29
 
 
 @pytest.mark.parametrize("name", OPTIONS)

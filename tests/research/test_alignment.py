@@ -8,7 +8,7 @@ import pytest
 from backprop import Network, Trainer
 from backprop.layers import Dense
 from backprop.research import AlignmentAngle, FeedbackAlignment, SignSymmetry, alignment_angles
-from tests.research.test_credit import conv_network, data, dense_network, graph_network
+from tests.research.credit_networks import conv_network, data, dense_network, graph_network
 
 
 def test_it_is_the_mean_of_the_angles_of_the_examples():

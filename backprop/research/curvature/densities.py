@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from backprop.costs import Cost, CrossEntropy, SoftmaxCrossEntropy
+from backprop.costs import Cost, CrossEntropy, SoftmaxCrossEntropy, WeightedCosts
+from backprop.costs.base import OF_A
 from backprop.costs.squared import SquaredCost
 
 Score = Callable[[Any], np.ndarray]  # of targets: the gradient of each example's cost
 
 
 class Density(ABC):
-    """What a network's outputs a, n x ... x B, say of the targets."""
+    """What a network's outputs a, n x ... x B, say of the targets.
+
+    Attributes
+    ----------
+    cost : Cost
+        -ln p, but for a constant: the scores are what its BP1 gives.
+    """
+
+    def __init__(self, cost: Cost) -> None:
+        self.cost = cost
 
     @abstractmethod
     def scores(self, a: np.ndarray, score: Score) -> Iterator[np.ndarray]:
@@ -27,7 +38,12 @@ class Density(ABC):
 
 
 class Classes(Density):
-    """One of n classes at every place: p(y = k) = a_k."""
+    """One of n classes at every place: p(y = k) = a_k, however the labels are smoothed."""
+
+    def __init__(self, cost: Cost) -> None:
+        cost = copy.copy(cost)
+        cost.label_smoothing = 0.0  # type: ignore[attr-defined]
+        super().__init__(cost)
 
     def scores(self, a: np.ndarray, score: Score) -> Iterator[np.ndarray]:
         places = [(slice(None), *place) for place in np.ndindex(a.shape[1:-1])]
@@ -61,9 +77,6 @@ class Coins(Density):
 class Normal(Density):
     """y = a + noise, of the variance for which the cost is the negative logarithm."""
 
-    def __init__(self, cost: Cost) -> None:
-        self.cost = cost
-
     def precision(self, a: np.ndarray) -> Any:
         """Return 1 / variance: dC_x/da at a distance of 1."""
         return a.shape[-1] * self.cost.nabla_a(np.ones_like(a), np.zeros_like(a))
@@ -76,24 +89,45 @@ class Normal(Density):
         return a + noise.astype(a.dtype)
 
 
+DENSITIES: dict[Any, Callable[[Cost], Density]] = {
+    SoftmaxCrossEntropy: Classes,
+    CrossEntropy: Coins,
+    SquaredCost: Normal,
+}
+
+
 def density_of(cost: Cost, owner: str) -> Density:
     """Return the density of which a cost is the negative logarithm.
 
     Raises
     ------
     TypeError
-        If none is known.
+        If none is known, as of a subclass that computes something else.
     """
-    if isinstance(cost, SoftmaxCrossEntropy):
-        return Classes()
-    if isinstance(cost, CrossEntropy):
-        return Coins()
-    if isinstance(cost, SquaredCost):
-        return Normal(cost)
+    for kind, density in DENSITIES.items():
+        if isinstance(cost, kind) and all(_is_of(cost, kind, name) for name in OF_A):
+            return density(cost)
     raise TypeError(
         f"{owner}: it is not known of which density {cost} is the negative logarithm: take "
         "GaussNewton, or the cost cross_entropy, softmax_cross_entropy or a squared one"
     )
+
+
+def densities_of(cost: Cost, owner: str) -> list[Density]:
+    """Return the density of each output that a cost is taken of, which are independent.
+
+    Raises
+    ------
+    TypeError
+        If one is not known.
+    """
+    if isinstance(cost, WeightedCosts) and cost.is_sum:
+        return [density_of(one, owner) for one in cost.costs]
+    return [density_of(cost, owner)]
+
+
+def _is_of(cost: Cost, kind: Any, name: str) -> bool:
+    return getattr(type(cost), name) is getattr(kind, name) and name not in vars(cost)
 
 
 def one_by_one(s: np.ndarray) -> Iterator[np.ndarray]:

@@ -12,7 +12,7 @@ from backprop.core.checks import check_integer
 from backprop.layers.passes import place_in
 from backprop.network import Network
 from backprop.optimizers import Optimizer
-from backprop.research.curvature.densities import density_of
+from backprop.research.curvature.densities import densities_of
 from backprop.research.curvature.kronecker import KroneckerFactors, kronecker_factors
 from backprop.research.curvature.matrices import MonteCarloFisher
 
@@ -38,7 +38,8 @@ class KFAC(Optimizer):
 
     The Fisher matrix is that of the model's own targets, one of which is drawn for every example of
     the minibatch: a pass up and one back on a copy of the network, besides those of training. The
-    cost must be the logarithm of a density, as for `Fisher`.
+    cost must be the logarithm of a density, as for `Fisher`, or a sum of such costs of several
+    outputs. Weights that a `Trainer` gives to examples are in nabla, and not in F.
 
     A `Trainer` tells it the network; without one say ``kfac.attach(network)``.
 
@@ -100,7 +101,7 @@ class KFAC(Optimizer):
         TypeError
             If its cost is no logarithm of a density that is known.
         """
-        density_of(network.need_cost(), "KFAC")
+        densities_of(network.need_cost(), "KFAC")
         self._network = network
 
     def update(

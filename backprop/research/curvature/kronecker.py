@@ -21,7 +21,7 @@ class KroneckerFactors:
     With a' = (a_prev, 1), so that the bias is a column of w, and the s_k of the matrix going back
     to delta_k::
 
-        input  = (1/B) sum over x, p of a'_p a'_p^T             (n_in + 1) x (n_in + 1)
+        input  = (1/B) sum over x, p of w_x a'_p a'_p^T         (n_in + 1) x (n_in + 1)
         output = (1/(B places)) sum over x, k, p of delta_kp delta_kp^T     n_out x n_out
 
     Of a dense layer there is one place p; it is exact where delta and a_prev are independent. Of a
@@ -29,7 +29,8 @@ class KroneckerFactors:
     uncorrelated, and alike everywhere; so they are of a dense layer that stands in
     `TimeDistributed`.
 
-    With groups of channels there is one pair for each: groups x ... are the shapes.
+    With groups of channels there is one pair for each: groups x ... are the shapes. w_x are the
+    weights of the examples, of which the deltas carry the roots.
 
     Source: Martens and Grosse, "Optimizing Neural Networks with Kronecker-factored Approximate
     Curvature", arXiv 1503.05671, 2015; Grosse and Martens, "A Kronecker-factored approximate Fisher
@@ -93,7 +94,7 @@ class KroneckerFactors:
 
 
 def kronecker_factors(
-    passes: ExamplePasses, gradients: Iterable[list[Part]], others: Any = None
+    passes: ExamplePasses, gradients: Iterable[list[Part]], others: Any = None, weights: Any = None
 ) -> dict[str, KroneckerFactors]:
     """Return the factors of every layer that has them, from the gradients of all columns.
 
@@ -104,6 +105,8 @@ def kronecker_factors(
         What `ExamplePasses.back` returned for every column.
     others : ndarray, (P,), optional
         Is added the sum over examples and columns of the squares of the gradients of all else.
+    weights : ndarray, (B,), optional
+        Of the examples, of mean 1; the gradients already carry their roots.
     """
     found: dict[str, KroneckerFactors] = {}
     for parts in gradients:
@@ -115,7 +118,8 @@ def kronecker_factors(
             if name in found:
                 found[name].output += output
             else:
-                found[name] = KroneckerFactors(w.where, b.where, _of_inputs(term.right), output)
+                inputs = _of_inputs(term.right, weights)
+                found[name] = KroneckerFactors(w.where, b.where, inputs, output)
         if others is not None:
             for part in by_name.values():
                 others[part.where] += part.term.second_moment()
@@ -147,12 +151,14 @@ def _flat(columns: Any) -> np.ndarray:
     return array.reshape(*array.shape[:2], -1)  # type: ignore[no-any-return]
 
 
-def _of_inputs(right: Any) -> np.ndarray:
-    """Return the sum of a' a'^T over places and examples, by B."""
-    columns = _flat(right)
+def _of_inputs(right: Any, weights: Any) -> np.ndarray:
+    """Return the sum of w a' a'^T over places and examples, by B."""
+    columns = counted = _flat(right)
     groups, rows, n = columns.shape
+    if weights is not None:
+        counted = columns * np.tile(weights, right.places).astype(columns.dtype)
     found = np.empty((groups, rows + 1, rows + 1), columns.dtype)
-    np.matmul(columns, columns.swapaxes(1, 2), out=found[:, :-1, :-1])
-    found[:, :-1, -1] = found[:, -1, :-1] = columns.sum(axis=2)
+    np.matmul(counted, columns.swapaxes(1, 2), out=found[:, :-1, :-1])
+    found[:, :-1, -1] = found[:, -1, :-1] = counted.sum(axis=2)
     found[:, -1, -1] = n
     return found / found.dtype.type(right.batch)

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from backprop.core.checks import check_finite
 from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import ShapeError, count_examples
 from backprop.network import Network
 from backprop.research.curvature.kronecker import KroneckerFactors, kronecker_factors
+from backprop.research.curvature.outputs import Outputs
 from backprop.research.example_passes import ExamplePasses, Part, why_examples_meet
 
 
@@ -21,16 +23,18 @@ class OuterProducts(ABC):
 
     ::
 
-        M = (1/B) sum over x, k of g_xk g_xk^T,     g_xk = J_x^T s_xk
+        M = (1/B) sum over x, k of w_x g_xk g_xk^T,     g_xk = J_x^T s_xk
 
     J_x is the Jacobian of example x's output by theta, n x P, and s_xk are vectors over the output,
     which make the difference: one is the gradient of the cost, or of a cost whose target is drawn,
     or several multiply to the cost's Hessian. The output is z of the last layer where cost and
     activation are a canonical pair, else a: where the way back starts.
 
-    No s carries the 1/B of `layer.delta`, and M is a mean over examples, not a sum. The network is
-    the one that predicts (no dropout, running statistics); it is copied, and stays as it is. Rows
-    and columns of frozen layers are 0.
+    No s carries the 1/B of `layer.delta`, and M is a mean over examples, not a sum. A weight w_x,
+    divided by the mean of all as `Cost.normalized` does, counts examples: one of weight 2 is as
+    good as two. Of several outputs, C being the sum of share_k C_k, the matrices add up with the
+    same shares. The network is the one that predicts (no dropout, running statistics); it is
+    copied, and stays as it is. Rows and columns of frozen layers are 0.
 
     Attributes
     ----------
@@ -49,28 +53,19 @@ class OuterProducts(ABC):
         self.network.credit = None  # J is the derivative, by whatever rule the network learns
         self.network.forward(x, keep=True)
         self.passes = ExamplePasses(self.network, count_examples(x))
-        if isinstance(self.network.root.a, tuple):
-            raise ValueError(
-                f"{type(self).__name__}: the network has {len(self.network.root.a)} outputs, and "
-                "curvature is that of one output and its cost"
-            )
+        self.outputs = Outputs(self.network, type(self).__name__)
         self.n_examples = self.passes.batch
         self.shape = (network.n_parameters, network.n_parameters)
         self.below_sigma = self.network.canonical
 
     @abstractmethod
-    def columns(self) -> Iterator[np.ndarray]:
-        """Yield s_k of all examples, n x B, for every k."""
+    def columns(self) -> Iterator[Any]:
+        """Yield s_k of all examples, n x B, for every k; of several outputs, one for each."""
 
     def gradients(self) -> Iterator[list[Part]]:
         """Yield g_k of all examples for every k, as factors: see `ExamplePasses.back`."""
         for column in self.columns():
             yield self.passes.back(column, self.below_sigma)
-
-    def score(self, y: Any) -> np.ndarray:
-        """Return dC_x/dz (dC_x/da where the pair is not canonical) of every example, n x B."""
-        start, _ = self.network.bp1(y)
-        return start * start.dtype.type(self.n_examples)
 
     @underflow_is_0
     def diagonal(self) -> np.ndarray:
@@ -126,8 +121,14 @@ class OuterProducts(ABC):
         """Return the two factors of M's block of every dense and convolutional layer, by its name.
 
         See `KroneckerFactors` for what they are.
+
+        Raises
+        ------
+        ValueError
+            If steps, or outputs, have weights of their own.
         """
-        return kronecker_factors(self.passes, self.gradients())
+        weights = self.outputs.weights_of_examples(f"{type(self).__name__}: Kronecker factors")
+        return kronecker_factors(self.passes, self.gradients(), weights=weights)
 
     def __repr__(self) -> str:
         p = self.shape[0]
@@ -142,6 +143,7 @@ def direction(owner: object, v: Any, n: int) -> np.ndarray:
             f"{owner}: expected a direction in theta, real numbers of shape ({n},), or {n} x K for "
             f"several, got {v.dtype} of shape {v.shape}"
         )
+    check_finite(f"{owner}: v", v)
     return v
 
 
@@ -149,4 +151,4 @@ def by_columns(product: Any, v: np.ndarray) -> np.ndarray:
     """Return the product with every column of v."""
     if v.ndim == 1:
         return product(v)  # type: ignore[no-any-return]
-    return np.stack([product(column) for column in v.T], axis=1)
+    return np.stack([product(column) for column in v.T], axis=1) if v.size else np.zeros(v.shape)

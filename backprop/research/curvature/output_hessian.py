@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from backprop.network import Network
 from backprop.research.curvature.densities import one_by_one
+from backprop.research.curvature.outputs import Output
 
 STEP = 1e-20
 CONVEX = 1e-9  # how far below 0 rounding may put an eigenvalue, beside the largest
@@ -76,17 +76,15 @@ def _check_convex(values: np.ndarray) -> None:
         )
 
 
-def output_hessian(network: Network, y: Any) -> OutputHessian:
-    """Return the Hessian for the last forward pass of a network that kept state."""
-    root, cost = network.root, network.need_cost()
-    sigma, below = root.output_activation, network.canonical
-    at = (root.z if below else root.a).astype(np.float64)
-    batch = at.shape[-1]
+def output_hessian(output: Output, y: Any) -> OutputHessian:
+    """Return the Hessian of one output's term in C, for the network's last forward pass."""
+    cost, below, batch = output.cost, output.canonical, output.at.shape[-1]
+    sigma, at = output.sigma, output.at.astype(np.float64)
     y = y.astype(np.float64) if y.dtype.kind == "f" else y
 
     def derivative(v: np.ndarray) -> np.ndarray:
         there = at + 1j * STEP * v
-        z, a = (there, sigma.sigma(there)) if below else (None, there)  # type: ignore[union-attr]
+        z, a = (there, sigma.sigma(there)) if below else (None, there)
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("error", getattr(np, "exceptions", np).ComplexWarning)
             try:
@@ -97,6 +95,6 @@ def output_hessian(network: Network, y: Any) -> OutputHessian:
                 ) from error
         if start.dtype.kind != "c":
             raise TypeError(f"GaussNewton: {cost} loses the imaginary part of its outputs")
-        return start.imag * (batch / STEP)  # type: ignore[no-any-return]
+        return start.imag * (batch / STEP) * output.counts  # type: ignore[no-any-return]
 
     return OutputHessian(derivative, at.shape)

@@ -18,12 +18,14 @@ from typing import Any
 
 import numpy as np
 
+from backprop.core.callers import stacklevel
 from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import each_array
 from backprop.gradients.rewinding import rewinder
 from backprop.layers.base import Layer
 from backprop.layers.mode import KEEPING
 from backprop.network import Network
+from backprop.network.checks import outputs_like
 from backprop.research.curvature.outer_products import by_columns, direction
 
 STEP = 1e-20
@@ -79,14 +81,14 @@ class ComplexTwin:
         _check_complex(outputs)
         return each_array(lambda one: one.imag / h, outputs)
 
-    def gradient_derivative(self, v: np.ndarray, y: Any) -> np.ndarray:
-        """Return H v, (P,)."""
+    def gradient_derivative(self, v: np.ndarray, y: Any, w: Any = None) -> np.ndarray:
+        """Return H v, (P,), w being weights as `Cost.normalized` makes them."""
         h = self.go_up(v)
         network = self.network
         with warnings.catch_warnings():
             warnings.simplefilter("error", getattr(np, "exceptions", np).ComplexWarning)
-            cost = network.cost_per_example(y).mean()
-            start = network.bp1(y)
+            cost = network.cost_per_example(y, w).mean()
+            start = network.bp1(y, w)
             network.go_back(*start, input_gradient=False)
         _check_complex(start[0])
         along = float(network.nabla.real @ (v * self.learnt))
@@ -171,6 +173,8 @@ class Hessian:
         With a cost.
     x, y : ndarray
         As `Network.forward` and `Network.backward` take them.
+    sample_weight : ndarray, optional
+        As in `Network.backward`; C is then the weighted mean.
 
     Attributes
     ----------
@@ -184,8 +188,12 @@ class Hessian:
         If x and y are not data for the network.
     """
 
-    def __init__(self, network: Network, x: Any, y: Any) -> None:
+    def __init__(self, network: Network, x: Any, y: Any, sample_weight: Any = None) -> None:
         network.check_data(x, y)
+        self.weights: Any = None
+        if sample_weight is not None:
+            like = outputs_like(network, x)
+            self.weights = network.need_cost().normalized(sample_weight, like, y)
         self.shape = (network.n_parameters, network.n_parameters)
         self.y = each_array(lambda one: one if one.dtype.kind in "iu" else one.astype(float), y)
         self.twin = ComplexTwin(network, x)
@@ -195,7 +203,7 @@ class Hessian:
         if reason:
             warnings.warn(
                 f"Hessian: {reason}; products are by central differences of the gradient",
-                stacklevel=2,
+                stacklevel=stacklevel(),
             )
 
     @underflow_is_0
@@ -211,7 +219,7 @@ class Hessian:
         return by_columns(self._exactly if self.exact else self._by_differences, v)
 
     def _exactly(self, v: np.ndarray) -> np.ndarray:
-        return self.twin.gradient_derivative(v, self.y)
+        return self.twin.gradient_derivative(v, self.y, self.weights)
 
     def _by_differences(self, v: np.ndarray) -> np.ndarray:
         v = v * self.twin.learnt
@@ -227,7 +235,7 @@ class Hessian:
         self._rewind()
         network.theta[...] = before + away
         network.root.run(self.twin.x, KEEPING)
-        network.go_back(*network.bp1(self.y), input_gradient=False)
+        network.go_back(*network.bp1(self.y, self.weights), input_gradient=False)
         network.theta[...] = before
         return network.nabla * self.twin.learnt
 
@@ -261,9 +269,11 @@ def _is_own(part: Any) -> bool:
     return type(part).__module__.split(".")[0] == __name__.split(".")[0]
 
 
-def hessian_vector_product(network: Network, x: Any, y: Any, v: Any) -> np.ndarray:
+def hessian_vector_product(
+    network: Network, x: Any, y: Any, v: Any, sample_weight: Any = None
+) -> np.ndarray:
     """Return H v, H the Hessian of C by theta, for v of shape (P,) or P x K: in float64.
 
-    As ``Hessian(network, x, y) @ v``, which see; take that one for many products.
+    As ``Hessian(network, x, y, sample_weight) @ v``, which see; take that one for many products.
     """
-    return Hessian(network, x, y) @ v
+    return Hessian(network, x, y, sample_weight) @ v
