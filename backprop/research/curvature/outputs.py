@@ -86,7 +86,7 @@ class Outputs:
         root, self.cost = network.root, network.need_cost()
         self.several = isinstance(root.a, tuple)
         z, a, sigma = root.z, root.a, root.output_activation
-        parts: list[Any] = [(self.cost, 1.0, z, a, sigma)]
+        parts: list[Any] = [(self.cost, 1.0, z, a, sigma, False)]
         if self.several:
             if not isinstance(self.cost, WeightedCosts) or not self.cost.is_sum:
                 raise ValueError(
@@ -94,8 +94,9 @@ class Outputs:
                     "no sum of one for each: give the network a WeightedCosts, or take Hessian"
                 )
             sigmas: Any = sigma
-            parts = list(zip(self.cost.costs, self.cost.weights, z, a, sigmas, strict=True))
-        self.each = [Output(*part, *[self.several]) for part in parts]
+            of_outputs = zip(self.cost.costs, self.cost.weights, z, a, sigmas, strict=True)
+            parts = [(*part, True) for part in of_outputs]
+        self.each = [Output(*part) for part in parts]
         self.weights: Any = None
 
     def weigh(self, sample_weight: Any, y: Any) -> None:
