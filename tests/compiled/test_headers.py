@@ -25,21 +25,22 @@ FUNCTIONS = """
 #include "activations.h"
 
 void product(int64_t threads, int m, int n, int K, const real *a, int a_i, int a_k, const real *b,
-             int b_k, int b_j, real *c, int add)
+             int b_k, int b_j, real *c, int add, const real *bias)
 {
     struct team team;
     begin_team(&team, threads);
-    blocked_product(m, n, K, a, a_i, a_k, b, b_k, b_j, c, n, add);
+    blocked_product_plus(m, n, K, a, a_i, a_k, b, b_k, b_j, c, n, add, bias);
     end_team(&team);
 }
 void plain(int m, int n, int K, const real *a, int a_i, int a_k, const real *b, int b_k, int b_j,
-           real *c, int add)
+           real *c, int add, const real *bias)
 {
-    plain_product(m, n, K, a, a_i, a_k, b, b_k, b_j, c, n, add);
+    plain_product(m, n, K, a, a_i, a_k, b, b_k, b_j, c, n, add, bias);
 }
-void by_dots(int m, int n, int K, const real *a, const real *b, real *c, int add)
+void by_dots(int m, int n, int K, const real *a, const real *b, real *c, int add,
+             const real *bias)
 {
-    all_dots(m, n, K, a, b, c, add);
+    all_dots(m, n, K, a, b, c, add, bias);
 }
 #define ON(name) void on_##name(int n, const real *x, real *y) \\
     { for (int i = 0; i < n; i++) y[i] = name(x[i]); }

@@ -31,13 +31,20 @@ INLINED void steps_first(int d, int T, int B, const real *restrict y, real *rest
         transpose(T, B, y + i * T * B, x + i * T * B);
 }
 
+INLINED void add_biases(int d, int m, const real *restrict b, real *restrict z)
+{
+    for (int j = 0; j < d; j++)
+        for (int x = 0; x < m; x++)
+            z[j * m + x] += b[j];
+}
+
 /* q = w_q a_prev + b_q, k = w_k a_prev, v = w_v a_prev + b_v; m is B T. */
 INLINED void attention_qkv(int d, int m, const real *w_qkv, const real *b_q, const real *b_v,
                            const real *a_prev, real *qkv)
 {
     times(3 * d, m, d, w_qkv, a_prev, qkv, 0);
-    dense_biases(d, m, b_q, qkv);
-    dense_biases(d, m, b_v, qkv + 2 * d * m);
+    add_biases(d, m, b_q, qkv);
+    add_biases(d, m, b_v, qkv + 2 * d * m);
 }
 
 /* The product of the T x n matrix that u is, transposed, with v: each has rows of T numbers, `far`

@@ -68,10 +68,7 @@ INLINED void convolution_weighted_input(const Windows *k, part_of_work row, cons
     for (int g = 0; g < k->groups; g++) {
         if (runs_are_short(k)) {
             make_patches(k, a, room);
-            times(k->maps, n, of_map, w, room, z, 0); /* z = w P + b */
-            for (int m = 0; b && m < k->maps; m++)
-                for (int t = 0; t < n; t++)
-                    z[m * n + t] += b[m];
+            times_plus(k->maps, n, of_map, w, room, b, z); /* z = w P + b */
         } else
             direct_weighted_input(k, row, w, b, a, z); /* z = w * a_prev + b */
         w += k->maps * of_map, a += k->channels * channel_size(k), z += k->maps * n;

@@ -8,25 +8,16 @@
 
 #include "product.h"
 
-INLINED void dense_biases(int n_out, int B, const real *restrict b, real *restrict z)
-{
-    for (int j = 0; j < n_out; j++)
-        for (int x = 0; x < B; x++)
-            z[j * B + x] += b[j];
-}
-
 INLINED void dense_weighted_input(int n_out, int n_in, int B, const real *w, const real *b,
                                   const real *a_prev, real *z)
 {
-    times(n_out, B, n_in, w, a_prev, z, 0); /* z = w a_prev + b */
-    dense_biases(n_out, B, b, z);
+    times_plus(n_out, B, n_in, w, a_prev, b, z); /* z = w a_prev + b */
 }
 
 INLINED void dense_weighted_input_of_rows(int n_out, int n_in, int B, const real *w,
                                           const real *b, const real *rows, real *z)
 {
-    times_transposed(n_out, B, n_in, w, rows, z, 0); /* z = w a_prev + b */
-    dense_biases(n_out, B, b, z);
+    times_transposed_plus(n_out, B, n_in, w, rows, b, z, 0); /* z = w a_prev + b */
 }
 
 INLINED void dense_bias_gradient(int n_out, int B, const real *delta, real *nabla_b)

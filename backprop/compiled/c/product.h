@@ -8,14 +8,14 @@
 
 #include "team.h"
 
-/* c[i, j] = sum over k of a[i, k] b[k, j], added to what c was if `add`: a[i, k] is
- * a[i * a_i + k * a_k], and b and c likewise. */
+/* c[i, j] = sum over k of a[i, k] b[k, j], added to what c was if `add`, to bias[i] if there is a
+ * bias: a[i, k] is a[i * a_i + k * a_k], and b and c likewise. */
 INLINED void plain_product(int m, int n, int K, const real *a, long a_i, long a_k, const real *b,
-                           long b_k, long b_j, real *c, long c_i, int add)
+                           long b_k, long b_j, real *c, long c_i, int add, const real *bias)
 {
     for (int i = 0; i < m; i++)
         for (int j = 0; j < n; j++) {
-            real sum = add ? c[i * c_i + j] : 0;
+            real sum = bias ? bias[i] : add ? c[i * c_i + j] : 0;
             for (int k = 0; k < K; k++)
                 sum += a[i * a_i + k * a_k] * b[k * b_k + j * b_j];
             c[i * c_i + j] = sum;
@@ -34,12 +34,12 @@ INLINED void plain_product(int m, int n, int K, const real *a, long a_i, long a_
 enum { MOST_VECTORS = 2, PANEL = MOST_VECTORS * LANES, BLOCK_K = 400, BLOCK_N = 512 };
 
 INLINED void tile(const int R, const int V, int K, const real *a, long a_i, long a_k,
-                  const real *b, real *c, long c_i, int add)
+                  const real *b, real *c, long c_i, int add, const real *bias)
 {
     vector sum[MOST_ROWS][MOST_VECTORS];
     UNROLLED for (int i = 0; i < R; i++)
         UNROLLED for (int v = 0; v < V; v++)
-            sum[i][v] = (vector){0};
+            sum[i][v] = (vector){0} + (bias ? bias[i] : 0);
     for (int k = 0; k < K; k++)
         UNROLLED for (int i = 0; i < R; i++) {
             const real of_a = a[i * a_i + k * a_k];
@@ -57,14 +57,14 @@ INLINED void tile(const int R, const int V, int K, const real *a, long a_i, long
 
 /* Tiles of so many rows that the compiler knows how many: an even number of them, and one. */
 CALLED void tile_of_rows(int rows, int vectors, int K, const real *a, long a_i, long a_k,
-                         const real *b, real *c, long c_i, int add)
+                         const real *b, real *c, long c_i, int add, const real *bias)
 {
-    for (int R; rows > 0; rows -= R, a += R * a_i, c += R * c_i) {
+    for (int R; rows > 0; rows -= R, a += R * a_i, c += R * c_i, bias += bias ? R : 0) {
         R = rows > 1 ? rows / 2 * 2 : 1;
         switch (R * 2 + vectors - 1) {
 #define CASE(R) \
-    case R * 2: tile(R, 1, K, a, a_i, a_k, b, c, c_i, add); break; \
-    case R * 2 + 1: tile(R, 2, K, a, a_i, a_k, b, c, c_i, add); break;
+    case R * 2: tile(R, 1, K, a, a_i, a_k, b, c, c_i, add, bias); break; \
+    case R * 2 + 1: tile(R, 2, K, a, a_i, a_k, b, c, c_i, add, bias); break;
             CASE(1) CASE(2) CASE(4) CASE(6)
 #if MOST_ROWS == 12
             CASE(8) CASE(10) CASE(12)
@@ -76,15 +76,15 @@ CALLED void tile_of_rows(int rows, int vectors, int K, const real *a, long a_i, 
 
 /* Rows of c, `columns` of them, at most PANEL; what does not fill a vector goes elsewhere first. */
 INLINED void panel(int rows, int columns, int K, const real *a, long a_i, long a_k, const real *b,
-                   real *c, long c_i, int add)
+                   real *c, long c_i, int add, const real *bias)
 {
     const int vectors = columns > LANES ? 2 : 1;
     if (columns == vectors * LANES) {
-        tile_of_rows(rows, vectors, K, a, a_i, a_k, b, c, c_i, add);
+        tile_of_rows(rows, vectors, K, a, a_i, a_k, b, c, c_i, add, bias);
         return;
     }
     real wider[MOST_ROWS * PANEL];
-    tile_of_rows(rows, vectors, K, a, a_i, a_k, b, wider, PANEL, 0);
+    tile_of_rows(rows, vectors, K, a, a_i, a_k, b, wider, PANEL, 0, bias);
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < columns; j++)
             c[i * c_i + j] = (add ? c[i * c_i + j] : 0) + wider[i * PANEL + j];
@@ -180,6 +180,7 @@ struct block {
     long a_i, a_k, b_k, b_j, c_i;
     real *of_b, *c;
     int add;
+    const real *bias;
 };
 
 static void pack_panel(void *work, int part)
@@ -204,14 +205,16 @@ static void rows_of_block(void *work, int part)
         for (int j = 0; j < block->wide; j += PANEL)
             panel(rows, at_most(block->wide - j, PANEL), deep, near ? a : of_a,
                   near ? block->a_i : 1, near ? 1 : MOST_ROWS, block->of_b + j * deep,
-                  block->c + i * block->c_i + j, block->c_i, block->add);
+                  block->c + i * block->c_i + j, block->c_i, block->add,
+                  block->bias ? block->bias + i : NULL);
     }
 }
 
 /* `plain_product`, in blocks of b that stay in the cache, each shared among threads if it is worth
  * while: PART products are. */
-CALLED void blocked_product(int m, int n, int K, const real *a, long a_i, long a_k, const real *b,
-                            long b_k, long b_j, real *c, long c_i, int add)
+CALLED void blocked_product_plus(int m, int n, int K, const real *a, long a_i, long a_k,
+                                 const real *b, long b_k, long b_j, real *c, long c_i, int add,
+                                 const real *bias)
 {
     static PER_THREAD real of_b[BLOCK_N * BLOCK_K] __attribute__((aligned(64)));
     enum { PART = 1 << 20, PARTS = 32 };
@@ -219,11 +222,12 @@ CALLED void blocked_product(int m, int n, int K, const real *a, long a_i, long a
     for (int j = 0; j < n; j += BLOCK_N)
         for (int k = 0; k < K; k += depth) {
             const int wide = at_most(n - j, BLOCK_N), deep = at_most(K - k, depth);
-            const long each = (long)wide * deep * MOST_ROWS;
-            const int least = (int)((PART + each - 1) / each), most = m / (PARTS * MOST_ROWS);
-            const int rows = MOST_ROWS * (least > most ? least : most);
+            const long work = (long)m * wide * deep;
+            const int shares = at_most((int)((work + PART - 1) / PART) * (work < 4 * PART ? 1 : 4), PARTS);
+            const int each = (m + shares - 1) / shares;
+            const int rows = (each + MOST_ROWS - 1) / MOST_ROWS * MOST_ROWS;
             struct block block = {m, wide, deep, rows, a + k * a_k, b + k * b_k + j * b_j, a_i, a_k,
-                                  b_k, b_j, c_i, of_b, c + j, add || k > 0};
+                                  b_k, b_j, c_i, of_b, c + j, add || k > 0, k > 0 ? NULL : bias};
             const int parts = (m + rows - 1) / rows, panels = (wide + PANEL - 1) / PANEL;
             if (parts > 1 && (long)wide * deep >= 1 << 17)
                 share(panels, pack_panel, &block);
@@ -234,10 +238,16 @@ CALLED void blocked_product(int m, int n, int K, const real *a, long a_i, long a
         }
 }
 
+INLINED void blocked_product(int m, int n, int K, const real *a, long a_i, long a_k, const real *b,
+                             long b_k, long b_j, real *c, long c_i, int add)
+{
+    blocked_product_plus(m, n, K, a, a_i, a_k, b, b_k, b_j, c, c_i, add, NULL);
+}
+
 /* -- long dot products: where c is small, and K is not ---------------------------------------- */
 
 INLINED void dots(const int I, const int J, int K, const real *a, const real *b, real *c,
-                  long c_i, int add)
+                  long c_i, int add, const real *bias)
 {
     vector sum[MOST_DOTS][MOST_DOTS];
     UNROLLED for (int i = 0; i < I; i++)
@@ -251,7 +261,7 @@ INLINED void dots(const int I, const int J, int K, const real *a, const real *b,
                              * *(const vector *)(b + j * (long)K + k);
     for (int i = 0; i < I; i++)
         for (int j = 0; j < J; j++) {
-            real lanes[LANES], total = add ? c[i * c_i + j] : 0;
+            real lanes[LANES], total = bias ? bias[i] : add ? c[i * c_i + j] : 0;
             memcpy(lanes, &sum[i][j], sizeof lanes);
             for (int l = 0; l < LANES && k + l < K; l++)
                 lanes[l] += a[i * (long)K + k + l] * b[j * (long)K + k + l];
@@ -261,25 +271,29 @@ INLINED void dots(const int I, const int J, int K, const real *a, const real *b,
         }
 }
 
-CALLED void all_dots(int m, int n, int K, const real *a, const real *b, real *c, int add)
+CALLED void all_dots(int m, int n, int K, const real *a, const real *b, real *c, int add,
+                     const real *bias)
 {
     long i = 0;
     for (; i + MOST_DOTS <= m; i += MOST_DOTS) {
         int j = 0;
         for (; j + MOST_DOTS <= n; j += MOST_DOTS)
-            dots(MOST_DOTS, MOST_DOTS, K, a + i * K, b + j * (long)K, c + i * n + j, n, add);
+            dots(MOST_DOTS, MOST_DOTS, K, a + i * K, b + j * (long)K, c + i * n + j, n, add,
+         bias ? bias + i : NULL);
         for (; j < n; j++)
-            dots(MOST_DOTS, 1, K, a + i * K, b + j * (long)K, c + i * n + j, n, add);
+            dots(MOST_DOTS, 1, K, a + i * K, b + j * (long)K, c + i * n + j, n, add,
+         bias ? bias + i : NULL);
     }
     for (; i < m; i++)
         for (int j = 0; j < n; j++)
-            dots(1, 1, K, a + i * K, b + j * (long)K, c + i * n + j, n, add);
+            dots(1, 1, K, a + i * K, b + j * (long)K, c + i * n + j, n, add,
+         bias ? bias + i : NULL);
 }
 
 /* What threads share of them: so many rows of a, and of c, are a part of the work. */
 struct rows_of_dots {
     int m, n, K, rows, add;
-    const real *a, *b;
+    const real *a, *b, *bias;
     real *c;
 };
 
@@ -288,14 +302,15 @@ static void dots_of_rows(void *work, int part)
     const struct rows_of_dots *const d = work;
     const int i = part * d->rows;
     all_dots(at_most(d->m - i, d->rows), d->n, d->K, d->a + i * (long)d->K, d->b,
-             d->c + i * (long)d->n, d->add);
+             d->c + i * (long)d->n, d->add, d->bias ? d->bias + i : NULL);
 }
 
-CALLED void shared_dots(int m, int n, int K, const real *a, const real *b, real *c, int add)
+CALLED void shared_dots(int m, int n, int K, const real *a, const real *b, real *c, int add,
+                        const real *bias)
 {
     enum { PART = 1 << 18 }; /* numbers of a, from memory */
     const int rows = MOST_DOTS * (PART / (MOST_DOTS * K) + 1);
-    struct rows_of_dots work = {m, n, K, rows, add, a, b, c};
+    struct rows_of_dots work = {m, n, K, rows, add, a, b, bias, c};
     share((m + rows - 1) / rows, dots_of_rows, &work);
 }
 
@@ -306,17 +321,29 @@ INLINED void times(int m, int n, int K, const real *a, const real *b, real *c, i
     blocked_product(m, n, K, a, K, 1, b, n, 1, c, n, add);
 }
 
+INLINED void times_plus(int m, int n, int K, const real *a, const real *b, const real *bias,
+                        real *c) /* a b + bias */
+{
+    blocked_product_plus(m, n, K, a, K, 1, b, n, 1, c, n, 0, bias);
+}
+
 INLINED void transposed_times(int m, int n, int K, const real *a, const real *b, real *c, int add)
 {
     blocked_product(m, n, K, a, 1, m, b, n, 1, c, n, add); /* a^T b, a being K x m */
 }
 
+INLINED void times_transposed_plus(int m, int n, int K, const real *a, const real *b,
+                                   const real *bias, real *c, int add) /* a b^T + bias */
+{
+    if (n <= LANES && K >= 4 * LANES) /* b being n x K */
+        shared_dots(m, n, K, a, b, c, add, bias);
+    else
+        blocked_product_plus(m, n, K, a, K, 1, b, 1, K, c, n, add, bias);
+}
+
 INLINED void times_transposed(int m, int n, int K, const real *a, const real *b, real *c, int add)
 {
-    if (n <= LANES && K >= 4 * LANES) /* a b^T, b being n x K */
-        shared_dots(m, n, K, a, b, c, add);
-    else
-        blocked_product(m, n, K, a, K, 1, b, 1, K, c, n, add);
+    times_transposed_plus(m, n, K, a, b, NULL, c, add); /* a b^T */
 }
 
 #endif

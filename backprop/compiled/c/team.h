@@ -1,9 +1,11 @@
 /* Several threads at one piece of work, which is cut into parts.
  *
- * Whoever is free takes the next part, and how the work is cut does not depend on how many there
- * are: neither do the bits. Who waits does so awake for some microseconds only, then asleep: on a
- * core that has something else to do, a thread that waits awake takes the time of the one it waits
- * for. The helpers come when there is work for the first time, and go at the end of a program.
+ * Each has a share of its own, the same rows of every array, so that they stay in the cache of its
+ * core; whoever has done it takes what is left of the others'. How the work is cut does not depend
+ * on how many there are: neither do the bits. Who waits does so awake for some microseconds only,
+ * then asleep: on a core that has something else to do, a thread that waits awake takes the time
+ * of the one it waits for. The helpers come when there is work for the first time, and go at the
+ * end of a program.
  */
 #ifndef BACKPROP_TEAM_H
 #define BACKPROP_TEAM_H
@@ -26,19 +28,25 @@ INLINED void share(int parts, part_of_work do_part, void *work)
 
 enum { MOST_HELPERS = 15, AWAKE = 1000 }; /* AWAKE: looks before going to sleep */
 
-/* What is to be done next: round, number of parts, and next part in one number, so that they are
- * read and changed together. */
+/* What a thread is to do next: round, end of its parts, and next of them in one number, so that
+ * they are read and changed together. */
 enum { PART_BITS = 20 };
 static const uint64_t PART_MASK = (UINT64_C(1) << PART_BITS) - 1;
 
+struct member {
+    struct team *team;
+    pthread_t thread;
+    uint64_t ticket;
+    char line[64]; /* tickets are changed by several cores: no two in one line of the cache */
+};
+
 struct team {
     int helpers, started, end, undone, asleep, main_asleep;
-    uint64_t ticket;
     part_of_work do_part;
     void *work;
     pthread_mutex_t lock;
     pthread_cond_t there_is_work, all_is_done;
-    pthread_t threads[MOST_HELPERS];
+    struct member members[MOST_HELPERS + 1]; /* the main one first */
 };
 
 static PER_THREAD struct team *my_team;
@@ -52,52 +60,55 @@ INLINED void look_again_soon(void)
 #endif
 }
 
-INLINED uint64_t round_of(const struct team *team)
+INLINED uint64_t round_of(const struct member *member)
 {
-    return __atomic_load_n(&team->ticket, __ATOMIC_ACQUIRE) >> 2 * PART_BITS;
+    return __atomic_load_n(&member->ticket, __ATOMIC_ACQUIRE) >> 2 * PART_BITS;
 }
 
-/* Do parts as long as there are some that nobody has taken. */
-CALLED void do_parts(struct team *team)
+/* Do parts as long as there are some that nobody has taken: one's own first. */
+CALLED void do_parts(struct team *team, int own)
 {
-    for (;;) {
-        const uint64_t ticket = __atomic_fetch_add(&team->ticket, 1, __ATOMIC_ACQ_REL);
-        const uint64_t part = ticket & PART_MASK, parts = ticket >> PART_BITS & PART_MASK;
-        if (part >= parts)
-            return;
-        team->do_part(team->work, (int)part);
-        /* One order of all four: either this thread sees that the main one goes to sleep, or that
-         * one sees that nothing is left undone. */
-        if (__atomic_sub_fetch(&team->undone, 1, __ATOMIC_SEQ_CST) == 0
-            && __atomic_load_n(&team->main_asleep, __ATOMIC_SEQ_CST)) {
-            pthread_mutex_lock(&team->lock);
-            pthread_cond_signal(&team->all_is_done);
-            pthread_mutex_unlock(&team->lock);
+    const int members = team->started + 1;
+    for (int whose = own; whose < own + members; whose++)
+        for (uint64_t *const ticket = &team->members[whose % members].ticket;;) {
+            const uint64_t taken = __atomic_fetch_add(ticket, 1, __ATOMIC_ACQ_REL);
+            const uint64_t part = taken & PART_MASK, end = taken >> PART_BITS & PART_MASK;
+            if (part >= end)
+                break;
+            team->do_part(team->work, (int)part);
+            /* One order of all four: either this thread sees that the main one goes to sleep, or
+             * that one sees that nothing is left undone. */
+            if (__atomic_sub_fetch(&team->undone, 1, __ATOMIC_SEQ_CST) == 0
+                && __atomic_load_n(&team->main_asleep, __ATOMIC_SEQ_CST)) {
+                pthread_mutex_lock(&team->lock);
+                pthread_cond_signal(&team->all_is_done);
+                pthread_mutex_unlock(&team->lock);
+            }
         }
-    }
 }
 
 static void *help(void *argument)
 {
-    struct team *team = argument;
+    struct member *const me = argument;
+    struct team *const team = me->team;
     uint64_t round = 0;
     for (;;) {
         int looks = 0;
-        while (round_of(team) == round && !__atomic_load_n(&team->end, __ATOMIC_ACQUIRE)
+        while (round_of(me) == round && !__atomic_load_n(&team->end, __ATOMIC_ACQUIRE)
                && looks++ < AWAKE)
             look_again_soon();
         if (looks > AWAKE) {
             pthread_mutex_lock(&team->lock);
             team->asleep++;
-            while (round_of(team) == round && !__atomic_load_n(&team->end, __ATOMIC_ACQUIRE))
+            while (round_of(me) == round && !__atomic_load_n(&team->end, __ATOMIC_ACQUIRE))
                 pthread_cond_wait(&team->there_is_work, &team->lock);
             team->asleep--;
             pthread_mutex_unlock(&team->lock);
         }
         if (__atomic_load_n(&team->end, __ATOMIC_ACQUIRE))
             return NULL;
-        round = round_of(team);
-        do_parts(team);
+        round = round_of(me);
+        do_parts(team, (int)(me - team->members));
     }
 }
 
@@ -111,22 +122,26 @@ CALLED void share(int parts, part_of_work do_part, void *work)
         return;
     }
     while (team->started < team->helpers) {
-        pthread_t *const thread = &team->threads[team->started];
-        if (pthread_create(thread, NULL, help, team) != 0)
+        struct member *const next = &team->members[team->started + 1];
+        next->team = team;
+        if (pthread_create(&next->thread, NULL, help, next) != 0)
             team->helpers = team->started;
         else
             team->started++;
     }
+    const uint64_t members = team->started + 1, round = round_of(team->members) + 1;
     team->do_part = do_part, team->work = work;
     __atomic_store_n(&team->undone, parts, __ATOMIC_RELEASE);
     pthread_mutex_lock(&team->lock);
-    const uint64_t round = round_of(team) + 1;
-    __atomic_store_n(&team->ticket, round << 2 * PART_BITS | (uint64_t)parts << PART_BITS,
-                     __ATOMIC_RELEASE);
+    for (uint64_t i = 0; i < members; i++) {
+        const uint64_t start = parts * i / members, end = parts * (i + 1) / members;
+        __atomic_store_n(&team->members[i].ticket,
+                         round << 2 * PART_BITS | end << PART_BITS | start, __ATOMIC_RELEASE);
+    }
     if (team->asleep)
         pthread_cond_broadcast(&team->there_is_work);
     pthread_mutex_unlock(&team->lock);
-    do_parts(team);
+    do_parts(team, 0);
     for (int looks = 0; looks < AWAKE; looks++) {
         if (__atomic_load_n(&team->undone, __ATOMIC_ACQUIRE) == 0)
             return;
@@ -158,7 +173,7 @@ INLINED void end_team(struct team *team)
     pthread_cond_broadcast(&team->there_is_work);
     pthread_mutex_unlock(&team->lock);
     for (int i = 0; i < team->started; i++)
-        pthread_join(team->threads[i], NULL);
+        pthread_join(team->members[i + 1].thread, NULL);
     pthread_cond_destroy(&team->all_is_done);
     pthread_cond_destroy(&team->there_is_work);
     pthread_mutex_destroy(&team->lock);

@@ -98,6 +98,4 @@ class ActivationTwin(NeuronsTwin):
         return w.columns(a_prev)
 
     def downstream(self, w: Writer, layer: Any, delta: Buffer) -> Buffer:
-        below = w.like("nabla_a_below", delta, layer)
-        w.call("identity", delta.size, delta, below)
-        return below
+        return delta
