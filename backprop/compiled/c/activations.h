@@ -3,6 +3,7 @@
 #define BACKPROP_ACTIVATIONS_H
 
 #include "elementary.h"
+#include "team.h"
 
 enum { FAR = 10000 }; /* beyond it sigma is 0 or z, to the last digit */
 
@@ -11,41 +12,47 @@ INLINED void identity(int n, const real *restrict z, real *restrict a)
     memcpy(a, z, sizeof(real) * n);
 }
 
-INLINED void sigmoid(int n, const real *restrict z, real *restrict a)
+INLINED void sigmoid_each(int n, const real *restrict z, real *restrict a)
 {
     for (int i = 0; i < n; i++)
         a[i] = sigmoid_of(z[i]);
 }
+SHARED(sigmoid)
 
-INLINED void sigmoid_times_prime(int n, const real *restrict a, real *restrict delta)
+INLINED void sigmoid_times_prime_each(int n, const real *restrict a, real *restrict delta)
 {
     for (int i = 0; i < n; i++)
         delta[i] *= a[i] * (1 - a[i]);
 }
+SHARED(sigmoid_times_prime)
 
-INLINED void tanh_(int n, const real *restrict z, real *restrict a)
+INLINED void tanh__each(int n, const real *restrict z, real *restrict a)
 {
     for (int i = 0; i < n; i++)
         a[i] = tanh_of(z[i]);
 }
+SHARED(tanh_)
 
-INLINED void tanh_times_prime(int n, const real *restrict a, real *restrict delta)
+INLINED void tanh_times_prime_each(int n, const real *restrict a, real *restrict delta)
 {
     for (int i = 0; i < n; i++)
         delta[i] *= 1 - a[i] * a[i];
 }
+SHARED(tanh_times_prime)
 
-INLINED void relu(int n, const real *restrict z, real *restrict a)
+INLINED void relu_each(int n, const real *restrict z, real *restrict a)
 {
     for (int i = 0; i < n; i++)
         a[i] = z[i] < 0 ? 0 : z[i]; /* NaN stays NaN */
 }
+SHARED(relu)
 
-INLINED void relu_times_prime(int n, const real *restrict z, real *restrict delta)
+INLINED void relu_times_prime_each(int n, const real *restrict z, real *restrict delta)
 {
     for (int i = 0; i < n; i++)
         delta[i] *= z[i] > 0 ? 1 : 0;
 }
+SHARED(relu_times_prime)
 
 INLINED void leaky_relu(int n, real slope, const real *restrict z, real *restrict a)
 {
@@ -76,15 +83,16 @@ INLINED void elu_times_prime(int n, real alpha, const real *restrict z, real *re
     }
 }
 
-INLINED void gelu(int n, const real *restrict z, real *restrict a)
+INLINED void gelu_each(int n, const real *restrict z, real *restrict a)
 {
     for (int i = 0; i < n; i++) {
         real phi;
         a[i] = (z[i] < -FAR ? -FAR : z[i]) * normal_cdf_and_density(z[i], &phi); /* z Phi(z) */
     }
 }
+SHARED(gelu)
 
-INLINED void gelu_times_prime(int n, const real *restrict z, real *restrict delta)
+INLINED void gelu_times_prime_each(int n, const real *restrict z, real *restrict delta)
 {
     for (int i = 0; i < n; i++) {
         real phi;
@@ -92,6 +100,7 @@ INLINED void gelu_times_prime(int n, const real *restrict z, real *restrict delt
         delta[i] *= cdf + at_most_so_large(FAR, z[i]) * phi;
     }
 }
+SHARED(gelu_times_prime)
 
 /* The sigmoid, down to 0 itself. */
 INLINED real sigmoid_to_0(real z)
@@ -105,15 +114,16 @@ INLINED real gelu_u(real z)
     return (real)0.79788456080286535588 * z * (1 + (real)0.044715 * z * z);
 }
 
-INLINED void gelu_tanh(int n, const real *restrict z, real *restrict a)
+INLINED void gelu_tanh_each(int n, const real *restrict z, real *restrict a)
 {
     for (int i = 0; i < n; i++) {
         const real s = sigmoid_to_0(2 * gelu_u(between(-FAR, z[i], FAR)));
         a[i] = (z[i] < -FAR ? -FAR : z[i]) * s; /* z (1 + tanh u) / 2 */
     }
 }
+SHARED(gelu_tanh)
 
-INLINED void gelu_tanh_times_prime(int n, const real *restrict z, real *restrict delta)
+INLINED void gelu_tanh_times_prime_each(int n, const real *restrict z, real *restrict delta)
 {
     for (int i = 0; i < n; i++) {
         const real x = between(-FAR, z[i], FAR), s = sigmoid_to_0(2 * gelu_u(x));
@@ -121,34 +131,39 @@ INLINED void gelu_tanh_times_prime(int n, const real *restrict z, real *restrict
         delta[i] *= s * (1 + 2 * x * (1 - s) * u_prime);
     }
 }
+SHARED(gelu_tanh_times_prime)
 
-INLINED void silu(int n, const real *restrict z, real *restrict a)
+INLINED void silu_each(int n, const real *restrict z, real *restrict a)
 {
     for (int i = 0; i < n; i++)
         a[i] = (z[i] < -FAR ? -FAR : z[i]) * sigmoid_to_0(z[i]); /* z s(z) */
 }
+SHARED(silu)
 
-INLINED void silu_times_prime(int n, const real *restrict z, real *restrict delta)
+INLINED void silu_times_prime_each(int n, const real *restrict z, real *restrict delta)
 {
     for (int i = 0; i < n; i++) {
         const real x = between(-FAR, z[i], FAR), s = sigmoid_to_0(x);
         delta[i] *= s * (1 + x * (1 - s));
     }
 }
+SHARED(silu_times_prime)
 
-INLINED void softplus(int n, const real *restrict z, real *restrict a)
+INLINED void softplus_each(int n, const real *restrict z, real *restrict a)
 {
     for (int i = 0; i < n; i++) { /* ln(1 + exp z), without overflow */
         const real e = exp_of(z[i] > 0 ? -z[i] : z[i]);
         a[i] = (real)log1p((double)e) + (z[i] > 0 ? z[i] : 0);
     }
 }
+SHARED(softplus)
 
-INLINED void softplus_times_prime(int n, const real *restrict z, real *restrict delta)
+INLINED void softplus_times_prime_each(int n, const real *restrict z, real *restrict delta)
 {
     for (int i = 0; i < n; i++)
         delta[i] *= sigmoid_of(z[i]);
 }
+SHARED(softplus_times_prime)
 
 /* Over the first axis of n x m: m is the number of examples, times that of all steps or places. */
 INLINED void softmax(int n, int m, const real *restrict z, real *restrict a)

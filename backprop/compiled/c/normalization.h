@@ -13,6 +13,7 @@
 #define BACKPROP_NORMALIZATION_H
 
 #include "standardization.h"
+#include "team.h"
 
 INLINED void scaled_and_shifted(int n, int m, const real *g, const real *b,
                              const real *restrict x_hat, real *restrict a)
@@ -53,16 +54,42 @@ INLINED void move_running(int m, double momentum, real mu, double variance, real
                             + variance * (momentum * m / (m - 1));
 }
 
+struct batch_norm {
+    int n, m, rows; /* so many features are a part of the work */
+    double epsilon, momentum;
+    const real *g, *b, *x;
+    real *x_hat, *mu, *deviation, *running_mean;
+    double *running_variance;
+    real *a;
+    const real *nabla_a;
+    real *nabla_b, *nabla_g, *below;
+};
+
+/* So many that threads share them where there are MANY numbers, else all. */
+INLINED int features_at_once(int n, int m) { return n * (long)m < MANY ? n : AT_ONCE / m + 1; }
+
+static void batch_norm_of_part(void *work, int part)
+{
+    const struct batch_norm *const k = work;
+    const int m = k->m, end = at_most(k->n, (part + 1) * k->rows);
+    for (int i = part * k->rows; i < end; i++) {
+        double variance;
+        standardize_row(m, 1, k->epsilon, k->x + i * m, k->x_hat + i * m, k->mu + i,
+                        k->deviation + i, &variance);
+        scaled_and_shifted(1, m, k->g + i, k->b + i, k->x_hat + i * m, k->a + i * m);
+        move_running(m, k->momentum, k->mu[i], variance, k->running_mean + i,
+                     k->running_variance + i);
+    }
+}
+
 INLINED void batch_norm(int n, int m, double epsilon, double momentum, const real *g,
                         const real *b, const real *x, real *x_hat, real *mu, real *deviation,
                         real *running_mean, double *running_variance, real *a)
 {
-    for (int i = 0; i < n; i++) {
-        double variance;
-        standardize_row(m, 1, epsilon, x + i * m, x_hat + i * m, mu + i, deviation + i, &variance);
-        scaled_and_shifted(1, m, g + i, b + i, x_hat + i * m, a + i * m);
-        move_running(m, momentum, mu[i], variance, running_mean + i, running_variance + i);
-    }
+    const int rows = features_at_once(n, m);
+    struct batch_norm all = {n, m, rows, epsilon, momentum, g, b, x, x_hat, mu, deviation,
+                             running_mean, running_variance, a, NULL, NULL, NULL, NULL};
+    share((n + rows - 1) / rows, batch_norm_of_part, &all);
 }
 
 /* By the running statistics: in inference, and in a layer that is frozen. */
@@ -104,18 +131,28 @@ INLINED void batch_norm_downstream(int n, int m, const real *g, const real *devi
     }
 }
 
-/* BP3, BP4 and that, a feature after the other. */
-INLINED void batch_norm_way_back(int n, int m, const real *g, const real *deviation,
-                                 const real *nabla_a, const real *x_hat, real *nabla_b,
-                                 real *nabla_g, real *below)
+static void batch_norm_way_back_of_part(void *work, int part)
 {
-    for (int i = 0; i < n; i++) {
-        const real *row = nabla_a + i * m, *of_x_hat = x_hat + i * m;
-        shift_gradient(1, m, row, nabla_b + i);
-        scale_gradient(1, m, row, of_x_hat, nabla_g + i);
-        batch_norm_downstream(1, m, g + i, deviation + i, nabla_b + i, nabla_g + i, row, of_x_hat,
-                              below + i * m);
+    const struct batch_norm *const k = work;
+    const int m = k->m, end = at_most(k->n, (part + 1) * k->rows);
+    for (int i = part * k->rows; i < end; i++) {
+        const real *nabla_a = k->nabla_a + i * m, *x_hat = k->x_hat + i * m;
+        shift_gradient(1, m, nabla_a, k->nabla_b + i);
+        scale_gradient(1, m, nabla_a, x_hat, k->nabla_g + i);
+        batch_norm_downstream(1, m, k->g + i, k->deviation + i, k->nabla_b + i, k->nabla_g + i,
+                              nabla_a, x_hat, k->below + i * m);
     }
+}
+
+/* BP3, BP4 and that, a feature after the other. */
+INLINED void batch_norm_way_back(int n, int m, const real *g, real *deviation,
+                                 const real *nabla_a, real *x_hat, real *nabla_b, real *nabla_g,
+                                 real *below)
+{
+    const int rows = features_at_once(n, m);
+    struct batch_norm all = {n, m, rows, 0, 0, g, NULL, NULL, x_hat, NULL, deviation,
+                             NULL, NULL, NULL, nabla_a, nabla_b, nabla_g, below};
+    share((n + rows - 1) / rows, batch_norm_way_back_of_part, &all);
 }
 
 /* The same where mu and the deviation are constants. */

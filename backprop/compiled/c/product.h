@@ -173,68 +173,64 @@ INLINED void pack_rows(int rows, int K, const real *a, long a_i, long a_k, real 
                 packed[k * MOST_ROWS + r] = a[r * a_i + k * a_k];
 }
 
-/* What threads share of a product: a block of b, laid together, by all rows of a. */
+/* What threads share of a product: a block of b by all rows of a. */
 struct block {
+    long number; /* of all blocks that there have been */
     int m, wide, deep, rows; /* so many rows of c are a part of the work */
     const real *a, *b;
     long a_i, a_k, b_k, b_j, c_i;
-    real *of_b, *c;
+    real *c;
     int add;
     const real *bias;
 };
 
-static void pack_panel(void *work, int part)
-{
-    const struct block *const block = work;
-    const int j = part * PANEL;
-    pack(block->deep, at_most(block->wide - j, PANEL), block->b + j * block->b_j, block->b_k,
-         block->b_j, block->of_b + j * block->deep);
-}
-
+/* Each thread lays b together for itself: from another core the numbers come as fast as they are,
+ * and what was laid together there would have to come as well. */
 static void rows_of_block(void *work, int part)
 {
     static PER_THREAD real of_a[MOST_ROWS * BLOCK_K] __attribute__((aligned(64)));
+    static PER_THREAD real of_b[BLOCK_N * BLOCK_K] __attribute__((aligned(64)));
+    static PER_THREAD long number; /* of the block that is in of_b */
     const struct block *const block = work;
     const int end = at_most(block->m, (part + 1) * block->rows), deep = block->deep;
     for (int i = part * block->rows; i < end; i += MOST_ROWS) {
-        const int rows = at_most(end - i, MOST_ROWS);
-        const real *a = block->a + i * block->a_i;
-        const int near = block->a_k == 1; /* else its numbers are laid together, too */
-        if (!near)
+        const int rows = at_most(end - i, MOST_ROWS), near = block->a_k == 1;
+        const real *a = block->a + i * block->a_i, *bias = block->bias ? block->bias + i : NULL;
+        if (!near) /* its numbers are laid together, too */
             pack_rows(rows, deep, a, block->a_i, block->a_k, of_a);
-        for (int j = 0; j < block->wide; j += PANEL)
-            panel(rows, at_most(block->wide - j, PANEL), deep, near ? a : of_a,
-                  near ? block->a_i : 1, near ? 1 : MOST_ROWS, block->of_b + j * deep,
-                  block->c + i * block->c_i + j, block->c_i, block->add,
-                  block->bias ? block->bias + i : NULL);
+        for (int j = 0; j < block->wide; j += PANEL) {
+            const int columns = at_most(block->wide - j, PANEL);
+            real *const of_panel = of_b + j * deep;
+            if (number != block->number)
+                pack(deep, columns, block->b + j * block->b_j, block->b_k, block->b_j, of_panel);
+            panel(rows, columns, deep, near ? a : of_a, near ? block->a_i : 1,
+                  near ? 1 : MOST_ROWS, of_panel, block->c + i * block->c_i + j, block->c_i,
+                  block->add, bias);
+        }
+        number = block->number;
     }
 }
 
-/* `plain_product`, in blocks of b that stay in the cache, each shared among threads if it is worth
- * while: PART products are. */
+/* `plain_product`, in blocks of b that stay in the cache; shared among threads where it is worth
+ * while: PART products are, and several parts of a quarter are evened out better. */
 CALLED void blocked_product_plus(int m, int n, int K, const real *a, long a_i, long a_k,
                                  const real *b, long b_k, long b_j, real *c, long c_i, int add,
                                  const real *bias)
 {
-    static PER_THREAD real of_b[BLOCK_N * BLOCK_K] __attribute__((aligned(64)));
+    static PER_THREAD long number;
     enum { PART = 1 << 20, PARTS = 32 };
     const int blocks = (K + BLOCK_K - 1) / BLOCK_K, depth = blocks ? (K + blocks - 1) / blocks : 1;
     for (int j = 0; j < n; j += BLOCK_N)
         for (int k = 0; k < K; k += depth) {
             const int wide = at_most(n - j, BLOCK_N), deep = at_most(K - k, depth);
-            const long work = (long)m * wide * deep;
-            const int shares = at_most((int)((work + PART - 1) / PART) * (work < 4 * PART ? 1 : 4), PARTS);
-            const int each = (m + shares - 1) / shares;
-            const int rows = (each + MOST_ROWS - 1) / MOST_ROWS * MOST_ROWS;
-            struct block block = {m, wide, deep, rows, a + k * a_k, b + k * b_k + j * b_j, a_i, a_k,
-                                  b_k, b_j, c_i, of_b, c + j, add || k > 0, k > 0 ? NULL : bias};
-            const int parts = (m + rows - 1) / rows, panels = (wide + PANEL - 1) / PANEL;
-            if (parts > 1 && (long)wide * deep >= 1 << 17)
-                share(panels, pack_panel, &block);
-            else
-                for (int panel = 0; panel < panels; panel++)
-                    pack_panel(&block, panel);
-            share(parts, rows_of_block, &block);
+            const long work = (long)m * wide * deep, whole = (work + PART - 1) / PART;
+            const int shares = at_most((int)(whole < 4 ? whole : 4 * whole), PARTS);
+            const int tiles = (m + shares * MOST_ROWS - 1) / (shares * MOST_ROWS);
+            const int rows = tiles * MOST_ROWS;
+            struct block block = {++number, m, wide, deep, rows, a + k * a_k,
+                                  b + k * b_k + j * b_j, a_i, a_k, b_k, b_j, c_i, c + j,
+                                  add || k > 0, k > 0 ? NULL : bias};
+            share((m + rows - 1) / rows, rows_of_block, &block);
         }
 }
 

@@ -113,18 +113,6 @@ INLINED void transpose(int n, int B, const real *restrict rows, real *restrict c
             columns[i * B + b] = rows[b * n + i];
 }
 
-/* B examples of n numbers, taken from all in this order, one after another. */
-INLINED void gather(int B, int n, const int64_t *order, const real *restrict all,
-                    real *restrict rows)
-{
-    enum { AHEAD = 4, LINE = 64 / sizeof(real) }; /* so far ahead that a row is near in time */
-    for (int b = 0; b < B; b++) {
-        for (int i = 0; b + AHEAD < B && i < n; i += LINE)
-            __builtin_prefetch(all + order[b + AHEAD] * n + i);
-        memcpy(rows + b * n, all + order[b] * n, sizeof(real) * n);
-    }
-}
-
 INLINED void gather_integers(int B, int n, const int64_t *order, const int32_t *restrict all,
                              int32_t *restrict rows)
 {

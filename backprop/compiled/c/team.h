@@ -181,4 +181,60 @@ INLINED void end_team(struct team *team)
 }
 
 #endif
+
+/* What is done number by number, AT_ONCE of them at a time where they are many enough that it pays
+ * to share them: name##_each(n, x, y). */
+enum { AT_ONCE = 1 << 12, MANY = 1 << 14 };
+
+struct numbers {
+    int n;
+    const real *x;
+    real *y;
+};
+
+#define SHARED(name)                                                                            \
+    static void name##_of_part(void *work, int part)                                            \
+    {                                                                                           \
+        const struct numbers *const all = work;                                                 \
+        const int start = part * AT_ONCE;                                                       \
+        name##_each(at_most(all->n - start, AT_ONCE), all->x + start, all->y + start);            \
+    }                                                                                           \
+    INLINED void name(int n, const real *x, real *y)                                            \
+    {                                                                                           \
+        struct numbers all = {n, x, y};                                                         \
+        if (n >= MANY)                                                                          \
+            share((n + AT_ONCE - 1) / AT_ONCE, name##_of_part, &all);                           \
+        else                                                                                    \
+            name##_each(n, x, y);                                                                 \
+    }
+
+/* -- the examples of a minibatch --------------------------------------------------------------- */
+
+struct examples {
+    int B, n, at_once;
+    const int64_t *order;
+    const real *all;
+    real *rows;
+};
+
+static void gather_part(void *work, int part)
+{
+    enum { AHEAD = 4, LINE = 64 / sizeof(real) }; /* so far ahead that a row is near in time */
+    const struct examples *const x = work;
+    const int n = x->n, end = at_most(x->B, (part + 1) * x->at_once);
+    for (int b = part * x->at_once; b < end; b++) {
+        for (int i = 0; b + AHEAD < end && i < n; i += LINE)
+            __builtin_prefetch(x->all + x->order[b + AHEAD] * n + i);
+        memcpy(x->rows + (long)b * n, x->all + x->order[b] * n, sizeof(real) * n);
+    }
+}
+
+/* B examples of n numbers, taken from all in this order, one after another. */
+INLINED void gather(int B, int n, const int64_t *order, const real *all, real *rows)
+{
+    const int at_once = B * (long)n < MANY ? B : AT_ONCE * 4 / n + 1;
+    struct examples examples = {B, n, at_once, order, all, rows};
+    share((B + at_once - 1) / at_once, gather_part, &examples);
+}
+
 #endif
