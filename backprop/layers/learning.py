@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -112,9 +113,13 @@ class Learns:
         if not self.trainable:
             (self.place_of or self).nabla[...] = 0
 
-    def learning_parts(self) -> list[tuple[slice, float]]:
-        """Return the parts of `theta` that learn, each with its factor for the learning rate."""
-        return list(_merged(self._parts(0, weights=False)))
+    def learning_parts(self, most: float = math.inf) -> list[tuple[slice, float]]:
+        """Return the parts of `theta` that learn, each with its factor for the learning rate.
+
+        Parameters that follow one another with the same factor are one part; but a part of `most`
+        numbers or more is joined with no other.
+        """
+        return list(_merged(self._parts(0, weights=False), most))
 
     def weight_parts(self, times_eta: bool = False) -> list[tuple[slice, float]]:
         """Return where in `theta` the weights lie that learn, each with its factor for decay.
@@ -144,11 +149,14 @@ class Learns:
                 yield slice(start + part.start, start + part.stop), factor
 
 
-def _merged(parts: Iterator[tuple[slice, float]]) -> Iterator[tuple[slice, float]]:
-    """Yield the parts, those that follow one another with one factor as one."""
+def _merged(
+    parts: Iterator[tuple[slice, float]], most: float = math.inf
+) -> Iterator[tuple[slice, float]]:
+    """Yield the parts, those that follow one another with one factor as one, if not too large."""
     last: tuple[slice, float] | None = None
     for part, factor in parts:
-        if last is not None and last[0].stop == part.start and last[1] == factor:
+        joined = last is not None and (last[0].stop, last[1]) == (part.start, factor)
+        if last is not None and joined and last[0].stop - last[0].start < most:
             last = slice(last[0].start, part.stop), factor
             continue
         if last is not None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from backprop.compiled import builder
 from backprop.compiled.program import with_included
 from backprop.compiled.twins.base import HEADERS
-from tests.compiled.support import needs_compiler, no_compiler, relative
+from tests.compiled.support import needs_compiler, no_compiler
 
 pytestmark = needs_compiler
 
@@ -97,37 +97,43 @@ SIZES = st.one_of(st.integers(1, 70), st.sampled_from([128, 399, 400, 401, 511, 
     threads=st.integers(1, 3),
     seed=st.integers(0, 99),
     turned=st.tuples(st.booleans(), st.booleans()),
-    add=st.booleans(),
+    start=st.sampled_from(["nothing", "what was", "bias"]),
 )
-def test_products_in_blocks_are_plain_products(library, m, n, K, threads, seed, turned, add):
+def test_products_in_blocks_are_plain_products(library, m, n, K, threads, seed, turned, start):
     c, dtype = library
     rng = np.random.default_rng(seed)
     a = rng.standard_normal((K, m) if turned[0] else (m, K)).astype(dtype)
     b = rng.standard_normal((n, K) if turned[1] else (K, n)).astype(dtype)
     strides_a = (1, m) if turned[0] else (K, 1)
     strides_b = (1, K) if turned[1] else (n, 1)
-    start = rng.standard_normal((m, n)).astype(dtype)
-    found, plain = start.copy(), start.copy()
+    was, bias = (rng.standard_normal(shape).astype(dtype) for shape in [(m, n), (m, 1)])
+    found, plain = was.copy(), was.copy()
     sizes = (m, n, K, pointer(a), *strides_a, pointer(b), *strides_b)
-    c.product(ctypes.c_int64(threads), *sizes, pointer(found), int(add))
+    begin = (int(start == "what was"), pointer(bias) if start == "bias" else None)
+    c.product(ctypes.c_int64(threads), *sizes, pointer(found), *begin)
     limit = 1e-13 if dtype is np.float64 else 2e-5
-    expected = (a.T if turned[0] else a) @ (b.T if turned[1] else b) + (start if add else 0)
+    expected = (a.T if turned[0] else a) @ (b.T if turned[1] else b)
+    expected = expected + {"nothing": 0, "what was": was, "bias": bias}[start]
     assert np.abs(found - expected).max() <= limit * (1 + np.sqrt(K)) * np.abs(expected).max()
     if m * n * K <= 200_000:
-        c.plain(*sizes, pointer(plain), int(add))
+        c.plain(*sizes, pointer(plain), *begin)
         assert np.abs(found - plain).max() <= limit * (1 + np.sqrt(K)) * np.abs(expected).max()
 
 
-@given(m=st.integers(1, 40), n=st.integers(1, 16), K=SIZES, add=st.booleans())
-def test_dot_products(library, m, n, K, add):
+@given(m=st.integers(1, 40), n=st.integers(1, 16), K=SIZES,
+       start=st.sampled_from(["nothing", "what was", "bias"]))  # fmt: skip
+def test_dot_products(library, m, n, K, start):
     c, dtype = library
     rng = np.random.default_rng(m * n)
     a, b = (rng.standard_normal((rows, K)).astype(dtype) for rows in (m, n))
-    start = rng.standard_normal((m, n)).astype(dtype)
-    found = start.copy()
-    c.by_dots(m, n, K, pointer(a), pointer(b), pointer(found), int(add))
-    expected = a.astype(float) @ b.T.astype(float) + (start if add else 0)
-    assert relative(found, expected) <= (1e-13 if dtype is np.float64 else 1e-5)
+    was, bias = (rng.standard_normal(shape).astype(dtype) for shape in [(m, n), (m, 1)])
+    found = was.copy()
+    begin = (int(start == "what was"), pointer(bias) if start == "bias" else None)
+    c.by_dots(m, n, K, pointer(a), pointer(b), pointer(found), *begin)
+    expected = a.astype(float) @ b.T.astype(float)
+    expected = expected + {"nothing": 0, "what was": was, "bias": bias}[start]
+    size = np.abs(a).astype(float) @ np.abs(b).T.astype(float) + np.abs(expected)
+    assert np.all(np.abs(found - expected) <= (1e-14 if dtype is np.float64 else 1e-6) * size)
 
 
 def test_bits_do_not_depend_on_the_number_of_threads(library):
@@ -139,7 +145,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(library):
     for threads in (1, 2, 3, 8, 1000):
         out = np.empty((300, 200), dtype)
         c.product(ctypes.c_int64(threads), 300, 200, 500, pointer(a), 500, 1, pointer(b), 200, 1,
-                  pointer(out), 0)  # fmt: skip
+                  pointer(out), 0, None)  # fmt: skip
         found.append(out)
     for other in found[1:]:
         np.testing.assert_array_equal(other, found[0])
@@ -216,9 +222,9 @@ int main(void)
     for (int i = 0; i < K * N; i++)
         b[i] = (real)(i % 5) - 2;
     for (int times = 0; times < 5; times++) {
-        product(3, M, N, K, a, K, 1, b, N, 1, c, 0);
-        product(2, M, N, K, a, 1, M, b, 1, K, c, 1);
-        by_dots(M, N, K, a, b, c, 0);
+        product(3, M, N, K, a, K, 1, b, N, 1, c, 0, a);
+        product(2, M, N, K, a, 1, M, b, 1, K, c, 1, NULL);
+        by_dots(M, N, K, a, b, c, 0, a);
     }
     on_exp_of(M * N, a, c), on_tanh_of(M * N, a, c), on_sigmoid_of(M * N, a, c);
     const int wrong = share_parts(4, 50, 300);
@@ -236,9 +242,12 @@ def test_sanitizers_find_nothing(sanitizer, double, tmp_path):
     (tmp_path / "main.c").write_text(FUNCTIONS + MAIN)
     options = ["-O1", "-g", "-std=gnu99", f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all"]
     options += ["-DBACKPROP_DOUBLE"] * double
-    command = [*builder.compiler(), *options, "main.c", "-o", "main", "-lm", "-pthread"]
-    if subprocess.run(command, cwd=tmp_path, capture_output=True).returncode:
+    (tmp_path / "empty.c").write_text("int main(void) { return 0; }\n")
+    command = [*builder.compiler(), *options, "-o", "main", "-lm", "-pthread"]
+    if subprocess.run([*command, "empty.c"], cwd=tmp_path, capture_output=True).returncode:
         pytest.skip(f"the compiler has no -fsanitize={sanitizer}")
+    built = subprocess.run([*command, "main.c"], cwd=tmp_path, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr[-3000:]
     done = subprocess.run(["./main"], cwd=tmp_path, capture_output=True, text=True)
     if "unexpected memory mapping" in done.stderr:  # of kernels that the sanitizer does not know
         pytest.skip(done.stderr.splitlines()[0])

@@ -14,7 +14,7 @@ struct update {
     real eta, keep1, keep2, least;
 };
 
-enum { UPDATED_AT_ONCE = 1 << 14, SHARED_FROM = 1 << 18 };
+enum { UPDATED_AT_ONCE = 1 << 13, SHARED_FROM = 1 << 16 };
 
 /* The numbers that are one part of the work. */
 INLINED struct update numbers_of(const void *work, int part)

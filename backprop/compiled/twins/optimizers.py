@@ -12,6 +12,7 @@ from backprop.optimizers.adaptive import Adaptive
 from backprop.regularizers import L1, L2
 
 Part = tuple[slice, float]
+APART = 1 << 16  # a parameter of so many numbers is moved by itself, by the threads that used it
 
 
 def write_update(
