@@ -18,8 +18,8 @@ PRODUCT = "backprop/compiled/c/product.h"
 
 # Equation, and a part of its line in NumPy and in C.
 ROWS = [
-    ("zˡ = wˡ aˡ⁻¹ + bˡ", "z = self.w @ a_prev", "times(n_out, B, n_in, w, a_prev, z"),
-    ("", "z += self.b", "z[j * B + x] += b[j]"),
+    ("zˡ = wˡ aˡ⁻¹ + bˡ", "z = self.w @ a_prev", "times_plus(n_out, B, n_in, w, a_prev"),
+    ("", "z += self.b", "times_plus(n_out, B, n_in, w, a_prev"),
     ("BP2: (wˡ)ᵀ δˡ", "return self.w.T @ delta", "transposed_times(n_in, B, n_out, w, delta"),
     ("BP3: ∂C/∂bˡ = Σ δˡ", "sum_over_batch(delta", "nabla_b[j] = sum_of(B"),
     ("BP4: ∂C/∂wˡ = δˡ (aˡ⁻¹)ᵀ", "np.dot(delta, self.a_prev.T",

@@ -7,10 +7,11 @@
 
 enum { FAR = 10000 }; /* beyond it sigma is 0 or z, to the last digit */
 
-INLINED void identity(int n, const real *restrict z, real *restrict a)
+INLINED void identity_each(int n, const real *restrict z, real *restrict a)
 {
     memcpy(a, z, sizeof(real) * n);
 }
+SHARED(identity)
 
 INLINED void sigmoid_each(int n, const real *restrict z, real *restrict a)
 {

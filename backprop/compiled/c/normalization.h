@@ -65,8 +65,11 @@ struct batch_norm {
     real *nabla_b, *nabla_g, *below;
 };
 
-/* So many that threads share them where there are MANY numbers, else all. */
-INLINED int features_at_once(int n, int m) { return n * (long)m < MANY ? n : AT_ONCE / m + 1; }
+/* So many that threads share them where the numbers are many, else all. */
+INLINED int features_at_once(int n, int m)
+{
+    return n * (long)m < MANY_NUMBERS ? n : FEW_NUMBERS / m + 1;
+}
 
 static void batch_norm_of_part(void *work, int part)
 {

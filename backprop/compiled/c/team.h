@@ -182,9 +182,9 @@ INLINED void end_team(struct team *team)
 
 #endif
 
-/* What is done number by number, AT_ONCE of them at a time where they are many enough that it pays
- * to share them: name##_each(n, x, y). */
-enum { AT_ONCE = 1 << 12, MANY = 1 << 14 };
+/* What is done number by number: name##_each(n, x, y). It is shared where the numbers are so many
+ * that it pays. */
+enum { FEW_NUMBERS = 1 << 12, MANY_NUMBERS = 1 << 14 };
 
 struct numbers {
     int n;
@@ -192,20 +192,20 @@ struct numbers {
     real *y;
 };
 
-#define SHARED(name)                                                                            \
-    static void name##_of_part(void *work, int part)                                            \
-    {                                                                                           \
-        const struct numbers *const all = work;                                                 \
-        const int start = part * AT_ONCE;                                                       \
-        name##_each(at_most(all->n - start, AT_ONCE), all->x + start, all->y + start);            \
-    }                                                                                           \
-    INLINED void name(int n, const real *x, real *y)                                            \
-    {                                                                                           \
-        struct numbers all = {n, x, y};                                                         \
-        if (n >= MANY)                                                                          \
-            share((n + AT_ONCE - 1) / AT_ONCE, name##_of_part, &all);                           \
-        else                                                                                    \
-            name##_each(n, x, y);                                                                 \
+#define SHARED(name)                                                                           \
+    static void name##_of_part(void *work, int part)                                           \
+    {                                                                                          \
+        const struct numbers *const all = work;                                                \
+        const int start = part * FEW_NUMBERS;                                                  \
+        name##_each(at_most(all->n - start, FEW_NUMBERS), all->x + start, all->y + start);     \
+    }                                                                                          \
+    INLINED void name(int n, const real *x, real *y)                                           \
+    {                                                                                          \
+        struct numbers all = {n, x, y};                                                        \
+        if (n >= MANY_NUMBERS)                                                                 \
+            share((n + FEW_NUMBERS - 1) / FEW_NUMBERS, name##_of_part, &all);                  \
+        else                                                                                   \
+            name##_each(n, x, y);                                                              \
     }
 
 /* -- the examples of a minibatch --------------------------------------------------------------- */
@@ -232,7 +232,7 @@ static void gather_part(void *work, int part)
 /* B examples of n numbers, taken from all in this order, one after another. */
 INLINED void gather(int B, int n, const int64_t *order, const real *all, real *rows)
 {
-    const int at_once = B * (long)n < MANY ? B : AT_ONCE * 4 / n + 1;
+    const int at_once = B * (long)n < MANY_NUMBERS ? B : FEW_NUMBERS * 4 / n + 1;
     struct examples examples = {B, n, at_once, order, all, rows};
     share((B + at_once - 1) / at_once, gather_part, &examples);
 }
