@@ -29,7 +29,7 @@ endif
 EXTRAS := onnx,tensorboard,torch,safetensors,table,images,mpi
 
 .DEFAULT_GOAL := help
-.PHONY: help install train quick test fuzz test-peers test-interop test-browser gradcheck experiments book bench bench-install dist lint format data clean
+.PHONY: help install train quick test fuzz crash-test test-peers test-interop test-browser gradcheck experiments book bench bench-install dist lint format data clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ test: $(VENV)/.test  ## run all tests, and list the slowest
 
 fuzz: $(VENV)/.test  ## damage 100,000 files of all kinds that are read, in ten minutes
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+crash-test: $(VENV)/.test  ## kill 200 trainings at random moments, and go on with each, in ten minutes
+	$(BIN)/python -m tests.crash $(ARGS)
 
 test-peers: $(VENV)/.peers  ## compare all gradients with those of PyTorch, which it installs
 	$(BIN)/python -m pytest tests/peers $(ARGS)

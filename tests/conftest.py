@@ -67,6 +67,7 @@ SLOW = (
     "research/test_credit.py",
     "research/test_kernel.py",
     "research/test_per_example.py",
+    "test_crash.py",
     "test_fuzz.py",
     "training/test_health.py",
     "training/test_transaction.py",

@@ -24,6 +24,7 @@ from backprop.application.run_folder import (
     claim_new_folder,
     draw_pictures,
     forget_end,
+    has_begun,
     refuse_used_folder,
 )
 from backprop.core.plain import to_json
@@ -74,9 +75,9 @@ def train(
     if not resume and folder is not None:
         used = folder
         one.if_first(lambda: refuse_used_folder(used))
-    if resume:
-        assert folder is not None
-        checkpoint.check_settings(folder / CHECKPOINT, {"run": config.settings()})
+    begun = folder if resume and folder is not None and has_begun(folder) else None
+    if begun is not None:
+        checkpoint.check_settings(begun / CHECKPOINT, {"run": config.settings()})
     seeds = np.random.SeedSequence(config.seed).spawn(2)  # two independent streams
     for_network, for_trainer = map(np.random.default_rng, seeds)
     network = make_network(config, for_network)
@@ -84,15 +85,14 @@ def train(
     trainer = make_trainer(config, network, data, for_trainer)
     config = replace(config, data_sha256=config.data_sha256 or sha256_of(data.source))
     trainer.settings["run"] = config.settings()  # compared when the run is resumed
-    if resume:
-        assert folder is not None
-        checkpoint.restore(trainer, folder / CHECKPOINT)
+    if begun is not None:
+        checkpoint.restore(trainer, begun / CHECKPOINT)
         epochs = _epochs_left(config, trainer)
-        used = folder
+        folder = used = begun
         one.if_first(lambda: _go_on_in(used, config))
     else:
         epochs = config.epochs
-        folder = one.if_first(lambda: _begin_in(folder, config, trainer)) or Path("runs")
+        folder = one.if_first(lambda: _begin_in(folder, config, trainer, resume)) or Path("runs")
     trainer.callbacks += [KeepHistory(folder / HISTORY), Checkpoint(folder / CHECKPOINT)]
     one.tell(f"data: {data.source.source}")
     n_training, n_validation, n_test = data.sizes()
@@ -127,10 +127,12 @@ def _go_on_in(folder: Path, config: RunConfig) -> None:
     forget_end(folder)
 
 
-def _begin_in(folder: Path | None, config: RunConfig, trainer: Trainer) -> Path:
+def _begin_in(folder: Path | None, config: RunConfig, trainer: Trainer, claimed: bool) -> Path:
     """Return a folder that is this run's, and holds a checkpoint: from here on it can go on."""
     if folder is None:
         folder = claim_new_folder(config)
+    elif claimed:
+        write_text(folder / CONFIG, config.to_json())
     else:
         claim_folder(folder, config)
     checkpoint.save(trainer, folder / CHECKPOINT)

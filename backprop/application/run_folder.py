@@ -17,7 +17,7 @@ from backprop.application.console import tell_note
 from backprop.application.run_config import RunConfig
 from backprop.application.run_data import RunData
 from backprop.core.config import UnknownClassError
-from backprop.core.storage import FileError, read_format, what_is_read
+from backprop.core.storage import FileError, read_format, what_is_read, write_text
 from backprop.layers.dense import Dense
 from backprop.network import Network
 from backprop.training import checkpoint
@@ -75,15 +75,13 @@ def _write_config_if_first(folder: Path, config: RunConfig) -> bool:
     """Write config.json into `folder`, and return True; or False if there is one already."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            file = open(folder / CONFIG, "x", encoding="utf-8")  # noqa: SIM115
-        except FileExistsError:
-            return False
-        with file:
-            file.write(config.to_json())
     except OSError as error:
         reason = error.strerror or str(error)
         raise OSError(error.errno, f"cannot write {folder}: {reason}") from error
+    try:
+        write_text(folder / CONFIG, config.to_json(), new=True)
+    except FileExistsError:
+        return False
     return True
 
 
@@ -137,6 +135,27 @@ def _read_by(load: Any, call: str, file: Path) -> Any:
             f"know: use the network in Python, where its module can be imported, or {call}"
             f"({str(file)!r}, classes=[{name}])"
         ) from None
+
+
+def has_begun(folder: Path) -> bool:
+    """Say whether the run in `folder` has a checkpoint to go on from.
+
+    One that was cut short before its first has nothing but its configuration, and begins anew.
+
+    Raises
+    ------
+    FileError
+        If it has none, and yet something that it has come to.
+    """
+    if (folder / CHECKPOINT).exists():
+        return True
+    found = [name for name in (HISTORY, MODEL, RESULT) if (folder / name).exists()]
+    if found:
+        raise FileError(
+            f"{folder} holds {found[0]}, but no {CHECKPOINT} from which the run could go on: begin "
+            "it anew in another folder"
+        )
+    return False
 
 
 def forget_end(folder: Path) -> None:

@@ -6,11 +6,11 @@ import ctypes
 import hashlib
 import os
 import platform
+import secrets
 import shlex
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from backprop.compiled import cache
+from backprop.core.temporary import temporary_folder
 from backprop.kernels import blas
 
 SWITCH = "BACKPROP_COMPILED"  # 0 turns compiled programs off
@@ -139,8 +140,8 @@ def _load(key: str, build: Callable[[], bytes]) -> Any:
             return ctypes.CDLL(str(path)).run
         with suppress(OSError):
             library = path.read_bytes()
-    with tempfile.TemporaryDirectory(prefix="backprop-") as folder:  # for this process alone
-        alone = Path(folder, "program.so")
+    with temporary_folder(f"backprop-{key}") as folder:  # for this process alone
+        alone = folder / f"{secrets.token_hex(8)}.so"  # a loader knows libraries by their names
         alone.write_bytes(library or build())
         try:
             return ctypes.CDLL(str(alone)).run
@@ -164,11 +165,15 @@ def flags(double: bool) -> list[str]:
     return [*FLAGS, *others, *vectors, *["-DBACKPROP_DOUBLE"] * double, *_words(MORE_FLAGS)]
 
 
-def _run(command: list[str], timeout: float, folder: str | None = None) -> Any:
-    """Run a command without Ctrl-C, which is for Python, and end all of it where it has to be."""
+def _run(command: list[str], timeout: float, folder: Path | None = None) -> Any:
+    """Run a command without Ctrl-C, which is for Python, and end all of it where it has to be.
+
+    In a folder it is given, it makes its temporary files there, too.
+    """
     pipe = subprocess.PIPE
+    variables = None if folder is None else {**os.environ, "TMPDIR": str(folder)}
     with subprocess.Popen(
-        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe,
+        command, cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe,
         text=True, errors="replace", start_new_session=True,
     ) as process:  # fmt: skip
         try:
@@ -184,17 +189,18 @@ def _run(command: list[str], timeout: float, folder: str | None = None) -> Any:
 
 def _build(command: list[str], source: str, headers: dict[str, str], options: list[str]) -> bytes:
     """Return the library that the compiler makes."""
+    digest = hashlib.sha256(source.encode()).hexdigest()[:32]
     try:
-        with tempfile.TemporaryDirectory(prefix="backprop-") as folder:
+        with temporary_folder(f"backprop-{digest}") as folder:
             for name, text in headers.items():
-                Path(folder, name).write_text(text, encoding="utf-8")
-            Path(folder, "program.c").write_text(source, encoding="utf-8")
+                (folder / name).write_text(text, encoding="utf-8")
+            (folder / "program.c").write_text(source, encoding="utf-8")
             for native in FOR_THIS_MACHINE:
                 target = [*[native] * bool(native), "-o", "program.so"]
                 whole = [*command, *options, *target, "program.c", "-lm", "-pthread"]
                 done = _run(whole, 600, folder)
                 if done.returncode == 0:
-                    return Path(folder, "program.so").read_bytes()
+                    return (folder / "program.so").read_bytes()
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NotBuilt(f"the program cannot be built: {error}") from None
     said = (done.stderr.strip() or f"status {done.returncode}").splitlines()

@@ -11,10 +11,11 @@ import hashlib
 import os
 import stat
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
+
+from backprop.core.storage import write_atomically
 
 VARIABLE = "BACKPROP_CACHE"
 MOST_FILES = 1000
@@ -83,7 +84,8 @@ def keep(key: str, library: bytes) -> Path | None:
     if path is None:
         return None
     try:
-        found = _write(path, f"{key}.{_digest(library)}.so", library)
+        name = f"{key}.{_digest(library)}.so"
+        found = write_atomically(path / name, lambda file: file.write(library), mode=0o700)
     except OSError:
         return None
     with suppress(OSError):
@@ -91,25 +93,11 @@ def keep(key: str, library: bytes) -> Path | None:
     return found
 
 
-def _write(path: Path, name: str, library: bytes) -> Path:
-    handle, unnamed = tempfile.mkstemp(dir=path, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(library)
-        os.chmod(unnamed, 0o700)
-        os.replace(unnamed, path / name)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(unnamed)
-        raise
-    return path / name
-
-
 def _prune(path: Path) -> None:
     """Remove the oldest files where there are very many, and what a kill has left half written."""
     files = sorted(path.glob("*.so"), key=lambda file: file.stat().st_mtime)
     long_ago = time.time() - 24 * 60 * 60
-    parts = [part for part in path.glob(".*.part") if part.stat().st_mtime < long_ago]
+    parts = [part for part in path.glob(".*.tmp") if part.stat().st_mtime < long_ago]
     for file in [*files[:-MOST_FILES], *parts]:
         with suppress(OSError):
             file.unlink()

@@ -24,6 +24,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 
 from backprop.core.plain import from_json
+from backprop.core.temporary import LOCKS, hold, remove_if_left
 
 _META = "__meta__"
 _HEADER = re.compile(  # of a .npy file: the type of the elements, their order, and the shape
@@ -55,35 +56,46 @@ def what_is_read(path: str | os.PathLike[str], fault: str) -> Iterator[None]:
         raise FileError(f"{path} {fault}: {printable}") from error
 
 
-def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> Path:
+def write_atomically(
+    path: str | os.PathLike[str],
+    write: Callable[[BinaryIO], object],
+    mode: int = 0o666,
+    new: bool = False,
+) -> Path:
     """Call `write` with a binary file, and let `path` have what it wrote, whole or not at all.
 
     Missing parent folders are made. A file that was there keeps its permissions and its owner; a
-    new one gets those of any new file. Of a symbolic link the file is written that it points to;
-    other names of the same file (hard links) keep the earlier content. What is no file but a
-    device or a pipe is written to as it stands. Returns `path`.
+    new one gets those of any new file, or `mode`, as far as the umask leaves them. Of a symbolic
+    link the file is written that it points to; other names of the same file (hard links) keep the
+    earlier content. What is no file but a device or a pipe is written to as it stands. With `new`
+    nothing may be there yet; of several processes that write at the same moment one does. Returns
+    `path`.
 
     Raises
     ------
+    FileExistsError
+        If there is something, and with `new` there must not be.
     OSError
         If the file cannot be written (no such folder, no permission for the file or its folder, a
         full disk): the message names `path`, and what was there before is untouched.
     """
     path = Path(path)
     try:
-        _write(path, write)
+        _write(path, write, mode, new)
     except OSError as error:
         reason = error.strerror or str(error)
         raise OSError(error.errno, f"cannot write {path}: {reason}") from error
     return path
 
 
-def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def _write(path: Path, write: Callable[[BinaryIO], object], mode: int, new: bool) -> None:
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
     try:
         before = os.stat(target)
     except FileNotFoundError:
         before = None
+    if before is not None and new:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
     if before is not None and not _is_file_or_folder(before.st_mode):
         with open(target, "wb") as file:  # such as /dev/null, which is not to become a file
             write(file)
@@ -93,26 +105,67 @@ def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     if before is not None and not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, "it is write-protected")
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.parent / f".{target.name[:40]}.{secrets.token_hex(4)}.tmp"
-    mode = 0o666 if before is None else 0o600  # the first as the umask has it
+    temporary, descriptor = _open_beside(target, mode if before is None else 0o600)
     try:
-        try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        except PermissionError as error:
-            raise PermissionError(
-                error.errno, f"in {target.parent} nothing can be made, and files are replaced whole"
-            ) from error
         with open(descriptor, "wb") as file:
             if before is not None:
                 _keep_owner_and_mode(temporary, before)
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+            if not LOCKS:  # Windows renames no file that is open
+                file.close()
+            if new:
+                _give_new_name(temporary, target)
+            else:
+                os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def _open_beside(target: Path, mode: int) -> tuple[Path, int]:
+    """Make the temporary file of a target, in the place of one that a kill has left.
+
+    While another process writes the same target, it has another name.
+    """
+    name = f".{target.name[:40]}"
+    path = target.parent / f"{name}.tmp"
+    remove_if_left(path)
+    while True:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        except PermissionError as error:
+            raise PermissionError(
+                error.errno, f"in {target.parent} nothing can be made, and files are replaced whole"
+            ) from error
+        except FileExistsError:
+            pass
+        else:
+            if hold(descriptor, path):
+                return path, descriptor
+            os.close(descriptor)
+        path = target.parent / f"{name}.{secrets.token_hex(4)}.tmp"
+
+
+def _give_new_name(temporary: Path, target: Path) -> None:
+    """Rename a file, unless the name is taken: a link is made of that name, and the other removed.
+
+    Raises
+    ------
+    FileExistsError
+        If it is.
+    """
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        os.replace(temporary, target)
+    else:
+        os.unlink(temporary)
 
 
 def _is_file_or_folder(mode: int) -> bool:
@@ -127,9 +180,9 @@ def _keep_owner_and_mode(path: Path, before: os.stat_result) -> None:
     os.chmod(path, stat.S_IMODE(before.st_mode))
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> Path:
+def write_text(path: str | os.PathLike[str], text: str, new: bool = False) -> Path:
     """Write `text` as UTF-8, atomically."""
-    return write_atomically(path, lambda file: file.write(text.encode("utf-8")))
+    return write_atomically(path, lambda file: file.write(text.encode("utf-8")), new=new)
 
 
 def write_archive(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,28 @@ def is_finite(x: Any) -> bool:
     """Say whether every number of an array, or of each of several, is finite."""
     arrays = x if isinstance(x, tuple) else (x,)
     return all(bool(np.isfinite(array).all()) for array in arrays)
+
+
+def check_finite(trainer: Any, cost: float = 0.0) -> None:
+    """Raise unless the training cost, and all parameters, of a trainer are numbers still.
+
+    It is asked before what a training has come to is recorded or saved, to be gone on from.
+
+    Raises
+    ------
+    DivergenceError
+        If one is NaN or infinite.
+    """
+    network = trainer.network
+    if not math.isfinite(cost):
+        what = f"the training cost became {cost}"
+    elif not is_finite(network.theta):
+        what = "parameters became NaN or infinite"
+    else:
+        return
+    raise DivergenceError(
+        f"{what} in epoch {trainer.epoch + 1}: {first_not_finite(network)}; try a smaller eta"
+    )
 
 
 def diagnosis(trainer: Any) -> str:

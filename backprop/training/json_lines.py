@@ -44,7 +44,8 @@ class JSONLines(Callback):
         text = self._read()
         there = text.splitlines(keepends=True)
         torn = there[-1:] if lines and not text.endswith("\n") else []
-        if torn and torn[0].startswith(f'{{"epoch": {len(there)}, '):  # cut off when it was written
+        begin = f'{{"epoch": {len(there)}, '
+        if torn and torn[0][: len(begin)] == begin[: len(torn[0])]:  # cut off when it was written
             there.pop()
         self._check(there, lines)
         if text != "".join(lines) or not lines:

@@ -26,7 +26,7 @@ def state_of(trainer: Any) -> dict[str, Any]:
     return {
         "network": _network_of(trainer),
         "optimizer": trainer.optimizer.state(),
-        "eta": float(trainer.optimizer.eta),
+        "eta": _eta_of(trainer),
         "epoch": trainer.epoch,
         "step": trainer.step,
         "seconds": trainer.seconds,
@@ -46,6 +46,12 @@ def state_of(trainer: Any) -> dict[str, Any]:
         "history": trainer.history.state(),
         "callbacks": {name: state for name, one in _named(trainer) if (state := one.state())},
     }
+
+
+def _eta_of(trainer: Any) -> float:
+    """Return eta; of an optimizer that is lent to a schedule, what it has when that gives it back."""
+    optimizer = trainer.optimizer
+    return float(optimizer.eta if trainer.schedule is None else optimizer.config()["eta"])
 
 
 def _named(trainer: Any) -> list[tuple[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +36,7 @@ from backprop.training.checks import (
     taken_apart,
 )
 from backprop.training.columns import declare_columns, metrics_for
-from backprop.training.divergence import DivergenceError, first_not_finite
+from backprop.training.divergence import DivergenceError, check_finite  # noqa: F401
 from backprop.training.history import History
 from backprop.training.interrupts import interrupt_asks
 from backprop.training.minibatches import in_memory, rows_of
@@ -290,12 +289,12 @@ class Trainer:
                 last = self.epoch + epochs
                 while self.epoch < last and not self._asked_to_stop():
                     self._train_epoch()
-                    if self.step >= self.steps_per_epoch:
-                        record = self._record(x, y, validation, metrics, weights)
-                        self.history.append(
-                            record, self.computed_by
-                        )  # with which the epoch is over
-                        self._call("on_epoch_end")
+                    if self.step < self.steps_per_epoch:
+                        check_finite(self)  # as it is now, it may be saved
+                        break
+                    record = self._record(x, y, validation, metrics, weights)
+                    self.history.append(record, self.computed_by)  # with which the epoch is over
+                    self._call("on_epoch_end")
             except BaseException as error:
                 self.error = error
                 raise
@@ -402,11 +401,7 @@ class Trainer:
             val_x, val_y = validation
             found = measure(network, val_x, val_y, 1000, metrics, weights.validation, *by)
             record.update({f"validation_{name}": value for name, value in found.items()})
-        if not math.isfinite(record.get("training_cost", 0.0)):
-            raise DivergenceError(
-                f"the training cost became {record['training_cost']} in epoch {record['epoch']}: "
-                f"{first_not_finite(network)}; try a smaller eta"
-            )
+        check_finite(self, record.get("training_cost", 0.0))
         return record
 
     def _in_order(self) -> list[Callback]:

@@ -318,3 +318,49 @@ def test_sizes_of_an_edited_configuration_take_no_memory(run, tmp_path, capsys):
         line = fails(capsys, "train", "--resume", folder, "--epochs", "5")
         assert "checkpoint.npz is a checkpoint of another trainer: run.sizes[1] is 8 there" in line
     assert (folder / "model.npz").exists()
+
+
+# -- before the first checkpoint -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["claim", "checkpoint"])
+def test_a_run_whose_disk_is_full_from_the_start_can_be_made_all_the_same(
+    tmp_path, idx_folder, capsys, monkeypatch, where
+):
+    folder, written = tmp_path / "run", []
+
+    def fsync(handle, real=os.fsync):
+        written.append(handle)
+        if len(written) > (where == "checkpoint"):
+            raise OSError(28, "No space left on device")
+        real(handle)
+
+    options = ["--data", idx_folder, "--sizes", "42,8,4", "--epochs", "3", "--eta", "0.5"]
+    monkeypatch.setattr("os.fsync", fsync)
+    assert "No space left" in fails(capsys, "train", *options, "--out", folder)
+    monkeypatch.undo()
+    names = [path.name for path in folder.iterdir()]
+    assert names == ([] if where == "claim" else ["config.json"])
+    again = ["--resume", str(folder), "--no-plots"]
+    if where == "claim":
+        assert "holds no run" in fails(capsys, "train", *again)
+        assert train(folder, idx_folder, "--no-plots") == 0
+    else:
+        assert cli.main(["train", *again]) == 0
+    assert train(tmp_path / "whole", idx_folder, "--no-plots") == 0
+    one, other = (bp.Network.load(tmp_path / n / "model.npz").theta for n in ("run", "whole"))
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("left", ["history.csv", "model.npz", "result.json"])
+def test_a_run_whose_checkpoint_is_gone_is_not_begun_anew_over_what_is_left(
+    run, tmp_path, capsys, left
+):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("config.json", left):
+        shutil.copy(run / name, folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    line = fails(capsys, "train", "--resume", folder)
+    assert f"{folder} holds {left}, but no checkpoint.npz from which the run could go on" in line
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

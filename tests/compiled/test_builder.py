@@ -381,3 +381,40 @@ print(trainer.computed_by, network.theta.tobytes().hex())
     assert len(results) == 1, results
     assert results.pop().startswith("compiled ")
     assert all(path.suffix == ".so" for path in files(empty_cache))
+
+
+@needs_compiler
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="there are no groups of processes")
+def test_what_a_kill_leaves_of_a_build_is_removed_by_the_next(tmp_path, empty_cache, monkeypatch):
+    code = f"""
+import os, subprocess, sys, tempfile
+tempfile.tempdir = {str(tmp_path)!r}
+start = subprocess.Popen.__init__
+def die(self, command, **named):
+    start(self, command, **named)
+    if "--version" not in command:
+        os.kill(os.getpid(), 9)
+subprocess.Popen.__init__ = die
+from tests.compiled.test_builder import train
+train(compiled=True)
+"""
+    root = Path(__file__).parents[2]
+    for _ in range(2):
+        assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == -9
+        (left,) = tmp_path.glob("backprop-*")
+        assert (left / "program.c").exists()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert train(compiled=True).computed_by == "compiled"
+    assert list(tmp_path.glob("backprop-*")) == []
+
+
+@needs_compiler
+def test_the_compiler_makes_its_own_temporary_files_where_it_builds(
+    tmp_path, empty_cache, monkeypatch
+):
+    real = shutil.which(builder.compiler()[0])
+    look = f'case "$1" in --version) ;; *) echo "$TMPDIR" "$PWD" > {tmp_path}/where;; esac'
+    monkeypatch.setenv("CC", str(script(tmp_path / "cc", f'{look}; exec {real} "$@"')))
+    assert train(compiled=True).computed_by == "compiled"
+    temporary, here = (tmp_path / "where").read_text().split()
+    assert temporary == here

@@ -510,3 +510,41 @@ def test_what_is_read_becomes_one_short_line(tmp_path):
         assert str(raised.value) == f"file is damaged: {shown}"
     with pytest.raises(KeyboardInterrupt), what_is_read("file", "is damaged"):
         raise KeyboardInterrupt
+
+
+# -- files that must be new ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_must_be_new(tmp_path, monkeypatch, links):
+    if not links:
+
+        def link(*arguments):
+            raise OSError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(storage.os, "link", link)
+    path = tmp_path / "file"
+    assert write_text(path, "first", new=True) == path
+    with pytest.raises(FileExistsError, match=re.escape(f"cannot write {path}: File exists")):
+        write_text(path, "second", new=True)
+
+    def write(file):
+        file.write(b"third")
+        write_text(tmp_path / "other", "of somebody faster", new=True)
+
+    with pytest.raises(FileExistsError):
+        write_atomically(tmp_path / "other", write, new=True)
+    assert path.read_text() == "first"
+    assert (tmp_path / "other").read_text() == "of somebody faster"
+    assert names(tmp_path) == ["file", "other"]
+
+
+def test_a_new_file_on_a_full_disk_is_not_there(tmp_path):
+    with largest_file(10), pytest.raises(OSError, match="cannot write"):
+        write_text(tmp_path / "file", "x" * 100, new=True)
+    assert names(tmp_path) == []
+
+
+def test_the_permissions_of_a_new_file_may_be_told(tmp_path):
+    path = write_atomically(tmp_path / "file", lambda file: file.write(b"x"), mode=0o700)
+    assert mode_of(path) == 0o700

@@ -421,3 +421,18 @@ def test_an_interrupted_restore_leaves_the_trainer_as_it_was_or_restores_it_whol
         checkpoint.restore(trainer, path)
     sys.settrace(tracing)
     assert str(fingerprint(trainer)) in (str(before), str(fingerprint(whole)))
+
+
+def test_a_schedule_s_eta_is_no_part_of_the_state(tmp_path):
+    """Whenever it is saved: by a callback, after `fit`, or after one that had nothing to do."""
+    etas, path = [], tmp_path / "c.npz"
+    for epochs in (2, 0):
+        callbacks = [bp.Checkpoint(path)]
+        trainer = make_trainer(schedule=StepDecay(0.1, 0.5, 1), callbacks=callbacks)
+        if path.exists():
+            checkpoint.restore(trainer, path)
+        trainer.fit(*make_data(), epochs)
+        etas.append(read_archive(path)[1]["eta"])
+        checkpoint.save(trainer, tmp_path / "after.npz")
+        etas.append(read_archive(tmp_path / "after.npz")[1]["eta"])
+    assert etas == [0.5] * 4

@@ -142,3 +142,16 @@ def test_a_text_without_an_end_is_not_taken_for_a_torn_line(tmp_path):
     with pytest.raises(ValueError, match="log"):
         trainer_of(JSONLines(log)).fit(*data())
     assert log.read_text() == "notes of mine"
+
+
+def test_a_line_may_be_cut_off_anywhere(tmp_path):
+    log, saved = tmp_path / "log", tmp_path / "checkpoint.npz"
+    trainer_of(JSONLines(log), Checkpoint(saved)).fit(*data(), epochs=2)
+    whole = log.read_bytes()
+    first = whole.index(b"\n") + 1
+    for size in range(len(whole) + 1 - first):
+        log.write_bytes(whole + whole[first:].replace(b'"epoch": 2', b'"epoch": 3')[:size])
+        resumed = trainer_of(JSONLines(log))
+        checkpoint.restore(resumed, saved)
+        resumed.fit(*data(), epochs=0)
+        assert log.read_bytes() == whole
