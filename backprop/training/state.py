@@ -49,7 +49,7 @@ def state_of(trainer: Any) -> dict[str, Any]:
 
 
 def _eta_of(trainer: Any) -> float:
-    """Return eta; of an optimizer that is lent to a schedule, what it has when that gives it back."""
+    """Return eta; of an optimizer that is lent to a schedule what it is given back with."""
     optimizer = trainer.optimizer
     return float(optimizer.eta if trainer.schedule is None else optimizer.config()["eta"])
 

@@ -361,7 +361,7 @@ class Trainer:
                         if self._asked_to_stop():
                             break
         finally:
-            self.under_way = (epoch, step, seconds + time.perf_counter() - started)
+            self.under_way = (epoch, self.step, seconds + time.perf_counter() - started)
 
     def _draw_order(self, rng: np.random.Generator) -> np.ndarray:
         n = self.n_examples or 0

@@ -195,7 +195,7 @@ def test_a_disk_that_fills_up_during_training_is_one_line(
 
     def fsync(handle, real=os.fsync):
         written.append(handle)
-        if len(written) > 3:
+        if len(written) > 4:
             raise OSError(28, "No space left on device")
         real(handle)
 

@@ -345,7 +345,7 @@ def test_what_is_no_library_is_not_kept(empty_cache, monkeypatch):
 @needs_compiler
 def test_what_a_kill_has_left_is_removed_after_a_day(empty_cache):
     empty_cache.mkdir(mode=0o700)
-    old, new = empty_cache / ".old.part", empty_cache / ".new.part"
+    old, new = empty_cache / ".old.tmp", empty_cache / ".new.tmp"
     for path in (old, new):
         path.write_bytes(b"half")
     os.utime(old, (0, 0))

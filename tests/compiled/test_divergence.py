@@ -37,7 +37,11 @@ def normalized(dtype):
 
 
 def convolution(dtype):
-    chain = [Conv2d(1, 2, 3, "relu", dtype=dtype), Flatten(), Dense(18, 3, "identity", dtype=dtype)]
+    chain = [
+        Conv2d(1, 2, 3, activation="relu", dtype=dtype),
+        Flatten(),
+        Dense(18, 3, "identity", dtype=dtype),
+    ]
     x = np.random.default_rng(5).standard_normal((1, 5, 5, N))
     return Network(chain, "quadratic", (1, 5, 5), rng=3), x, datasets.one_hot(LABELS, 3, dtype)
 
@@ -76,8 +80,9 @@ def diverging(make, setting, dtype, compiled, path, epochs=8):
 
 
 def fitted(trainer, x, y, epochs):
+    x = x.astype(trainer.network.dtype)
     try:
-        trainer.fit(x.astype(trainer.network.dtype), y, epochs, (x[..., :9], y[..., :9]))
+        trainer.fit(x, y, epochs, (x[..., :9], y[..., :9]))
     except DivergenceError as error:
         return str(error)
     return ""
@@ -97,7 +102,10 @@ def test_both_ways_end_alike_and_go_on_from_their_last_checkpoint(make, setting,
     for compiled in (False, True):
         path = tmp_path / f"{compiled}.npz"
         trainer, message = diverging(make, setting, dtype, compiled, path)
-        ends.append((message, trainer.epoch, trainer.step, trainer.history.columns))
+        words = message.replace("nan", "inf")  # inf - inf depends on the order of a sum
+        ends.append((words, trainer.epoch, trainer.step, trainer.history.columns))
+        behind = trainer.epoch * trainer.steps_per_epoch + trainer.step
+        assert trainer.optimizer.t == behind
         if not path.exists():
             assert trainer.epoch == 0
             continue
