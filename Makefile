@@ -29,7 +29,7 @@ endif
 EXTRAS := onnx,tensorboard,torch,safetensors,table,images,mpi
 
 .DEFAULT_GOAL := help
-.PHONY: help install train quick test fuzz crash-test test-peers test-interop test-browser gradcheck experiments book bench bench-install dist lint format data clean
+.PHONY: help install train quick test fuzz crash-test test-peers test-interop test-browser gradcheck experiments book bench bench-install docs dist lint format data clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,10 @@ bench: $(VENV)/.package  ## measure time and memory, ours and of what peers are 
 	$(BIN)/python -m experiments.benchmarks --data "$(DATA)" $(ARGS)
 
 bench-install: $(VENV)/.bench  ## install the peers: PyTorch, JAX, scikit-learn
+
+# Notebooks are run and warnings are errors; `make test` runs the code of the pages.
+docs: $(VENV)/.docs  ## make the documentation site, build/docs/html/index.html
+	$(BIN)/python -m docs.site $(ARGS)
 
 # Each of the two is installed into an environment of its own, and tried from a folder that holds the
 # tests of the sdist and no package.
@@ -139,6 +143,10 @@ $(VENV)/.browser: $(VENV)/.test
 $(VENV)/.interop: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable \
 	  '.[test,$(EXTRAS)]' onnxruntime torch==2.13.0
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.package
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.package

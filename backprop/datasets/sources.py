@@ -97,8 +97,8 @@ def load(
           mnist.pkl.gz, of which nothing is executed;
         - a CSV file of a label and then pixels a row, as mnist_train.csv, and mnist_test.csv
           beside it;
-        - a folder of images for every class, CLASS/*.png, or train/CLASS/*.png and
-          test/CLASS/*.png (``pip install 'backprop[images]'``).
+        - a folder of images for every class, ``CLASS/*.png``, or ``train/CLASS/*.png`` and
+          ``test/CLASS/*.png`` (``pip install 'backprop[images]'``).
 
         Where there are no test data the last sixth is for testing (of images one in six, drawn at
         random), and `Dataset.source` says so.

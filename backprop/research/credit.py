@@ -298,11 +298,11 @@ class FeedbackAlignment(WeightRule):
 class SignSymmetry(WeightRule):
     """Sign symmetry: B has the signs that w has now, and other magnitudes.
 
-    ==============  ===========================================================================
-    ``"uniform"``   B = m sign(w), m = scale / sqrt(fan_out)
-    ``"batchwise"`` B = M sign(w), M = \\|N(0, scale^2 / fan_out)\\|, drawn anew for every pass back
-    ``"fixed"``     the same with M drawn once
-    ==============  ===========================================================================
+    ===============  ==========================================================================
+    ``"uniform"``    B = m sign(w), m = scale / sqrt(fan_out)
+    ``"batchwise"``  B = M sign(w), M = |N(0, scale^2 / fan_out)|, drawn anew for every pass back
+    ``"fixed"``      the same with M drawn once
+    ===============  ==========================================================================
 
     All three have the mean square scale^2 / fan_out. Source: Liao, Leibo and Poggio, "How
     Important Is Weight Symmetry in Backpropagation?", AAAI 2016 (uSF, brSF, frSF), who also left

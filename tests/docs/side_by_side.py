@@ -1,4 +1,4 @@
-"""Equation, NumPy and C of `Dense`, side by side: a table of docs/compiled.md, from the sources.
+"""Equation, NumPy and C of `Dense`, side by side: a table of the four equations, from the sources.
 
 ``python -m tests.docs.side_by_side`` writes it into the page.
 """
@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "compiled.md"
+PAGE = ROOT / "docs" / "the_four_equations.md"
 START, END = "<!-- side by side -->", "<!-- end -->"
 
 PYTHON = "backprop/layers/dense.py"
