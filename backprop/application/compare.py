@@ -46,7 +46,7 @@ def histories_settings_results(
     """Return what the runs in `folders` came to, by their names; raises as `compare`."""
     if len(folders) < 2:
         raise ValueError(f"compare: expected at least two runs, got {len(folders)}")
-    names = _names(folders)
+    names = names_of(folders)
     histories = {name: read_history(folder) for name, folder in zip(names, folders, strict=True)}
     for folder, history in zip(folders, histories.values(), strict=True):
         if not len(history):
@@ -57,13 +57,13 @@ def histories_settings_results(
     return histories, settings, results
 
 
-def _names(folders: Sequence[Path]) -> list[str]:
+def names_of(folders: Sequence[Path]) -> list[str]:
     """Return the names of the folders, or where some are alike their paths."""
     names = [folder.resolve().name for folder in folders]
     if len(set(names)) < len(names):
         names = [str(folder) for folder in folders]
     if len(set(names)) < len(names):
-        raise ValueError(f"compare: a run is named twice: {', '.join(names)}")
+        raise ValueError(f"a run is named twice: {', '.join(names)}")
     return names
 
 

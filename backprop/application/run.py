@@ -12,6 +12,7 @@ import numpy as np
 
 from backprop import __version__
 from backprop.application.processes import OneOf
+from backprop.application.report import write_run_report
 from backprop.application.run_config import RunConfig
 from backprop.application.run_data import RunData, load_run_data, sha256_of
 from backprop.application.run_folder import (
@@ -113,7 +114,8 @@ def train(
             f"{MODEL} is the network of epoch {result['model_epoch']}, the best on validation data"
         )
     if plots:
-        draw_pictures(folder, network, trainer.history, data)
+        pictures = draw_pictures(folder, network, trainer.history, data)
+        write_run_report(folder, network, trainer.history, data, result, pictures)
     one.tell(f"test accuracy {result['test_accuracy']:.2%}; everything is in {folder}")
     if trainer.interrupted:
         one.tell(f"interrupted; go on with: backprop train --resume {folder}")

@@ -21,6 +21,7 @@ import numpy as np
 
 from backprop.core.tables import columns
 from backprop.inspection.alphabet import ASCII, UNICODE, Alphabet
+from backprop.inspection.elements import Term
 
 LIMIT = 8
 """Rows and columns of the largest array that is written out; twice the rows if of matrices."""
@@ -54,6 +55,8 @@ class Equation:
         The formula with the numbers in the place of symbols; may be empty.
     tag : str
         The name of the equation, such as "BP1".
+    made : Term, optional
+        How one number of the result is made, where the numbers of the formula do not say it.
     """
 
     left: str
@@ -61,6 +64,7 @@ class Equation:
     formula: tuple[str, ...] = ()
     numbers: tuple[Part, ...] = ()
     tag: str = ""
+    made: Term | None = None
 
     @property
     def written_out(self) -> bool:

@@ -26,7 +26,7 @@ from tests.application.support import PICTURES, fails, train
 def test_train_leaves_a_complete_folder(run, idx_folder):
     names = {path.name for path in run.iterdir()}
     files = {"config.json", "checkpoint.npz", "model.npz", "history.csv", "result.json"}
-    assert names == files | {f"{name}.png" for name in PICTURES}
+    assert names == files | {f"{name}.png" for name in PICTURES} | {"report.html"}
     for name in PICTURES:
         assert (run / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     config = json.loads((run / "config.json").read_text())

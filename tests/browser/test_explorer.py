@@ -5,25 +5,18 @@ import pytest
 
 from backprop import Conv2d, Dense, Flatten, MaxPool2d, Network
 from backprop.graph import Graph, Input, cos, exp, sqrt
-from tests.cases import NETWORK_CASES
+from tests.browser.support import errors, poor_contrast, screen, wide
+from tests.cases import CASES, NETWORK_CASES
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="make test-browser has it")
+ActionChains, Keys = webdriver.ActionChains, webdriver.Keys
 
 ALL = "return [...document.querySelectorAll(arguments[0])].map((e) => Number(e.dataset.value))"
-
-
-WIDE = """
-const out = [...document.querySelectorAll("body *")].filter((e) =>
-  e.getBoundingClientRect().right > arguments[0] + 1 && !e.closest(".groups, .scroll, .skip"));
-return out.map((e) => `${e.tagName} ${e.className} ${e.textContent}`.slice(0, 60));
-"""
 
 
 def opened(browser, trace, path, **options):
     browser.get(trace.to_html(path, **options).as_uri())
     return browser
-
-
-def errors(browser):
-    return [entry["message"] for entry in browser.get_log("browser")]
 
 
 def step(browser, number):
@@ -150,6 +143,13 @@ def test_names_end_no_script(browser, tiny, tmp_path):
     assert errors(browser) == []
 
 
+def of_images():
+    layers = [Conv2d(1, 3, 3, rng=0), MaxPool2d(2), Flatten(), Dense(75, 10, "softmax", rng=1)]
+    network = Network(layers, "softmax_cross_entropy", input_shape=(1, 12, 12))
+    rng = np.random.default_rng(0)
+    return network.trace(rng.random((1, 12, 12, 4), dtype="float32"), np.arange(4))
+
+
 def all_steps(browser):
     for number in range(len(labels(browser))):
         step(browser, number)
@@ -198,15 +198,167 @@ def test_a_graph(browser, tmp_path):
     all_steps(browser)
 
 
-@pytest.mark.parametrize("width", [1300, 380])
-def test_nothing_is_wider_than_the_window(browser, tiny, tmp_path, width):
-    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    try:
+# -- every number that can be pointed at ------------------------------------------------------
+
+FILLED = """
+const out = [];
+const look = (chip, map, cell) => {
+  const filled = document.querySelector(".filled");
+  const result = filled.querySelector("h3 .result");
+  out.push([`${chip.getAttribute("aria-label")}: ${map.querySelector("b").textContent}`, cell,
+    result ? result.dataset.value : null, filled.dataset.value, filled.textContent]);
+};
+document.querySelectorAll(".chip").forEach((chip) => {
+  chip.click();
+  for (const map of document.querySelectorAll(".map.result")) {
+    const cells = [...map.querySelectorAll("td:not([data-value=undefined])")];
+    for (const cell of new Set([cells[0], cells[cells.length >> 1], cells.at(-1)])) {
+      if (!cell) continue;
+      cell.dispatchEvent(new PointerEvent("pointerenter"));
+      look(chip, map, cell.dataset.value);
+    }
+    const canvas = map.querySelector("canvas[tabindex]");
+    if (!canvas) continue;
+    for (const key of ["ArrowDown", "ArrowRight", "PageDown", "ArrowRight"]) {
+      canvas.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+      look(chip, map, null);
+    }
+  }
+});
+return out;
+"""
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_formulas_of_every_layer_give_its_numbers(case, browser, tmp_path):
+    layer, x, _ = case.problem(2)
+    network = Network([layer], "quadratic", x.shape[:-1]).astype("float64")
+    y = np.random.default_rng(0).random((*network.output_shape, 2))
+    opened(browser, network.trace(x, y), tmp_path / "page.html")
+    found = browser.execute_script(FILLED)
+    assert found
+    for place, cell, result, value, words in found:
+        if result is None:
+            assert case.name.startswith("masked"), place  # a step that is padding
+            continue
+        assert cell is None or float(result) == float(cell), place
+        assert "undefined" not in words, place
+        assert "null" not in words, place
+        if value:
+            assert float(value) == pytest.approx(float(result), rel=1e-8, abs=1e-10), place
+    assert errors(browser) == []
+
+
+# -- a person with a mouse, a keyboard, a phone -----------------------------------------------
+
+
+def focused(browser):
+    return browser.execute_script(
+        "const e = document.activeElement; const s = getComputedStyle(e);"
+        "return [e.id || e.dataset.step || e.getAttribute('role') || e.tagName,"
+        " e.tagName === 'BODY' || s.outlineStyle !== 'none' || e.classList.contains('neuron')]"
+    )
+
+
+def test_tab_goes_through_the_controls_in_their_order(browser, tiny, tmp_path):
+    opened(browser, tiny, tmp_path / "page.html")
+    seen = []
+    for _ in range(40):
+        ActionChains(browser).send_keys(Keys.TAB).perform()
+        name, is_visible = focused(browser)
+        if name == "BODY":
+            break
+        assert is_visible, name
+        seen.append(name)
+    expected = ["shapes", "theme", "help-button", "example-before", "example", "example-after"]
+    assert seen[0] == "A"  # the link to the step
+    assert seen[1:7] == expected
+    assert "next" in seen
+    assert "layer" in seen
+    assert [name for name in seen if name.isdigit()] == [str(step) for step in range(11)]
+    assert "gridcell" in seen
+    assert len(seen) == len(set(map(tuple, enumerate(seen))))
+
+
+def test_the_link_at_the_start_leads_to_the_step(browser, tiny, tmp_path):
+    opened(browser, tiny, tmp_path / "page.html")
+    ActionChains(browser).send_keys(Keys.TAB).send_keys(Keys.ENTER).perform()
+    assert browser.execute_script("return location.hash") == "#step"
+
+
+def test_the_mouse_fills_in_what_it_is_over_and_leaves_it_again(browser, tiny, tmp_path):
+    opened(browser, tiny, tmp_path / "page.html")
+    step(browser, 8)
+    picked = text(browser, ".filled h3")
+    cells = browser.find_elements("css selector", ".result td")
+    other = next(cell for cell in cells if "marked" not in cell.get_attribute("class"))
+    ActionChains(browser).move_to_element(other).perform()
+    assert text(browser, ".filled h3") != picked
+    ActionChains(browser).move_to_element(browser.find_element("id", "step-title")).perform()
+    assert text(browser, ".filled h3") == picked
+    other.click()
+    ActionChains(browser).move_to_element(browser.find_element("id", "step-title")).perform()
+    assert text(browser, ".filled h3") != picked
+
+
+@pytest.mark.parametrize("key_name", ["DOWN", "UP", "RIGHT", "LEFT"])
+def test_arrows_go_from_number_to_number_of_a_map(browser, tmp_path, key_name):
+    network = Network(
+        [Conv2d(1, 2, 3, rng=0), Flatten(), Dense(338, 2, rng=1)], "quadratic", (1, 15, 15)
+    )
+    x = np.random.default_rng(0).random((1, 15, 15, 1), dtype="float32")
+    opened(browser, network.trace(x, np.ones((2, 1), "float32")), tmp_path / "page.html")
+    canvas = browser.find_element("css selector", ".result canvas")
+    browser.execute_script("arguments[0].focus()", canvas)
+    before = text(browser, ".filled h3")
+    canvas.send_keys(getattr(Keys, key_name))
+    there = text(browser, ".filled h3")
+    canvas.send_keys(Keys.PAGE_DOWN)
+    assert text(browser, ".filled h3") != there or "[1," in there
+    back = {"DOWN": Keys.UP, "UP": Keys.DOWN, "RIGHT": Keys.LEFT, "LEFT": Keys.RIGHT}[key_name]
+    canvas.send_keys(back)
+    assert before.startswith("z")
+    assert text(browser, "#where").startswith("step 1 ")
+
+
+def test_of_which_cost_a_delta_is_is_said_wherever_one_stands(browser, tiny, tmp_path):
+    opened(browser, tiny, tmp_path / "page.html")
+    step(browser, 8)
+    assert "1/B" in text(browser, "#picture-note")
+    assert "1/B" in text(browser, ".filled .own")
+    (own,) = shown(browser, ".filled .own .number")
+    (result,) = shown(browser, "h3 .result")
+    assert own == pytest.approx(4 * result)
+    notes = browser.execute_script(
+        "return [...document.querySelectorAll('.map')].map((map) => ['b', 'small'].map("
+        "(name) => (map.querySelector(name) || {textContent: ''}).textContent))"
+    )
+    for symbol, note in notes:
+        assert ("1/B" in note) == symbol.startswith("δ"), symbol
+    browser.execute_script("document.querySelector('.result td').focus()")
+    assert "B times it is" in text(browser, ".result .readout")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_have_the_contrast_of_wcag_aa(browser, tiny, tmp_path, scheme):
+    with screen(browser, 1300, scheme=scheme):
         opened(browser, tiny, tmp_path / "page.html")
-        for number in range(11):
+        for number in range(len(labels(browser))):
             step(browser, number)
-            assert browser.execute_script(WIDE, width) == [], number
-            assert browser.execute_script("return document.body.scrollWidth") <= width
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+            assert poor_contrast(browser) == [], number
+        key(browser, "?")
+        assert poor_contrast(browser) == []
+        browser.find_element("css selector", "dialog button").click()
+
+
+@pytest.mark.parametrize(("width", "mobile"), [(1300, False), (380, True)])
+@pytest.mark.parametrize("which", ["tiny", "images"])
+def test_nothing_is_wider_than_the_screen(browser, tiny, tmp_path, which, width, mobile):
+    with screen(browser, width, mobile):
+        opened(browser, tiny if which == "tiny" else of_images(), tmp_path / "page.html")
+        assert browser.execute_script("return window.innerWidth") == width
+        for number in range(len(labels(browser))):
+            step(browser, number)
+            assert wide(browser, width) == [], number
+            assert browser.execute_script("return window.innerWidth") == width, number
+        assert errors(browser) == []

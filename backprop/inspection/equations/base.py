@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from backprop.inspection.elements import Term, by_example
 from backprop.inspection.record import LayerTrace, superscript_of
 from backprop.inspection.typeset import Equation, Part
 from backprop.layers import Layer, Softmax
@@ -158,7 +159,8 @@ def downstream_without_formula(traced: LayerTrace, symbols: LayerSymbols) -> Ite
 
 def downstream_unchanged(traced: LayerTrace, symbols: LayerSymbols) -> Items:
     """Return dC/da_prev = dC/da."""
-    return [downstream_equation(traced, symbols, (symbols.nabla_a,))]
+    made = by_example(symbols.nabla_a, traced.nabla_a).here
+    return [downstream_equation(traced, symbols, (symbols.nabla_a,), made=made)]
 
 
 def downstream_equation(
@@ -166,10 +168,11 @@ def downstream_equation(
     symbols: LayerSymbols,
     formula: tuple[str, ...] = (),
     numbers: tuple[Part, ...] = (),
+    made: Term | None = None,
 ) -> Equation:
     """Return the equation of the gradient of the input."""
     assert traced.downstream is not None
-    return Equation(symbols.downstream, traced.downstream, formula, numbers)
+    return Equation(symbols.downstream, traced.downstream, formula, numbers, made=made)
 
 
 def output_of_weighted_input(traced: LayerTrace, symbols: LayerSymbols) -> Equation:

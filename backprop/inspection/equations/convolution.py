@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from backprop.inspection.elements import Term
 from backprop.inspection.equations.base import (
     EQUATIONS,
     Items,
@@ -72,7 +73,11 @@ def _downstream(traced: LayerTrace, symbols: LayerSymbols) -> Items:
 
 
 def weighted_input_and_output(
-    traced: LayerTrace, symbols: LayerSymbols, formula: tuple[str, ...], numbers: tuple[Part, ...]
+    traced: LayerTrace,
+    symbols: LayerSymbols,
+    formula: tuple[str, ...],
+    numbers: tuple[Part, ...],
+    made: Term | None = None,
 ) -> Items:
     """Return z by its formula, and a; first what goes in, where z is without numbers."""
     assert traced.z is not None
@@ -81,20 +86,25 @@ def weighted_input_and_output(
         w, b = traced.parameters["w"], as_column(traced.parameters["b"])
         starts = [Equation(symbols["w"], Kernels(w)), Equation(symbols["b"], b)]
         starts = [*input_equation(traced, symbols), *starts]
-    z = Equation(symbols["z"], traced.z, formula, if_product(traced, numbers))
+    z = Equation(symbols["z"], traced.z, formula, if_product(traced, numbers), made=made)
     return [*starts, z, output_of_weighted_input(traced, symbols)]
 
 
 def bp3_and_bp4(
-    traced: LayerTrace, symbols: LayerSymbols, formula: tuple[str, ...], numbers: tuple[Part, ...]
+    traced: LayerTrace,
+    symbols: LayerSymbols,
+    formula: tuple[str, ...],
+    numbers: tuple[Part, ...],
+    made_b: Term | None = None,
+    made_w: Term | None = None,
 ) -> Items:
     """Return the gradients of b, a sum over all places, and of w, by its formula."""
     nabla_b, nabla_w = as_column(traced.gradients["b"]), Kernels(traced.gradients["w"])
     sums = sum_over_examples(traced, *PLACE_INDICES[traced.layer.axes])
     numbers = if_product(traced, numbers)
     return [
-        Equation(symbols.gradient("b"), nabla_b, (*sums, symbols[r"\delta"]), (), "BP3"),
-        Equation(symbols.gradient("w"), nabla_w, formula, numbers, "BP4"),
+        Equation(symbols.gradient("b"), nabla_b, (*sums, symbols[r"\delta"]), (), "BP3", made_b),
+        Equation(symbols.gradient("w"), nabla_w, formula, numbers, "BP4", made_w),
     ]
 
 

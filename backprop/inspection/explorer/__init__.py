@@ -11,6 +11,7 @@ JavaScript, a subject a file:
 ``paint.js``        numbers as colours, and as shapes that need no colour
 ``maps.js``         a heat map or a table that can be pointed at, with mouse, finger and keys
 ``formulas.js``     what is common to the formulas that are filled in, and those of sigma
+``elements.js``     formulas that come with the page: computed, printed and filled in
 ``dense.js``        BP1 to BP4 of neurons, filled in for one number
 ``convolution.js``  the same of convolutions
 ``costs.js``        C of one example, and BP1

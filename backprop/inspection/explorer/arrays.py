@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
-BUDGET = 3_000_000
-"""Characters that the arrays of all examples may take, and as many those of no example."""
+BUDGET = 1_750_000
+"""Characters that all arrays may take: with the scripts a page stays below 2 MB."""
+
+OF_ALL = 0.65  # of the budget, that parameters and their gradients may take
 
 LARGEST = 131_072
 """Numbers that an array may have before it is pooled; of one example, if it differs by example."""
@@ -72,18 +74,24 @@ class Arrays:
         """Return all arrays as plain data, and how many examples they are of: the first ones."""
         of_all = [kept for kept in self._kept if not kept.by_example]
         each = [kept for kept in self._kept if kept.by_example]
-        limit_of_all, limit_of_each = LARGEST, LARGEST
-        while limit_of_all > 64 and sum(_size(k, limit_of_all) for k in of_all) > BUDGET:
-            limit_of_all //= 2
-        while limit_of_each > 64 and sum(_size(k, limit_of_each) for k in each) > BUDGET:
-            limit_of_each //= 2
-        of_one = sum(_size(k, limit_of_each) for k in each)
-        examples = max(1, min(self.batch, BUDGET // max(of_one, 1)))
+        limit_of_all = _limit(of_all, OF_ALL * BUDGET)
+        left = BUDGET - sum(_size(kept, limit_of_all) for kept in of_all)
+        limit_of_each = _limit(each, left)
+        of_one = sum(_size(kept, limit_of_each) for kept in each)
+        examples = max(1, min(self.batch, int(left) // max(of_one, 1)))
         packed = [
             _packed(kept, limit_of_each if kept.by_example else limit_of_all, examples)
             for kept in self._kept
         ]
         return packed, examples
+
+
+def _limit(several: list[_Kept], room: float) -> int:
+    """Return how many numbers an array may have, so that all of them have room."""
+    limit = LARGEST
+    while limit > 64 and sum(_size(kept, limit) for kept in several) > room:
+        limit //= 2
+    return limit
 
 
 def _packed(kept: _Kept, limit: int, examples: int) -> dict[str, Any]:
@@ -150,7 +158,8 @@ def _size(kept: _Kept, limit: int) -> int:
         images, factor = _pooling(shape, limit)
         _, rows, columns = _as_images(shape)
         n = images * -(-rows // factor[0]) * -(-columns // factor[1])
-    return 6 * n + 60
+    bytes_ = 4 if kept.array.dtype == np.float32 or n > FEW else 8
+    return bytes_ * 4 * n // 3 + 90
 
 
 def _encoded(values: np.ndarray) -> tuple[str, str]:

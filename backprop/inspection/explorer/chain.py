@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from backprop.inspection import elements
 from backprop.inspection.alphabet import UNICODE
 from backprop.inspection.equations.base import EQUATIONS, equations_of, symbol
 from backprop.inspection.explorer import targets
@@ -39,6 +40,12 @@ KINDS = {  # layers whose equations are a step each
     Activation: "activation",
 }
 ROLES = {"BP1": "delta", "BP2": "delta", "BP3": "nabla_b", "BP4": "nabla_w"}
+FILLED_IN = {  # by the scripts, which need no formula of ours
+    "dense": {"z", "a", "delta", "nabla_b", "nabla_w", "down"},
+    "convolution": {"z", "a", "delta", "nabla_b", "nabla_w", "down"},
+    "transposed": {"a", "delta"},
+    "activation": {"a", "delta"},
+}
 OF_LAYER = ("a_prev", "z", "a", "sigma_prime", "nabla_a", "delta", "downstream")
 
 
@@ -101,7 +108,7 @@ class _Page:
 
     def _by_example(self, array: np.ndarray, name: str) -> int:
         """Return the place of an array that has the batch last."""
-        if name in self.by_step:  # steps and examples are one axis there, step by step
+        if name in self.by_step or array.shape[-1] != self.batch:  # step by step, in one axis
             array = array.reshape(*array.shape[:-1], -1, self.batch)
         return self.arrays.add(array, True, self._image_shape_of(array.shape[:-1]))
 
@@ -116,11 +123,15 @@ class _Page:
 
     def _result(self, array: np.ndarray, name: str) -> int:
         """Return the place of what an equation of a layer gives."""
-        of_no_example = any(np.may_share_memory(array, other) for other in self.of_no_example)
-        steps = name in self.by_step and array.ndim and array.shape[-1] % self.batch == 0
-        if not of_no_example and array.ndim and (array.shape[-1] == self.batch or steps):
+        inside = name in self.by_step or isinstance(self.trace[name].layer, TimeDistributed)
+        steps = inside and array.ndim and array.shape[-1] % self.batch == 0
+        if not self._is_of_all(array) and array.ndim and (array.shape[-1] == self.batch or steps):
             return self._by_example(array, name)
         return self._of_all(array)
+
+    def _is_of_all(self, array: np.ndarray) -> bool:
+        """Say whether an array is a parameter, or the gradient of one."""
+        return any(np.may_share_memory(array, other) for other in self.of_no_example)
 
     # -- layers ------------------------------------------------------------------------------
 
@@ -169,7 +180,7 @@ class _Page:
         }
         if t.children or _kind_of(t) is None:
             label = way if section.part in ("forward", "backward") else section.part
-            yield {**base, "role": "all", "label": label, **self._shown(section, t.name)}
+            yield {**base, "role": "all", "label": label, **self._shown(section, t)}
             return
         words: list[str] = []
         found: list[dict[str, Any]] = []
@@ -178,9 +189,10 @@ class _Page:
                 words.append(sentence(item, UNICODE))
                 continue
             one = replace(section, items=(item,), given=())
-            found.append(
-                {**base, **self._role(item, t), **self._shown(one, t.name), "words": words}
-            )
+            role = self._role(item, t)
+            filled = role["role"] in FILLED_IN.get(_kind_of(t) or "", ())
+            shown = self._shown(one, t, with_formulas=not filled)
+            found.append({**base, **role, **shown, "words": words})
             words = []
         if words:  # nothing to learn, or frozen
             found.append({**base, "role": "words", "label": "note", "words": words, "shown": []})
@@ -217,21 +229,55 @@ class _Page:
         given = next((p for p in equation.formula if "partial" in p or "nabla" in p), "")
         return {"arrives": "given", "arrivingSymbol": UNICODE.text(given)}
 
-    def _shown(self, section: Section, name: str) -> dict[str, Any]:
-        """Return words and equations of a section, each with the place of its result."""
+    def _shown(self, section: Section, t: LayerTrace, with_formulas: bool = True) -> dict[str, Any]:
+        """Return words and equations of a section, each with the place of its result.
+
+        With each goes the formula of a single number, where one is known, and with all of them the
+        arrays that these are made of and that are not shown as a result.
+        """
         own = [item for item in section.items if isinstance(item, Equation)]
         left = {equation.left for equation in own}
         given = [equation for equation in section.given if equation.left not in left]
-        shown = [
-            {
+        shown = []
+        used: dict[int, str] = {}
+        for equation in (*given, *own):
+            array = _array_of(equation)
+            one: dict[str, Any] = {
                 "tag": equation.tag,
                 "left": UNICODE.text(equation.left),
                 "formula": inline(equation.formula, UNICODE),
-                "result": self._result(_array_of(equation), name),
+                "result": self._result(array, t.name),
             }
-            for equation in (*given, *own)
-        ]
-        return {"words": [sentence(w, UNICODE) for w in section.sentences], "shown": shown}
+            made = self._made(equation) if with_formulas else None
+            if made is not None:
+                one |= {"made": self._plain(made, t, used), "python": _python_name(array, t)}
+            shown.append(one)
+        results = {one["result"] for one in shown}
+        return {
+            "words": [sentence(w, UNICODE) for w in section.sentences],
+            "shown": shown,
+            "used": [[place, name] for place, name in used.items() if place not in results],
+        }
+
+    def _made(self, equation: Equation) -> elements.Term | None:
+        """Return how a number of an equation is made; None if it is given, or that is not known."""
+        if equation.made is not None or not equation.formula:
+            return equation.made
+        return elements.out_of_numbers(equation.formula, equation.numbers, self._is_of_all)
+
+    def _plain(self, made: elements.Term, t: LayerTrace, used: dict[int, str]) -> Any:
+        """Return a formula as plain data, and note which arrays it uses."""
+
+        def place_of(array: elements.Array) -> list[Any]:
+            of_example = array.by_example
+            place = (
+                self._by_example(array.values, t.name) if of_example else self._of_all(array.values)
+            )
+            name = UNICODE.text(array.symbol)
+            used.setdefault(place, name)
+            return [place, name]
+
+        return elements.as_plain(made, place_of)
 
     def _cost_step(self, section: Section) -> dict[str, Any]:
         words = [sentence(word, UNICODE) for word in section.sentences]
@@ -272,6 +318,17 @@ def _array_of(equation: Equation) -> np.ndarray:
     """Return what an equation gives, as an array."""
     result = equation.result
     return result.array if isinstance(result, Kernels) else np.asarray(result)
+
+
+def _python_name(array: np.ndarray, t: LayerTrace) -> str:
+    """Return how Python finds an array in the trace of a layer; "" if it is no attribute."""
+    for name in OF_LAYER:
+        if getattr(t, name) is array:
+            return name
+    for name, gradient in t.gradients.items():
+        if gradient is array:
+            return f'gradients["{name}"]'
+    return ""
 
 
 def _parameters_of(t: LayerTrace) -> Iterator[np.ndarray]:

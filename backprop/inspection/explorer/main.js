@@ -44,6 +44,7 @@ function goTo(at, focus = false) {
   $("where").textContent = `step ${state.step + 1} of ${page.steps.length}`;
   $("picture-title").textContent = { forward: "The network: a, going forward", cost: "The network: its output, and the cost",
     backward: "The network: δ, going back" }[step.way];
+  $("picture-note").textContent = noteOnPicture(step);
   $("back").disabled = state.step === 0;
   $("next").disabled = state.step === page.steps.length - 1;
   if (step.layer >= 0) $("layer").value = step.layer;
@@ -53,6 +54,14 @@ function goTo(at, focus = false) {
   markStep($("list"), state.step);
   if (focus || inPanel) $("step-title").focus({ preventScroll: !focus });
   say(`${$("where").textContent}: ${step.title}`);
+}
+
+/** How the picture is to be read; of a gradient, of which cost it is. */
+function noteOnPicture(step) {
+  const how = isSmall ? "Edges are weights: full lines positive, dashed lines negative, the thicker the larger."
+    : "Press a layer to go to its step.";
+  if (step.way !== "backward" || page.batch === 1) return how;
+  return `Of example ${state.example}, as part of the mean cost: with 1/B, B = ${page.batch}. ${how}`;
 }
 
 function chooseExample(x) {
@@ -97,6 +106,7 @@ function toggleTheme() {
 }
 
 function nameTheme() {
+  forgetColours();
   $("theme").textContent = isDark() ? "Light" : "Dark";
 }
 
@@ -122,7 +132,7 @@ document.addEventListener("keydown", (event) => {
 function explainSigns() {
   const signs = [
     ["w·a+b, σ, BP1–BP4", "the equations of Nielsen's book, chapter 2"],
-    ["δ", "∂C/∂z; the page shows it as the layer has it, with the 1/B of the mean cost"],
+    ["δ, ∂C/∂a", "as the layer has them, of the mean cost C: they carry 1/B; times B they are those of the example's own cost Cₓ"],
     ["[3, 0]", "numbers of an array are counted from 0, as in Python; layers too"],
     ["z¹, a¹", "of layer 0: raised numbers count the layers from 1, as the book does"],
     ["colours", "orange is positive, blue negative, and of larger cells the negative have a dash"],
@@ -152,9 +162,6 @@ function start() {
     drawAgain();
   });
   if (page.examples === 1) document.querySelector(".example .chooser").hidden = true;
-  $("picture-note").textContent = isSmall
-    ? "Edges are weights: full lines positive, dashed lines negative, the thicker the larger."
-    : "Press a layer to go to its step.";
   if (page.examples < page.batch) {
     $("remarks").textContent = `The trace has ${page.batch} examples; this page has the numbers of the first ${page.examples}. `
       + "Gradients of parameters are those of all.";

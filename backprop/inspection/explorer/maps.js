@@ -10,8 +10,8 @@ const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowR
  * `point(index, isPicked)` is called with what is pointed at, and with null when the mouse leaves.
  */
 class NumberMap {
-  constructor({ symbol, note = "", array, example, point = null, width = 300 }) {
-    Object.assign(this, { symbol, array, example, width, callback: point });
+  constructor({ symbol, note = "", array, example, point = null, width = 300, isGradient = false }) {
+    Object.assign(this, { symbol, array, example, width, callback: point, isGradient });
     this.asImage = true;
     this.marks = [];
     this.cursor = [0, 0, 0];
@@ -82,7 +82,7 @@ class NumberMap {
         const value = this.view.value(0, row, column, this.example);
         const box = make("td", { role: "gridcell", tabindex: this.boxes.length ? -1 : 0,
           "data-value": String(value) }, text(value));
-        box.style.setProperty("--fill", fillOf(value, { ...this.scale, size: this.scale.size * 2.5 }, colours()));
+        box.style.setProperty("--fill", fillBehindText(value, this.scale, colours()));
         box.addEventListener("focus", () => this.go([0, row, column], true));
         box.addEventListener("click", () => this.go([0, row, column], true));
         box.addEventListener("pointerenter", () => this.go([0, row, column], false));
@@ -223,13 +223,15 @@ class NumberMap {
   }
 
   read(index, value, isPicked) {
-    const words = `${this.symbol}${brackets(index)}${this.view.blockOf(index)} = ${text(value)}`;
+    const own = this.isGradient && page.batch > 1 ? `; B times it is ${text(page.batch * value)}` : "";
+    const words = `${this.symbol}${brackets(index)}${this.view.blockOf(index)} = ${text(value)}${own}`;
     this.readout.textContent = words;
     if (isPicked && !this.callback) say(words);
   }
 
   /** Frame what has a part in the number that is pointed at: see `View.range`. */
   mark(marks) {
+    if (!marks.length && !this.marks.length) return;
     this.marks = marks;
     const ranges = marks.map((mark) => this.view.range(mark)).filter((range) => range);
     const first = ranges.find((range) => range.image !== null);

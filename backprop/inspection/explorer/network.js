@@ -19,11 +19,18 @@ function shownOf(layer, way) {
   return [arrayAt(layer.a), page.kind === "graph" ? layer.name : `a${layer.sup}`];
 }
 
+let drawn = ""; // what the heat maps show, which do not depend on what is pointed at
+
 /** Draw the picture for a step into `parent`; `choose(layer, neuron)` is called by what is pressed. */
 function drawNetwork(parent, state, step, pointed, choose) {
-  parent.replaceChildren(isSmall
-    ? neuronsAndEdges(state, step, pointed, choose)
-    : heatMaps(state, step, choose));
+  if (isSmall) {
+    parent.replaceChildren(neuronsAndEdges(state, step, pointed, choose));
+    return;
+  }
+  const shows = [state.example, page.steps.indexOf(step), look.shapes, colours().paper].join();
+  if (shows === drawn) return;
+  drawn = shows;
+  parent.replaceChildren(heatMaps(state, step, choose));
 }
 
 // -- neuron by neuron ------------------------------------------------------------------------
@@ -71,7 +78,7 @@ function drawNeuron(svg, column, neuron, value, [x, y], radius, state, step, poi
   const group = draw("g", { class: `neuron${isPointed ? " pointed" : ""}`, role: "button", "aria-label": words,
     "aria-pressed": String(isPointed), "data-value": String(value), "data-layer": column.layer, "data-neuron": neuron });
   const circle = draw("circle", { cx: x, cy: y, r: radius });
-  circle.style.fill = fillOf(value, { ...scale, size: 2.5 * scale.size }, palette);
+  circle.style.fill = fillBehindText(value, scale, palette);
   group.append(draw("title", {}, words), circle, draw("text", { x, y: y + 4 }, shortText(value)));
   const act = () => choose(column.layer, neuron);
   group.addEventListener("click", act);

@@ -19,6 +19,7 @@ SCRIPTS = (
     "paint.js",
     "maps.js",
     "formulas.js",
+    "elements.js",
     "dense.js",
     "convolution.js",
     "costs.js",

@@ -2,14 +2,23 @@
 
 const look = { shapes: false }; // what the reader has chosen
 
+let palette_ = null; // asked of the style sheet once, until the colours change
+
 /** The colours of the style sheet, light or dark. */
 function colours() {
+  if (palette_ !== null) return palette_;
   const style = getComputedStyle(document.documentElement);
   const of = (name) => style.getPropertyValue(name).trim();
-  return {
+  palette_ = {
     paper: of("--paper"), ink: of("--ink"), soft: of("--soft"), line: of("--line"),
     plus: of("--plus"), minus: of("--minus"), accent: of("--accent"), none: of("--none"),
   };
+  return palette_;
+}
+
+/** Have the colours asked for again: it has become dark or light. */
+function forgetColours() {
+  palette_ = null;
 }
 
 /** A mixture of two colours written as #rrggbb, `share` of the second. */
@@ -26,6 +35,11 @@ function fillOf(value, scale, palette) {
   const share = Math.min(1, Math.abs(value) / scale.size) ** 0.7;
   if (!scale.isSigned) return mixed(palette.none, palette.ink, 0.92 * share);
   return mixed(palette.none, value < 0 ? palette.minus : palette.plus, share);
+}
+
+/** The fill of a cell with text on it: so light, or in the dark so dark, that it can be read. */
+function fillBehindText(value, scale, palette) {
+  return fillOf(value, { ...scale, size: scale.size * (scale.isSigned ? 3.2 : 4.5) }, palette);
 }
 
 /** Draw one image of a view, with the corner of its first cell at (left, top). */

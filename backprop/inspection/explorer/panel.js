@@ -1,7 +1,5 @@
 // -- panel.js: one step: its equation, its arrays, the numbers of what is pointed at -----------
 
-const DELTA_ROLES = ["delta", "nabla_b", "nabla_w", "down"];
-
 /** Which arrays a step shows: [symbol, array, sign before it, name of its marks]; the last is made. */
 function arraysOf(step, layer) {
   const last = lastOf(step);
@@ -12,7 +10,7 @@ function arraysOf(step, layer) {
     case "z":
       return layer.kind === "activation" || w === null
         ? [[s.a_prev, arrayAt(layer.a_prev), "", "a_prev"], [...result, "=", "z"]]
-        : [[s.w, w, "", "w"], [s.a_prev, arrayAt(layer.a_prev), layer.kind === "dense" ? "·" : "⋆", "a_prev"],
+        : [[s.w, w, "", "w"], [s.a_prev, arrayAt(layer.a_prev), { dense: "·", convolution: "⋆", transposed: "∗" }[layer.kind], "a_prev"],
           [s.b, parameterOf(layer, "b"), "+", "b"], [...result, "=", "z"]];
     case "a":
       return [[`z${layer.sup}`, arrayAt(layer.z), "σ of", "z"], [...result, "=", "a"]];
@@ -22,7 +20,7 @@ function arraysOf(step, layer) {
       return [[`δ${layer.sup}`, arrayAt(layer.delta), "Σ", "delta"], [...result, "=", "nabla_b"]];
     case "nabla_w":
       return [[`δ${layer.sup}`, arrayAt(layer.delta), "", "delta"],
-        [layer.kind === "transposed" ? "a of the layer below" : symbolOfInput(layer), arrayAt(layer.a_prev), "with", "a_prev"],
+        [symbolOfInput(layer), arrayAt(layer.a_prev), "with", "a_prev"],
         [...result, "=", "nabla_w"]];
     case "down":
       return w === null
@@ -32,7 +30,8 @@ function arraysOf(step, layer) {
     case "words":
       return [];
     default:
-      return step.shown.map((one) => [one.left, arrayAt(one.result), "", ""]);
+      return [...(step.used || []).map(([place, name]) => [name, arrayAt(place), "", ""]),
+        ...step.shown.map((one) => [one.left, arrayAt(one.result), "", "", one])];
   }
 }
 
@@ -53,6 +52,26 @@ function deltaArrays(step, layer, result) {
   return [[step.arrivingSymbol || "∂C/∂a", arrayAt(layer.nabla_a), "", "nabla_a"], ...second, made];
 }
 
+/** Whether an array holds derivatives of C, of one example: they carry its 1/B. */
+function isGradientIn(step, symbol, array, name, one) {
+  if (step.way !== "backward" || !array.byExample) return false;
+  return Boolean(one) || ["delta", "above", "nabla_a", "down"].includes(name) || /^[(]?(δ|∂C|∇)/.test(symbol);
+}
+
+/** What stands beside the name of an array: of which example it is, and of which cost. */
+function noteOf(array, isGradient, example) {
+  if (page.batch === 1 || !array.byExample) return "";
+  return isGradient ? `example ${example}, of the mean cost: with 1/B` : `example ${example}`;
+}
+
+/** The marks of the numbers of an array that have a part; of very many the block they lie in. */
+function marksOf(touched) {
+  if (!touched) return [];
+  const indices = [...touched.values()];
+  if (indices.length <= 200) return indices;
+  return [indices[0].map((_, axis) => [Math.min(...indices.map((i) => i[axis])), Math.max(...indices.map((i) => i[axis]))])];
+}
+
 /** One step on the screen. */
 class Panel {
   constructor(parent, state, onPoint) {
@@ -63,7 +82,8 @@ class Panel {
   show(step) {
     this.step = step;
     this.layer = step.layer >= 0 ? page.layers[step.layer] : null;
-    this.maps = {};
+    this.maps = {}; // by what they are in the formulas of the scripts
+    this.all = [];
     this.filled = make("section", { class: "filled", "aria-label": "The numbers of what is pointed at" });
     this.parent.replaceChildren(...this.words(), this.maps_(), this.filled);
     if (step.role === "cost") {
@@ -72,6 +92,7 @@ class Panel {
       return;
     }
     this.picked = this.start();
+    this.pickedIn = this.made;
     this.point(this.picked, false);
   }
 
@@ -82,9 +103,9 @@ class Panel {
     const list = equations.map((one) => make("p", { class: "equation math" },
       one.tag ? make("span", { class: "tag" }, one.tag) : null, one.left, one.formula ? ` = ${one.formula}` : ""));
     const words = [...step.words];
-    if (step.way === "backward" && DELTA_ROLES.includes(step.role) && page.batch > 1) {
-      words.push(`δ is shown as the layer has it, of the mean cost: it carries 1/B, B = ${page.batch}. `
-        + `${page.batch} · δ is the example's own δ, as the book has it.`);
+    if (step.way === "backward" && step.shown.length && page.batch > 1) {
+      words.push(`δ and ∂C/∂a are shown as the layer has them, of the mean cost C: they carry 1/B, B = ${page.batch}. `
+        + `${page.batch} times as large they are those of the example's own cost Cₓ, as the book has them.`);
     }
     return [...list, ...words.map((text_) => make("p", { class: "words" }, text_))];
   }
@@ -93,23 +114,34 @@ class Panel {
     const { step, layer, state } = this;
     const row = make("div", { class: "maps" });
     const list = step.role === "cost" ? this.costArrays() : arraysOf(step, layer || { parameters: {} });
-    const isSingle = step.role !== "all" && step.role !== "cost" && step.role !== "products";
-    const made = isSingle ? list.length - 1 : step.role === "products" ? list.length - 1 : -1;
-    list.forEach(([symbol, array, sign, name], at) => {
+    const isSingle = !["all", "cost"].includes(step.role);
+    this.made = null;
+    list.forEach(([symbol, array, sign, name, one], at) => {
       if (array === null) return;
       if (sign) row.append(make("span", { class: "sign math", "aria-hidden": "true" }, sign));
-      const isMade = at === made;
+      const isResult = isSingle && at === list.length - 1;
+      const record = isResult ? lastOf(step) : one;
+      const canPoint = isResult || Boolean(record && record.made);
+      const isGradient = isGradientIn(step, symbol, array, name, one);
       const map = new NumberMap({
-        symbol, array, example: state.example, note: array.byExample && page.batch > 1 ? `example ${state.example}` : "",
-        point: isMade ? (index, isPicked) => this.pointed(index, isPicked) : null,
+        symbol, array, example: state.example, isGradient, note: noteOf(array, isGradient, state.example),
+        point: canPoint ? (index, isPicked) => this.pointed(map, index, isPicked) : null,
         width: window.innerWidth < 560 ? Math.min(300, window.innerWidth - 64) : list.length > 3 ? 230 : 290,
       });
+      map.record = record;
       if (name) this.maps[name] = map;
-      if (isMade) this.made = map;
+      if (canPoint) this.made = map;
+      this.all.push(map);
       row.append(map.element);
     });
-    if (made < 0) this.made = null;
     return row;
+  }
+
+  /** What fills in the one result of this step, if a script does. */
+  maker() {
+    const { step, layer } = this;
+    if (layer && step.role === "products") return filledProducts;
+    return layer ? (FILLED[layer.kind] || {})[step.role] || null : null;
   }
 
   costArrays() {
@@ -120,26 +152,30 @@ class Panel {
 
   /** Where the reader starts: what was pointed at last in this layer, or the largest number. */
   start() {
-    if (this.made === null || this.made === undefined) return null;
-    const array = this.made.array;
-    const kept = this.state.points[`${this.step.layer} ${array.shape.join("x")}`];
+    if (this.made === null) return null;
+    const { array, view } = this.made;
+    const kept = this.state.points[this.placeKey(this.made)];
     if (kept) return kept;
     const values = array.of(this.state.example);
     let largest = 0;
     values.forEach((value, i) => {
       if (Math.abs(value) > Math.abs(values[largest])) largest = i;
     });
-    const cells = this.made.view.cells;
-    const [image, rest] = [Math.floor(largest / cells), largest % cells];
-    return this.made.view.index(image, Math.floor(rest / this.made.view.columns), rest % this.made.view.columns);
+    const [image, rest] = [Math.floor(largest / view.cells), largest % view.cells];
+    return view.index(image, Math.floor(rest / view.columns), rest % view.columns);
   }
 
-  /** A number of the result is pointed at; null when the mouse has left. */
-  pointed(index, isPicked) {
+  placeKey(map) {
+    return `${this.step.layer} ${map.array.shape.join("x")}`;
+  }
+
+  /** A number of a result is pointed at; null when the mouse has left. */
+  pointed(map, index, isPicked) {
     if (isPicked) {
-      this.picked = index;
-      this.state.points[`${this.step.layer} ${this.made.array.shape.join("x")}`] = index;
+      [this.picked, this.pickedIn] = [index, map];
+      this.state.points[this.placeKey(map)] = index;
     }
+    this.made = index === null ? this.pickedIn : map;
     this.point(index === null ? this.picked : index, isPicked);
   }
 
@@ -150,21 +186,30 @@ class Panel {
       return;
     }
     const { step, layer, state } = this;
-    const maker = layer && step.role === "products" ? filledProducts : (FILLED[layer && layer.kind] || {})[step.role];
-    const filled = maker ? maker(layer, step, index, state.example) : null;
-    const isWhole = this.made.array.isWhole;
-    for (const map of Object.values(this.maps)) map.mark([]);
+    const { record, array } = this.made;
+    const maker = this.maker();
+    const filled = maker ? maker(layer, step, index, state.example)
+      : record && record.made ? filledElements(record, array, index, state.example, layer) : null;
+    for (const map of this.all) {
+      map.mark([]);
+      map.element.classList.toggle("now", map === this.made);
+    }
     if (filled === null) {
       this.made.mark([index]);
-      const value = isWhole ? this.made.array.at(index, state.example) : null;
-      const why = maker ? "Not all numbers that it is made of are on this page." : "";
+      const value = array.isWhole ? array.at(index, state.example) : null;
+      const isMissing = maker || (record && record.made);
       this.filled.replaceChildren(
         make("p", { class: "lines math" }, `${this.made.symbol}${brackets(index)}`,
           ...(value === null ? [] : [" = ", number(value, "result")])),
-        make("p", { class: "note" }, why || "How it is made is in the equations above."));
+        make("p", { class: "note" }, isMissing ? "Not all numbers that it is made of are on this page."
+          : "How it is made is in the equations above."));
+      this.filled.dataset.value = "";
     } else {
       for (const [name, marks] of Object.entries(filled.marks)) {
         if (this.maps[name]) this.maps[name].mark(marks);
+      }
+      for (const map of filled.touched ? this.all : []) {
+        map.mark(marksOf(filled.touched.get(arrays.indexOf(map.array))));
       }
       this.made.mark([index]);
       this.fill(filled);
@@ -177,15 +222,17 @@ class Panel {
   fill(filled) {
     const lines = filled.lines.map((line) => make("p", { class: "lines math" },
       ...line.map((part) => (typeof part === "string" ? part : number(...part)))));
-    const own = this.step.role === "delta" && page.batch > 1
-      ? [make("p", { class: "note" }, `${page.batch} · ${filled.symbol} = `, number(page.batch * filled.result), ", the example's own δ.")]
+    const own = this.made && this.made.isGradient && page.batch > 1
+      ? [make("p", { class: "note own" }, `With the 1/B of the mean cost. B · ${filled.symbol} = `, number(page.batch * filled.result),
+        `, of example ${this.state.example}'s own cost Cₓ, as the book has it.`)]
       : [];
     this.filled.replaceChildren(
       make("h3", {}, filled.symbol, " = ", number(filled.result, "result")),
       ...lines, ...own,
       make("div", { class: "side" }, ...filled.sums.map((sum) => tableOf(sum)), filled.curve ? curveOf(filled.curve) : null,
         filled.products && filled.products.image ? productsOf(filled.products) : null),
-      make("p", { class: "python" }, "In Python: ", make("code", {}, filled.python)));
+      filled.python ? make("p", { class: "python" }, "In Python: ", make("code", {}, filled.python)) : "");
+    this.filled.dataset.value = filled.value === undefined ? "" : String(filled.value);
   }
 }
 
@@ -198,7 +245,7 @@ function productsOf({ symbol, values, image }) {
 
 /** A sum as a table: its terms, a bar for each, the total. */
 function tableOf(sum, all = false) {
-  const { terms, others, rest } = shownTerms(sum, all);
+  const { terms, others, rest } = shownTerms(sum, all || sum.isMaximum);
   const largest = Math.max(...terms.map((term) => Math.abs(term.product)), Math.abs(rest), 1e-300);
   const cell = (value) => make("td", {}, number(value));
   const isProduct = sum.columns.length > 2 || Boolean(sum.joiner);
@@ -217,7 +264,7 @@ function tableOf(sum, all = false) {
     make("td", {}, number(sum.total, "sum")), make("td")));
   const table = make("table", { class: "sum" }, make("thead", {}, head), make("tbody", {}, ...rows), make("tfoot", {}, ...ends));
   const box = make("div", { class: "scroll sum-box" }, table);
-  if (sum.terms.length > MOST_TERMS && sum.terms.length <= 2000) {
+  if (!sum.isMaximum && sum.terms.length > MOST_TERMS && sum.terms.length <= 2000) {
     box.append(make("button", { type: "button", class: "small more", onclick: () => {
       const other = tableOf(sum, !all);
       box.replaceWith(other);

@@ -2,6 +2,9 @@ r"""The equations of `Masked`: a chain, and in words which steps are real."""
 
 from __future__ import annotations
 
+import numpy as np
+
+from backprop.inspection.elements import Number, Rows, by_example
 from backprop.inspection.equations.base import (
     Items,
     LayerSymbols,
@@ -30,14 +33,21 @@ def _forward(traced: LayerTrace, symbols: LayerSymbols) -> Items:
         words = "Where the token is -1 a step is padding; the chain is given token 0 there."
     else:
         words = "The last row tells which steps are real; the chain is given the rows above."
-    given_to_chain = Equation(with_inner_input(symbols).a_prev, traced.children[0].a_prev)
+    inner, given = with_inner_input(symbols).a_prev, traced.children[0].a_prev
+    as_it_is = np.array_equal(given, traced.a_prev[: len(given)])  # else it is 0 in the padding
+    made = by_example(symbols.a_prev, traced.a_prev).here if as_it_is else None
+    given_to_chain = Equation(inner, given, made=made)
     starts = [*input_equation(traced, symbols), given_to_chain]
     return [*chain_forward(traced, symbols), words, *starts]
 
 
 def _downstream(traced: LayerTrace, symbols: LayerSymbols) -> Items:
     words = f"${with_inner_input(symbols).downstream}$, and 0 for the last row."
-    return [words, downstream_equation(traced, symbols)]
+    inner = traced.children[0].downstream
+    assert inner is not None
+    part = by_example(with_inner_input(symbols).downstream, inner).here
+    made = Rows((0, len(inner)), (part, Number(0.0)))
+    return [words, downstream_equation(traced, symbols, made=made)]
 
 
 CONTAINER_EQUATIONS[Masked] = ContainerEquations(

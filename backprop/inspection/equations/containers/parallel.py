@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from backprop.inspection.elements import Rows, by_example, own
 from backprop.inspection.equations.base import Item, Items, LayerSymbols, downstream_equation
 from backprop.inspection.equations.containers.base import (
     CONTAINER_EQUATIONS,
@@ -44,7 +45,9 @@ def _output(traced: LayerTrace, symbols: LayerSymbols) -> Items:
     outputs = [output_symbol(child) for child in traced.children]
     if traced.layer.join == "concat":
         words = f"One above the other, from the top: {', '.join(f'${a}$' for a in outputs)}."
-        return [words, Equation(symbols["a"], traced.a)]
+        parts = [by_example(output_symbol(child), child.a).here for child in traced.children]
+        made = Rows(tuple(_ends(traced)[:-1]), tuple(parts))
+        return [words, Equation(symbols["a"], traced.a, made=made)]
     numbers = _joined_by_plus([child.a for child in traced.children])
     return [Equation(symbols["a"], traced.a, _joined_by_plus(outputs), numbers)]
 
@@ -53,11 +56,14 @@ def _backward(traced: LayerTrace, symbols: LayerSymbols) -> Items:
     if traced.layer.join == "sum":
         return ["A sum hands its gradient to all of its terms."]
     items: list[Item] = []
-    ends = [0, *itertools.accumulate(len(child.a) for child in traced.children)]
-    for child, (start, end) in zip(traced.children, itertools.pairwise(ends), strict=True):
+    nabla_a = by_example(symbols.nabla_a, traced.nabla_a)
+    pairs = itertools.pairwise(_ends(traced))
+    for child, (start, end) in zip(traced.children, pairs, strict=True):
         rows = f"row {end}" if end == start + 1 else f"rows {start + 1} to {end}"
         formula = (rf"\text{{{rows} of }}{symbols.nabla_a}",)
-        items.append(Equation(output_gradient(child), child.nabla_a, formula))
+        i, *others = own(traced.a.ndim - 1)
+        made = nabla_a.at(i + start, *others)
+        items.append(Equation(output_gradient(child), child.nabla_a, formula, made=made))
     return items
 
 
@@ -67,6 +73,11 @@ def _downstream(traced: LayerTrace, symbols: LayerSymbols) -> Items:
     gradients = [child.downstream for child in traced.children if child.downstream is not None]
     numbers = _joined_by_plus(gradients)
     return [words, downstream_equation(traced, symbols, formula, numbers)]
+
+
+def _ends(traced: LayerTrace) -> list[int]:
+    """Return at which row each branch begins, and at which the last one ends."""
+    return [0, *itertools.accumulate(len(child.a) for child in traced.children)]
 
 
 def _joined_by_plus(terms: Sequence[str] | Sequence[np.ndarray]) -> tuple[Any, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from backprop.inspection.elements import by_example
 from backprop.inspection.equations.base import (
     Items,
     LayerSymbols,
@@ -38,7 +39,9 @@ def _forward(traced: LayerTrace, symbols: LayerSymbols) -> Items:
         f"columns of ${output_symbol(child)}$ are the steps of ${symbols['a']}$ again."
     )
     columns = (rf"\mathrm{{columns}}({symbols.a_prev})",)
-    return [words, *input_equation(traced, symbols), Equation(inner, child.a_prev, columns)]
+    made = by_example(symbols.a_prev, traced.a_prev).here
+    inner_input = Equation(inner, child.a_prev, columns, made=made)
+    return [words, *input_equation(traced, symbols), inner_input]
 
 
 def _backward(traced: LayerTrace, symbols: LayerSymbols) -> Items:
@@ -46,12 +49,15 @@ def _backward(traced: LayerTrace, symbols: LayerSymbols) -> Items:
         return ["The targets have their steps as columns, too."]
     child = traced.children[0]
     columns = (rf"\mathrm{{columns}}({symbols.nabla_a})",)
-    return [Equation(output_gradient(child), child.nabla_a, columns)]
+    made = by_example(symbols.nabla_a, traced.nabla_a).here
+    return [Equation(output_gradient(child), child.nabla_a, columns, made=made)]
 
 
 def _downstream(traced: LayerTrace, symbols: LayerSymbols) -> Items:
-    steps = (rf"\mathrm{{steps}}({with_inner_input(symbols).downstream})",)
-    return [downstream_equation(traced, symbols, steps)]
+    inner, child = with_inner_input(symbols).downstream, traced.children[0]
+    assert child.downstream is not None
+    made = by_example(inner, child.downstream).here
+    return [downstream_equation(traced, symbols, (rf"\mathrm{{steps}}({inner})",), made=made)]
 
 
 CONTAINER_EQUATIONS[TimeDistributed] = ContainerEquations(

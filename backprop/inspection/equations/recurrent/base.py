@@ -11,6 +11,19 @@ from typing import Any
 
 import numpy as np
 
+from backprop.inspection.elements import (
+    EXAMPLE,
+    Array,
+    Call,
+    If,
+    Index,
+    Rows,
+    Sum,
+    Term,
+    by_example,
+    out_of_numbers,
+    own,
+)
 from backprop.inspection.equations.base import (
     Item,
     Items,
@@ -106,10 +119,30 @@ class UnrolledLayer:
         formula: Formula = (),
         numbers: Numbers = (),
         tag: str = "",
+        made: Term | None = None,
     ) -> Equation:
         """Return an equation of one step, without its numbers if they do not hold for padding."""
-        numbers = () if self.is_padded or len(numbers) == 1 else numbers
-        return Equation(self.at(step.t, name), result, formula, numbers, tag)
+        back = name in (r"\delta", r"\nabla a", r"\nabla c")  # padding hands a gradient on
+        if made is None and not (back and self.is_padded):
+            made = out_of_numbers(formula, numbers, self.is_parameter)
+        if self.is_padded:
+            real = by_example("real", self.layer.real_steps[step.index])
+            numbers, made = (), None if made is None else If(real.place_at(), made)
+        if len(numbers) == 1:  # it is a name of what is given
+            numbers = ()
+        return Equation(self.at(step.t, name), result, formula, numbers, tag, made)
+
+    def is_parameter(self, array: np.ndarray) -> bool:
+        """Say whether an array is a parameter, or a part of one."""
+        return any(np.may_share_memory(array, p) for p in self.traced.parameters.values())
+
+    def array(self, t: int, name: str, values: np.ndarray) -> Array:
+        """Return an array of one step with its symbol."""
+        return by_example(self.at(t, name), values)
+
+    def z(self, step: Step) -> Array:
+        """Return the weighted input of a step."""
+        return self.array(step.t, "z", self.layer.z[:, step.index])
 
     def weighted_input(self, step: Step) -> Equation:
         """Return z_t = w x_t + w_h a_{t-1} + b."""
@@ -120,9 +153,12 @@ class UnrolledLayer:
         numbers = (layer.w, x_t, "+", layer.w_h, h, "+", layer.b)
         return self.equation(step, "z", layer.z[:, step.index], formula, numbers)
 
-    def output(self, step: Step, formula: Formula, numbers: Numbers = ()) -> Equation:
+    def output(
+        self, step: Step, formula: Formula, numbers: Numbers = (), made: Term | None = None
+    ) -> Equation:
         """Return a_t."""
-        return self.equation(step, "a", self.layer.a[:, step.index], formula, numbers)
+        a = self.layer.a[:, step.index]
+        return self.equation(step, "a", a, formula, numbers, made=made)
 
     def gradient_of_output(self, step: Step) -> tuple[Formula, Numbers]:
         """Return dC/da_t + w_h^T delta_{t+1}."""
@@ -138,11 +174,13 @@ class UnrolledLayer:
         """Return the gradient of w_h a_{t-1}, which is delta_t."""
         return self.layer.delta[:, t - 1]  # type: ignore[no-any-return]
 
-    def delta(self, step: Step, formula: Formula = (), numbers: Numbers = ()) -> Equation:
+    def delta(
+        self, step: Step, formula: Formula = (), numbers: Numbers = (), made: Term | None = None
+    ) -> Equation:
         """Return BP2 of one step; in the last step of the network's last layer it is BP1."""
         tag = "BP1" if self.symbols.is_output and step is self.steps[-1] else "BP2"
         return self.equation(
-            step, r"\delta", self.layer.delta[:, step.index], formula, numbers, tag
+            step, r"\delta", self.layer.delta[:, step.index], formula, numbers, tag, made
         )
 
     def all_steps_at_once(self, **arrays: Any) -> list[Item]:
@@ -203,11 +241,23 @@ class GatedLayer(UnrolledLayer):
     def gate_equations(self, step: Step) -> list[Equation]:
         """Return the gates at a step; the last, the candidate g, is a tanh."""
         equations = []
-        for name, gate in zip(self.names, self.gates(step.t), strict=True):
+        for number, (name, gate) in enumerate(zip(self.names, self.gates(step.t), strict=True)):
             rows = rf"\text{{rows {name} of }}{self.at(step.t, 'z')}"
             formula = rf"\tanh({rows})" if name == "g" else f"s({rows})"
-            equations.append(self.equation(step, name, gate, (formula,)))
+            row = own(1)[0] + number * self.layer.n
+            made = Call("tanh" if name == "g" else "s", self.z(step)[row])
+            equations.append(self.equation(step, name, gate, (formula,), made=made))
         return equations
+
+    def gate_arrays(self, t: int) -> dict[str, Array]:
+        """Return the gates at a step by their letters."""
+        pairs = zip(self.names, self.gates(t), strict=True)
+        return {name: self.array(t, name, gate) for name, gate in pairs}
+
+    def by_gate(self, terms: dict[str, Term]) -> Rows:
+        """Return one term for the rows of every gate, in their order."""
+        starts = tuple(number * self.layer.n for number in range(len(self.names)))
+        return Rows(starts, tuple(terms[name] for name in self.names))
 
 
 def symbol_at_step(symbol: str, t: int | str) -> str:
@@ -281,19 +331,57 @@ def _gradients(unrolled: UnrolledLayer) -> Items:
     for step in unrolled.steps if len(unrolled.steps) <= LIMIT else []:
         bp4_of_w += ["+", layer.delta[:, step.index], layer.a_prev[:, step.index].T]
         bp4_of_w_h += ["+", unrolled.delta_at_w_h(step.t), layer.h_before[:, step.index].T]
-    items = [Equation(symbols.gradient("b"), gradients["b"], (*sums, delta), (), "BP3")]
+    x, h = symbol_at_step(symbols.a_prev, "t"), unrolled.at("t+1" if layer.reverse else "t-1", "a")
+    made = _Sums(unrolled, x, h)
+    bp3 = (*sums, delta)
+    items = [Equation(symbols.gradient("b"), gradients["b"], bp3, (), "BP3", made.of_b)]
     if "b_h" in gradients:
         delta_at_w_h = unrolled.at("t", "e")
         bp3 = (*sums, rf"\text{{rows g of }}{delta_at_w_h}")
-        items.append(Equation(symbols.gradient("b_h"), gradients["b_h"], bp3, (), "BP3"))
-    x, h = symbol_at_step(symbols.a_prev, "t"), unrolled.at("t+1" if layer.reverse else "t-1", "a")
+        of_b_h = made.of_b_h(delta_at_w_h)
+        items.append(Equation(symbols.gradient("b_h"), gradients["b_h"], bp3, (), "BP3", of_b_h))
     of_w = (r"\sum_{t}", delta, transposed(x))
     of_w_h = (r"\sum_{t}", delta_at_w_h, transposed(h))
     return [
         *items,
-        Equation(symbols.gradient("w"), gradients["w"], of_w, tuple(bp4_of_w[1:]), "BP4"),
-        Equation(symbols.gradient("w_h"), gradients["w_h"], of_w_h, tuple(bp4_of_w_h[1:]), "BP4"),
-    ]
+        Equation(
+            symbols.gradient("w"), gradients["w"], of_w, tuple(bp4_of_w[1:]), "BP4", made.of_w
+        ),
+        Equation(
+            symbols.gradient("w_h"), gradients["w_h"], of_w_h, tuple(bp4_of_w_h[1:]), "BP4",
+            made.of_w_h(delta_at_w_h),
+        ),
+    ]  # fmt: skip
+
+
+class _Sums:
+    """How single numbers of BP3 and BP4 are made: sums over examples and steps."""
+
+    def __init__(self, unrolled: UnrolledLayer, x: str, h: str) -> None:
+        layer = unrolled.layer
+        self.delta = by_example(unrolled.at("t", r"\delta"), layer.delta)
+        self.x, self.h = by_example(x, layer.a_prev), by_example(h, layer.h_before)
+        n_steps, batch = layer.delta.shape[1:]
+        self.at_w_h = np.stack([unrolled.delta_at_w_h(t + 1) for t in range(n_steps)], axis=1)
+        self.t, self.over = Index("t", n_steps), (Index(EXAMPLE, batch), Index("t", n_steps))
+
+    @property
+    def of_b(self) -> Term:
+        return Sum(self.delta[own(1)[0], self.t], *self.over)
+
+    def of_b_h(self, symbol: str) -> Term:
+        rows = len(self.at_w_h) - len(self.h.values)
+        return Sum(by_example(symbol, self.at_w_h)[own(1)[0] + rows, self.t], *self.over)
+
+    @property
+    def of_w(self) -> Term:
+        i, k = own(2)
+        return Sum(self.delta[i, self.t] * self.x[k, self.t], *self.over)
+
+    def of_w_h(self, symbol: str) -> Term:
+        i, k = own(2)
+        at_w_h = by_example(symbol, self.at_w_h)
+        return Sum(at_w_h[i, self.t] * self.h[k, self.t], *self.over)
 
 
 def _downstream(unrolled: UnrolledLayer) -> Items:

@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from backprop.inspection.elements import Index, Sum, Term, by_example, of_all, own
 from backprop.inspection.equations.base import EQUATIONS, transposed
 from backprop.inspection.equations.recurrent.base import (
     TIMES,
     GatedLayer,
     Step,
     recurrent_equations,
+    symbol_at_step,
 )
 from backprop.inspection.typeset import Equation
 from backprop.layers.recurrent.gru import GRU
@@ -49,7 +51,7 @@ class UnrolledGRU(GatedLayer):
         mixed = (f"(1 - {update})", TIMES, self.at(t, "g"), "+", update, TIMES, past)
         return [
             self.equation(step, "q", layer.q[:, step.index], q, q_numbers),
-            self.equation(step, "z", layer.z[:, step.index]),
+            self.equation(step, "z", layer.z[:, step.index], made=self._z_by_gate(step)),
             *self.gate_equations(step),
             self.output(step, mixed, (1 - u, TIMES, g, "+", u, TIMES, h)),
         ]
@@ -66,9 +68,46 @@ class UnrolledGRU(GatedLayer):
             numbers = (numbers[0], "+", *kept_numbers, "+", *through_numbers)
         return [
             self.equation(step, r"\nabla a", nabla_a, formula, numbers),
-            self.delta(step),
-            self.equation(step, "e", self.delta_at_w_h(step.t)),
+            self.delta(step, made=self._delta_by_gate(step)),
+            self.equation(step, "e", self.delta_at_w_h(step.t), made=self._e_by_gate(step)),
         ]
+
+    def _z_by_gate(self, step: Step) -> Term:
+        layer, t, (row,) = self.layer, step.t, own(1)
+        x = by_example(symbol_at_step(self.symbols.a_prev, t), layer.a_prev[:, step.index])
+        past = self.array(step.before, "a", layer.h_before[:, step.index])
+        w, w_h, b = (of_all(self.symbols[n], getattr(layer, n)) for n in ("w", "w_h", "b"))
+        q, r = self.array(t, "q", layer.q[:, step.index]), self.gate_arrays(t)["r"]
+        k, j = Index("k", layer.n_in), Index("j", layer.n)
+        terms = {}
+        for number, name in enumerate(self.names):
+            own_row = row + number * layer.n
+            of_state: Term = Sum(w_h[own_row, j] * past[j], j)
+            if name == "g":
+                of_state = r.here * q.here
+            terms[name] = Sum(w[own_row, k] * x[k], k) + of_state + b[own_row, 0]
+        return self.by_gate(terms)
+
+    def _delta_by_gate(self, step: Step) -> Term:
+        t, layer, (row,) = step.t, self.layer, own(1)
+        gates = {name: array.here for name, array in self.gate_arrays(t).items()}
+        r, u, g = (gates[name] for name in self.names)
+        nabla_a = self.array(t, r"\nabla a", self.nabla_a[:, step.index]).here
+        past = self.array(step.before, "a", layer.h_before[:, step.index]).here
+        q = self.array(t, "q", layer.q[:, step.index]).here
+        delta_g = self.array(t, r"\delta", layer.delta[:, step.index])[row + 2 * layer.n]
+        return self.by_gate(
+            {
+                "r": delta_g * q * r * (1 - r),
+                "u": nabla_a * (past - g) * u * (1 - u),
+                "g": nabla_a * (1 - u) * (1 - g * g),
+            }
+        )
+
+    def _e_by_gate(self, step: Step) -> Term:
+        delta, (row,) = self.array(step.t, r"\delta", self.layer.delta[:, step.index]), own(1)
+        r, n = self.gate_arrays(step.t)["r"].here, self.layer.n
+        return self.by_gate({"r": delta[row], "u": delta[row + n], "g": delta[row + 2 * n] * r})
 
     def delta_at_w_h(self, t: int) -> np.ndarray:
         """Return the gradient of w_h a_{t-1}: delta_t with its rows g times r_t."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from backprop.inspection.elements import Call, Term
 from backprop.inspection.equations.base import EQUATIONS
 from backprop.inspection.equations.recurrent.base import (
     TIMES,
@@ -63,8 +64,26 @@ class UnrolledLSTM(GatedLayer):
         return [
             self.equation(step, r"\nabla a", nabla_a, *self.gradient_of_output(step)),
             self.equation(step, r"\nabla c", nabla_c, formula, numbers),
-            self.delta(step),
+            self.delta(step, made=self._delta_by_gate(step)),
         ]
+
+    def _delta_by_gate(self, step: Step) -> Term:
+        t, layer = step.t, self.layer
+        gates = {name: array.here for name, array in self.gate_arrays(t).items()}
+        i, f, o, g = (gates[name] for name in self.names)
+        nabla_a = self.array(t, r"\nabla a", self.nabla_a[:, step.index]).here
+        nabla_c = self.array(t, r"\nabla c", self.nabla_c[:, step.index]).here
+        c_before = layer.states_of_steps[step.state_before, 1]
+        before = self.array(step.before, "c", c_before).here
+        tanh_c = Call("tanh", self.array(t, "c", layer.c[:, step.index]).here)
+        return self.by_gate(
+            {
+                "i": nabla_c * g * i * (1 - i),
+                "f": nabla_c * before * f * (1 - f),
+                "o": nabla_a * tanh_c * o * (1 - o),
+                "g": nabla_c * i * (1 - g * g),
+            }
+        )
 
     def gradient_to_cell(self, step: Step, nabla_a: np.ndarray) -> Any:
         return nabla_a * self.gates(step.t)[2] * (1 - self.layer.tanh_c[:, step.index] ** 2)

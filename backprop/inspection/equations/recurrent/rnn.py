@@ -2,6 +2,7 @@ r"""The equations of `RNN`: a_t = sigma(w x_t + w_h a_{t-1} + b)."""
 
 from __future__ import annotations
 
+from backprop.inspection.elements import Call
 from backprop.inspection.equations.base import EQUATIONS
 from backprop.inspection.equations.recurrent.base import (
     TIMES,
@@ -12,12 +13,16 @@ from backprop.inspection.equations.recurrent.base import (
 from backprop.inspection.typeset import Equation
 from backprop.layers.recurrent.rnn import RNN
 
+CALLS = {"tanh": "tanh", "sigmoid": "s", "relu": "relu", "identity": "identity"}
+
 
 class UnrolledRNN(UnrolledLayer):
     """The equations of an `RNN` at each of its steps."""
 
     def forward(self, step: Step) -> list[Equation]:
-        output = self.output(step, (rf"\sigma({self.at(step.t, 'z')})",))
+        name = CALLS.get(self.layer.activation.name)
+        made = Call(name, self.z(step).here) if name else None
+        output = self.output(step, (rf"\sigma({self.at(step.t, 'z')})",), made=made)
         return [self.weighted_input(step), output]
 
     def backward(self, step: Step) -> list[Equation]:

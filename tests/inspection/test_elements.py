@@ -1,0 +1,163 @@
+"""How single numbers are made: every formula, computed, gives the number of the trace."""
+
+import re
+
+import numpy as np
+import pytest
+
+from backprop import Network
+from backprop.inspection import elements
+from backprop.inspection.explorer.chain import FILLED_IN, _Page
+from backprop.inspection.typeset import Equation
+from backprop.layers import (
+    GRU,
+    LSTM,
+    RNN,
+    BatchNorm,
+    Dense,
+    Embedding,
+    GlobalAvgPool,
+    LayerNorm,
+    Masked,
+    TimeStep,
+)
+from tests.cases import CASES
+from tests.inspection.evaluate import Evaluation
+
+BATCH = 3
+BY_PADDING = re.compile(r"backward: (.delta|.nabla [ac])|forward: a^\{1\.0\}")
+
+
+def trace_of(layer, x):
+    network = Network([layer], "quadratic", x.shape[:-1]).astype("float64")
+    y = np.random.default_rng(0).random((*network.output_shape, x.shape[-1]))
+    return network.trace(x, y)
+
+
+def equations_of(trace):
+    """Yield every equation with a formula or without, the layer it belongs to, and its numbers."""
+    page = _Page(trace, None, ())
+    for section in trace.sections():
+        if not section.layer:
+            continue
+        t = trace[section.layer]
+        for item in section.items:
+            if isinstance(item, Equation):
+                yield page, section, t, item
+
+
+def check(page, t, equation, made):
+    result = page.arrays._kept[page._result(_array(equation), t.name)]
+    numbers = result.array if result.by_example else result.array[np.newaxis]
+    shape = numbers.shape[1:]
+    places = list(np.ndindex(*shape))
+    if len(places) > 40:  # some of many
+        places = [places[i] for i in np.random.default_rng(0).choice(len(places), 40, False)]
+    for example, of_example in enumerate(numbers):
+        for index in places:
+            value = Evaluation(index, shape, example, page.batch).value(made)
+            expected = of_example[index]
+            close = pytest.approx(expected, rel=1e-8, abs=1e-10)
+            if value is None:  # a step that is padding
+                assert isinstance(made, elements.If)
+            else:
+                assert value == close, (equation.left, index)
+
+
+def _array(equation):
+    array = getattr(equation.result, "array", equation.result)
+    return np.asarray(array)
+
+
+def missing_and_checked(trace):
+    """Check all formulas of a trace, and return of which equations with a result none is known."""
+    missing = []
+    for page, section, t, equation in equations_of(trace):
+        kind = None if t.children else _kind(t)
+        if kind is not None and page._role(equation, t)["role"] in FILLED_IN[kind]:
+            continue
+        made = page._made(equation)
+        if made is None:
+            if equation.formula or section.part == "backward":
+                missing.append(f"{section.title}: {equation.left}")
+            continue
+        check(page, t, equation, made)
+    return missing
+
+
+def _kind(t):
+    from backprop.inspection.explorer.chain import _kind_of
+
+    return _kind_of(t)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_number_of_every_layer_is_what_its_formula_says(case):
+    layer, x, _ = case.problem(BATCH)
+    missing = missing_and_checked(trace_of(layer, x))
+    if case.name.startswith("masked"):  # where padding hands a gradient on to the step before
+        missing = [one for one in missing if not BY_PADDING.search(one)]
+    assert missing == []
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape"),
+    [
+        (
+            [RNN(2, 3, activation="relu", rng=1), GRU(3, 2, reverse=True, rng=2), TimeStep(0)],
+            (2, 4),
+        ),
+        ([LSTM(2, 3, truncate=2, rng=1), GlobalAvgPool(), Dense(3, 2, rng=3)], (2, 5)),
+        ([BatchNorm(3), LayerNorm((3, 4))], (3, 4)),
+    ],
+)
+def test_chains_of_layers(layers, shape):
+    network = Network(layers, "quadratic", shape, rng=0).astype("float64")
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((*shape, BATCH)), rng.random((*network.output_shape, BATCH))
+    assert missing_and_checked(network.trace(x, y)) == []
+
+
+def test_a_frozen_batch_norm():
+    network = Network([BatchNorm(3), Dense(3, 2, rng=0)], "quadratic", (3,)).astype("float64")
+    network[0].trainable = False
+    rng = np.random.default_rng(0)
+    network[0].running_mean[...] = 0.5
+    trace = network.trace(rng.standard_normal((3, BATCH)), rng.random((2, BATCH)))
+    assert missing_and_checked(trace) == []
+
+
+def test_padded_sequences():
+    layers = [Masked([Embedding(5, 3, rng=0), LayerNorm(3), GlobalAvgPool()]), Dense(3, 2, rng=1)]
+    network = Network(layers, "quadratic", (4,)).astype("float64")
+    x = np.array([[0, 1, 2], [3, 4, -1], [1, -1, -1], [2, -1, -1]])
+    trace = network.trace(x, np.random.default_rng(0).random((2, BATCH)))
+    missing_and_checked(trace)
+
+
+def test_a_wrong_formula_is_found():
+    x = np.random.default_rng(0).standard_normal((2, 3, BATCH))
+    trace = trace_of(TimeStep(1), x)
+    page, _, t, equation = next(found for found in equations_of(trace) if found[3].left == "a^{1}")
+    wrong = elements.by_example("x", x)[elements.own(1)[0], 2]
+    with pytest.raises(AssertionError, match="a"):
+        check(page, t, equation, wrong)
+
+
+def test_what_is_read_of_the_numbers_of_an_equation():
+    w, x, b = np.ones((2, 3)), np.ones((3, 4)), np.ones((2, 1))
+
+    def read(formula, numbers):
+        return elements.out_of_numbers(formula, numbers, lambda array: array is w or array is b)
+
+    assert read(("w", "x", "+", "b"), (w, x, "+", b)) is not None
+    assert read((r"x", r"\odot", "x"), (x, r"\odot", x)) is not None
+    for formula, numbers in [
+        ((), ()),
+        (("w", "x"), (w,)),
+        (("x", "w"), (x, w)),
+        (("x", "+"), (x, "+")),
+        (("(", "x"), ("(", x)),
+        (("x", "/", "B"), (x, "/", "4")),
+    ]:
+        assert read(formula, numbers) is None
