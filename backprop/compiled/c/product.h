@@ -257,12 +257,14 @@ INLINED void dots(const int I, const int J, int K, const real *a, const real *b,
                              * *(const vector *)(b + j * (long)K + k);
     for (int i = 0; i < I; i++)
         for (int j = 0; j < J; j++) {
-            real lanes[LANES], total = bias ? bias[i] : add ? c[i * c_i + j] : 0;
+            real lanes[LANES];
             memcpy(lanes, &sum[i][j], sizeof lanes);
             for (int l = 0; l < LANES && k + l < K; l++)
                 lanes[l] += a[i * (long)K + k + l] * b[j * (long)K + k + l];
-            for (int l = 0; l < LANES; l++)
-                total += lanes[l];
+            UNROLLED for (int half = LANES / 2; half > 0; half /= 2)
+                for (int l = 0; l < half; l++)
+                    lanes[l] += lanes[l + half];
+            const real total = lanes[0] + (bias ? bias[i] : add ? c[i * c_i + j] : 0);
             c[i * c_i + j] = total;
         }
 }
