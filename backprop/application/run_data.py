@@ -5,24 +5,32 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from backprop import datasets
 from backprop.application.run_config import RunConfig
+from backprop.core.checks import check_finite
+from backprop.core.stored import cut, is_mapped, pieces
 from backprop.costs import SoftmaxCrossEntropy
 from backprop.datasets.transforms import check_scale
 from backprop.network import Network
 
+IN_MEMORY = 2**28  # bytes of inputs that are read at once, where they could stay in their file
+
 
 @dataclass(frozen=True)
 class RunData:
-    """A dataset as a run uses it: pairs (x, y) of inputs, in columns, and the cost's targets."""
+    """A dataset as a run uses it: pairs (x, y) of inputs, in columns, and the cost's targets.
+
+    Many inputs that are mapped from a file are `datasets.Stored`.
+    """
 
     source: datasets.Dataset
-    training: tuple[np.ndarray, np.ndarray]
-    validation: tuple[np.ndarray, np.ndarray] | None
-    test: tuple[np.ndarray, np.ndarray]
+    training: tuple[Any, np.ndarray]
+    validation: tuple[Any, np.ndarray] | None
+    test: tuple[Any, np.ndarray]
 
     def sizes(self) -> tuple[int, int, int]:
         """Return the numbers of training, validation and test examples."""
@@ -52,8 +60,9 @@ def load_run_data(config: RunConfig, network: Network) -> RunData:
             f"{source.name} has {n} training examples: not enough for {n_training} to train on "
             f"and {n_validation} for validation (--train-size, --validation-size)"
         )
-    validation = (x[..., n - n_validation :], y[..., n - n_validation :]) if n_validation else None
-    training = (x[..., :n_training], y[..., :n_training])
+    of_validation, of_training = slice(n - n_validation, n), slice(n_training)
+    validation = (cut(x, of_validation), cut(y, of_validation)) if n_validation else None
+    training = (cut(x, of_training), cut(y, of_training))
     test = inputs_and_targets(network, source, source.x_test, source.labels_test, maximum)
     return RunData(source, training, validation, test)
 
@@ -77,7 +86,8 @@ def sha256_of(source: datasets.Dataset) -> str:
     sha = hashlib.sha256()
     for array in (source.x_train, source.labels_train, source.x_test, source.labels_test):
         sha.update(f"{array.dtype.str} {array.shape}".encode())
-        sha.update(np.ascontiguousarray(array).data)
+        for part in pieces(array):
+            sha.update(np.ascontiguousarray(part).data)
     return sha.hexdigest()
 
 
@@ -87,7 +97,7 @@ def inputs_and_targets(
     images: np.ndarray,
     labels: np.ndarray,
     maximum: float | None,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Any, np.ndarray]:
     """Return images as the network's inputs, and labels as its cost's targets.
 
     The targets are the B labels themselves for softmax cross-entropy, and for every other cost an
@@ -99,7 +109,8 @@ def inputs_and_targets(
         If the images do not have as many pixels as the network has inputs, their values need a
         `maximum`, or there are more classes than outputs.
     """
-    x = inputs(network, source.name, images, maximum)
+    n_all = len(source.x_train) + len(source.x_test)
+    x = inputs(network, source.name, images, maximum, n_all)
     n_out = network.output_shape[0]
     if len(network.output_shape) != 1 or n_out < 2:
         raise ValueError(
@@ -116,8 +127,17 @@ def inputs_and_targets(
     return x, datasets.one_hot(labels, n_out, network.dtype)
 
 
-def inputs(network: Network, name: str, images: np.ndarray, maximum: float | None) -> np.ndarray:
+def inputs(
+    network: Network,
+    name: str,
+    images: np.ndarray,
+    maximum: float | None,
+    n_all: int | None = None,
+) -> Any:
     """Return images, N x height x width, as the network's inputs, one a column.
+
+    Where they are mapped from a file, and would take much memory, they stay there, as
+    `datasets.Stored`.
 
     Parameters
     ----------
@@ -128,6 +148,8 @@ def inputs(network: Network, name: str, images: np.ndarray, maximum: float | Non
         Example-major: the first axis counts the images.
     maximum : float or None
         The value that becomes 1, see `datasets.to_columns`.
+    n_all : int, optional
+        How many images there are with those of other files; as many as these unless told.
 
     Raises
     ------
@@ -143,6 +165,13 @@ def inputs(network: Network, name: str, images: np.ndarray, maximum: float | Non
             f"the network takes examples of shape {network.input_shape}, but the images of {name} "
             f"have {n} pixels, their shape is {images.shape[1:]}"
         )
-    check_scale(name, images, maximum, "--maximum ")
+    scale = check_scale(name, images, maximum, "--maximum ")
+    n_all = len(images) if n_all is None else n_all
+    if is_mapped(images) and n_all * n * network.dtype.itemsize > IN_MEMORY:
+        if images.dtype.kind == "f" and images.dtype.itemsize > network.dtype.itemsize:
+            for part in pieces(images):
+                with np.errstate(over="ignore"):
+                    check_finite(f"{name}: {network.dtype} images", part.astype(network.dtype))
+        return datasets.Stored(images, network.input_shape, scale or 1, network.dtype)
     rows = datasets.to_columns(images, network.dtype, maximum).T
     return np.moveaxis(rows.reshape(-1, *network.input_shape), 0, -1)

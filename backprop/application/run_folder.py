@@ -18,6 +18,7 @@ from backprop.application.run_config import RunConfig
 from backprop.application.run_data import RunData
 from backprop.core.config import UnknownClassError
 from backprop.core.storage import FileError, read_format, what_is_read, write_text
+from backprop.core.stored import most_read
 from backprop.layers.dense import Dense
 from backprop.network import Network
 from backprop.training import checkpoint
@@ -28,6 +29,8 @@ CHECKPOINT = "checkpoint.npz"
 MODEL = "model.npz"
 HISTORY = "history.csv"
 RESULT = "result.json"
+
+SIDE = 128  # pixels of an image, of which a picture shows no more
 
 
 # -- that it is left once --------------------------------------------------------------------
@@ -207,7 +210,7 @@ def draw_pictures(folder: Path, network: Network, history: History, data: RunDat
     """Draw every picture of a run into `folder`; return their paths.
 
     Training curves, first weights, misclassified examples, confusion matrix, and the histograms of
-    a and delta over the first 1000 training examples.
+    a and delta over the first 1000 training examples, or fewer that are large.
     """
     from backprop import plots
 
@@ -215,7 +218,7 @@ def draw_pictures(folder: Path, network: Network, history: History, data: RunDat
     a = network.predict(images)
     labels = y if y.ndim == 1 else y.argmax(axis=0)
     pixels = data.source.x_test.shape[1:]
-    sample = slice(0, 1000)
+    sample = slice(0, min(1000, most_read(data.training[0])))
     network.forward(data.training[0][..., sample], keep=True)
     network.backward(data.training[1][..., sample], input_gradient=False)
     axes = {}
@@ -225,7 +228,8 @@ def draw_pictures(folder: Path, network: Network, history: History, data: RunDat
     if len(pixels) == 2 or (len(pixels) == 3 and pixels[0] in (1, 3)):  # grey, or in colour
         if isinstance(network.layers[0], Dense):
             axes["weights"] = plots.weights(network.layers[0], pixels)
-        pictures = np.moveaxis(data.source.x_test, 0, -1)
+        every = -(-max(pixels) // SIDE)
+        pictures = np.moveaxis(data.source.x_test[..., ::every, ::every], 0, -1)
         axes["misclassified"] = plots.misclassified(pictures, a, labels)
     axes["confusion"] = plots.confusion(a, labels)
     axes["activations"] = plots.activation_histograms(network)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,11 @@ class Runner:
                     raise ValueError(f"{key} is not in C order")
                 self._held[key] = array
                 self._memory[index] = array.ctypes.data
+
+    def let_go(self, keys: Iterable[Any]) -> None:
+        """Keep arrays no longer alive, which must be bound again before they are used."""
+        for key in keys:
+            self._held.pop(key, None)
 
     def train(self, steps: int, t: int, etas: np.ndarray) -> tuple[int, bool]:
         """Take so many steps, after t of the optimizer's.

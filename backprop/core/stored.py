@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import math
 import mmap
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
+from backprop.core.shapes import each_array
+
+LOOKED_AT = 2**24  # bytes as they are stored, at a time: a file need not be in memory whole
+READ_AT_ONCE = 2**24  # bytes of the inputs that are made of them
 
 
 class Rows:
@@ -22,12 +29,17 @@ class Rows:
         That they are given in.
     scale : float
         What they are divided by.
+
+    Attributes
+    ----------
+    stored : ndarray
+        The array itself.
     """
 
     def __init__(self, array: np.ndarray, dtype: Any, scale: float = 1.0) -> None:
         self.dtype, self.scale = np.dtype(dtype), scale
         self.shape, self.ndim = array.shape, array.ndim
-        self._array = array
+        self.stored = array
         self._file = _place_in_file(array)
 
     def __len__(self) -> int:
@@ -47,10 +59,10 @@ class Rows:
 
     def _mapped(self) -> np.ndarray:
         if self._file is None:
-            return self._array
+            return self.stored
         path, start, size, offset, strides = self._file
         raw = np.memmap(path, np.uint8, "r", start, (size,))
-        return np.ndarray(self.shape, self._array.dtype, raw, offset, strides)
+        return np.ndarray(self.shape, self.stored.dtype, raw, offset, strides)
 
     def _numbers(self, raw: np.ndarray) -> np.ndarray:
         if self.scale == 1:
@@ -131,13 +143,43 @@ class Stored:
         """Return ``x[..., some]`` as an array."""
         return np.moveaxis(self.rows[key[-1]], 0, -1)
 
-    def first(self, n: int) -> Stored:
-        """Return the first n examples, stored as they are."""
+    def part(self, some: slice) -> Stored:
+        """Return some of the examples, stored as they are."""
         found = object.__new__(Stored)
-        array, rows = self.rows._array[:n], self.rows
+        array, rows = self.rows.stored[some], self.rows
         found.rows = Rows(array, rows.dtype, rows.scale)
         found.shape, found.dtype, found.ndim = (*self.shape[:-1], len(array)), self.dtype, self.ndim
         return found
+
+
+def cut(x: Any, some: slice) -> Any:
+    """Return some of the examples of an array, or of each of several; stored ones are not read."""
+    return each_array(lambda one: one.part(some) if isinstance(one, Stored) else one[..., some], x)
+
+
+def sample_of(x: Any) -> Any:
+    """Return an example of those that are stored, and all of an array; of each of several."""
+    return each_array(lambda one: one[..., :1] if isinstance(one, Stored) else one, x)
+
+
+def most_read(x: Any) -> int:
+    """Return how many of the examples that are stored are read at a time; of others all."""
+    several = x if isinstance(x, tuple) else (x,)
+    each = sum(one.rows.nbytes // len(one.rows) for one in several if isinstance(one, Stored))
+    return max(1, READ_AT_ONCE // each) if each else sys.maxsize
+
+
+def is_mapped(x: Any) -> bool:
+    """Say whether an array is mapped from a file."""
+    return isinstance(x, np.memmap) and x.filename is not None
+
+
+def pieces(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the examples of an array, N x ..., some at a time; what was mapped is let go of."""
+    rows = Rows(array, array.dtype) if is_mapped(array) else array
+    each = max(1, LOOKED_AT // max(1, array[:1].nbytes))
+    for start in range(0, len(array), each):
+        yield rows[start : start + each]
 
 
 def as_stored(x: Any, dtype: np.dtype, integers: bool) -> Any:
@@ -153,8 +195,7 @@ def as_stored(x: Any, dtype: np.dtype, integers: bool) -> Any:
     """
     if isinstance(x, tuple):
         return tuple(as_stored(one, dtype, integers) for one in x)
-    mapped = isinstance(x, np.memmap) and x.filename is not None and x.ndim > 1
-    if not mapped or x.dtype.kind not in "biuf":
+    if not is_mapped(x) or x.ndim < 2 or x.dtype.kind not in "biuf":
         return x
     keep = integers and x.dtype.kind in "iu"
     return Stored(np.moveaxis(x, -1, 0), None, None, x.dtype if keep else dtype)

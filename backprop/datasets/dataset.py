@@ -9,8 +9,7 @@ import numpy as np
 
 from backprop.core.checks import is_finite
 from backprop.core.storage import FileError
-
-LOOKED_AT = 2**24  # bytes of examples at a time, so that a file in memory need not be in it whole
+from backprop.core.stored import pieces
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -138,13 +137,13 @@ def _checked_pair(
         i = int(labels.argmin())
         raise FileError(f"{labels_place} holds the negative label {labels[i]} at index {i}")
     if images.dtype.kind == "f":
-        some = max(1, LOOKED_AT // images[:1].nbytes)
-        for start in range(0, len(images), some):
-            part = images[start : start + some]
+        start = 0
+        for part in pieces(images):
             if not is_finite(part):
                 finite = np.isfinite(part.reshape(len(part), -1)).all(axis=1)
                 i = start + int(np.flatnonzero(~finite)[0])
                 raise FileError(f"{images_place} holds NaN or infinity, first in example {i}")
+            start += len(part)
     return labels
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 
 from backprop.core.checks import check_array, check_finite, check_integer, check_number, is_finite
 from backprop.core.quiet import underflow_is_0
+from backprop.core.stored import pieces
 
 
 def one_hot(labels: npt.ArrayLike, n_classes: int, dtype: npt.DTypeLike = np.float32) -> np.ndarray:
@@ -180,11 +182,12 @@ def check_scale(
     """
     if images.size == 0:
         return maximum
-    if maximum is None and images.dtype == np.uint8 and (images.max() != 1 or images.min() == 1):
+    if maximum is None and images.dtype == np.uint8 and not _are_black_and_white(images):
         return 255.0
     if maximum is None and images.dtype.kind == "f" and not _are_grey_levels(images):
         return None
-    least, largest = images.min().item(), images.max().item()
+    ends = [(part.min().item(), part.max().item()) for part in pieces(images)]
+    least, largest = min(least for least, _ in ends), max(largest for _, largest in ends)
     if maximum is None:
         white = int(max(largest, -least))
         if white > 16:  # the largest number of so many bits
@@ -209,14 +212,25 @@ def check_scale(
     return maximum
 
 
+def _are_black_and_white(images: np.ndarray) -> bool:
+    """Say whether bytes are 0 and 1 alone, and not all of them alike."""
+    kinds: set[int] = set()
+    for part in pieces(images):
+        kinds |= {int(part.min()), int(part.max())}
+        if not kinds <= {0, 1}:
+            return False
+    return kinds == {0, 1}
+
+
 def _are_grey_levels(images: np.ndarray) -> bool:
     """Say whether floating-point images hold what only integers of 8 bits or more would."""
-    first = images[:1]  # which most often tells
-    for some in (first, images):
+    largest = 0.0
+    for some in itertools.chain([images[:1]], pieces(images)):  # the first most often tells
         with np.errstate(invalid="ignore"):
             if not (np.rint(some) == some).all() or some.min() < 0:
                 return False
-    return 127 < images.max() < math.inf  # what is infinite is told as such
+        largest = max(largest, some.max().item())
+    return 127 < largest < math.inf  # what is infinite is told as such
 
 
 def _rows(

@@ -31,12 +31,15 @@ import numpy as np
 
 from backprop.core.extras import needs
 from backprop.core.shapes import count_examples, each_array
+from backprop.core.stored import Stored, cut
 from backprop.interop.mpi_steps import path_of_all
 from backprop.kernels import memory
 from backprop.layers.parts import Part, share_of
 from backprop.network.evaluation import in_batches
+from backprop.training.data import is_watched
 from backprop.training.divergence import DivergenceError, diagnosis
 from backprop.training.processes import Alone
+from backprop.training.stream import is_minibatches
 from backprop.training.trainer import Trainer
 
 PATIENCE = 3.0
@@ -224,6 +227,7 @@ class DataParallel(Alone):
         """Let all begin alike, and fail together."""
         with self.group.together():
             check_parts(trainer)
+            _refuse_minibatches(trainer.network, *arguments)
             self._check_alike(trainer, arguments)
             self._begin_as_first(trainer)
             self._stop = False
@@ -253,7 +257,7 @@ class DataParallel(Alone):
             self._share_stop(trainer)
         return self._stop
 
-    def path_for(self, trainer: Any, rows: Any) -> Any:  # type: ignore[override]
+    def path_for(self, trainer: Any, rows: Any, stream: Any = None) -> Any:  # type: ignore[override]
         """Return how all go through the minibatches: all compiled, or all in NumPy."""
         return path_of_all(self, trainer, rows)
 
@@ -264,8 +268,8 @@ class DataParallel(Alone):
         n = count_examples(arrays[0])
         mine = share_of(n, self.rank, self.size)
         some = mine if mine.stop > mine.start else slice(0, 1)
-        cut = tuple(each_array(lambda one: one[..., some], array) for array in arrays)
-        found = in_batches(compute, cut, batch_size, threads)
+        own_part = tuple(cut(array, some) for array in arrays)
+        found = in_batches(compute, own_part, batch_size, threads)
         own = slice(mine.stop - mine.start)
         return [
             each_array(lambda one: self.group.gather(one[..., own], n), array) for array in found
@@ -373,6 +377,20 @@ def check_parts(trainer: Any) -> None:
         )
 
 
+def _refuse_minibatches(network: Any, values: tuple, named: dict[str, Any]) -> None:
+    """Raise a ValueError if `fit` is given minibatches, which processes could not tell apart."""
+    x = values[0] if values else named.get("x")
+    y = values[1] if len(values) > 1 else named.get("y")
+    validation = values[3] if len(values) > 3 else named.get("validation")
+    watched = validation is not None and is_watched(network, validation)
+    if watched or (y is None and is_minibatches(x)):
+        raise ValueError(
+            "DataParallel: every process takes its part of every minibatch, of arrays that all "
+            "have: give fit(x, y), which may be mapped from a file, and not minibatches from an "
+            "iterable or a function"
+        )
+
+
 def _advances(rule: Any) -> bool:
     """Say whether a credit rule changes its arrays: whether its class writes `advance`."""
     wrote = next(kind for kind in type(rule).__mro__ if "advance" in vars(kind))
@@ -387,6 +405,9 @@ def _digest(value: Any) -> str:
 
 
 def _feed(found: Any, value: Any) -> None:
+    if isinstance(value, Stored):
+        _feed(found, [value.rows.scale, value.shape])
+        value = np.moveaxis(value.rows.stored, 0, -1)
     if isinstance(value, np.ndarray):
         found.update(f"{value.shape} {value.dtype}".encode())
         n = value.shape[-1] if value.ndim else 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,7 @@ class CompiledTogether(Compiled):
         data = {name: one for name, one in self._data.items() if not name.startswith("weights")}
         runner.bind({**data, **vectors, **examples, **program.states(), **program.draws(1)})
         done, _ = runner.train(1, optimizer.t, etas)
-        self._last = runner, own.examples, step + 1, own.size
+        self._last = runner, partial(self._targets, own.examples, own.size), step
         if not done:
             self._show()
         self.processes.join_nabla(trainer, bool(done))

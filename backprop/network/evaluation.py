@@ -13,6 +13,7 @@ import numpy as np
 from backprop.core.checks import check_integer
 from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import count_examples, each_array, is_several
+from backprop.core.stored import most_read, sample_of
 from backprop.costs import Cost, mean
 from backprop.kernels import memory
 from backprop.kernels.threads import own_threads, run_all
@@ -49,7 +50,7 @@ class Evaluated:
 
         Parameters
         ----------
-        x : ndarray, input shape x N, or tuple of them
+        x : ndarray, input shape x N, or `datasets.Stored`, or tuple of them
         batch_size : int
         compiled : bool, optional
             Whether a compiled program computes them (see `program`); unless told, where there are
@@ -62,7 +63,7 @@ class Evaluated:
         NoTwin, NotBuilt
             If they must be `compiled`, and cannot be.
         """
-        self.check_x(x)
+        self.check_x(sample_of(x))
         prediction = self.prediction_for(x, compiled)
 
         def outputs(x: Any) -> tuple[Any]:
@@ -139,7 +140,7 @@ def in_batches(
 
     Where layers use threads, the batches are smaller, and shared among them.
     """
-    batch_size = check_integer("network: batch_size", batch_size)
+    batch_size = min(check_integer("network: batch_size", batch_size), most_read(arrays[0]))
     if threads:
         batch_size = min(batch_size, memory.SHARED_BATCH_SIZE)
     if count_examples(arrays[0]) <= batch_size:
@@ -148,21 +149,22 @@ def in_batches(
             return list(compute(*arrays))
         with own_threads():
             return list(compute(*arrays))
-    parts = list(zip(*(batches(array, batch_size) for array in arrays), strict=True))
     n = count_examples(arrays[0])
+    starts = range(0, n, batch_size)
     found: list[Any] = []
     first = Lock()
 
-    def fill(index: int) -> None:
-        results = compute(*parts[index])
+    def fill(start: int) -> None:  # what is stored is read here
+        some = partial(_part, slice(start, start + batch_size))
+        results = compute(*(each_array(some, array) for array in arrays))
         with first:
             if not found:
                 found.extend(each_array(partial(_room_for, n), result) for result in results)
         for whole, part in zip(found, results, strict=True):
-            _fill_in(whole, part, index * batch_size)
+            _fill_in(whole, part, start)
 
     with own_threads(threads):
-        run_all(partial(fill, index) for index in range(len(parts)))
+        run_all(partial(fill, start) for start in starts)
     return found
 
 

@@ -14,7 +14,7 @@ from backprop.core.checks import check_sequence
 from backprop.core.quiet import underflow_is_0
 from backprop.core.randomness import generator
 from backprop.core.shapes import copy_into, each_array
-from backprop.core.stored import Stored
+from backprop.core.stored import sample_of
 from backprop.core.upstairs import upstairs
 from backprop.costs import Cost, as_cost
 from backprop.costs.weights import weighted
@@ -434,7 +434,7 @@ class Network(Programmed, Evaluated, Saved):
         TypeError, ShapeError, ValueError
             With what was got and what was expected.
         """
-        self.check_x(each_array(_sample_of, x))
+        self.check_x(sample_of(x))
         self.outputs_changed()
         for targets in y if isinstance(y, tuple) else (y,):
             check_finite_targets(targets)
@@ -451,8 +451,3 @@ class Network(Programmed, Evaluated, Saved):
         if self.cost is None:
             raise RuntimeError("the network has no cost: give Network one, or use backpropagate")
         return self.cost
-
-
-def _sample_of(x: Any) -> Any:
-    """Return an example of those that stay where they are stored, and all others as they are."""
-    return x[..., :1] if isinstance(x, Stored) else x

@@ -320,5 +320,5 @@ def _check_real_and_finite(name: str, array: Any) -> None:
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
         got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
         raise TypeError(f"{name} must be an array of real numbers, got {got}")
-    if not np.isfinite(array).all():
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity")

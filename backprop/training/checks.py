@@ -67,6 +67,11 @@ def check_fit(network: Network, x: Any, y: Any, validation: Any) -> None:
     network.check_data(x, y)
     if validation is not None:
         network.check_data(*validation)
+    check_parameters(network)
+
+
+def check_parameters(network: Network) -> None:
+    """Raise a ValueError if a network begins with NaN or infinity."""
     for index, layer in enumerate(network.layers):
         if not is_finite(layer.theta):
             raise ValueError(f"layer {index}, {layer}, begins with parameters that are not finite")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,14 @@ from backprop.core.shapes import each_array
 from backprop.core.stored import Rows
 from backprop.training.divergence import DivergenceError, diagnosis
 from backprop.training.minibatches import minibatches
-from backprop.training.steps import InNumPy, Learnt
+from backprop.training.prepared import Minibatch, bytes_of, signature, size_of
+from backprop.training.steps import InNumPy, Learnt, changer
+from backprop.training.stream import Ahead
 
 SECONDS = 0.1  # of a stretch: between two, Ctrl-C, the progress bar and time limits are seen to
 READ = 2**24  # bytes of examples that are read from the disk at a time
 DRAWN = 2**23  # bytes of random numbers that are drawn ahead, at most
+MOST_SIZES = 4  # of minibatches that are yielded, each of which takes a program
 
 
 class Compiled:
@@ -30,6 +34,8 @@ class Compiled:
     trainer : Trainer
     rows : tuple
         What `rows_of` made of examples, targets and weights.
+    stream : Stream, optional
+        Where minibatches come from instead: then the rows are those of its first.
 
     Raises
     ------
@@ -39,8 +45,8 @@ class Compiled:
 
     why = ""
 
-    def __init__(self, trainer: Any, rows: tuple[Any, Any, Any]) -> None:
-        self.trainer, self.rows = trainer, rows
+    def __init__(self, trainer: Any, rows: tuple[Any, Any, Any], stream: Any = None) -> None:
+        self.trainer, self.rows, self.stream = trainer, rows, stream
         for data in rows:
             refuse_complex(data)
         wanting = [callback for callback in trainer.callbacks if callback.wants_steps]
@@ -48,10 +54,14 @@ class Compiled:
             raise NoTwin(f"{wanting[0]} wants every step")
         x = rows[0]
         self._stored = any(isinstance(one, Rows) for one in (x if isinstance(x, tuple) else (x,)))
-        self._data = {} if self._stored else dict(arrays_of(trainer.network.dtype, *rows))
+        self._in_blocks = self._stored or stream is not None or trainer.transform is not None
+        self._data = {} if self._in_blocks else dict(arrays_of(trainer.network.dtype, *rows))
+        self._parts: Any = None  # the minibatches to come, where blocks are made of them
+        self._change: Any = None
+        self._form: Any = None if stream is None else signature(stream.sample)
         self._runners: dict[int, Runner] = {}
         self._ahead = 1  # steps of the next stretch
-        self._last: Any = None  # runner, order, step and size of the last minibatch
+        self._last: Any = None  # runner of the last minibatch, and what gives its y and w
         self._prediction: Any = None
         self._write()
 
@@ -60,25 +70,31 @@ class Compiled:
 
     def _write(self) -> None:
         """Write the programs, and build them unless they are as they were."""
+        x, most = self.rows[0], self.trainer.batch_size
+        n = len(x[0] if isinstance(x, tuple) else x)
+        sizes = [min(most, n), *[n % most] * bool(n > most and n % most)]
+        for size in sizes if self.stream is None else [*self._runners] or [n]:
+            self._write_for(size)
+
+    def _write_for(self, size: int) -> None:
+        """Write the program for minibatches of a size."""
         trainer, (x, y, w) = self.trainer, self.rows
-        most, n = trainer.batch_size, len(x[0] if isinstance(x, tuple) else x)
-        for size in [min(most, n), *[n % most] * bool(n > most and n % most)]:
-            program = Program(
-                trainer.network,
-                size,
-                trainer.optimizer,
-                trainer.regularizer,
-                trainer.clip_norm,
-                trainer.clip_value,
-                labels=each_array(lambda one: one.dtype.kind in "iu", y),
-                weights=0 if w is None else each_array(lambda one: one.ndim, w),
-                input_shape=each_array(lambda one: one.shape[1:], x),
-            )
-            before = self._runners.get(size)
-            if before is None or before.program.source != program.source:
-                self._runners[size] = Runner(program)
-            else:
-                before.program = program
+        program = Program(
+            trainer.network,
+            size,
+            trainer.optimizer,
+            trainer.regularizer,
+            trainer.clip_norm,
+            trainer.clip_value,
+            labels=each_array(lambda one: one.dtype.kind in "iu", y),
+            weights=0 if w is None else each_array(lambda one: one.ndim, w),
+            input_shape=each_array(lambda one: one.shape[1:], x),
+        )
+        before = self._runners.get(size)
+        if before is None or before.program.source != program.source:
+            self._runners[size] = Runner(program)
+        else:
+            before.program = program
 
     def prediction(self) -> Any:
         """Return what computes the outputs of many examples, for the record of an epoch."""
@@ -90,48 +106,71 @@ class Compiled:
 
     # -- the minibatches ---------------------------------------------------------------------
 
-    def steps(self, order: np.ndarray, step: int) -> Iterator[int]:
+    def steps(self, order: Any, step: int) -> Iterator[int]:
         """Go through an epoch from a step on; yield how many are behind after each stretch.
 
         Where the program cannot go on, the trainer's `path` is another afterwards.
         """
         trainer = self.trainer
-        order = np.ascontiguousarray(order, np.int64)
+        if order is not None:
+            order = np.ascontiguousarray(order, np.int64)
         try:
             if trainer.callbacks:  # which may have changed the network
                 self._write()
-            while step < trainer.steps_per_epoch and trainer.path is self:
+            self._begin(order, step)
+            while trainer.path is self and self._is_there(step):
                 step = self._stretch(order, step)
                 yield step
         except (NoTwin, NotBuilt) as error:
-            trainer.go_by(InNumPy(trainer, self.rows, str(error)))
+            trainer.go_by(InNumPy(trainer, self.rows, str(error), self.stream))
         finally:
             self._show()
+            self._parts = None
 
-    def _stretch(self, order: np.ndarray, step: int) -> int:
+    def _begin(self, order: Any, step: int) -> None:
+        """Have the minibatches at hand that blocks are made of, from a step on."""
+        if not self._in_blocks:
+            return
+        trainer, (x, y, w) = self.trainer, self.rows
+        self._change, self._parts = changer(trainer), self.stream
+        if self.stream is None:
+            parts = minibatches(x, y, order, step, trainer.batch_size, w, self._change is None)
+            self._parts = Ahead(parts, step)
+        else:
+            self._parts.forget(step)
+
+    def _is_there(self, step: int) -> bool:
+        """Say whether the epoch has a minibatch of a number."""
+        if self._parts is None:
+            return step < self.trainer.steps_per_epoch  # type: ignore[no-any-return]
+        return self._parts.at(step) is not None
+
+    def _stretch(self, order: Any, step: int) -> int:
         """Take some steps, and return how many are behind in the epoch."""
         trainer = self.trainer
-        network, optimizer, size = trainer.network, trainer.optimizer, trainer.batch_size
-        whole = len(order) // size
-        runner = self._runners[min(size, len(order) - step * size)]
-        program = runner.program
-        count = min(self._ahead, whole - step if step < whole else 1, program.most_ahead(DRAWN))
-        data, ahead = self._data, order[step * size :]
-        if self._stored:  # as many examples as fit are read
-            count = min(count, self._most_read(size))
-            ahead = ahead[: count * size]
-            taken = (each_array(lambda one: one.take(ahead, 0), one) if one is not None else None
-                     for one in self.rows)  # fmt: skip
-            data = dict(arrays_of(network.dtype, *taken))
-            ahead = np.arange(len(ahead), dtype=np.int64)
-        etas = self._etas(step, count)
+        network, optimizer = trainer.network, trainer.optimizer
+        started = time.perf_counter()
+        if self._parts is None:
+            size = trainer.batch_size
+            whole = len(order) // size
+            runner = self._runners[min(size, len(order) - step * size)]
+            count = min(self._ahead, whole - step if step < whole else 1)
+            count = min(count, runner.program.most_ahead(DRAWN))
+            data, examples = self._data, order[step * size :]
+            targets: Any = partial(self._targets, order, size)
+        else:
+            runner, taken = self._block(step)
+            count, data = len(taken), dict(block_of(network.dtype, taken))
+            examples = np.arange(count * runner.program.batch_size, dtype=np.int64)
+            targets = partial(_targets_in, [part[1:] for part in taken], step)
+            del taken  # which may be large
+        program, etas = runner.program, self._etas(step, count)
         carried = optimizer.carried(network.theta)
         if carried.keys() != set(optimizer.accumulator_names):
             raise NoTwin(BY_ROOTS)
         vectors: dict[Any, np.ndarray] = {("accumulator", name): carried[name] for name in carried}
-        vectors |= {"theta": network.theta, "nabla": network.nabla, "order": ahead}
+        vectors |= {"theta": network.theta, "nabla": network.nabla, "order": examples}
         runner.bind({**data, **vectors, **program.states(), **program.draws(count)})
-        started = time.perf_counter()
         done, refused = runner.train(count, optimizer.t, etas)
         seconds = time.perf_counter() - started
         if done < count:  # the steps that were not taken have drawn nothing
@@ -139,47 +178,79 @@ class Compiled:
         optimizer.t += done
         if trainer.schedule is not None:
             optimizer.eta = etas[min(done, count - 1)]
-        self._last = runner, order, step + done, size
-        if refused:  # gradients are there, and their squares do not fit
+        behind = step + done
+        self._last = runner, targets, behind - 1
+        if done < count:  # the gradients of the next are there
+            self._last = runner, targets, behind
+        if refused:  # because their squares do not fit
             learnt = trainer.learnt = Learnt(network.root, trainer.regularizer)
             optimizer.advance(network.theta, network.nabla, learnt.weights, learnt.groups)
-            self._last = runner, order, step + done + 1, size
-            trainer.go_by(InNumPy(trainer, self.rows, BY_ROOTS))
-            return step + done + 1
+            trainer.go_by(InNumPy(trainer, self.rows, BY_ROOTS, self.stream))
+            return behind + 1
         if done < count:
-            self._last = runner, order, step + done + 1, size
-            trainer.under_way = (trainer.epoch, step + done, trainer.seconds)
+            trainer.under_way = (trainer.epoch, behind, trainer.seconds)
             self._show()
             raise DivergenceError(diagnosis(trainer))
+        if self._parts is not None:
+            self._parts.forget(behind)
+            runner.let_go(data)
         if count == self._ahead or seconds > SECONDS:
             self._ahead = max(1, int(count * min(2.0, SECONDS / max(seconds, 1e-6))))
-        return step + done
+        return behind
 
-    def _most_read(self, size: int) -> int:
-        """Return how many minibatches of stored examples are read at a time."""
-        x = self.rows[0]
-        each = sum(one.nbytes // len(one) for one in (x if isinstance(x, tuple) else (x,)))
-        return int(max(1, READ // max(1, size * each)))
+    def _block(self, step: int) -> tuple[Runner, list[Minibatch]]:
+        """Return the minibatches of the next steps, transformed, and what goes through them.
+
+        They are of one size, and take no more memory than `READ` bytes.
+        """
+        form = signature(self._parts.at(step))
+        if self._form is None:
+            self._form = form
+        elif form != self._form:
+            raise NoTwin("minibatches have several shapes, or kinds of numbers")
+        size = size_of(self._parts.at(step))
+        if size not in self._runners:
+            if len(self._runners) >= MOST_SIZES:
+                raise NoTwin(f"minibatches have more than {MOST_SIZES} sizes")
+            self._write_for(size)
+        runner = self._runners[size]
+        most, left = min(self._ahead, runner.program.most_ahead(DRAWN)), READ
+        taken: list[Minibatch] = []
+        while len(taken) < most and left > 0:
+            part = self._parts.at(step + len(taken))
+            if part is None or size_of(part) != size or signature(part) != form:
+                break
+            x, y, w = part
+            taken.append((x if self._change is None else self._change(x, step + len(taken)), y, w))
+            left -= bytes_of(part)
+        return runner, taken
 
     def _etas(self, step: int, count: int) -> np.ndarray:
         """Return the learning rates of so many steps."""
         trainer = self.trainer
         if trainer.schedule is None:
             return np.full(count, float(trainer.optimizer.eta))
-        epoch, steps = trainer.epoch, trainer.steps_per_epoch
-        return np.array([trainer.schedule(epoch + (step + k) / steps) for k in range(count)])
+        return np.array([trainer.schedule(trainer.epochs_behind(step + k)) for k in range(count)])
+
+    def _targets(self, order: np.ndarray, size: int, number: int) -> Any:
+        """Return targets and weights of the minibatch of a number."""
+        x, y, w = self.rows
+        return next(minibatches(x, y, order, number, size, w))[1:]
 
     def _show(self) -> None:
         """Give the layers what the last minibatch left, and the trainer its targets."""
         if self._last is None:
             return
-        (runner, order, step, size), self._last = self._last, None
+        (runner, targets, number), self._last = self._last, None
         runner.show()
-        trainer, (x, y, w) = self.trainer, self.rows
-        _, *trainer.minibatch = next(minibatches(x, y, order, step - 1, size, w))
+        self.trainer.minibatch = targets(number)
 
 
 BY_ROOTS = "squares of gradients do not fit into the dtype, so the optimizer goes by roots"
+
+
+def _targets_in(targets: list[Any], first: int, number: int) -> Any:
+    return targets[number - first]
 
 
 def arrays_of(dtype: Any, x: Any, y: Any, w: Any) -> Iterator[tuple[str, np.ndarray]]:
@@ -190,3 +261,19 @@ def arrays_of(dtype: Any, x: Any, y: Any, w: Any) -> Iterator[tuple[str, np.ndar
             if array is not None:
                 wanted = np.int32 if array.dtype.kind in "iu" else dtype
                 yield f"{name}{index}" if several else name, np.ascontiguousarray(array, wanted)
+
+
+def block_of(dtype: Any, taken: list[Minibatch]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield such arrays of minibatches, whose examples lie one after another in them."""
+    for name, data in zip(("x", "y", "weights"), zip(*taken, strict=True), strict=True):
+        several = isinstance(data[0], tuple)
+        for index, parts in enumerate(zip(*data, strict=True) if several else [data]):
+            if parts[0] is not None:
+                wanted = np.int32 if parts[0].dtype.kind in "iu" else dtype
+                rows = [np.moveaxis(part, -1, 0) for part in parts]
+                block = rows[0]
+                if len(rows) > 1:
+                    block = np.empty((sum(map(len, rows)), *rows[0].shape[1:]), wanted)
+                    np.concatenate(rows, out=block, casting="same_kind")
+                block = np.ascontiguousarray(block, wanted)
+                yield f"{name}{index}" if several else name, block

@@ -46,10 +46,10 @@ def diagnosis(trainer: Any) -> str:
     """Say when the cost of a trainer's minibatch was no number any more, and where it began."""
     with np.errstate(all="ignore"):
         cost = trainer.minibatch_cost()
+    of = f" of {trainer.steps_per_epoch}" if trainer.steps_per_epoch else ""
     return (
-        f"the cost became {cost} in epoch {trainer.epoch + 1}, minibatch {trainer.step + 1} of "
-        f"{trainer.steps_per_epoch}: {first_not_finite(trainer.network)}; try a smaller eta or "
-        "clip_norm"
+        f"the cost became {cost} in epoch {trainer.epoch + 1}, minibatch {trainer.step + 1}{of}: "
+        f"{first_not_finite(trainer.network)}; try a smaller eta or clip_norm"
     )
 
 

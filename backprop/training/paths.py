@@ -16,7 +16,7 @@ PRODUCTS_A_SECOND = 2e10
 WORTH_WHILE = 0.1  # seconds an epoch
 
 
-def path_for(trainer: Any, rows: tuple[Any, Any, Any]) -> Any:
+def path_for(trainer: Any, rows: tuple[Any, Any, Any], stream: Any = None) -> Any:
     """Return how the minibatches of a `fit` are gone through.
 
     Parameters
@@ -24,6 +24,8 @@ def path_for(trainer: Any, rows: tuple[Any, Any, Any]) -> Any:
     trainer : Trainer
     rows : tuple
         What `rows_of` made of examples, targets and weights.
+    stream : Stream, optional
+        Where minibatches come from instead: then the rows are those of its first.
 
     Raises
     ------
@@ -31,30 +33,35 @@ def path_for(trainer: Any, rows: tuple[Any, Any, Any]) -> Any:
         If ``trainer.compiled`` is True, and there can be no program.
     """
     if trainer.compiled is False:
-        return InNumPy(trainer, rows, "compiled=False")
-    if trainer.transform is not None:
-        if trainer.compiled:
-            raise ValueError("Trainer: a transform is done in NumPy: leave compiled=True out")
-        return InNumPy(trainer, rows, "a transform changes every minibatch")
-    if trainer.compiled is None and not worth_while(trainer, rows):
-        return InNumPy(trainer, rows, "an epoch is so short that building a program does not pay")
+        return InNumPy(trainer, rows, "compiled=False", stream)
+    if trainer.compiled is None and not worth_while(trainer, rows, stream):
+        why = "an epoch is so short that building a program does not pay"
+        return InNumPy(trainer, rows, why, stream)
     from backprop.compiled import NotBuilt, NoTwin  # not before it is needed
     from backprop.training.compiled import Compiled
 
     try:
-        return Compiled(trainer, rows)
+        return Compiled(trainer, rows, stream)
     except (NoTwin, NotBuilt) as error:
         if trainer.compiled:
             raise
-        return InNumPy(trainer, rows, str(error))
+        return InNumPy(trainer, rows, str(error), stream)
 
 
-def worth_while(trainer: Any, rows: tuple[Any, Any, Any]) -> bool:
-    """Say whether an epoch takes NumPy long, by what is known of the sizes alone."""
+def worth_while(trainer: Any, rows: tuple[Any, Any, Any], stream: Any = None) -> bool:
+    """Say whether an epoch takes NumPy long, by what is known of the sizes alone.
+
+    Of a stream of unknown length it is taken to be long.
+    """
     network, x = trainer.network, rows[0]
     n = len(x[0] if isinstance(x, tuple) else x)
+    batch = trainer.batch_size
+    if stream is not None:
+        if stream.length is None:
+            return True
+        n, batch = n * stream.length, n
     products = 3 * n * products_of(network.root, network.input_shape)
-    seconds = n / trainer.batch_size * SECONDS_A_STEP + products / PRODUCTS_A_SECOND
+    seconds = n / batch * SECONDS_A_STEP + products / PRODUCTS_A_SECOND
     return bool(seconds >= WORTH_WHILE)
 
 

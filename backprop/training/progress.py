@@ -156,9 +156,11 @@ class NotebookBar:
         from IPython.display import display
 
         text = meter(name, note, step, steps, seconds, initial)
-        before, _, after = text.split("|", 2)
-        bar = f'<progress value="{step}" max="{steps}" style="width: {BAR}em"></progress>'
-        words = f"{html.escape(before)} {bar} {html.escape(after)}"
+        words = html.escape(text)
+        if steps:
+            before, _, after = map(html.escape, text.split("|", 2))
+            bar = f'<progress value="{step}" max="{steps}" style="width: {BAR}em"></progress>'
+            words = f"{before} {bar} {after}"
         output = {"text/plain": text, "text/html": f"<code>{words}</code>"}
         if self._handle is None:
             self._handle = display(output, raw=True, display_id=True)
@@ -179,9 +181,15 @@ def meter(
     columns: int = 1000,
     ascii_only: bool = False,
 ) -> str:
-    """Return a bar of `BAR` characters, and beside it as much as so many columns hold."""
+    """Return a bar of `BAR` characters, and beside it as much as so many columns hold.
+
+    Where nobody knows how many steps there are, `steps` is 0, and there is no bar.
+    """
     from tqdm import tqdm  # not at import time: the core does without
 
+    if not steps:
+        elapsed = tqdm.format_interval(seconds)
+        return f"{name}: {step} minibatches [{elapsed}] {note}"[:columns]
     for end in ENDS:
         text = tqdm.format_meter(
             step, steps, seconds, prefix=name, ascii=ascii_only, initial=initial,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import Counter
 from typing import Any
 
@@ -31,6 +32,7 @@ def state_of(trainer: Any) -> dict[str, Any]:
         "step": trainer.step,
         "seconds": trainer.seconds,
         "n_examples": trainer.n_examples,
+        "n_minibatches": trainer.n_minibatches,
         "weights": trainer.weights,
         "computed_by": trainer.computed_by,
         "rng": generator_state(trainer.rng),
@@ -132,7 +134,12 @@ def _checked(trainer: Any, state: dict[str, Any]) -> History:
         raise TypeError(f"computed_by must be a string, got {state['computed_by']!r}")
     epoch = check_integer("epoch", state["epoch"], 0)
     step = check_integer("step", state["step"], 0)
-    steps = -(-(n_examples or 0) // trainer.batch_size)
+    n_minibatches = state.get("n_minibatches")
+    if n_minibatches is not None:
+        check_integer("n_minibatches", n_minibatches)
+    steps: Any = n_minibatches or math.inf
+    if n_examples is not None or "n_minibatches" not in state:
+        steps = -(-(n_examples or 0) // trainer.batch_size)
     if step > steps:
         raise ValueError(f"step must be at most the {steps} minibatches of an epoch, got {step}")
     history = History.from_state(state["history"])
@@ -172,6 +179,7 @@ def _put(trainer: Any, state: dict[str, Any], history: History) -> None:
                 if getattr(layer, key) != value:
                     layer.set_learning(key, value)
     trainer.history, trainer.n_examples = history, state["n_examples"]
+    trainer.n_minibatches, trainer.data = state.get("n_minibatches"), None
     trainer.weights = state["weights"]
     trainer.computed_by = state.get("computed_by", "")
     trainer.under_way = (state["epoch"], state["step"], state["seconds"])

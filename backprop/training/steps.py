@@ -44,18 +44,20 @@ class Learnt:
         )
 
 
-def changer(trainer: Any) -> Callable[[Any, int], Any] | None:
-    """Return what the trainer's transform makes of x in the minibatch of a number; None without.
+def seed_from(rng: np.random.Generator) -> list[int]:
+    """Return a seed made of what a generator would draw next; the generator stays as it is."""
+    return copy.deepcopy(rng).integers(2**63, size=2).tolist()  # type: ignore[no-any-return]
 
-    The generators are made of the epoch's, which stays as it is, and the number.
-    """
+
+def changer(trainer: Any) -> Callable[[Any, int], Any] | None:
+    """Return what the trainer's transform makes of x in the minibatch of a number; None without."""
     transform = trainer.transform
     if transform is None:
         return None
-    seed = copy.deepcopy(trainer.epoch_rng).integers(2**63, size=2).tolist()
+    seed, epoch = seed_from(trainer.epoch_rng), trainer.epoch
 
     def change(x: Any, step: int) -> Any:
-        changed = transform(x, np.random.default_rng([*seed, step]))
+        changed = transform(x, np.random.default_rng([*seed, epoch, 1 + step]))
         for one, other in zip(
             x if isinstance(x, tuple) else (x,),
             changed if isinstance(changed, tuple) else (changed,),
@@ -82,26 +84,36 @@ class InNumPy:
         What `rows_of` made of examples, targets and weights.
     why : str
         Why it is not compiled.
+    stream : Stream, optional
+        Where minibatches come from, instead.
     """
 
-    def __init__(self, trainer: Any, rows: tuple[Any, Any, Any], why: str) -> None:
-        self.trainer, self.rows, self.why = trainer, rows, why
+    def __init__(
+        self, trainer: Any, rows: tuple[Any, Any, Any], why: str, stream: Any = None
+    ) -> None:
+        self.trainer, self.rows, self.why, self.stream = trainer, rows, why, stream
 
     def __str__(self) -> str:
         return f"NumPy: {self.why}"
 
     def steps(self, order: np.ndarray, step: int) -> Iterator[int]:
         """Go through an epoch from a step on; yield how many are behind after each."""
-        trainer, (x, y, w) = self.trainer, self.rows
+        trainer, schedule = self.trainer, self.trainer.schedule
         trainer.learnt = Learnt(trainer.network.root, trainer.regularizer)  # as callbacks left them
-        schedule, epoch, all_steps = trainer.schedule, trainer.epoch, trainer.steps_per_epoch
         change = changer(trainer)
-        for part in minibatches(x, y, order, step, trainer.batch_size, w):
+        for part in self.minibatches(order, step):
             if schedule is not None:
-                trainer.optimizer.eta = schedule(epoch + step / all_steps)
+                trainer.optimizer.eta = schedule(trainer.epochs_behind(step))
             self.descend(part[0] if change is None else change(part[0], step), *part[1:])
             step += 1
             yield step
+
+    def minibatches(self, order: Any, step: int) -> Iterator[tuple[Any, Any, Any]]:
+        """Return those of the epoch from a step on."""
+        if self.stream is not None:
+            return self.stream.begin_at(step)  # type: ignore[no-any-return]
+        x, y, w = self.rows
+        return minibatches(x, y, order, step, self.trainer.batch_size, w)
 
     def prediction(self) -> None:
         """The outputs of many examples are those of the layers, too."""

@@ -14,13 +14,11 @@ import numpy as np
 from backprop.core.checks import check_bool, check_integer
 from backprop.core.config import made_of
 from backprop.core.randomness import generator
-from backprop.core.shapes import count_examples
-from backprop.core.stored import as_stored
 from backprop.kernels.threads import own_threads
 from backprop.layers.base import Seed
 from backprop.metrics import Metric
 from backprop.network import Network
-from backprop.network.evaluation import measure, metrics_of
+from backprop.network.evaluation import metrics_of
 from backprop.optimizers import Optimizer
 from backprop.regularizers import Regularizer
 from backprop.schedules import Schedule
@@ -28,26 +26,22 @@ from backprop.training.callback import Callback
 from backprop.training.checks import (
     carriers,
     check_callbacks,
-    check_fit,
     check_part,
     check_transform,
     describe_transform,
     positive_or_none,
-    taken_apart,
 )
-from backprop.training.columns import declare_columns, metrics_for
+from backprop.training.columns import declare_columns
+from backprop.training.data import Data, data_of
 from backprop.training.divergence import DivergenceError, check_finite  # noqa: F401
 from backprop.training.history import History
 from backprop.training.interrupts import interrupt_asks
-from backprop.training.minibatches import in_memory, rows_of
 from backprop.training.paths import warn_if_another
 from backprop.training.processes import Alone, with_all
 from backprop.training.progress import Progress, check_progress
+from backprop.training.record import record_of
 from backprop.training.state import put_state, state_of, take_back
 from backprop.training.steps import Learnt
-from backprop.training.weights import Weights, digest_of, first, weights_of
-
-Data = tuple[Any, ...]
 
 
 class Trainer:
@@ -171,7 +165,10 @@ class Trainer:
         self.columns: list[str] = []
         self.under_way = (0, 0, 0.0)
         self.set_aside: Any = None  # see `backprop.training.state.show`
+        self.data: Data | None = None  # of the `fit` that runs
         self.n_examples: int | None = None
+        self.n_minibatches: int | None = None  # in an epoch of a stream, if that is known
+        self.counted = 0  # and how many there were in the last
         self.weights: str | None = None  # what tells those of the last fit from others
         self.restored = False  # and not yet gone on from
         self.interrupted = False
@@ -186,18 +183,20 @@ class Trainer:
         return f"<Trainer of {self.network!r}, {self.optimizer!r}, {size}, after {epochs}>"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "path": None, "processes": Alone()}  # which are of this process
+        of_this_process = {"path": None, "data": None, "processes": Alone()}
+        return {**self.__dict__, **of_this_process}
 
     @with_all
     def fit(
         self,
-        x: np.ndarray,
-        y: np.ndarray,
+        x: Any,
+        y: Any = None,
         epochs: int = 1,
-        validation: Data | None = None,
+        validation: Any = None,
         progress: bool | str | None = None,
         class_weight: Any = None,
         sample_weight: Any = None,
+        steps: int | None = None,
     ) -> History:
         """Train for so many more epochs (an epoch that was interrupted is finished as the first).
 
@@ -246,32 +245,17 @@ class Trainer:
         """
         epochs = check_integer("fit: epochs", epochs, 0)
         progress = self.progress if progress is None else check_progress("fit", progress)
-        validation, validation_weight = taken_apart(validation)
-        dtype, integers = self.network.dtype, self.network.root.integer_input
-        x, y = as_stored(x, dtype, integers), in_memory(y)
-        if validation is not None:
-            validation = as_stored(validation[0], dtype, integers), in_memory(validation[1])
-        check_fit(self.network, x, y, validation)
-        weights = weights_of(self, x, y, validation, class_weight, sample_weight, validation_weight)
-        metrics = metrics_for(self, x, y, validation, weights)
-        n_examples = count_examples(x)
-        if self.step and self.n_examples != n_examples:
-            raise ValueError(
-                f"an epoch over {self.n_examples} examples is under way, got {n_examples}"
-            )
-        digest = digest_of(weights.normalized)
-        if (self.step or self.restored) and self.n_examples and self.weights != digest:
-            raise ValueError(
-                "the training that this one goes on from had other weights, or none: give the same "
-                "class_weight and sample_weight, or make a new Trainer of the network"
-            )
-        self.columns = declare_columns(self, metrics, validation is not None)
-        rows_w = None if weights.normalized is None else rows_of(weights.normalized)
-        path = self.processes.path_for(self, (rows_of(x), rows_of(y), rows_w))
+        self.data = data = data_of(
+            self, x, y, epochs, validation, class_weight, sample_weight, steps
+        )
+        self.columns = declare_columns(self, data.metrics, data.validation is not None)
+        path = self.processes.path_for(self, data.rows, data.stream)
         if self.restored:
             warn_if_another(self.computed_by, str(path))
         self.go_by(path)
-        self.n_examples, self.weights, self.restored = n_examples, digest, False
+        self.n_examples, self.n_minibatches = data.n_examples, data.n_minibatches
+        self.counted = 0
+        self.weights, self.restored = data.weights, False
         self.stopping, self.interrupted, self.error = "", False, None
         self._progress = [Progress(progress, self.epoch + epochs)] if progress else []
         quiet = np.errstate(over="ignore", under="ignore", invalid="ignore")
@@ -288,17 +272,20 @@ class Trainer:
                 self._call("on_fit_start")
                 last = self.epoch + epochs
                 while self.epoch < last and not self._asked_to_stop():
-                    self._train_epoch()
-                    if self.step < self.steps_per_epoch:
+                    self._train_epoch(data)
+                    if not data.is_over(self, self.step):
                         check_finite(self)  # as it is now, it may be saved
                         break
-                    record = self._record(x, y, validation, metrics, weights)
-                    self.history.append(record, self.computed_by)  # with which the epoch is over
+                    if data.stream is not None:
+                        self.counted = self.step
+                    self.history.append(record_of(self), self.computed_by)  # which ends the epoch
                     self._call("on_epoch_end")
             except BaseException as error:
                 self.error = error
                 raise
             finally:
+                if not data.end(self.step > 0):
+                    self.data = None
                 self._end()
         return self.history
 
@@ -332,13 +319,25 @@ class Trainer:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Minibatches in an epoch over the data of the last `fit`."""
-        return -(-(self.n_examples or 0) // self.batch_size)
+        """Minibatches in an epoch over the data of the last `fit`; 0 where that is not known.
 
-    def _train_epoch(self) -> None:
+        Of those that are yielded, in the last whole epoch where nobody said how many there are.
+        """
+        if self.n_examples is None:
+            return self.n_minibatches or self.counted
+        return -(-self.n_examples // self.batch_size)
+
+    def epochs_behind(self, step: int) -> float:
+        """Return how many epochs are behind, as a schedule takes them, after so many minibatches.
+
+        They are whole where nobody knows how many minibatches an epoch has.
+        """
+        known = self.n_minibatches if self.n_examples is None else self.steps_per_epoch
+        return self.epoch + (step / known if known else 0)
+
+    def _train_epoch(self, data: Data) -> None:
         """Go through the examples, from where the epoch stands, in this epoch's order."""
         epoch, step, seconds = self.epoch, self.step, self.seconds
-        steps = self.steps_per_epoch
         if step == 0:
             self.epoch_rng = copy.deepcopy(self.rng)
             order = self._draw_order(self.rng)
@@ -347,11 +346,12 @@ class Trainer:
         else:  # the order that the interrupted epoch was in, and the eta of its last minibatch
             order = self._draw_order(copy.deepcopy(self.epoch_rng))
             if self.schedule is not None:
-                self.optimizer.eta = self.schedule(epoch + (step - 1) / steps)
+                self.optimizer.eta = self.schedule(self.epochs_behind(step - 1))
+        data.begin_epoch(self)
         each_step = [callback for callback in self._in_order() if callback.wants_steps]
         started = time.perf_counter()
         try:
-            while step < steps and not self._asked_to_stop():
+            while not data.is_over(self, step) and not self._asked_to_stop():
                 with closing(self.path.steps(order, step)) as stretches:
                     for behind in stretches:
                         step = behind
@@ -363,46 +363,15 @@ class Trainer:
         finally:
             self.under_way = (epoch, self.step, seconds + time.perf_counter() - started)
 
-    def _draw_order(self, rng: np.random.Generator) -> np.ndarray:
-        n = self.n_examples or 0
+    def _draw_order(self, rng: np.random.Generator) -> np.ndarray | None:
+        n = self.n_examples
+        if n is None:  # minibatches come as they come
+            return None
         return rng.permutation(n) if self.shuffle else np.arange(n)
 
     def minibatch_cost(self) -> float:
         """Return C of the minibatch that was last trained on, before its update."""
         return float(self.network.cost_per_example(*self.minibatch).mean())
-
-    def _record(
-        self,
-        x: Any,
-        y: Any,
-        validation: Data | None,
-        metrics: Mapping[str, Metric],
-        weights: Weights,
-    ) -> dict[str, Any]:
-        network = self.network
-        record: dict[str, Any] = {
-            "epoch": self.epoch + 1,
-            "seconds": self.seconds,
-            "eta": float(self.optimizer.eta),
-        }
-        n = min(count_examples(x), self.monitor_training)
-        prediction = self.path.prediction() if n or validation is not None else None
-        by = prediction, self.processes.in_batches
-        if n:
-            x, y, w = first(n, x, y, weights.examples)
-            found = measure(network, x, y, 1000, metrics, w, *by)
-            record.update({f"training_{name}": value for name, value in found.items()})
-        if self.regularizer is not None:
-            self.learnt = Learnt(network.root, self.regularizer)
-            penalties = self.learnt.penalties
-            values = (penalty.value(network.theta[part]) for part, penalty in penalties)
-            record["penalty"] = float(sum(values))
-        if validation is not None:
-            val_x, val_y = validation
-            found = measure(network, val_x, val_y, 1000, metrics, weights.validation, *by)
-            record.update({f"validation_{name}": value for name, value in found.items()})
-        check_finite(self, record.get("training_cost", 0.0))
-        return record
 
     def _in_order(self) -> list[Callback]:
         callbacks = [*self._progress, *sorted(self.callbacks, key=lambda one: one.comes_last)]

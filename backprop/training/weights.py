@@ -10,7 +10,7 @@ import numpy as np
 
 from backprop.core.checks import check_number
 from backprop.core.shapes import count_examples, each_array
-from backprop.core.stored import Stored
+from backprop.core.stored import cut
 from backprop.metrics import check_sample_weight, true_labels
 from backprop.metrics.labels import holds_classes
 from backprop.network.checks import outputs_like
@@ -57,15 +57,15 @@ def weights_of(
     if class_weight is not None:
         n_outputs = each_array(len, outputs_like(network, x))
         tables = class_tables(class_weight, y, n_outputs)
-    examples, normalized = _checked(network, x, y, tables, sample_weight)
+    examples, normalized = checked(network, x, y, tables, sample_weight)
     n = min(count_examples(x), trainer.monitor_training)
     if examples is not None and n:  # those that are evaluated must not all weigh 0
         some_x, some_y, some = first(n, x, y, examples)
-        _checked(network, some_x, some_y, None, some, f"fit: of the first {n}, monitor_training")
+        checked(network, some_x, some_y, None, some, f"fit: of the first {n}, monitor_training")
     of_validation = None
     if validation is not None:
         val_x, val_y = validation
-        of_validation, _ = _checked(
+        of_validation, _ = checked(
             network, val_x, val_y, tables, validation_weight, "fit: validation"
         )
     return Weights(examples, normalized, of_validation)
@@ -73,19 +73,14 @@ def weights_of(
 
 def first(n: int, x: Any, y: Any, w: Any) -> tuple[Any, Any, Any]:
     """Return the first n examples, their targets and their weights."""
-
-    def one_cut(one: Any) -> Any:
-        return one.first(n) if isinstance(one, Stored) else one[..., :n]
-
-    def cut(data: Any) -> Any:
-        return None if data is None else each_array(one_cut, data)
-
-    return cut(x), cut(y), cut(w)
+    some = slice(n)
+    return cut(x, some), cut(y, some), None if w is None else cut(w, some)
 
 
-def _checked(
+def checked(
     network: Any, x: Any, y: Any, tables: Any, sample_weight: Any, owner: str = "fit"
 ) -> tuple:
+    """Return the weights of data that are checked, or None, and those normalized."""
     a = outputs_like(network, x)
     w = combined(tables, a, y, sample_weight, owner)
     return w, None if w is None else network.normalized(w, x, y)
