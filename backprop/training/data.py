@@ -207,8 +207,7 @@ def _opened(trainer: Any, source: Any, steps: int | None, validation: bool = Fal
     before = trainer.data
     part = None if before is None else before.validation if validation else before.training
     stream = None if part is None else part.stream
-    same = stream is not None and stream.once and stream.source is source
-    if same and stream.epoch == trainer.epoch:  # an earlier fit began it, and it cannot begin anew
+    if stream is not None and stream.is_begun(source, trainer.epoch):
         return stream  # type: ignore[no-any-return]
     epoch, step = trainer.epoch, trainer.step
     if validation:

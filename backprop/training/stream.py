@@ -127,6 +127,10 @@ class Stream(Ahead):
                 why = ": was it gone through before?"
             raise ValueError(f"fit: {_named(self.source)} yields no {self.what}{why}")
 
+    def is_begun(self, source: Any, epoch: int) -> bool:
+        """Say whether an epoch of a source was begun that cannot begin anew."""
+        return self.once and self.source is source and self.epoch == epoch
+
     def skip(self, step: int) -> None:
         """Go past so many minibatches of the epoch."""
         while self._count < step and not self._over:
