@@ -5,8 +5,10 @@ import pytest
 
 from backprop import Conv2d, Dense, Flatten, MaxPool2d, Network
 from backprop.graph import Graph, Input, cos, exp, sqrt
+from backprop.layers import LSTM, TimeStep
 from tests.browser.support import errors, poor_contrast, screen, wide
 from tests.cases import CASES, NETWORK_CASES
+from tests.cases.feedforward import CASES as FEEDFORWARD
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="make test-browser has it")
 ActionChains, Keys = webdriver.ActionChains, webdriver.Keys
@@ -150,6 +152,13 @@ def of_images():
     return network.trace(rng.random((1, 12, 12, 4), dtype="float32"), np.arange(4))
 
 
+def of_sequences():
+    layers = [LSTM(2, 3, rng=0), TimeStep(-1), Dense(3, 2, rng=1)]
+    network = Network(layers, "quadratic", input_shape=(2, 4))
+    x = np.random.default_rng(0).standard_normal((2, 4, 3)).astype("float32")
+    return network.trace(x, np.eye(2, 3, dtype="float32"))
+
+
 def all_steps(browser):
     for number in range(len(labels(browser))):
         step(browser, number)
@@ -229,7 +238,11 @@ return out;
 """
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+ALIKE = {type(case.make("float64")): case for case in FEEDFORWARD}  # the last of a class
+ONE_OF_A_KIND = [case for case in CASES if case not in FEEDFORWARD or case in ALIKE.values()]
+
+
+@pytest.mark.parametrize("case", ONE_OF_A_KIND, ids=str)
 def test_the_formulas_of_every_layer_give_its_numbers(case, browser, tmp_path):
     layer, x, _ = case.problem(2)
     network = Network([layer], "quadratic", x.shape[:-1]).astype("float64")
@@ -340,10 +353,13 @@ def test_of_which_cost_a_delta_is_is_said_wherever_one_stands(browser, tiny, tmp
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_texts_have_the_contrast_of_wcag_aa(browser, tiny, tmp_path, scheme):
+@pytest.mark.parametrize("which", ["tiny", "images", "sequences"])
+def test_texts_have_the_contrast_of_wcag_aa(browser, tiny, tmp_path, which, scheme):
+    trace = {"tiny": tiny, "images": of_images(), "sequences": of_sequences()}[which]
     with screen(browser, 1300, scheme=scheme):
-        opened(browser, tiny, tmp_path / "page.html")
-        for number in range(len(labels(browser))):
+        opened(browser, trace, tmp_path / "page.html")
+        n = len(labels(browser))
+        for number in range(0, n, max(1, n // 11)):
             step(browser, number)
             assert poor_contrast(browser) == [], number
         key(browser, "?")

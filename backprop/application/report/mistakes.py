@@ -83,7 +83,13 @@ def _of_classes(a: np.ndarray, y: np.ndarray, facts: Facts) -> list[str]:
     wrong = np.flatnonzero(true != predicted)
     what = "step" if a.ndim > 2 else "example"
     total = f"{len(wrong):,} of {len(true):,} test {what}s are taken for another class."
-    shown = _confusion_table(matrix, names) if found.n <= MOST_CLASSES else _drawn(matrix, names)
+    shown = _drawn(matrix, names)
+    if found.n <= MOST_CLASSES:
+        how = (
+            "A row is a true class, a column what it is taken for; the last column is the share "
+            "that is right."
+        )
+        shown = page.paragraph(how, "note") + _confusion_table(matrix, names)
     confusion = page.section(
         "Confusion", page.paragraph(total), shown, _most_frequent(matrix, names)
     )
@@ -118,13 +124,9 @@ def _confusion_table(matrix: np.ndarray, names: list[str]) -> str:
         cells.append(f"<td>{accuracy}</td>")
         rows.append(f'<tr><th scope="row">{page.text(name)}</th>{"".join(cells)}</tr>')
     head = "".join(f'<th scope="col">{page.text(name)}</th>' for name in names)
-    caption = (
-        "A row is a true class, a column what it is taken for; the last column is the share that "
-        "is right."
-    )
     return (
         f'<div class="scroll" tabindex="0" role="group" aria-label="Confusion matrix">'
-        f'<table class="confusion"><caption>{caption}</caption>'
+        f'<table class="confusion">'
         f'<thead><tr><th scope="col">true</th>{head}<th scope="col">right</th></tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )

@@ -204,5 +204,8 @@ def _whether_default(name: str, facts: Facts, default: RunConfig) -> str:
 
 def _remarks(facts: Facts) -> str:
     if facts.folder is None:
-        return page.paragraph("The network is where you keep it; trainer.fit goes on with it.")
+        return page.paragraph(
+            "trainer.fit(x, y, epochs=10) goes on with the training, and "
+            'network.save("model.npz") keeps the network.'
+        )
     return ""

@@ -181,23 +181,22 @@ def how_to_go_on(facts: Facts) -> list[tuple[str, str]]:
     name = shlex.quote(str(folder))
     found = []
     if config is not None:
-        unfinished = not facts.result or facts.result.get("interrupted")
-        if unfinished:
-            found.append(("Go on to the end that was asked for", f"backprop train --resume {name}"))
-        more = f"backprop train --resume {name} --epochs {config.epochs + 10}"
-        found.append(("Train ten epochs more", more))
         eta = config.made_optimizer().eta
         smaller = command_of(config, eta=float(f"{eta / 3:.2g}"))
-        found.append(("Try again with a smaller learning rate, beside this run", smaller))
-    if facts.network is not None:
+        another = "Try again with a smaller learning rate, beside this run", smaller
+        if not facts.result or facts.result.get("interrupted"):
+            go_on = "Go on to the end that was asked for", f"backprop train --resume {name}"
+            found = [go_on, another] if len(facts.history) else [another, go_on]  # it may diverge
+        else:
+            more = f"backprop train --resume {name} --epochs {config.epochs + 10}"
+            found = [("Train ten epochs more", more), another]
         found += [
             ("Go through both passes of single examples", f"backprop explore {name}"),
             ("Repeat the figures", f"backprop evaluate {name}"),
-            (
-                "Hold its gradients against numerical ones",
-                f"backprop gradcheck {name} --elements 20",
-            ),
         ]
+    if facts.network is not None:
+        gradcheck = f"backprop gradcheck {name} --elements 20"
+        found.append(("Hold its gradients against numerical ones", gradcheck))
     found.append(("Set it beside other runs", f"backprop report {name} OTHER"))
     return found
 

@@ -7,6 +7,7 @@ convolutions in for a single number. All other layers have a step a pass, with a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -30,6 +31,7 @@ from backprop.layers import (
     Dense,
     TimeDistributed,
 )
+from backprop.layers.recurrent.base import Recurrent
 
 KINDS = {  # layers whose equations are a step each
     Dense: "dense",
@@ -178,6 +180,9 @@ class _Page:
             "layer": self.numbers[t.name],
             "title": section.title,
         }
+        if isinstance(t.layer, Recurrent):
+            yield from self._steps_in_time(section, t, base)
+            return
         if t.children or _kind_of(t) is None:
             label = way if section.part in ("forward", "backward") else section.part
             yield {**base, "role": "all", "label": label, **self._shown(section, t)}
@@ -197,6 +202,20 @@ class _Page:
         if words:  # nothing to learn, or frozen
             found.append({**base, "role": "words", "label": "note", "words": words, "shown": []})
         yield from found
+
+    def _steps_in_time(
+        self, section: Section, t: LayerTrace, base: dict[str, Any]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield a step of the page for every step in time, and one for all gradients."""
+        groups: dict[str, list[Equation | str]] = {}
+        words = [item for item in section.items if isinstance(item, str)]
+        for equation in (item for item in section.items if isinstance(item, Equation)):
+            groups.setdefault(_label_in_time(equation), []).append(equation)
+        for label, equations in groups.items():
+            told = words if label.startswith("t =") else []
+            one = replace(section, items=(*told, *equations), given=())
+            title = f"{section.title}, {label}"
+            yield {**base, "title": title, "role": "all", "label": label, **self._shown(one, t)}
 
     def _role(self, equation: Equation, t: LayerTrace) -> dict[str, Any]:
         """Return what a step of a layer of `KINDS` gives, and how that is made."""
@@ -312,6 +331,16 @@ def _kind_of(t: LayerTrace) -> str | None:
         return None
     equations = equations_of(t.layer)
     return next((kind for base, kind in KINDS.items() if EQUATIONS.get(base) is equations), None)
+
+
+def _label_in_time(equation: Equation) -> str:
+    """Return with which others an equation of a recurrent layer stands: those of its step."""
+    if equation.tag in ("BP3", "BP4"):
+        return "BP3, BP4"
+    if "partial" in equation.left:
+        return "\N{PARTIAL DIFFERENTIAL}C/\N{PARTIAL DIFFERENTIAL}a"
+    step = re.search(r"_\{(\d+)\}$", equation.left)
+    return f"t = {step[1]}" if step else "all steps"
 
 
 def _array_of(equation: Equation) -> np.ndarray:

@@ -283,7 +283,7 @@ function filledElements(one, array, index, example, layer) {
     lines: [[`${symbol} = `, ...partsOf(made, around, false)], ["= ", ...partsOf(made, around, true), " = ", [result, "result"]]],
     marks: {}, touched,
   };
-  if (made[0] === "of") filled.lines.splice(1, 1, ["= ", [result, "result"]]);
+  if (["of", "sum", "max"].includes(made[0])) filled.lines.splice(1, 1, ["= ", [result, "result"]]);
   if (isPart) {
     filled.lines[1] = ["= ", ...partsOf(made, around, true)];
     ofOtherExamples(filled, sums[0]);

@@ -61,7 +61,7 @@ function isGradientIn(step, symbol, array, name, one) {
 /** What stands beside the name of an array: of which example it is, and of which cost. */
 function noteOf(array, isGradient, example) {
   if (page.batch === 1 || !array.byExample) return "";
-  return isGradient ? `example ${example}, of the mean cost: with 1/B` : `example ${example}`;
+  return isGradient ? `example ${example}, with 1/B` : `example ${example}`;
 }
 
 /** The marks of the numbers of an array that have a part; of very many the block they lie in. */
@@ -112,7 +112,7 @@ class Panel {
 
   maps_() {
     const { step, layer, state } = this;
-    const row = make("div", { class: "maps" });
+    const row = make("div", { class: step.role === "all" ? "maps free" : "maps" });
     const list = step.role === "cost" ? this.costArrays() : arraysOf(step, layer || { parameters: {} });
     const isSingle = !["all", "cost"].includes(step.role);
     this.made = null;
