@@ -26,10 +26,8 @@ ifeq ($(BACKPROP_MNIST)$(wildcard $(or $(BACKPROP_DATA),data)/mnist ../shared/da
 EXPERIMENTS := $(filter-out $(MNIST_CONVNET),$(EXPERIMENTS))
 endif
 
-EXTRAS := onnx,tensorboard,torch,safetensors,table,images,mpi
-
 .DEFAULT_GOAL := help
-.PHONY: help install train quick test fuzz crash-test test-peers test-interop test-browser gradcheck experiments book bench bench-install docs dist lint format data clean
+.PHONY: help install train quick test fuzz crash-test test-peers test-interop test-browser test-oldest test-newest gradcheck experiments book bench bench-install docs dist lint format data clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +56,25 @@ test-peers: $(VENV)/.peers  ## compare all gradients with those of PyTorch, whic
 test-interop: $(VENV)/.interop  ## test what joins the package to others, which it installs
 	$(PYTEST) $(PARALLEL) tests/interop $(ARGS)
 
+# Each in an environment of its own, made anew: PYTHON=python3.10 takes the oldest Python, too. The
+# newest of a package may deprecate what another one does: that is no error of ours.
+test-oldest:  ## run the quick tests with the oldest versions of all packages, extras included
+	$(call test-with,oldest,-W default::DeprecationWarning -W default::FutureWarning)
+
+test-newest:  ## run the same with the newest versions
+	$(call test-with,newest)
+
+define test-with
+@mkdir -p build
+rm -rf build/$(1)
+$(PYTHON) -m venv build/$(1)
+$(PYTHON) -m tests.versions $(1) > build/$(1)/constraints.txt
+build/$(1)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade \
+  --upgrade-strategy eager --constraint build/$(1)/constraints.txt --editable '.[interop]'
+build/$(1)/bin/python -m tests.versions $(1) --installed
+$(subst $(BIN),build/$(1)/bin,$(PYTEST)) $(PARALLEL) -m 'not slow' $(2) $(ARGS)
+endef
+
 test-browser: $(VENV)/.browser  ## try the pages in a browser, if chromium and chromedriver are there
 	$(PYTEST) tests/browser $(ARGS)
 
@@ -82,19 +99,20 @@ bench-install: $(VENV)/.bench  ## install the peers: PyTorch, JAX, scikit-learn
 docs: $(VENV)/.docs  ## make the documentation site, build/docs/html/index.html
 	$(BIN)/python -m docs.site $(ARGS)
 
-# Each of the two is installed into an environment of its own, and tried from a folder that holds the
-# tests of the sdist and no package.
-dist: $(VENV)/.package  ## build wheel and sdist under dist/, install both, and try them
+# Each of the two is installed into an environment of its own, and passes the quick tests from a
+# folder that holds all of the sdist but the package.
+dist: $(VENV)/.package  ## build wheel and sdist under dist/, install each, and run the quick tests
 	rm -rf dist build/dist
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
 	$(BIN)/python -m build --outdir dist .
-	@set -e; mkdir -p build/dist/source; tar -xzf dist/*.tar.gz -C build/dist/source --strip-components 1; \
-	rm -r build/dist/source/backprop; \
-	for file in $$PWD/dist/*.whl $$PWD/dist/*.tar.gz; do \
+	mkdir -p build/dist/source
+	tar -xzf dist/*.tar.gz -C build/dist/source --strip-components 1
+	rm -r build/dist/source/backprop
+	@set -e; for file in dist/*.whl dist/*.tar.gz; do \
 	  echo "== $$file"; rm -rf build/dist/venv; $(PYTHON) -m venv build/dist/venv; \
 	  build/dist/venv/bin/python -m pip install --quiet --disable-pip-version-check "$$file[test]"; \
-	  (cd build/dist/source && ../venv/bin/python -m pytest -q -p no:cacheprovider \
-	    tests/test_version.py tests/test_import.py tests/layers/test_dense.py tests/compiled/test_builder.py); \
+	  (cd build/dist/source && $(subst $(BIN),../venv/bin,$(PYTEST)) -q -p no:cacheprovider \
+	    $(PARALLEL) -m 'not slow' $(ARGS)); \
 	done
 
 lint: $(VENV)/.lint  ## check style and types
@@ -134,15 +152,15 @@ $(VENV)/.peers: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	@touch $@
 
-# The extras, and what only the tests need: onnxruntime runs the models that are written.
 # Not an extra: only the tests drive a browser.
 $(VENV)/.browser: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'selenium >= 4.20'
 	@touch $@
 
+# The extras, and what only their tests need.
 $(VENV)/.interop: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable \
-	  '.[test,$(EXTRAS)]' onnxruntime torch==2.13.0
+	  '.[interop]' torch==2.13.0
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.package

@@ -27,7 +27,7 @@ from backprop.application.arguments import (
     sizes_of_layers,
 )
 from backprop.application.console import discard_stdout, tell_error
-from backprop.application.processes import launched, with_launched
+from backprop.application.processes import launched, threads_of_launched, with_launched
 from backprop.core.terminal import readable_streams
 from backprop.kernels import environment
 
@@ -43,7 +43,7 @@ _MAXIMUM: dict[str, Any] = {
 def entry() -> NoReturn:
     """Run the command in a process of its own, set up for the full speed of the machine."""
     as_it_is = sys.argv[1:2] in (["doctor"], ["environment"])  # they tell of it without this
-    variables = {} if as_it_is else environment.for_this_machine()
+    variables = {} if as_it_is else {**environment.for_this_machine(), **threads_of_launched()}
     if variables:  # only a fresh process reads them: NumPy is loaded in this one
         program = str(Path(backprop.__file__).with_name("__main__.py"))  # not -m: see there
         command = [sys.executable, *_interpreter_options(), program, *sys.argv[1:]]

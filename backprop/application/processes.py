@@ -14,6 +14,7 @@ _RANKS_AND_SIZES = (
     ("PMI_RANK", "PMI_SIZE"),
     ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"),
 )
+_LOCAL_SIZES = ("OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "MV2_COMM_WORLD_LOCAL_SIZE")
 
 
 def launched() -> tuple[int, int]:
@@ -25,13 +26,28 @@ def launched() -> tuple[int, int]:
     return 0, 1
 
 
+def threads_of_launched() -> dict[str, str]:
+    """Return the variables by which processes on one machine share its cores; {} if one is set.
+
+    A thread that waits for another one's core would do so awake.
+    """
+    variables = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+    if launched()[1] == 1 or any(name in os.environ for name in variables):
+        return {}
+    here = next((os.environ[name] for name in _LOCAL_SIZES if name in os.environ), "")
+    processes = int(here) if here.isdigit() and int(here) else launched()[1]
+    cores = os.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
+    return {variables[0]: str(min(allowed, max(1, cores // processes)))}
+
+
 def group_of_launched() -> Any:
     """Return the group of processes that mpirun has started; None if it is one alone.
 
     Raises
     ------
     ValueError
-        If there are several, and mpi4py is not installed.
+        If there are several, and mpi4py is not installed, or does not know of them.
     """
     rank, size = launched()
     if size == 1:
@@ -41,9 +57,15 @@ def group_of_launched() -> Any:
     if rank:
         warnings.simplefilter("ignore")  # the first process says it
     try:
-        return Group(report=lambda error: tell_error(str(error) or type(error).__name__))
+        group = Group(report=lambda error: tell_error(str(error) or type(error).__name__))
     except ImportError as error:
         raise ValueError(str(error)) from error
+    if group.size != size:
+        raise ValueError(
+            f"mpirun has started {size} processes, and mpi4py sees {group.size}: the two are of "
+            "different MPIs; start them by the mpirun that mpi4py belongs to"
+        )
+    return group
 
 
 def with_launched(run: Callable[[Any, Any], int], arguments: Any) -> int:

@@ -192,6 +192,8 @@ def make_trainer(
 class KeepHistory(Callback):
     """Write the history to `path` at the start and after every epoch, so that it grows."""
 
+    writes = True
+
     def __init__(self, path: Path) -> None:
         self.path = path
 

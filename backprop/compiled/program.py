@@ -197,10 +197,16 @@ class Program:
         if not isinstance(a, tuple):
             (y,), (of_examples,) = y, of_examples
         start, below = write_bp1(w, cost, network.root, a, y, of_examples)
-        finite = [f"is_finite({one.size}, {one})" for _, one in named("", start)]
-        w.stop(f"!({' && '.join(finite)})", "step", "the cost is NaN or infinite")
+        finite = " && ".join(f"is_finite({one.size}, {one})" for _, one in named("", start))
+        joins = any(pointer.key == "join" for pointer in w.pointers)
+        if joins:  # on the way back, too: all processes must take it, if only one has such a cost
+            w.line(f"const int finite = {finite};")
+        else:
+            w.stop(f"!({finite})", "step", "the cost is NaN or infinite")
         enter = write_back_from if below else write_back
         enter(w, network.root, start, False)
+        if joins:
+            w.stop("!finite", "step", "the cost is NaN or infinite")
 
     def _of_targets(self, w: Writer, number: str, a: Buffer, labels: bool) -> Buffer:
         shape = a.features[1:] if labels else a.features

@@ -16,6 +16,7 @@ from backprop.core.shapes import each_array
 from backprop.kernels import memory
 
 _C = ctypes
+_JOINING = _C.CFUNCTYPE(None, _C.c_void_p, _C.c_int64, _C.c_int64)
 
 
 def threads() -> int:
@@ -47,6 +48,11 @@ class Runner:
         self.arena = memory.aligned(program.arena_size, program.dtype)
         self._memory = (_C.c_void_p * len(program.keys))()
         self._held: dict[Any, Any] = {}
+        self._failed: BaseException | None = None
+        if "join" in program.keys:
+            self._joining = _JOINING(self._join)  # kept alive
+            place = program.keys.index("join")
+            self._memory[place] = _C.cast(self._joining, _C.c_void_p).value
 
     def bind(self, arrays: Mapping[Any, np.ndarray]) -> None:
         """Say where arrays are, by their keys; all must be in C order, and are kept alive."""
@@ -80,7 +86,20 @@ class Runner:
             etas.ctypes.data_as(_C.c_void_p),
             self._memory,
         )
+        if self._failed is not None:
+            failed, self._failed = self._failed, None
+            raise failed
         return (found, False) if found >= 0 else (-found - 1, True)
+
+    def _join(self, address: int, count: int, largest: int) -> None:
+        """Add up numbers over all processes, in place, or find the largest of each, for C."""
+        try:
+            if self._failed is not None:
+                return
+            numbers = np.ctypeslib.as_array((_C.c_double * count).from_address(address))
+            self.program.writer.part.join(numbers, "max" if largest else "sum")
+        except BaseException as error:  # nothing can be raised through C
+            self._failed = error
 
     def predict(self, n: int) -> None:
         """Fill the outputs of n examples."""

@@ -34,7 +34,7 @@ class Buffer:
     name : str
     shape : tuple of int
         With the batch, which is the last axis.
-    kind : {"real", "int32_t", "uint8_t"}
+    kind : {"real", "double", "int32_t", "uint8_t"}
     rows : bool
         Whether the examples lie one after another, the batch first; only inputs of networks do.
     start : int
@@ -86,7 +86,7 @@ class Pointer(NamedTuple):
     """An array that a program is given: its name and type in C, and where Python has it.
 
     `key` tells the runner: "theta", "x", "order", ("accumulator", name), ("state", layer, name),
-    ("constant", name).
+    ("constant", name); "join" is what adds up the sums of the parts of a minibatch.
     """
 
     name: str
@@ -171,7 +171,8 @@ class Writer:
             full += "_"
         found = Buffer(full, tuple(shape), kind)
         self.places[full] = (self.arena, found)
-        width = np.dtype(self.dtype).itemsize if kind == "real" else {"int32_t": 4}.get(kind, 1)
+        widths = {"real": np.dtype(self.dtype).itemsize, "double": 8, "int32_t": 4}
+        width = widths.get(kind, 1)
         numbers = -(-found.size * width // np.dtype(self.dtype).itemsize)
         self.arena += -(-numbers // ALIGNED) * ALIGNED
         return found

@@ -54,8 +54,15 @@ def mpi() -> Any:
     ImportError
         If it is not installed, or finds no MPI; with what to install.
     """
-    with needs("mpi", "training by several processes"):
-        from mpi4py import MPI
+    what = "training by several processes"
+    try:
+        with needs("mpi", what):
+            from mpi4py import MPI
+    except RuntimeError as error:  # mpi4py is there, and no library of an MPI
+        raise ImportError(
+            f"{what} needs an MPI, and mpi4py finds none ({error}): pip install 'backprop[mpi]' "
+            "brings one for Linux"
+        ) from error
     return MPI
 
 
@@ -350,11 +357,6 @@ class DataParallel(Alone):
 def check_parts(trainer: Any) -> None:
     """Raise a ValueError if a network cannot be trained on parts of minibatches."""
     network = trainer.network
-    if trainer.transform is not None:
-        raise ValueError(
-            "DataParallel: a transform draws for a whole minibatch, and no process has one: leave "
-            "it out, or transform the data before"
-        )
     for name, layer in network.walk():
         if layer.children or layer.heeds_part:
             continue
@@ -398,7 +400,7 @@ def _advances(rule: Any) -> bool:
 
 
 def _digest(value: Any) -> str:
-    """Return what tells values apart; of large arrays, rows here and there."""
+    """Return what tells values apart; of large arrays, their sum and examples here and there."""
     found = hashlib.blake2b(digest_size=16)
     _feed(found, value)
     return found.hexdigest()
@@ -411,7 +413,11 @@ def _feed(found: Any, value: Any) -> None:
     if isinstance(value, np.ndarray):
         found.update(f"{value.shape} {value.dtype}".encode())
         n = value.shape[-1] if value.ndim else 1
-        if value.ndim and value.nbytes > 2**24 and n > 64:
+        if value.nbytes > 2**24 and n > 64:
+            in_memory = not isinstance(value, np.memmap)
+            if in_memory and value.dtype.kind in "biuf" and value.itemsize <= 8:
+                bits = value.view(f"u{value.itemsize}")  # they add up to the same in any order
+                found.update(str(bits.sum(dtype=np.uint64)).encode())
             value = value[..., np.linspace(0, n - 1, 64).astype(int)]
         found.update(np.ascontiguousarray(value).tobytes())
     elif isinstance(value, dict):

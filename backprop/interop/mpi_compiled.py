@@ -12,12 +12,7 @@ from backprop.compiled import NotBuilt, NoTwin, Program
 from backprop.compiled.runner import Runner
 from backprop.compiled.update import Update
 from backprop.core.shapes import each_array
-from backprop.interop.mpi_steps import (
-    InNumPyTogether,
-    OwnOrder,
-    joins_in_python,
-    weights_of_part,
-)
+from backprop.interop.mpi_steps import InNumPyTogether, OwnOrder, weights_of_part
 from backprop.training.compiled import BY_ROOTS, Compiled, arrays_of
 from backprop.training.steps import Learnt
 
@@ -25,10 +20,12 @@ from backprop.training.steps import Learnt
 class CompiledTogether(Compiled):
     """A program for the gradients of this process's part, and one for the update.
 
+    Between them is the Allreduce of nabla; those of batch normalisation are within the first one.
+
     Raises
     ------
-    NoTwin, NotBuilt
-        If there can be none.
+    NoTwin
+        In all processes, if there can be none in one.
     """
 
     def __init__(self, processes: Any, trainer: Any, rows: Any) -> None:
@@ -39,14 +36,21 @@ class CompiledTogether(Compiled):
         return f"compiled: {self.processes.size} processes"
 
     def _write(self) -> None:
-        trainer, (x, y, w) = self.trainer, self.rows
-        why = joins_in_python(trainer.network) if self.processes.size > 1 else ""
-        if self._stored:
-            why = "examples that are not in memory are gathered by NumPy"
+        why = ""
+        try:
+            self._write_own()
+        except (NoTwin, NotBuilt) as error:
+            why = str(error)
+        why = next(filter(None, self.processes.group.comm.allgather(why)), "")
         if why:
             raise NoTwin(why)
-        n = len(x[0] if isinstance(x, tuple) else x)
-        for batch in {min(trainer.batch_size, n), n % trainer.batch_size or n}:
+
+    def _write_own(self) -> None:
+        """Write and build the programs of this process's parts."""
+        trainer, (x, y, w) = self.trainer, self.rows
+        if self._in_blocks:
+            raise NoTwin("minibatches that are read, or changed, on the way are made by NumPy")
+        for batch in self._sizes():
             part = self.processes.part(batch)
             weights = weights_of_part(part, y, w)
             program = Program(

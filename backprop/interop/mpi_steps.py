@@ -3,43 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from backprop.core.shapes import each_array
 from backprop.layers.mode import TRAINING
-from backprop.layers.normalization import BatchNorm
 from backprop.layers.parts import Part
 from backprop.training.minibatches import minibatches
-from backprop.training.paths import worth_while
-from backprop.training.steps import InNumPy, Learnt
+from backprop.training.paths import path_for
+from backprop.training.steps import InNumPy, Learnt, changer
 
 
 def path_of_all(processes: Any, trainer: Any, rows: Any) -> Any:
-    """Return how all processes go through the minibatches of a `fit`.
+    """Return how all processes go through the minibatches of a `fit`, as `path_for` does of one."""
 
-    Raises
-    ------
-    NoTwin
-        In all of them, if ``trainer.compiled`` is True and one cannot have a program.
-    """
-    processes.hold_nabla(trainer.network)
-    why, path = "compiled=False", None
-    if trainer.compiled is None and not worth_while(trainer, rows):
-        why = "an epoch is so short that building a program does not pay"
-    elif trainer.compiled is not False:
-        from backprop.compiled import NotBuilt, NoTwin
+    def compiled(trainer: Any, rows: Any, stream: Any) -> Any:
         from backprop.interop.mpi_compiled import CompiledTogether
 
-        try:
-            path, why = CompiledTogether(processes, trainer, rows), ""
-        except (NoTwin, NotBuilt) as error:
-            why = str(error)
-        why = next(filter(None, processes.group.comm.allgather(why)), "")
-        if why and trainer.compiled:
-            raise NoTwin(why)
-    return InNumPyTogether(processes, trainer, rows, why) if why else path
+        return CompiledTogether(processes, trainer, rows)
+
+    processes.hold_nabla(trainer.network)
+    in_numpy = partial(InNumPyTogether, processes)
+    return path_for(trainer, rows, in_numpy=in_numpy, compiled=compiled)
 
 
 class OwnOrder:
@@ -76,7 +63,9 @@ class OwnOrder:
 class InNumPyTogether(InNumPy):
     """Every minibatch by the layers' own passes, each process on its columns."""
 
-    def __init__(self, processes: Any, trainer: Any, rows: Any, why: str) -> None:
+    def __init__(
+        self, processes: Any, trainer: Any, rows: Any, why: str, stream: Any = None
+    ) -> None:
         super().__init__(trainer, rows, why)
         self.processes = processes
 
@@ -85,16 +74,29 @@ class InNumPyTogether(InNumPy):
 
     def steps(self, order: np.ndarray, step: int) -> Iterator[int]:
         """Go through an epoch from a step on; yield how many are behind after each."""
-        trainer, (x, y, w) = self.trainer, self.rows
+        trainer = self.trainer
         trainer.learnt = Learnt(trainer.network.root, trainer.regularizer)
         schedule, epoch, all_steps = trainer.schedule, trainer.epoch, trainer.steps_per_epoch
         own = OwnOrder(self.processes, order, trainer.batch_size)
-        for minibatch in minibatches(x, y, own.examples, step, own.size, w):
+        for minibatch in self._minibatches(own, order, step):
             if schedule is not None:
                 trainer.optimizer.eta = schedule(epoch + step / all_steps)
             self.descend_part(own.part(step), *minibatch)
             step += 1
             yield step
+
+    def _minibatches(self, own: OwnOrder, order: np.ndarray, step: int) -> Iterator[Any]:
+        """Yield this process's part of every minibatch, from a step on."""
+        x, y, w = self.rows
+        change = changer(self.trainer)
+        if change is None:
+            yield from minibatches(x, y, own.examples, step, own.size, w)
+            return
+        for whole in minibatches(x, y, order, step, self.trainer.batch_size, w):
+            # What a transform draws is for all examples, of which some are here.
+            part, changed = own.part(step), (change(whole[0], step), *whole[1:])
+            yield changed if part is None else part.of(changed)
+            step += 1
 
     def descend_part(self, part: Part | None, x: Any, y: Any, w: Any) -> None:
         """Take one step on one minibatch, of which a part is here."""
@@ -104,14 +106,6 @@ class InNumPyTogether(InNumPy):
         finite = self.go_through(x, y, weights, TRAINING.with_part(part))
         self.processes.join_nabla(trainer, finite)
         self.update()
-
-
-def joins_in_python(network: Any) -> str:
-    """Return which layer must join sums between its passes, which only NumPy's can; or ""."""
-    for name, layer in network.walk():
-        if isinstance(layer, BatchNorm) and layer.trainable:
-            return f"layer {name}, {layer}, adds up its sums over the processes, in NumPy"
-    return ""
 
 
 def weights_of_part(part: Part | None, rows_y: Any, rows_w: Any) -> Any:

@@ -61,6 +61,7 @@ class TensorBoard(Callback):
     """
 
     comes_last = True  # what other callbacks record is among the curves
+    writes = True
 
     def __init__(
         self,

@@ -66,6 +66,12 @@ class Part:
         """How many examples are here."""
         return int(self.columns.stop - self.columns.start)
 
+    def of(self, data: Any) -> Any:
+        """Return the examples that are here, of an array of the whole minibatch, or of several."""
+        if isinstance(data, tuple):
+            return tuple(map(self.of, data))
+        return None if data is None else np.ascontiguousarray(data[..., self.columns])
+
     def weights(self, w: Any, y: Any) -> Any:
         """Return weights of these examples, by which the gradients of all parts add up.
 

@@ -68,12 +68,17 @@ class Compiled:
     def __str__(self) -> str:
         return "compiled"
 
+    def _sizes(self) -> list[int]:
+        """Return how many examples minibatches have, as far as that is known before."""
+        most, x = self.trainer.batch_size, self.rows[0]
+        n = len(x[0] if isinstance(x, tuple) else x)
+        if self.stream is not None:
+            return [*self._runners] or [n]
+        return [min(most, n), *[n % most] * bool(n > most and n % most)]
+
     def _write(self) -> None:
         """Write the programs, and build them unless they are as they were."""
-        x, most = self.rows[0], self.trainer.batch_size
-        n = len(x[0] if isinstance(x, tuple) else x)
-        sizes = [min(most, n), *[n % most] * bool(n > most and n % most)]
-        for size in sizes if self.stream is None else [*self._runners] or [n]:
+        for size in self._sizes():
             self._write_for(size)
 
     def _write_for(self, size: int) -> None:

@@ -35,6 +35,7 @@ class JSONLines(Callback):
     """
 
     comes_last = True  # what other callbacks record is in its line
+    writes = True
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)

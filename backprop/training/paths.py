@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from backprop.core.callers import stacklevel
@@ -16,7 +17,16 @@ PRODUCTS_A_SECOND = 2e10
 WORTH_WHILE = 0.1  # seconds an epoch
 
 
-def path_for(trainer: Any, rows: tuple[Any, Any, Any], stream: Any = None) -> Any:
+Way = Callable[..., Any]
+
+
+def path_for(
+    trainer: Any,
+    rows: tuple[Any, Any, Any],
+    stream: Any = None,
+    in_numpy: Way = InNumPy,
+    compiled: Way | None = None,
+) -> Any:
     """Return how the minibatches of a `fit` are gone through.
 
     Parameters
@@ -26,6 +36,10 @@ def path_for(trainer: Any, rows: tuple[Any, Any, Any], stream: Any = None) -> An
         What `rows_of` made of examples, targets and weights.
     stream : Stream, optional
         Where minibatches come from instead: then the rows are those of its first.
+    in_numpy : callable of (trainer, rows, why, stream)
+        Makes the way of NumPy.
+    compiled : callable of (trainer, rows, stream), optional
+        Makes that of a program; `Compiled` unless told.
 
     Raises
     ------
@@ -33,19 +47,19 @@ def path_for(trainer: Any, rows: tuple[Any, Any, Any], stream: Any = None) -> An
         If ``trainer.compiled`` is True, and there can be no program.
     """
     if trainer.compiled is False:
-        return InNumPy(trainer, rows, "compiled=False", stream)
+        return in_numpy(trainer, rows, "compiled=False", stream)
     if trainer.compiled is None and not worth_while(trainer, rows, stream):
         why = "an epoch is so short that building a program does not pay"
-        return InNumPy(trainer, rows, why, stream)
+        return in_numpy(trainer, rows, why, stream)
     from backprop.compiled import NotBuilt, NoTwin  # not before it is needed
     from backprop.training.compiled import Compiled
 
     try:
-        return Compiled(trainer, rows, stream)
+        return (compiled or Compiled)(trainer, rows, stream)
     except (NoTwin, NotBuilt) as error:
         if trainer.compiled:
             raise
-        return InNumPy(trainer, rows, str(error), stream)
+        return in_numpy(trainer, rows, str(error), stream)
 
 
 def worth_while(trainer: Any, rows: tuple[Any, Any, Any], stream: Any = None) -> bool:

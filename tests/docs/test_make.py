@@ -110,5 +110,15 @@ def test_make_knows_the_other_commands_that_are_named(tmp_path, environment):
 
 def test_make_test_interop_installs_the_extras_and_runs_their_tests(tmp_path, environment):
     *installing, testing, last = dry_run("test-interop", tmp_path, environment)[-4:]
-    assert "'.[test," in " ".join(installing)
+    assert "'.[interop]'" in " ".join(installing)
     assert "tests/interop" in f"{testing} {last}"
+
+
+def test_make_test_oldest_installs_the_oldest_versions_and_checks_it(tmp_path, environment):
+    *_, install, more, check, run = dry_run("test-oldest", tmp_path, environment)
+    assert "--constraint build/oldest/constraints.txt --editable '.[interop]'" in f"{install}{more}"
+    assert check == "build/oldest/bin/python -m tests.versions oldest --installed"
+    assert f"build/oldest/bin/{PARALLEL} -m 'not slow' -W default::" in run
+    (tmp_path / "newest").mkdir()
+    *_, run = dry_run("test-newest", tmp_path / "newest", environment)
+    assert run.endswith(f"build/newest/bin/{PARALLEL} -m 'not slow'")

@@ -25,18 +25,22 @@ from backprop import (
     Dropout,
     Flatten,
     GaussianNoise,
+    JSONLines,
     Momentum,
     Network,
     ReLU,
+    Residual,
     TimeDistributed,
     Trainer,
 )
+from backprop.datasets import Noise
 from backprop.layers import Embedding, GlobalAvgPool, Masked
 from backprop.schedules import ExponentialDecay
 from backprop.training import checkpoint
+from backprop.training.divergence import DivergenceError
 
 DOUBLE = {"dtype": "float64"}
-KINDS = ("adam", "momentum", "normalised", "images", "sequences", "few")
+KINDS = ("adam", "momentum", "normalised", "images", "sequences", "few", "transformed")
 
 
 def dense(*sizes):
@@ -81,8 +85,19 @@ def case(kind):
         inner = [Embedding(7, 8, **DOUBLE), TimeDistributed(dense(8, 16, "tanh"))]
         inner += [BatchNorm(16, **DOUBLE), Dropout(0.2), GlobalAvgPool()]
         return [Masked(inner), head], {"optimizer": Adam(0.01)}, (tokens, labels), {}
-    layers = [dense(8, 16, "tanh"), BatchNorm(16, **DOUBLE), ReLU(), Dropout(0.2), head]
-    return layers, {"optimizer": Momentum(0.05, 0.9), "batch_size": 3}, (x, labels), validation
+    body = [dense(8, 16, "tanh"), BatchNorm(16, **DOUBLE), ReLU(), Dropout(0.2), head]
+    if kind == "transformed":
+        return body, {"optimizer": Adam(0.01), "transform": Noise(0.3)}, (x, labels), validation
+    if kind == "extreme":  # features that are constant, far from 0, beyond the root of the largest
+        scale = np.array([1, 0, 1e9, 1, 1e170, 1e-170, 1, 1])[:, None]
+        x = x * scale + np.array([0, 7, 0, 1e12, 0, 0, -1e9, 0])[:, None]
+        return [BatchNorm(8, **DOUBLE), dense(8, 4, "softmax")], {}, (x, labels), {}
+    if kind == "diverging":
+        x[3, 60] = 1e308  # z of the last layer is no number for this example, and for no other
+        layers = [dense(8, 8, "identity"), Residual([BatchNorm(8, **DOUBLE)])]
+        layers += [dense(8, 16, "identity"), head]
+        return layers, {}, (x, labels), {}
+    return body, {"optimizer": Momentum(0.05, 0.9), "batch_size": 3}, (x, labels), validation
 
 
 class Fails(Callback):
@@ -104,8 +119,12 @@ def run(job, folder, together=False):
     kind, *options = job.split(":")
     layers, settings, data, fit = case(kind)
     network = Network(layers, "softmax_cross_entropy", data[0].shape[:-1], rng=3)
+    if kind == "diverging":
+        network[2].w *= 30
     file = Path(folder) / "checkpoint.npz"
     callbacks = [Checkpoint(file)] if set(options) - {"compiled"} else []
+    if kind == "momentum":
+        callbacks.append(JSONLines(Path(folder) / f"{kind}.{len(options)}.jsonl"))
     settings = {"batch_size": 25, **settings, "compiled": "compiled" in options}
     trainer = Trainer(network, rng=1, progress=False, callbacks=callbacks, **settings)
     rank = 0
@@ -118,7 +137,12 @@ def run(job, folder, together=False):
             trainer.callbacks.insert(0, Fails(*(how if rank == last else ())))
     if "resume" in options and rank == 0:  # the others take over what the first has
         checkpoint.restore(trainer, file)
-    history = trainer.fit(*data, epochs=1 if {"save", "resume"} & set(options) else 2, **fit)
+    try:
+        history = trainer.fit(*data, epochs=1 if {"save", "resume"} & set(options) else 2, **fit)
+    except DivergenceError as error:
+        if rank == 0:
+            np.savez(Path(folder) / f"{job.replace(':', '-')}.npz", error=str(error))
+        return
     if rank == 0:
         records = [[v for name, v in one.items() if name != "seconds"] for one in history]
         end = {"records": records, "computed_by": trainer.computed_by, **network.state()}

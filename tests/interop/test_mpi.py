@@ -1,5 +1,6 @@
 """Several processes by MPI: their training is that of one."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -18,16 +19,26 @@ from tests.support import ROOT
 pytest.importorskip("mpi4py")
 MPIRUN = shutil.which("mpirun", path=os.path.dirname(sys.executable)) or shutil.which("mpirun")
 pytestmark = pytest.mark.skipif(MPIRUN is None, reason="there is no mpirun")
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-JOBS = [*KINDS, "adam:compiled", "momentum:compiled"]
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+ENVIRONMENT["BACKPROP_CFLAGS"] = "-O0"
+ENVIRONMENT["OMPI_MCA_mpi_yield_when_idle"] = "1"  # four processes wait on two cores
+COMPILED = {  # to build a program takes each process a while
+    2: ["adam:compiled", "momentum:compiled", "sequences:compiled", "few:compiled"],
+    4: ["normalised:compiled"],
+}
+EXTREMES = {2: ["extreme", "diverging", "extreme:compiled", "diverging:compiled"]}
+EXTREMES[4] = EXTREMES[2][:2]
+WAYS = [("", 2), ("", 4), (":compiled", 2)]
+JOBS = [(job, n) for n, compiled in COMPILED.items() for job in [*KINDS, *compiled]]
 
 
-def start(n, *command):
+def start(n, *command, folder=ROOT):
     """Run a Python program as n processes."""
     several = [MPIRUN, "--allow-run-as-root", "--oversubscribe", "-n", str(n)]
     return subprocess.run(
         [*several, sys.executable, "-W", "error", "-m", *map(str, command)],
-        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=100, check=False,
+        cwd=folder, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True,
+        timeout=300, check=False,
     )  # fmt: skip
 
 
@@ -35,10 +46,10 @@ def start(n, *command):
 def folders(tmp_path_factory):
     """Give the folders with the ends of all trainings, by the number of processes."""
     found = {n: tmp_path_factory.mktemp(f"ends{n}") for n in (1, 2, 4)}
-    for kind in KINDS:
+    for kind in (*KINDS, "extreme", "diverging"):
         run(kind, found[1])
     for n, job in ((4, "normalised:save"), (2, "normalised:resume")):
-        done = start(n, "tests.interop.mpi_run", found[n], *JOBS, job)
+        done = start(n, "tests.interop.mpi_run", found[n], *KINDS, *COMPILED[n], *EXTREMES[n], job)
         assert (done.returncode, done.stderr) == (0, "")
         if n == 4:
             shutil.copy(found[4] / "checkpoint.npz", found[2])
@@ -56,8 +67,7 @@ def assert_same(ends, others):
             np.testing.assert_allclose(others[name], array, rtol=1e-12, atol=1e-12, err_msg=name)
 
 
-@pytest.mark.parametrize("n", [2, 4])
-@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize(("job", "n"), JOBS)
 def test_several_processes_train_as_one_does(job, n, folders):
     """The last minibatch has 3 examples, fewer than 4 processes; of "few" all have so few."""
     kind, *compiled = job.split(":")
@@ -65,6 +75,27 @@ def test_several_processes_train_as_one_does(job, n, folders):
     assert_same(end_of(folders[1], kind), end)
     path = f"compiled: {n} processes" if compiled else f"NumPy: compiled=False; {n} processes"
     assert end["computed_by"] == path
+
+
+@pytest.mark.parametrize(("way", "n"), WAYS)
+def test_statistics_of_extreme_features_are_joined(way, n, folders):
+    """Rounding counts: of what is far from 0 its deviation is known to fewer digits."""
+    alone, end = end_of(folders[1], "extreme"), end_of(folders[n], f"extreme{way}")
+    for name in alone.keys() - {"computed_by"}:
+        np.testing.assert_allclose(end[name], alone[name], rtol=1e-6, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize(("way", "n"), WAYS)
+def test_a_cost_that_is_no_number_in_one_is_an_error_in_all(way, n, folders):
+    alone, several = (end_of(folders[k], f"diverging{w}")["error"] for k, w in ((1, ""), (n, way)))
+    assert "the cost became nan in epoch 1, minibatch" in str(several)
+    assert str(several).split(":")[0] == str(alone).split(":")[0]
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_what_only_writes_is_called_in_the_first_alone(n, folders):
+    lines = (folders[n] / "momentum.0.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
 
 
 def test_a_checkpoint_goes_on_with_another_number_of_processes(folders):
@@ -97,10 +128,11 @@ def test_the_command(tmp_path, idx_folder):
         "adam",
     ]
     assert main(["train", *options, "--out", str(tmp_path / "alone")]) == 0
-    found = start(4, "backprop", "train", *options, "--out", tmp_path / "four")
+    found = start(4, "backprop", "train", *options, "--out", "four", folder=tmp_path)
     assert found.returncode == 0, found.stderr
     assert found.stdout.count("epoch 2/2") == 1
     assert found.stdout.count("everything is in") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"alone", "four"}  # the others write none
     assert_same(*(dict(np.load(tmp_path / name / "model.npz")) for name in ("alone", "four")))
     refused = start(2, "backprop", "train", *options, "--out", tmp_path / "four")
     assert refused.stderr.count("holds a run already") == 1

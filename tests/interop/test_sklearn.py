@@ -21,7 +21,7 @@ from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, cross_
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from backprop import L2, SGD, DivergenceError, EarlyStopping
+from backprop import L2, SGD, Dense, DivergenceError, EarlyStopping
 from backprop.interop.sklearn import BackpropClassifier, BackpropRegressor
 
 RNG = np.random.default_rng(0)
@@ -58,6 +58,39 @@ def test_probabilities_are_those_of_the_classes_in_order():
     assert (model.classes_[p.argmax(axis=1)] == model.predict(X)).all()
     np.testing.assert_array_equal(model.predict_log_proba(X), np.log(p))
     np.testing.assert_array_equal(p.T, model.network_.predict(model.columns(X)))
+
+
+def test_decisions_are_log_odds_that_do_not_saturate():
+    model = quick().fit(X, LABELS)
+    scores, p = model.decision_function(X), model.predict_proba(X)
+    odds = np.exp(scores - scores.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(odds / odds.sum(axis=1, keepdims=True), p, rtol=1e-9)
+    far = model.decision_function(1e3 * X)
+    assert np.isfinite(far).all()
+    assert (model.classes_[far.argmax(axis=1)] == model.predict(1e3 * X)).all()
+
+
+@pytest.mark.parametrize("cost", [None, "quadratic"])
+@pytest.mark.parametrize("units", [1, 2])
+def test_of_two_classes_the_second_is_predicted_above_0(units, cost):
+    sigma = {(2, None): "softmax", (1, None): "sigmoid"}.get((units, cost), "tanh")
+    y = np.where(NUMBERS > 0, "yes", "no")
+    model = quick(layers=[Dense(4, units, sigma)], cost=cost).fit(X, y)
+    scores = model.decision_function(X)
+    assert scores.shape == (60,)
+    assert ((scores > 0) == (model.predict(X) == "yes")).all()
+    if cost is None:
+        np.testing.assert_allclose(1 / (1 + np.exp(-scores)), model.predict_proba(X)[:, 1], 1e-5)
+
+
+def test_decisions_of_several_labels_and_outputs():
+    model = quick().fit(X, SIGNS)
+    assert ((model.decision_function(X) > 0) == model.predict(X)).all()
+    several = quick().fit(X, KINDS)
+    three, two = several.decision_function(X)
+    assert (three.shape, two.shape) == ((60, 3), (60,))
+    assert ((two > 0) == (several.predict(X)[:, 1] == "yes")).all()
+    assert (several.classes_[0][three.argmax(axis=1)] == several.predict(X)[:, 0]).all()
 
 
 def test_several_labels_a_row():
@@ -117,6 +150,38 @@ def test_sparse_rows_are_as_good_as_dense_ones(kind):
     thin = np.where(np.abs(X) > 1, X, 0)
     dense = quick().fit(thin, LABELS).predict_proba(thin)
     np.testing.assert_array_equal(quick().fit(kind(thin), LABELS).predict_proba(kind(thin)), dense)
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_array, sparse.csc_matrix])
+@pytest.mark.parametrize("options", [{}, {"standardize": False}, {"early_stopping": True}])
+def test_large_sparse_rows_are_made_dense_a_minibatch_at_a_time(kind, options, monkeypatch):
+    thin = np.where(np.abs(X) > 1, X, 0)
+    w = 1 + np.arange(60) % 3
+    dense = quick(batch_size=25, **options).fit(thin, LABELS, w)
+    monkeypatch.setattr("backprop.interop.sklearn.thin.DENSE_BYTES", 0)
+    monkeypatch.setattr("backprop.interop.sklearn.thin.BATCH", 25)
+    large = quick(batch_size=25, **options).fit(kind(thin), LABELS, w)
+    rows = kind(thin)
+    for method in ("predict_proba", "decision_function", "columns"):
+        expected = getattr(dense, method)(thin)
+        np.testing.assert_allclose(getattr(large, method)(rows), expected, rtol=1e-6, atol=1e-9)
+    if options.get("early_stopping"):
+        return
+    large.partial_fit(rows, LABELS)
+    assert (dense.partial_fit(thin, LABELS).predict(thin) == large.predict(rows)).all()
+
+
+def test_large_sparse_rows_of_numbers_and_several_outputs(monkeypatch):
+    monkeypatch.setattr("backprop.interop.sklearn.thin.DENSE_BYTES", 0)
+    rows = sparse.csr_array(X)
+    np.testing.assert_allclose(
+        quick_numbers().fit(rows, NUMBERS).predict(rows),
+        quick_numbers().fit(X, NUMBERS).predict(X),
+        rtol=1e-6,
+    )
+    several = quick().fit(rows, KINDS).predict_proba(rows)
+    for one, other in zip(several, quick().fit(X, KINDS).predict_proba(X), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("of_x", ["float32", "float64"])

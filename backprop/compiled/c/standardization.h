@@ -43,17 +43,30 @@ INLINED real variance_of(real mean_of_squares, real rest)
     return variance < 0 ? 0 : variance;
 }
 
-/* The extremes, of m numbers that lie so many apart. They are divided by a power of 2, which is
- * exact, and mu is no larger than the largest of them and no smaller than the smallest: what is
- * constant becomes 0. The variance is double: in that the square of every float fits. */
-CALLED void standardize_extremes(int m, long apart, int centred, double epsilon, const real *x,
-                                 real *x_hat, real *mu, real *deviation, double *variance)
+/* What lets so many numbers become their sums over all processes that share a minibatch, or the
+ * `largest` of each; NULL where there is one process. */
+typedef void (*joining)(double *numbers, int64_t count, int64_t largest);
+
+/* The extremes, of m numbers that lie so many apart, of which the first ones are counted. They are
+ * divided by a power of 2, which is exact, and mu is no larger than the largest of them and no
+ * smaller than the smallest: what is constant becomes 0. The variance is double: in that the square
+ * of every float fits. */
+CALLED void standardize_extremes(joining join, int m, int counted, long apart, int centred,
+                                 double epsilon, const real *x, real *x_hat, real *mu,
+                                 real *deviation, double *variance)
 {
-    real low = x[0], high = x[0];
-    for (int i = 1; i < m; i++) {
+    real low = INFINITY, high = -INFINITY;
+    for (int i = 0; i < counted; i++) {
         const real number = x[i * apart];
         low = number < low || number != number ? number : low;
         high = number > high || number != number ? number : high;
+    }
+    double all = counted;
+    if (join != NULL) {
+        double ends[2] = {-low, high};
+        join(ends, 2, 1);
+        low = (real)-ends[0], high = (real)ends[1];
+        join(&all, 1, 0);
     }
     const real size = -low > high || low != low ? -low : high;
     int exponent = 0;
@@ -65,21 +78,28 @@ CALLED void standardize_extremes(int m, long apart, int centred, double epsilon,
     double sum = 0, squares = 0;
     real mean = 0;
     if (centred) {
-        for (int i = 0; i < m; i++)
+        for (int i = 0; i < counted; i++)
             sum += x[i * apart] / scale;
-        mean = (real)(sum / m);
+        if (join != NULL)
+            join(&sum, 1, 0);
+        mean = (real)(sum / all);
         mean += between(low / scale, mean, high / scale) - mean;
         sum = 0;
-        for (int i = 0; i < m; i++)
+        for (int i = 0; i < counted; i++)
             sum += x[i * apart] / scale - mean;
+        if (join != NULL)
+            join(&sum, 1, 0);
     }
-    const real rest = (real)(sum / m);
+    const real rest = (real)(sum / all);
     for (int i = 0; i < m; i++) {
         const real from_mean = x[i * apart] / scale - mean - rest;
         x_hat[i * apart] = from_mean;
-        squares += (double)from_mean * from_mean;
+        if (i < counted)
+            squares += (double)from_mean * from_mean;
     }
-    squares /= m;
+    if (join != NULL)
+        join(&squares, 1, 0);
+    squares /= all;
     *mu = (mean + rest) * scale;
     *deviation = real_hypot(real_sqrt((real)squares) * scale, (real)sqrt(epsilon));
     const real divisor = *deviation / scale;
@@ -119,7 +139,8 @@ INLINED void standardize_row(int m, int centred, double epsilon, const real *res
     sums_about(m, mean, x, &sum, &squares);
     const real rest = centred ? sum / m : 0, found = variance_of(squares / m, rest);
     if (is_extreme(mean, found)) {
-        standardize_extremes(m, 1, centred, epsilon, x, x_hat, mu, deviation, variance);
+        standardize_extremes(NULL, m, m, 1, centred, epsilon, x, x_hat, mu, deviation,
+                             variance);
         return;
     }
     *mu = mean + rest;
@@ -193,8 +214,8 @@ INLINED void standardize_some(int m, int R, int wide, int centred, double epsilo
     for (int j = 0; extreme && j < wide; j++) {
         double unused;
         if (is_extreme(mean[j], variance[j]))
-            standardize_extremes(m, R, centred, epsilon, x + j, x_hat + j, mu + j, deviation + j,
-                                 &unused);
+            standardize_extremes(NULL, m, m, R, centred, epsilon, x + j, x_hat + j, mu + j,
+                                 deviation + j, &unused);
     }
 }
 

@@ -27,9 +27,13 @@ class Twin:
     header : str or Path
         Where the C functions are: a file of `compiled/c`, or a path; or they themselves, a text of
         several lines.
+    heeds_part : bool
+        Whether it heeds ``w.part``, the part of a minibatch that one of several processes has, as
+        a layer that says `heeds_part` does in NumPy.
     """
 
     header: ClassVar[str | Path] = "real.h"
+    heeds_part: ClassVar[bool] = False
 
     def output(self, w: Writer, layer: Any, a_prev: Buffer) -> Buffer:
         """Write what `Layer.output` does; `w.keep` what the way back needs."""
@@ -102,6 +106,10 @@ def write_forward(w: Writer, layer: Any, a_prev: Any) -> Any:
 def enter(w: Writer, layer: Any, a_prev: Any) -> Any:
     """Return what the layer is given, under the mask of now, and note that it goes forward."""
     twin = twin_of(layer)
+    if w.part is not None and layer.heeds_part and not twin.heeds_part:
+        raise NoTwin(
+            f"{layer} heeds the part of a minibatch that it is given, and its twin does not"
+        )
     if "\n" in str(twin.header):
         w.include(f"{type(layer).__name__.lower()}.h", str(twin.header))
     else:

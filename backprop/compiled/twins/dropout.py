@@ -15,6 +15,7 @@ class DisturbanceTwin(Twin):
     """What is drawn is drawn ahead, by the layer's own generator, as the layer would."""
 
     header = "dropout.h"
+    heeds_part = True
 
     def output(self, w: Writer, layer: Any, a_prev: Buffer) -> Buffer:
         return self.disturb(w, layer, w.columns(a_prev)) if w.training else a_prev

@@ -60,10 +60,23 @@ class NormalizationTwin(Twin):
 class BatchNormTwin(NormalizationTwin):
     """A feature is a row, of all places and examples."""
 
+    heeds_part = True
+
     @staticmethod
     def by_batch(w: Writer, layer: Any) -> bool:
         """Say whether mu and the deviation are those of the batch."""
         return w.training and bool(layer.trainable)
+
+    @staticmethod
+    def of_part(w: Writer, layer: Any) -> tuple[str, tuple[Any, ...]]:
+        """Return how the functions for a part of a minibatch end, and what only they are given."""
+        if w.part is None:
+            return "", ()
+        w.header(HEADERS / "normalization_of_parts.h")
+        if "sums" not in w.kept[id(layer)]:
+            w.keep(layer, sums=w.buffer("sums", (2 * layer.n + 1,), "double", layer=layer))
+        join = w.given("join", "joining ", "join")
+        return "_part", (not w.part.stands_in, join, w.of(layer, "sums"))
 
     def output(self, w: Writer, layer: Any, a_prev: Buffer) -> Buffer:
         a_prev = w.columns(a_prev)
@@ -91,21 +104,23 @@ class BatchNormTwin(NormalizationTwin):
             return self.of_real(w, layer, self.scale_and_shift(w, layer, x_hat))
         a = w.like("a", a_prev, layer)
         note = "x_hat = (x - mu) / deviation, a = g x_hat + b"
+        part, of_part = self.of_part(w, layer)
         numbers = layer.epsilon, layer.momentum
         kept = (x_hat, mu, deviation, *running, a)
         if self.masked(w, layer):
             rows, steps = _steps(w, a_prev)
             places = w.buffer("places", (sizes[1],), "int32_t", layer=layer)
-            packed = w.scratch(2 * sizes[1])
-            given = (w.mask, places, packed, g, b, a_prev)
+            packed = w.scratch(3 * a_prev.size if part else 2 * sizes[1])
+            given = (*of_part, *numbers, w.mask, places, packed, g, b, a_prev)
             shape = layer.n, rows // layer.n, steps
-            w.call("batch_norm_of_real", *shape, *numbers, *given, *kept, note=note)
+            w.call(f"batch_norm_of_real{part}", *shape, *given, *kept, note=note)
         else:
-            w.call("batch_norm", *sizes, *numbers, g, b, a_prev, *kept, note=note)
+            function = "batch_norm_of_part" if part else "batch_norm"
+            w.call(function, *sizes, *of_part, *numbers, g, b, a_prev, *kept, note=note)
         return a
 
     def descend(self, w: Writer, layer: Any, delta: Buffer, input_gradient: bool) -> Buffer | None:
-        together = self.by_batch(w, layer) and not self.masked(w, layer)
+        together = self.by_batch(w, layer) and not self.masked(w, layer) and w.part is None
         if not (input_gradient and together):
             return super().descend(w, layer, delta, input_gradient)
         below = w.like("nabla_a_below", delta, layer)
@@ -117,18 +132,23 @@ class BatchNormTwin(NormalizationTwin):
         return below
 
     def downstream(self, w: Writer, layer: Any, delta: Buffer) -> Buffer:
-        below = w.like("nabla_a_below", delta, layer)
+        below, sizes = w.like("nabla_a_below", delta, layer), self.rows(layer, delta)
         g, deviation = w.parameter(layer, "g"), w.of(layer, "deviation")
         if not self.by_batch(w, layer):
-            name, sizes = "batch_norm_downstream_by_running", self.rows(layer, delta)
+            name = "batch_norm_downstream_by_running"
             w.call(name, *sizes, g, deviation, delta, below, note="g nabla_a / deviation")
             return below
-        rows, steps = _steps(w, delta)
+        part, of_part = self.of_part(w, layer)
         sums = w.gradient(layer, "b"), w.gradient(layer, "g")
-        arrays = (w.mask, g, deviation, *sums, delta, w.of(layer, "x_hat"), below)
-        note = "through mu and deviation, of real steps"
-        name = "batch_norm_downstream_of_real"
-        w.call(name, layer.n, rows // layer.n, steps, *arrays, note=note)
+        arrays = (g, deviation, *sums, delta, w.of(layer, "x_hat"), below)
+        if self.masked(w, layer):
+            rows, steps = _steps(w, delta)
+            shape, name = (layer.n, rows // layer.n, steps), f"batch_norm_downstream_of_real{part}"
+            note = "through mu and deviation, of real steps"
+            w.call(name, *shape, *of_part, w.mask, *arrays, note=note)
+        else:  # of a minibatch that is here as a whole it is done in `descend`
+            name, note = "batch_norm_downstream_of_part", "through mu and deviation"
+            w.call(name, *sizes, *of_part, *arrays, note=note)
         return below
 
 

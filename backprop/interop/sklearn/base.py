@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
@@ -19,6 +18,14 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from backprop.core.callers import stacklevel
 from backprop.interop.sklearn.networks import network_for
 from backprop.interop.sklearn.settings import Settings, generator_of, settings_of
+from backprop.interop.sklearn.thin import (
+    ThinColumns,
+    by_batches,
+    columns_of,
+    dense,
+    dense_if_small,
+    scaler_of,
+)
 from backprop.network import Network
 from backprop.training.callbacks import EarlyStopping
 from backprop.training.checks import check_callbacks
@@ -123,7 +130,7 @@ class BackpropEstimator(BaseEstimator, ABC):
         Parameters
         ----------
         X : array, sparse matrix or DataFrame, N x n
-            Numbers; what is sparse is made dense.
+            Numbers; what is sparse is made dense, if that is large a minibatch at a time.
         y : array, (N,) or N x k
         sample_weight : array, (N,), optional
             By which each row counts; one of weight 0 is left out.
@@ -193,18 +200,18 @@ class BackpropEstimator(BaseEstimator, ABC):
         x, y_t, w_t = X[training], y[training], None if w is None else w[training]
         if not again:
             if self.standardize:
-                x_scaler = StandardScaler().fit(x, sample_weight=w_t)
+                x_scaler = scaler_of(x, w_t)
             network = network_for(self, settings, task, X.shape[1], X.dtype, rng)
             if self.standardize:
                 self._standardize_targets(task, network, y_t, w_t)
-        trainer = self._trainer(settings, network, optimizer, rng, len(x))
+        trainer = self._trainer(settings, network, optimizer, rng, x.shape[0])
         validation = None
         if held_out is not None:
             x_v, w_v = X[held_out], () if w is None else (w[held_out],)
-            x_v = _columns(x_v, x_scaler, network)
+            x_v = columns_of(x_v, x_scaler, network)
             validation = (x_v, task.targets(y[held_out], network), *w_v)
         trainer.fit(
-            _columns(x, x_scaler, network),
+            columns_of(x, x_scaler, network),
             task.targets(y_t, network),
             settings.epochs,
             validation,
@@ -317,7 +324,7 @@ class BackpropEstimator(BaseEstimator, ABC):
             multi_output=True,
             y_numeric=not is_classifier(self),
         )
-        return _dense(X), _dense(y)
+        return dense_if_small(X), dense(y)
 
     @property
     def _dtypes(self) -> Any:
@@ -347,13 +354,17 @@ class BackpropEstimator(BaseEstimator, ABC):
         So ``estimator.network_.trace(estimator.columns(X[:1]), y)`` shows what the network does
         with the first row.
         """
+        x = self._columns(X)
+        return x[..., :] if isinstance(x, ThinColumns) else x
+
+    def _columns(self, X: Any) -> Any:
         check_is_fitted(self, "network_")
         X = validate_data(self, X, reset=False, accept_sparse=True, dtype=self._dtypes)
-        return _columns(_dense(X), self.x_scaler_, self.network_)
+        return columns_of(dense_if_small(X), self.x_scaler_, self.network_)
 
     def _outputs(self, X: Any) -> Any:
-        check_is_fitted(self, "network_")
-        return self.network_.predict(self.columns(X))
+        columns = self._columns(X)
+        return by_batches(self.network_.predict, columns)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return what is predicted for rows X, of y's shape.
@@ -367,16 +378,6 @@ class BackpropEstimator(BaseEstimator, ABC):
         """
         a = self._outputs(X)
         return self._task.predicted(a)  # type: ignore[no-any-return]
-
-
-def _columns(rows: np.ndarray, scaler: Any, network: Any) -> np.ndarray:
-    rows = rows if scaler is None else scaler.transform(rows)
-    shaped = rows.reshape(len(rows), *network.input_shape).astype(network.dtype, copy=False)
-    return np.moveaxis(shaped, 0, -1)
-
-
-def _dense(data: Any) -> Any:
-    return data.toarray() if sparse.issparse(data) else data
 
 
 def _with(metrics: Any, name: str) -> Any:

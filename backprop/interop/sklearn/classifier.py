@@ -11,8 +11,9 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from backprop.interop.sklearn.base import BackpropEstimator
-from backprop.interop.sklearn.networks import gives
+from backprop.interop.sklearn.networks import gives, scores
 from backprop.interop.sklearn.targets import AnyOf, OneOf, OneOfEach
+from backprop.interop.sklearn.thin import by_batches
 
 
 class BackpropClassifier(ClassifierMixin, BackpropEstimator):
@@ -223,6 +224,23 @@ class BackpropClassifier(ClassifierMixin, BackpropEstimator):
         found = self.predict_proba(X)
         with np.errstate(divide="ignore"):
             return [np.log(p) for p in found] if isinstance(found, list) else np.log(found)
+
+    def decision_function(self, X: Any) -> Any:
+        """Return by how much each class is before the others, which does not saturate.
+
+        These are the last weighted inputs z where sigmoid or softmax is the last activation, and
+        otherwise the outputs less 1/2.
+
+        Returns
+        -------
+        ndarray, (N,) or N x K
+            Of two classes a number a row, that of the second less that of the first: the second is
+            predicted where it is above 0. Of more classes that of each, of which the largest is
+            predicted. Of several labels a row that of each, above 0 where the label is predicted;
+            of several outputs a list of such arrays.
+        """
+        columns = self._columns(X)
+        return self._task.decision(by_batches(lambda x: scores(self.network_, x), columns))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy: how many rows have all their labels right."""

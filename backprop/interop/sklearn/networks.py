@@ -10,15 +10,19 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_sequence
+from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import is_several
 from backprop.costs import as_cost
 from backprop.graph import Graph, Input
 from backprop.graph.nodes import apply
+from backprop.layers.activations import Sigmoid, Softmax
 from backprop.layers.base import Layer
 from backprop.layers.containers.sequential import Sequential
 from backprop.layers.dense import Dense
+from backprop.layers.mode import INFERENCE
 from backprop.layers.outputs import Outputs
 from backprop.network import Network
+from backprop.network.evaluation import in_batches
 
 DEMANDED: dict[Any, str] = {Outputs.PROBABILITIES: "softmax", Outputs.UNIT_INTERVAL: "sigmoid"}
 
@@ -149,3 +153,23 @@ def _leaves(layers: Any) -> list[Layer]:
         if not inner.children
     }
     return list(found.values())
+
+
+@underflow_is_0
+def scores(network: Network, x: np.ndarray) -> Any:
+    """Return, for each output, z where sigmoid or softmax is the last activation, else a - 1/2.
+
+    Both are above 0 where a is above 1/2, and the largest where a is, but z does not saturate.
+    """
+    root, several = network.root, is_several(network.output_shape)
+    sigmas: Any = root.output_activation if several else (root.output_activation,)
+
+    def of_batch(x: np.ndarray) -> tuple[np.ndarray, ...]:
+        z, a = root.z_and_a(x, INFERENCE)
+        each = zip(sigmas, z, a, strict=True) if several else ((sigmas[0], z, a),)
+        return tuple(
+            z if isinstance(sigma, (Sigmoid, Softmax)) else a - 0.5 for sigma, z, a in each
+        )
+
+    found = in_batches(of_batch, (x,), 1000, root.uses_threads)
+    return found if several else found[0]

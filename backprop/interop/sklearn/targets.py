@@ -156,6 +156,13 @@ class OneOf:
         even = np.full_like(rows, 1 / rows.shape[1])
         return np.divide(rows, sums, out=even, where=sums > 0)
 
+    def decision(self, scores: np.ndarray) -> np.ndarray:
+        """Return N x K scores, of two classes N, by which the second is before the first."""
+        if len(scores) == 1:
+            return scores[0]
+        rows = scores[: len(self.classes)]
+        return rows[1] - rows[0] if len(rows) == 2 else rows.T
+
 
 class AnyOf:
     """Any number of labels a row, as an indicator of 0 and 1: a unit for each.
@@ -205,6 +212,10 @@ class AnyOf:
                 'the outputs are no probabilities: let the last layer have the activation "sigmoid"'
             )
         return a.T
+
+    def decision(self, scores: np.ndarray) -> np.ndarray:
+        """Return N x K scores, above 0 where a label is predicted."""
+        return scores.T
 
 
 class OneOfEach:
@@ -261,6 +272,10 @@ class OneOfEach:
         """Return N x K_i probabilities for every column."""
         outputs = zip(self.parts, a, gives, strict=True)
         return [part.probabilities(one, known) for part, one, known in outputs]
+
+    def decision(self, scores: Any) -> list[np.ndarray]:
+        """Return the scores of every column."""
+        return [part.decision(one) for part, one in zip(self.parts, scores, strict=True)]
 
 
 def _check_one(owner: str, shapes: Sequence[Any], wanted: Any, what: str, last: str) -> None:
