@@ -10,10 +10,10 @@
 
 #include "normalization_of_real.h"
 
-INLINED void batch_norm_of_part(int n, int m, int own, joining join, double *sums, double epsilon,
-                                double momentum, const real *g, const real *b,
-                                const real *x, real *x_hat, real *mu, real *deviation,
-                                real *running_mean, double *running_variance, real *a)
+INLINED void joined_batch_norm(int n, int m, int own, joining join, double *sums, double epsilon,
+                               double momentum, const real *g, const real *b, const real *x, real
+                               *x_hat, real *mu, real *deviation, real *running_mean, double
+                               *running_variance, real *a)
 {
     const int counted = own ? m : 0;
     for (int i = 0; i < n; i++)
@@ -54,19 +54,19 @@ INLINED void batch_norm_of_part(int n, int m, int own, joining join, double *sum
 }
 
 /* The same of the real steps of padded sequences, n x P x S; `packed` has room for 3 n P S. */
-INLINED void batch_norm_of_real_part(int n, int P, int S, int own, joining join, double *sums,
-                                     double epsilon, double momentum, const uint8_t *mask,
-                                     int32_t *places, real *packed, const real *g, const real *b,
-                                     const real *x, real *x_hat, real *mu, real *deviation,
-                                     real *running_mean, double *running_variance, real *a)
+INLINED void joined_batch_norm_of_real(int n, int P, int S, int own, joining join, double *sums,
+                                       double epsilon, double momentum, const uint8_t *mask, int32_t
+                                       *places, real *packed, const real *g, const real *b, const
+                                       real *x, real *x_hat, real *mu, real *deviation, real
+                                       *running_mean, double *running_variance, real *a)
 {
     const int row = P * S, m = real_places(P, S, mask, places);
     real *const standardized = packed + (long)n * row, *const shifted = standardized + (long)n * row;
     for (int i = 0; i < n; i++)
         for (int k = 0; k < m; k++)
             packed[i * m + k] = x[i * row + places[k]];
-    batch_norm_of_part(n, m, own, join, sums, epsilon, momentum, g, b, packed, standardized, mu,
-                       deviation, running_mean, running_variance, shifted);
+    joined_batch_norm(n, m, own, join, sums, epsilon, momentum, g, b, packed, standardized, mu,
+                      deviation, running_mean, running_variance, shifted);
     memset(x_hat, 0, sizeof(real) * n * row);
     memset(a, 0, sizeof(real) * n * row);
     for (int i = 0; i < n; i++)
@@ -77,11 +77,10 @@ INLINED void batch_norm_of_real_part(int n, int P, int S, int own, joining join,
 }
 
 /* dC/dx = (g / deviation) (nabla_a - dC/db / m - x_hat (dC/dg) / m), the m being that of all. */
-INLINED void batch_norm_downstream_of_part(int n, int m, int own, joining join, double *sums,
-                                           const real *g, const real *deviation,
-                                           const real *nabla_b, const real *nabla_g,
-                                           const real *restrict nabla_a,
-                                           const real *restrict x_hat, real *restrict below)
+INLINED void joined_batch_norm_downstream(int n, int m, int own, joining join, double *sums, const
+                                          real *g, const real *deviation, const real *nabla_b, const
+                                          real *nabla_g, const real *restrict nabla_a, const real
+                                          *restrict x_hat, real *restrict below)
 {
     const double all = sums[2 * n];
     for (int i = 0; i < n; i++) {
@@ -102,14 +101,14 @@ INLINED void batch_norm_downstream_of_part(int n, int m, int own, joining join, 
 }
 
 /* nabla_a and x_hat are 0 at the steps that are not real. */
-INLINED void batch_norm_downstream_of_real_part(int n, int P, int S, int own, joining join,
-                                                double *sums, const uint8_t *mask, const real *g,
-                                                const real *deviation, const real *nabla_b,
-                                                const real *nabla_g, const real *nabla_a,
-                                                const real *x_hat, real *below)
+INLINED void joined_batch_norm_downstream_of_real(int n, int P, int S, int own, joining join, double
+                                                  *sums, const uint8_t *mask, const real *g, const
+                                                  real *deviation, const real *nabla_b, const real
+                                                  *nabla_g, const real *nabla_a, const real *x_hat,
+                                                  real *below)
 {
-    batch_norm_downstream_of_part(n, P * S, own, join, sums, g, deviation, nabla_b, nabla_g,
-                                  nabla_a, x_hat, below);
+    joined_batch_norm_downstream(n, P * S, own, join, sums, g, deviation, nabla_b, nabla_g, nabla_a,
+                                 x_hat, below);
     zero_padding(n * P, S, mask, below);
 }
 

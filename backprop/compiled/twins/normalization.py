@@ -69,14 +69,14 @@ class BatchNormTwin(NormalizationTwin):
 
     @staticmethod
     def of_part(w: Writer, layer: Any) -> tuple[str, tuple[Any, ...]]:
-        """Return how the functions for a part of a minibatch end, and what only they are given."""
+        """Return how functions for a part of a minibatch begin, and what only they are given."""
         if w.part is None:
             return "", ()
         w.header(HEADERS / "normalization_of_parts.h")
         if "sums" not in w.kept[id(layer)]:
             w.keep(layer, sums=w.buffer("sums", (2 * layer.n + 1,), "double", layer=layer))
         join = w.given("join", "joining ", "join")
-        return "_part", (not w.part.stands_in, join, w.of(layer, "sums"))
+        return "joined_", (not w.part.stands_in, join, w.of(layer, "sums"))
 
     def output(self, w: Writer, layer: Any, a_prev: Buffer) -> Buffer:
         a_prev = w.columns(a_prev)
@@ -104,19 +104,18 @@ class BatchNormTwin(NormalizationTwin):
             return self.of_real(w, layer, self.scale_and_shift(w, layer, x_hat))
         a = w.like("a", a_prev, layer)
         note = "x_hat = (x - mu) / deviation, a = g x_hat + b"
-        part, of_part = self.of_part(w, layer)
+        joined, of_part = self.of_part(w, layer)
         numbers = layer.epsilon, layer.momentum
         kept = (x_hat, mu, deviation, *running, a)
         if self.masked(w, layer):
             rows, steps = _steps(w, a_prev)
             places = w.buffer("places", (sizes[1],), "int32_t", layer=layer)
-            packed = w.scratch(3 * a_prev.size if part else 2 * sizes[1])
+            packed = w.scratch(3 * a_prev.size if joined else 2 * sizes[1])
             given = (*of_part, *numbers, w.mask, places, packed, g, b, a_prev)
             shape = layer.n, rows // layer.n, steps
-            w.call(f"batch_norm_of_real{part}", *shape, *given, *kept, note=note)
+            w.call(f"{joined}batch_norm_of_real", *shape, *given, *kept, note=note)
         else:
-            function = "batch_norm_of_part" if part else "batch_norm"
-            w.call(function, *sizes, *of_part, *numbers, g, b, a_prev, *kept, note=note)
+            w.call(f"{joined}batch_norm", *sizes, *of_part, *numbers, g, b, a_prev, *kept, note=note)
         return a
 
     def descend(self, w: Writer, layer: Any, delta: Buffer, input_gradient: bool) -> Buffer | None:
@@ -138,16 +137,16 @@ class BatchNormTwin(NormalizationTwin):
             name = "batch_norm_downstream_by_running"
             w.call(name, *sizes, g, deviation, delta, below, note="g nabla_a / deviation")
             return below
-        part, of_part = self.of_part(w, layer)
+        joined, of_part = self.of_part(w, layer)
         sums = w.gradient(layer, "b"), w.gradient(layer, "g")
         arrays = (g, deviation, *sums, delta, w.of(layer, "x_hat"), below)
         if self.masked(w, layer):
             rows, steps = _steps(w, delta)
-            shape, name = (layer.n, rows // layer.n, steps), f"batch_norm_downstream_of_real{part}"
+            shape, name = (layer.n, rows // layer.n, steps), f"{joined}batch_norm_downstream_of_real"
             note = "through mu and deviation, of real steps"
             w.call(name, *shape, *of_part, w.mask, *arrays, note=note)
         else:  # of a minibatch that is here as a whole it is done in `descend`
-            name, note = "batch_norm_downstream_of_part", "through mu and deviation"
+            name, note = f"{joined}batch_norm_downstream", "through mu and deviation"
             w.call(name, *sizes, *of_part, *arrays, note=note)
         return below
 
