@@ -115,7 +115,9 @@ class BatchNormTwin(NormalizationTwin):
             shape = layer.n, rows // layer.n, steps
             w.call(f"{joined}batch_norm_of_real", *shape, *given, *kept, note=note)
         else:
-            w.call(f"{joined}batch_norm", *sizes, *of_part, *numbers, g, b, a_prev, *kept, note=note)
+            w.call(
+                f"{joined}batch_norm", *sizes, *of_part, *numbers, g, b, a_prev, *kept, note=note
+            )
         return a
 
     def descend(self, w: Writer, layer: Any, delta: Buffer, input_gradient: bool) -> Buffer | None:
@@ -142,7 +144,10 @@ class BatchNormTwin(NormalizationTwin):
         arrays = (g, deviation, *sums, delta, w.of(layer, "x_hat"), below)
         if self.masked(w, layer):
             rows, steps = _steps(w, delta)
-            shape, name = (layer.n, rows // layer.n, steps), f"{joined}batch_norm_downstream_of_real"
+            shape, name = (
+                (layer.n, rows // layer.n, steps),
+                f"{joined}batch_norm_downstream_of_real",
+            )
             note = "through mu and deviation, of real steps"
             w.call(name, *shape, *of_part, w.mask, *arrays, note=note)
         else:  # of a minibatch that is here as a whole it is done in `descend`

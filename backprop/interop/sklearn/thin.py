@@ -51,9 +51,9 @@ class ThinColumns(Stored):
         self.rows, self.dtype = rows, rows.dtype
         self.shape, self.ndim = (*rows.shape[1:], len(rows)), rows.ndim
 
-    def first(self, n: int) -> ThinColumns:
+    def part(self, some: slice) -> ThinColumns:
         rows = self.rows
-        return ThinColumns(ThinRows(rows.matrix[:n], rows.shape[1:], rows.dtype, rows.scaler))
+        return ThinColumns(ThinRows(rows.matrix[some], rows.shape[1:], rows.dtype, rows.scaler))
 
 
 def dense(data: Any) -> Any:
