@@ -60,9 +60,11 @@ class Account:
 DISK = "full disk (a small one)"
 
 
-def crash(kills: int, others: int, seed: int, folder: Path, names: list[str]) -> Account:
+def crash(
+    account: Account, kills: int, others: int, seed: int, folder: Path, names: list[str]
+) -> None:
     """Do trials until so many processes were killed, and so many came to harm in other ways."""
-    account, trials, started = Account(), Trials(folder), time.monotonic()
+    trials, started = Trials(folder), time.monotonic()
     rng = np.random.default_rng(seed)
     told = started
     for kinds, wanted in ((list(KILLS), kills), *(([kind], others) for kind in OTHERS)):
@@ -80,7 +82,6 @@ def crash(kills: int, others: int, seed: int, folder: Path, names: list[str]) ->
                       flush=True)  # fmt: skip
     if others:
         on_a_small_disk(others, rng, trials, account, names)
-    return account
 
 
 def on_a_small_disk(
@@ -110,7 +111,11 @@ def main() -> int:
     started = time.monotonic()
     names = [arguments.only] if arguments.only else [COMMAND, *CONFIGURATIONS]
     folder = Path(tempfile.mkdtemp(prefix="crash-"))
-    account = crash(arguments.kills, arguments.others, arguments.seed, folder, names)
+    account, status = Account(), 0
+    try:
+        crash(account, arguments.kills, arguments.others, arguments.seed, folder, names)
+    except KeyboardInterrupt:
+        status = 130
     print(account.table())
     seconds = time.monotonic() - started
     print(f"{account.of(list(KILLS))} kills with seed {arguments.seed} in {seconds:.0f} s: "
@@ -120,7 +125,7 @@ def main() -> int:
         return 1
     print()
     shutil.rmtree(folder)
-    return 0
+    return status
 
 
 if __name__ == "__main__":

@@ -62,6 +62,12 @@ def test_make_fuzz_runs_so_many_tries(tmp_path, environment):
     assert found.stdout.endswith("70 tries with seed 3, 0 failed\n")
 
 
+def test_make_crash_test_kills_so_many_trainings(tmp_path, environment):
+    found, _ = make('crash-test ARGS="--kills 1 --others 0 --only momentum"', tmp_path, environment)
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert re.search(r"^1 kills with seed 0 in \d+ s: 0 wrong\n$", found.stdout, re.MULTILINE)
+
+
 def test_make_test_runs_all_tests_on_two_cores(tmp_path, environment):
     """Not by running them once more: what it would run is shown."""
     *_, last = dry_run("test", tmp_path, environment)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import random
 import sys
 from functools import partial
@@ -13,6 +14,7 @@ import backprop as bp
 from backprop.core.storage import read_archive, write_archive
 from backprop.schedules import StepDecay
 from backprop.training import checkpoint
+from tests.core.test_storage import largest_file
 from tests.training.test_trainer import (
     N_IN,
     N_OUT,
@@ -436,3 +438,58 @@ def test_a_schedule_s_eta_is_no_part_of_the_state(tmp_path):
         checkpoint.save(trainer, tmp_path / "after.npz")
         etas.append(read_archive(tmp_path / "after.npz")[1]["eta"])
     assert etas == [0.5] * 4
+
+
+# -- a full disk, wherever it is noticed -----------------------------------------------------------
+
+
+def test_a_disk_that_is_full_at_any_byte_of_a_checkpoint(tmp_path):
+    x, y = make_data()
+    whole = make_trainer(make_network(dropout=True), bp.Adam(0.01))
+    whole.fit(x, y, 2)
+    path = tmp_path / "c.npz"
+    trainer = make_trainer(make_network(dropout=True), bp.Adam(0.01))
+    trainer.fit(x, y, 1)
+    checkpoint.save(trainer, path)
+    before = path.read_bytes()
+    for size in {*range(0, len(before), 29), len(before) - 1}:
+        with largest_file(size), pytest.raises(OSError, match="cannot write"):
+            checkpoint.save(trainer, path)
+        assert path.read_bytes() == before
+        assert os.listdir(tmp_path) == ["c.npz"]
+    resumed = make_trainer(make_network(dropout=True), bp.Adam(0.01))
+    checkpoint.restore(resumed, path)
+    for one in (trainer, resumed):
+        one.fit(x, y, 1)
+        np.testing.assert_array_equal(one.network.theta, whole.network.theta)
+
+
+@pytest.mark.parametrize("call", ["open", "fsync", "replace"])
+@pytest.mark.parametrize("at", [1, 2, 3, 5])
+def test_a_training_whose_disk_is_full_at_any_call_goes_on(tmp_path, monkeypatch, call, at):
+    x, y = make_data()
+    calls, real = [], getattr(os, call)
+
+    def full(*arguments, **named):
+        calls.append(arguments)
+        if len(calls) >= at:
+            raise OSError(28, "No space left on device")
+        return real(*arguments, **named)
+
+    path = tmp_path / "folder" / "c.npz"
+    trainer = make_trainer(make_network(dropout=True), bp.Adam(0.01),
+                           callbacks=[bp.Checkpoint(path)])  # fmt: skip
+    checkpoint.save(trainer, path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, full)
+        with pytest.raises(OSError, match="No space left on device"):
+            trainer.fit(x, y, 9)
+    assert os.listdir(path.parent) == ["c.npz"]
+    resumed = make_trainer(make_network(dropout=True), bp.Adam(0.01))
+    checkpoint.restore(resumed, path)
+    whole = make_trainer(make_network(dropout=True), bp.Adam(0.01))
+    whole.fit(x, y, 9)
+    for one in (trainer, resumed):
+        one.callbacks = []
+        one.fit(x, y, 9 - one.epoch)
+        np.testing.assert_array_equal(one.network.theta, whole.network.theta)
