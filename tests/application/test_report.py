@@ -126,6 +126,13 @@ def test_a_run_that_diverged(idx_folder, tmp_path, capsys):
     assert "smaller learning rate" in text
 
 
+def test_a_run_whose_cost_is_no_number(copy, tmp_path, capsys):
+    (copy / "history.csv").write_text("epoch,training_cost\n1,nan\n2,inf\n")
+    text = page_of(capsys, tmp_path, copy)
+    assert "No epoch has a figure that could be drawn" in text
+    assert "The cost became NaN or infinity" in text
+
+
 def test_a_run_that_was_interrupted(copy, tmp_path, capsys):
     result = json.loads((copy / "result.json").read_text())
     (copy / "result.json").write_text(json.dumps({**result, "interrupted": True}))
@@ -173,7 +180,9 @@ def test_what_is_no_run_is_refused(run, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.npz", "history.csv", "result.json"])
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"[1, 2]\n"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff\xfe\x00", b"[1, 2]\n", b'{"test_accuracy": "a"}']
+)
 def test_what_is_damaged_is_named(copy, name, content, capsys):
     (copy / name).write_bytes(content)
     assert name in fails(capsys, "report", copy)

@@ -145,6 +145,10 @@ def read_result(folder: Path) -> dict[str, Any]:
         raise FileError(f"{path} is damaged: {error}") from None
     if not isinstance(found, dict):
         raise FileError(f"{path} is damaged: it holds no figures")
+    for name in ("test_accuracy", "test_cost"):
+        value = found.get(name)
+        if isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
+            raise FileError(f"{path} is damaged: {name} is no number, but {value!r:.80}")
     return found
 
 

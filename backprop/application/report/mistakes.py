@@ -28,7 +28,10 @@ def mistakes(facts: Facts) -> tuple[list[tuple[str, Any, str]], list[str]]:
     x, y = facts.test
     several = isinstance(y, tuple) or is_several(network.output_shape)
     found = {} if network.cost is None else network.evaluate(x, y)
-    cards = [(f"test {name.replace('_', ' ')}", _figure(name, v), "") for name, v in found.items()]
+    cards = [
+        (f"test {name.replace('_', ' ')}", _figure(name, v), "")
+        for name, v in _metrics_first(found)
+    ]
     if several:
         return cards, []
     a = network.predict(x)
@@ -48,6 +51,11 @@ def mistakes(facts: Facts) -> tuple[list[tuple[str, Any, str]], list[str]]:
     return [*cards, *_cards_of(("root_mean_squared_error", "mean_absolute_error", "r2"), a, y)], [
         _of_numbers(a, y)
     ]
+
+
+def _metrics_first(found: dict[str, float]) -> list[tuple[str, float]]:
+    """Return figures by name, the cost the last."""
+    return sorted(found.items(), key=lambda item: item[0] == "cost")
 
 
 def _decide(y: np.ndarray) -> bool:

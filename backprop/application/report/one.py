@@ -93,8 +93,12 @@ def _figures(facts: Facts, on_test: list[tuple[str, Any, str]]) -> str:
 
 def _curves(facts: Facts) -> str:
     quantities = facts.quantities
+    said = page.bullets(words.on_the_curves(facts.history))
     if not quantities:
-        return page.section("Curves", page.paragraph("There is no epoch to draw a curve of yet."))
+        why = "No epoch has a figure that could be drawn."
+        if not len(facts.history):
+            why = "There is no epoch to draw a curve of yet."
+        return page.section("Curves", page.paragraph(why), said)
     from backprop.application.report.drawing import curves
 
     drawn = []
@@ -106,9 +110,7 @@ def _curves(facts: Facts) -> str:
         except (KeyError, ValueError):  # whether more is better is not known: no best epoch
             continue
         drawn.append(page.figure(picture, "svg+xml", f"{title[0].upper()}{title[1:]}", caption))
-    return page.section(
-        "Curves", page.pictures(drawn), page.bullets(words.on_the_curves(facts.history))
-    )
+    return page.section("Curves", page.pictures(drawn), said)
 
 
 # -- the network -----------------------------------------------------------------------------
