@@ -298,7 +298,8 @@ def _check_goes_on(trainer: Any, data: Data) -> None:
 def is_watched(network: Any, validation: Any) -> bool:
     """Say whether validation data are minibatches; a tuple is (x, y) or (x, y, weights)."""
     if isinstance(validation, list):
-        pairs = all(isinstance(one, (tuple, list)) for one in validation)
-        several = is_several(network.input_shape) and len(validation) in (2, 3)
-        return bool(validation) and pairs and not several
+        first = validation[0] if validation else None
+        if isinstance(first, (tuple, list)) and first and is_several(network.input_shape):
+            return isinstance(first[0], (tuple, list))
+        return isinstance(first, (tuple, list))
     return not isinstance(validation, tuple) and is_minibatches(validation)

@@ -125,12 +125,30 @@ class Preparation:
         return counted(w, y)
 
 
+def check_alike(one: Minibatch, first: Minibatch) -> None:
+    """Raise a ValueError unless both have weights or none, and arrays of the same kinds."""
+    for what, mine, others in zip(("x", "y", "weights"), one, first, strict=True):
+        if _kinds(mine) != _kinds(others):
+            raise ValueError(f"{what}: {_kinds(mine)}, and of the first {_kinds(others)}")
+
+
+def _kinds(data: Any) -> str:
+    """Say what arrays hold: "numbers with 2 axes"."""
+    if data is None:
+        return "none"
+    named = {"i": "integers", "u": "integers"}
+    kinds = [
+        f"{named.get(one.dtype.kind, 'numbers')} with {one.ndim} axes" for one in _several(data)
+    ]
+    return " and ".join(kinds)
+
+
 def signature(minibatch: Minibatch) -> Any:
     """Return in what minibatches must be alike that one program takes: all but their size."""
     x, y, w = minibatch
 
     def form(one: np.ndarray) -> Any:
-        return one.shape[:-1], one.dtype.kind
+        return one.shape[:-1], one.dtype.kind in "iu"
 
     return each_array(form, x), each_array(form, y), None if w is None else each_array(form, w)
 

@@ -12,7 +12,7 @@ import numpy as np
 from backprop.core.checks import check_integer
 from backprop.core.shapes import each_array
 from backprop.core.stored import Stored
-from backprop.training.prepared import Minibatch, Preparation, bytes_of, size_of
+from backprop.training.prepared import Minibatch, Preparation, bytes_of, check_alike, size_of
 
 HELD = 2**26  # bytes of the first minibatches of an epoch, which are kept to be measured, at most
 
@@ -169,11 +169,8 @@ class Stream(Ahead):
             return None
         try:
             found = self.prepare(raw[0])
-            if self.sample is None:
-                self.sample = found
-            elif (found[2] is None) != (self.sample[2] is None):
-                those = ["weights, and the first has none", "no weights, and the first has some"]
-                raise ValueError(f"it has {those[found[2] is None]}")
+            self.sample = self.sample or found
+            check_alike(found, self.sample)
         except (TypeError, ValueError) as error:
             number = f"{self.what} {self._count}"
             self._count -= 1

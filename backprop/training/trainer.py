@@ -57,6 +57,7 @@ class Trainer:
         With a cost.
     optimizer : Optimizer or str
     batch_size : int
+        Of minibatches that are made of arrays.
     regularizer : Regularizer, optional
         Adds its gradient to that of the weights, not of the biases.
     schedule : Schedule, optional
@@ -72,7 +73,8 @@ class Trainer:
         ``["accuracy", "f1_macro"]``. Accuracy, where the targets are classes, unless told.
     monitor_training : bool or int
         After every epoch, evaluate cost and metrics on all training examples (True), none
-        (False) or the first so many.
+        (False) or the first so many. Of minibatches that are yielded the first of the epoch are
+        kept for it, 64 MiB at most.
     progress : True, False, "bar" or "lines"
         What every `fit` shows unless told otherwise.
     shuffle : bool
@@ -84,8 +86,8 @@ class Trainer:
         an epoch takes NumPy a tenth of a second and more, this machine has a C compiler, and
         all has a twin in C; True demands it, False forbids it.
     transform : function of (x, rng), optional
-        Changes the inputs of every minibatch, such as `datasets.Shift`; in NumPy. The generator it
-        is given is another for every minibatch, and the same when an epoch is gone on with.
+        Changes the inputs of every minibatch, such as `datasets.Shift`. The generator it is given
+        is another for every minibatch of every epoch, and the same when an epoch is gone on with.
 
     Attributes
     ----------
@@ -202,14 +204,25 @@ class Trainer:
 
         Parameters
         ----------
-        x : ndarray, input shape x N, or tuple of them
+        x : ndarray, input shape x N, or tuple of them; or minibatches
             In the network's dtype, or mapped from a file, of any dtype, or a `datasets.Stored`:
             then a minibatch is read at a time, and scaled. Best the transposed view of N rows in
             C order, which is what `datasets.to_columns` gives and costs no copy.
-        y : ndarray
+
+            Without y: an iterable of minibatches (x, y) or (x, y, weights), the batch last, or a
+            function that returns one, or yields them. An iterable is gone through, and a function
+            called, once an epoch; the function is given the epoch's random generator if it must
+            have an argument, or its first is called rng. What can be gone through only once, such
+            as a generator, is for one epoch. Numbers of any dtype are cast, bytes divided by 255,
+            and everything is checked. Weights are taken as they are: those with a mean of 1 are
+            what `sample_weight` is. An epoch that was left under way is gone on with past the
+            minibatches that were taken: those that come again must be the same.
+        y : ndarray, optional
             Targets as the cost takes them, the examples on the last axis.
         epochs : int
-        validation : (x, y) or (x, y, sample_weight), optional
+        validation : (x, y) or (x, y, sample_weight), or minibatches, optional
+            Minibatches are gone through after every epoch; a function of them is given the same
+            generator every time.
         progress : True, False, "bar" or "lines", optional
             "lines" prints a line after every epoch to stdout: its number, cost and metrics (of
             the validation data in brackets), seconds, and eta where it changes. "bar" shows the
@@ -227,6 +240,10 @@ class Trainer:
             C is the weighted mean, sum of w C_x / sum of w, over all training examples; in a
             minibatch every column of BP1's delta is multiplied by w / (the mean of w over all
             training examples), so that the minibatches of an epoch add up to its gradient.
+        steps : int, optional
+            Of minibatches that are yielded, the most in an epoch. Without it an epoch goes on until
+            there are no more, so that those without an end need it. Where neither it nor ``len()``
+            says how many there are, a schedule sets eta once an epoch.
 
         Returns
         -------

@@ -79,7 +79,7 @@ def test_training_with_a_transform_goes_on_to_the_bit(tmp_path):
     x, y = rng.random((16, 20)).astype(np.float32), rng.integers(0, 3, 20)
     straight = trainer(COMPOSED)
     straight.fit(x, y, epochs=2)
-    assert straight.computed_by == "NumPy: a transform changes every minibatch"
+    assert straight.computed_by.startswith("NumPy: an epoch is so short")
 
     class Stop(bp.Callback):
         wants_steps = True
@@ -111,5 +111,3 @@ def test_what_is_no_transform():
         trainer(datasets.Shift()).fit(x, y)
     with pytest.raises(ValueError, match="must return an array like its x, float32"):
         trainer(lambda x, rng: x[:3]).fit(x, y)
-    with pytest.raises(ValueError, match="leave compiled=True out"):
-        trainer(COMPOSED, compiled=True).fit(x, y)

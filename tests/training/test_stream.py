@@ -1,0 +1,492 @@
+"""Minibatches from iterables and functions: they train as arrays do, and go on as these do."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import backprop as bp
+from backprop import datasets
+from backprop.layers import LSTM, TimeDistributed
+from backprop.schedules import ExponentialDecay
+from backprop.training import checkpoint
+from tests.compiled.support import needs_compiler
+from tests.graph.examples import HEADS, heads, heads_data
+
+COMPILED = [False, pytest.param(True, marks=needs_compiler)]
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((5, 23)).astype(np.float32)
+LABELS = RNG.integers(0, 3, 23)
+Y = np.eye(3, dtype=np.float32)[LABELS].T.copy()
+
+
+def network(dtype="float32", cost="softmax_cross_entropy"):
+    return bp.Network.from_sizes([5, 4, 3], cost=cost, dtype=dtype, rng=1)
+
+
+def make_trainer(compiled=False, **settings):
+    settings = {"batch_size": 4, "rng": 2, "progress": False, "shuffle": False, **settings}
+    made = settings.pop("network", None) or network()
+    return bp.Trainer(made, settings.pop("optimizer", "adam"), compiled=compiled, **settings)
+
+
+def cut(x=X, y=Y, size=4, *w):
+    """Return the minibatches of arrays, in order."""
+    parts = (slice(start, start + size) for start in range(0, x.shape[-1], size))
+    return [tuple(one[..., part] for one in (x, y, *w)) for part in parts]
+
+
+def drawn(rng):
+    """Yield minibatches without an end."""
+    while True:
+        chosen = rng.integers(0, 23, 4)
+        yield X[:, chosen], Y[:, chosen]
+
+
+def figures(history):
+    return [{k: v for k, v in record.items() if k != "seconds"} for record in history]
+
+
+# -- the same as of arrays -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("compiled", COMPILED)
+def test_a_list_trains_as_its_arrays_do(compiled):
+    one, other = make_trainer(compiled), make_trainer(compiled)
+    one.fit(X, Y, epochs=3, validation=(X[:, :7], Y[:, :7]))
+    other.fit(cut(), epochs=3, validation=cut(X[:, :7], Y[:, :7], 3))
+    np.testing.assert_array_equal(other.network.theta, one.network.theta)
+    assert other.columns == one.columns
+    for record, wanted in zip(figures(other.history), figures(one.history), strict=True):
+        assert record == pytest.approx(wanted, rel=1e-6)
+    assert other.computed_by.startswith("compiled" if compiled else "NumPy: compiled=False")
+    assert (other.epoch, other.step, other.steps_per_epoch) == (3, 0, 6)
+    np.testing.assert_array_equal(other.network[0].z, one.network[0].z)
+    assert other.minibatch_cost() == one.minibatch_cost()
+
+
+@pytest.mark.parametrize("compiled", COMPILED)
+def test_weights_of_mean_1_are_those_of_arrays(compiled):
+    w = RNG.uniform(0, 2, 23)
+    w /= w.mean()
+    one, other = make_trainer(compiled), make_trainer(compiled)
+    one.fit(X, LABELS, epochs=2, validation=(X, LABELS, w), sample_weight=w)
+    other.fit(cut(X, LABELS, 4, w), epochs=2, validation=cut(X, LABELS, 7, w))
+    np.testing.assert_allclose(other.network.theta, one.network.theta, rtol=1e-6)
+    for record, wanted in zip(figures(other.history), figures(one.history), strict=True):
+        assert record == pytest.approx(wanted, rel=1e-6)
+
+
+def test_the_first_examples_of_an_epoch_are_measured():
+    one, other = (make_trainer(monitor_training=10) for _ in range(2))
+    one.fit(X, Y)
+    other.fit(iter(cut()))
+    wanted = one.history["training_cost"][0]
+    assert other.history["training_cost"][0] == pytest.approx(wanted, rel=1e-6)
+    nothing = make_trainer(monitor_training=False)
+    nothing.fit(cut())
+    assert "training_cost" not in nothing.history.columns
+
+
+@pytest.mark.parametrize("compiled", COMPILED)
+def test_schedules_penalties_and_transforms_are_as_for_arrays(compiled):
+    def change(x, rng):
+        x += rng.standard_normal(x.shape).astype(x.dtype)  # in place
+        return x
+
+    settings = {
+        "schedule": ExponentialDecay(0.1, 0.5), "regularizer": bp.L2(0.01), "transform": change,
+        "optimizer": bp.SGD(0.1),
+    }  # fmt: skip
+    one, other = make_trainer(compiled, **settings), make_trainer(compiled, **settings)
+    one.fit(X, Y, epochs=2)
+    other.fit(cut(), epochs=2)
+    np.testing.assert_array_equal(other.network.theta, one.network.theta)
+    assert other.history["eta"] == one.history["eta"]
+    assert other.history["training_cost"] == pytest.approx(one.history["training_cost"], rel=1e-6)
+
+
+@pytest.mark.parametrize("compiled", COMPILED)
+def test_several_inputs_and_outputs(compiled):
+    x, y = heads_data(22, "float32")
+    w = (RNG.uniform(0, 2, 22), None, RNG.uniform(0, 2, 22), RNG.uniform(0, 2, 22))
+    w = tuple(None if one is None else one / one.mean() for one in w)
+
+    def part(data, some):
+        return tuple(None if one is None else one[..., some] for one in data)
+
+    parts = [tuple(part(one, slice(k, k + 8)) for one in (x, y, w)) for k in (0, 8, 16)]
+    trainers = []
+    for arguments, validation, weights in (((x, y), (x, y, w), w), ((parts,), parts, None)):
+        made = heads(HEADS["canonical, and not"][1], "float32", "sigmoid")
+        trainer = make_trainer(compiled, network=made, batch_size=8)
+        trainer.fit(*arguments, epochs=2, validation=validation, sample_weight=weights)
+        trainers.append(trainer)
+    one, other = trainers
+    np.testing.assert_allclose(other.network.theta, one.network.theta, rtol=1e-5, atol=1e-6)
+    for record, wanted in zip(figures(other.history), figures(one.history), strict=True):
+        assert record == pytest.approx(wanted, rel=1e-5)
+
+
+# -- once an epoch ---------------------------------------------------------------------------
+
+
+class Counted:
+    """An iterable that counts how often it is begun, and knows its length."""
+
+    def __init__(self, minibatches):
+        self.minibatches, self.begun, self.yielded = minibatches, 0, 0
+
+    def __len__(self):
+        return len(self.minibatches)
+
+    def __iter__(self):
+        self.begun += 1
+        for one in self.minibatches:
+            self.yielded += 1
+            yield one
+
+
+@pytest.mark.parametrize("compiled", COMPILED)
+def test_an_iterable_is_gone_through_once_an_epoch(compiled):
+    training, validation = Counted(cut()), Counted(cut(size=10))
+    trainer = make_trainer(compiled)
+    trainer.fit(training, epochs=3, validation=validation)
+    assert (training.begun, training.yielded) == (3, 18)
+    assert (validation.begun, validation.yielded) == (3, 9)
+    trainer.fit(training, steps=4)
+    assert (training.begun, training.yielded) == (4, 22)
+
+
+@pytest.mark.parametrize("compiled", COMPILED)
+def test_a_function_is_called_once_an_epoch_with_its_generator(compiled):
+    calls = []
+
+    def source(rng):
+        calls.append(rng.bit_generator.state["state"]["state"])
+        return drawn(rng)
+
+    one, other = make_trainer(compiled), make_trainer(compiled)
+    one.fit(source, epochs=3, steps=5)
+    assert len(set(calls)) == len(calls) == 3
+    other.fit(source, epochs=1, steps=5)
+    other.fit(source, epochs=2, steps=5)
+    assert calls[:3] == calls[3:]
+    np.testing.assert_array_equal(other.network.theta, one.network.theta)
+
+
+def test_which_functions_are_given_a_generator():
+    given = []
+
+    def parts(*arguments):
+        given.append(len(arguments))
+        return cut()
+
+    trainer = make_trainer()
+    trainer.fit(lambda: parts())
+    trainer.fit(lambda rng: parts(rng))
+    trainer.fit(lambda rng=None: parts(*[rng] * (rng is not None)))
+    trainer.fit(lambda files="abc": parts(*[] if files == "abc" else [files]))
+    assert given == [0, 1, 1, 0]
+    with pytest.raises(TypeError, match="it needs a, b"):
+        trainer.fit(lambda a, b: parts())
+
+
+@pytest.mark.parametrize("compiled", COMPILED)
+def test_an_epoch_may_have_any_number_of_minibatches_of_any_size(compiled):
+    def source(rng):
+        for size in rng.integers(1, 4, rng.integers(2, 6)):
+            yield X[:, :size], LABELS[:size]
+
+    trainer = make_trainer(compiled)
+    history = trainer.fit(source, epochs=4)
+    assert len(history) == 4
+    assert all(text.partition(":")[0] in ("compiled", "NumPy") for text in history.computed_by)
+
+
+@needs_compiler
+def test_what_one_program_cannot_take_goes_on_in_numpy():
+    sizes = [(X[:, :size], LABELS[:size]) for size in range(1, 8)]
+    one, other = make_trainer(True), make_trainer(False)
+    one.fit(sizes)
+    other.fit(sizes)
+    assert one.computed_by == "NumPy: minibatches have more than 4 sizes"
+    np.testing.assert_allclose(one.network.theta, other.network.theta, rtol=1e-5, atol=1e-6)
+    layers = [TimeDistributed(bp.Dense(2, 3, "softmax"))]
+    made = bp.Network(layers, "softmax_cross_entropy", (2, None), rng=0)
+    one = make_trainer(True, network=made)
+    longer = np.zeros((2, 4, 3)), np.zeros((4, 3), int)
+    one.fit([(X[:2].reshape(2, 1, 23), LABELS[np.newaxis]), longer])
+    assert one.computed_by == "NumPy: minibatches have several shapes, or kinds of numbers"
+
+
+def test_sequences_of_several_lengths():
+    rng = np.random.default_rng(0)
+    layers = [LSTM(2, 4), TimeDistributed(bp.Dense(4, 3, "softmax"))]
+    made = bp.Network(layers, "softmax_cross_entropy", (2, None), rng=0)
+    parts = [
+        (rng.standard_normal((2, t, n)).astype(np.float32), rng.integers(0, 3, (t, n)),
+         rng.uniform(1, 2, n)) for t, n in ((3, 4), (5, 2), (3, 1))
+    ]  # fmt: skip
+    trainer = make_trainer(network=made)
+    trainer.fit(parts, validation=parts, steps=3)
+    record = trainer.history.records[-1]
+    costs, weights, right, steps = [], [], [], []
+    for x, y, w in parts:
+        c = made.cost.per_example(made.predict(x), y)
+        costs.append(w * c)
+        weights.append(w)
+        right.append(((made.predict(x).argmax(axis=0) == y) * w).sum())
+        steps.append(np.broadcast_to(w, y.shape).sum())
+    wanted = np.concatenate(costs).sum() / np.concatenate(weights).sum()
+    assert record["validation_cost"] == pytest.approx(wanted, rel=1e-6)
+    assert record["validation_accuracy"] == pytest.approx(sum(right) / sum(steps))
+    assert record["training_cost"] == pytest.approx(wanted, rel=1e-6)
+
+
+# -- what can be gone through once -----------------------------------------------------------
+
+
+def test_what_can_be_gone_through_once_is_refused_for_more():
+    trainer = make_trainer()
+    with pytest.raises(ValueError, match=r"a generator can be gone .* 2 epochs: give the function"):
+        trainer.fit((one for one in cut()), epochs=2)
+    with pytest.raises(ValueError, match=r"validation: a list_iterator can be .* validation=make"):
+        trainer.fit(cut(), epochs=2, validation=iter(cut()))
+    source = iter(cut())
+    trainer.fit(source, validation=iter(cut()))
+    with pytest.raises(ValueError, match="yields no minibatch: was it gone through before"):
+        trainer.fit(source)
+    assert trainer.epoch == 1
+
+
+class StopAfter(bp.Callback):
+    """Asks to stop, once, when so many minibatches are behind."""
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def on_step_end(self, trainer):
+        if trainer.step == self.steps and trainer.epoch == 1:
+            trainer.stop("enough")
+
+
+def stopping(trainer, step):
+    """Return a source whose minibatch of a number asks the trainer to stop, in the second epoch."""
+
+    def source(rng):
+        for number, one in zip(range(9), drawn(rng), strict=False):
+            if number == step and trainer.epoch == 1 and not trainer.stopping:
+                trainer.stop("enough")
+            yield one
+
+    return source
+
+
+@pytest.mark.parametrize("compiled", COMPILED)
+@pytest.mark.parametrize("step", [1, 3, 7])
+def test_a_run_that_is_resumed_within_an_epoch(compiled, step, tmp_path):
+    straight = make_trainer(compiled, schedule=ExponentialDecay(0.1, 0.5), optimizer="sgd")
+    straight.fit(lambda rng: itertools.islice(drawn(rng), 9), epochs=3)
+    one = make_trainer(compiled, schedule=ExponentialDecay(0.1, 0.5), optimizer="sgd")
+    one.fit(stopping(one, step), epochs=3)
+    assert one.epoch == 1
+    assert one.step > step
+    checkpoint.save(one, tmp_path / "c.npz")
+    other = make_trainer(compiled, schedule=ExponentialDecay(0.1, 0.5), optimizer="sgd")
+    checkpoint.restore(other, tmp_path / "c.npz")
+    for trainer in (one, other):
+        trainer.fit(lambda rng: itertools.islice(drawn(rng), 9), epochs=2)
+        np.testing.assert_array_equal(trainer.network.theta, straight.network.theta)
+        assert figures(trainer.history) == figures(straight.history)
+
+
+@pytest.mark.parametrize("steps", [None, 4])
+def test_what_cannot_be_begun_anew_goes_on_where_it_was_left(steps):
+    stop = StopAfter(2)
+    straight, one = make_trainer(), make_trainer(callbacks=[stop])
+    for trainer in (straight, one):
+        trainer.fit(cut(), steps=steps)
+    straight.fit(iter(cut()), steps=steps)
+    source, validation = iter(cut()), iter(cut())
+    one.fit(source, steps=steps, validation=validation)
+    assert (one.epoch, one.step) == (1, 2)
+    one.fit(source, steps=steps, validation=validation)
+    assert (one.epoch, one.step) == (2, 0)
+    np.testing.assert_array_equal(one.network.theta, straight.network.theta)
+    assert one.history["training_cost"] == straight.history["training_cost"]
+
+
+def test_an_epoch_under_way_is_gone_on_with_as_it_began():
+    trainer = make_trainer(callbacks=[StopAfter(2)])
+    trainer.fit(cut())
+    trainer.fit(cut())
+    assert trainer.step == 2
+    with pytest.raises(ValueError, match="an epoch over minibatches is under way, got arrays"):
+        trainer.fit(X, Y)
+    with pytest.raises(ValueError, match="an epoch of 6 minibatches is under way, got 5"):
+        trainer.fit(cut(), steps=5)
+    of_arrays = make_trainer(callbacks=[StopAfter(2)])
+    of_arrays.fit(X, Y, epochs=2)
+    with pytest.raises(ValueError, match="an epoch over 23 examples is under way, got minibatches"):
+        of_arrays.fit(cut())
+
+
+# -- what is yielded -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("compiled", COMPILED)
+@pytest.mark.parametrize("kind", ["uint8", "float16", "float64", "bool", "lists"])
+def test_numbers_of_any_dtype(kind, compiled):
+    rows = RNG.integers(0, 2, (5, 12))
+    labels = RNG.integers(0, 3, 12).astype(np.int16)
+    if kind == "lists":
+        given = [(rows.astype(float).tolist(), labels.tolist())]
+    else:
+        given = [(rows.astype(kind), np.eye(3, dtype=int)[labels].T)]
+    x = (rows / (255 if kind == "uint8" else 1)).astype(np.float32)
+    one, other = make_trainer(compiled, batch_size=12), make_trainer(compiled)
+    one.fit(x, labels.astype(int) if kind == "lists" else np.eye(3, dtype=np.float32)[labels].T)
+    other.fit(given)
+    np.testing.assert_array_equal(other.network.theta, one.network.theta)
+
+
+@pytest.mark.parametrize("compiled", COMPILED)
+def test_memory_that_is_used_again(compiled):
+    def source():
+        x, y = np.empty((5, 4), np.float32), np.empty(4, int)
+        for one, other in cut(X[:, :20], LABELS[:20]):
+            x[...], y[...] = one, other
+            yield x, y
+
+    one, other = make_trainer(compiled), make_trainer(compiled)
+    one.fit(X[:, :20], LABELS[:20], epochs=2)
+    other.fit(source, epochs=2)
+    np.testing.assert_array_equal(other.network.theta, one.network.theta)
+
+
+@pytest.mark.parametrize("compiled", COMPILED)
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        (X, TypeError, r"must be \(x, y\) or .* got one array of shape"),
+        ({"x": X, "y": Y}, TypeError, "got a dict of 'x', 'y'"),
+        ((X,), TypeError, "got a tuple of 1"),
+        ((X.T, Y), ValueError, r"expected .*\(5, B\), got \(23, 5\)"),
+        ((X[:4], Y), ValueError, r"\(5, B\)"),
+        ((X, Y[:, :5]), ValueError, r"\(3, 5\)"),
+        ((X, Y.T), ValueError, r"y\.T"),
+        ((X, np.full(23, 3)), ValueError, "labels"),
+        ((X[:, :0], Y[:, :0]), ValueError, "empty"),
+        ((X * np.nan, Y), ValueError, "nan"),
+        ((X.astype(int), Y), TypeError, "nothing says what becomes 1: yield x / maximum"),
+        ((X.astype(complex), Y), TypeError, "complex"),
+        ((X.astype(str), Y), TypeError, "array of numbers"),
+        (([[1.0, 2.0], [3.0]], Y), TypeError, "x is no array of numbers"),
+        ((np.full((5, 23), 1e300), Y), ValueError, "inf"),
+        ((np.ma.masked_array(X), Y), TypeError, r"x\.filled"),
+        ((X, None), TypeError, "y must be an array of numbers, got NoneType"),
+        ((X, Y, np.ones(5)), ValueError, r"\(23,\)"),
+        ((X, Y, -np.ones(23)), ValueError, "not be negative"),
+        ((X, LABELS), ValueError, "y: integers with 1 axes, and of the first numbers with 2 axes"),
+        ((X, Y, np.ones(23)), ValueError, "weights: numbers with 1 axes, and of the first none"),
+        (None, TypeError, "NoneType"),
+    ],
+)  # fmt: skip
+def test_a_minibatch_that_does_not_fit_is_named(wrong, error, message, compiled):
+    trainer = make_trainer(compiled)
+    theta = trainer.network.theta.copy()
+    if "of the first" not in message:
+        where = r"^fit: minibatch 1 of epoch 1 from the list: .*"
+        with pytest.raises(error, match=where + message):
+            trainer.fit([wrong, (X, Y)])
+        np.testing.assert_array_equal(trainer.network.theta, theta)
+    trainer.fit(cut())
+    with pytest.raises(error, match=r"^fit: minibatch 3 of epoch 2 from the list: .*" + message):
+        trainer.fit([(X, Y), (X, Y), wrong])
+    assert trainer.epoch == 1
+    assert trainer.step <= 2
+    with pytest.raises(error, match=r"^fit: minibatch for validation 2 of .*" + message):
+        make_trainer().fit(cut(), validation=[(X, Y), wrong, (X, Y)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named", "error", "message"),
+    [
+        ([[]], {}, ValueError, "the list yields no minibatch$"),
+        ([lambda: iter("")], {}, ValueError, "the function .*lambda> yields no minibatch: was it"),
+        ([lambda: None], {}, TypeError, "must return an iterable .* got NoneType"),
+        ([X], {}, TypeError, r"no targets y: give fit\(x, y\), or minibatches"),
+        ([(X, Y)], {}, TypeError, r"no targets y: give fit\(\*data\)"),
+        ([Counted], {}, TypeError, r"give an object of the class, Counted\(\.\.\.\)"),
+        (["abc"], {}, TypeError, "no targets y"),
+        ([{"x": X}], {}, TypeError, "no targets y"),
+        ([5], {}, TypeError, "no targets y"),
+        ([None], {}, TypeError, "no targets y"),
+        ([iter(cut()), 3], {}, TypeError, r"leave y out, and name what follows, fit\(min"),
+        ([lambda: cut(), 3], {}, TypeError, "leave y out"),
+        ([X, Y], {"steps": 3}, ValueError, "steps are for minibatches"),
+        ([cut()], {"steps": 0}, ValueError, "steps must be at least 1"),
+        ([cut()], {"steps": 1.5}, TypeError, "steps must be an integer"),
+        ([cut()], {"class_weight": "balanced"}, ValueError, r"let minibatches be \(x, y, weights"),
+        ([cut()], {"sample_weight": np.ones(23)}, ValueError, r"\(x, y, weights\)"),
+        ([X, Y], {"validation": cut(), "class_weight": {0: 2}}, ValueError, "validation="),
+        ([cut()], {"validation": lambda: iter([])}, ValueError, "no minibatch for validation"),
+        ([cut()], {"validation": (X, Y.T)}, ValueError, r"y\.T"),
+        ([cut()], {"validation": 5}, TypeError, "validation must be"),
+    ],
+)  # fmt: skip
+def test_what_fit_is_not_given(arguments, named, error, message):
+    trainer = make_trainer()
+    state = trainer.state()
+    with pytest.raises(error, match=message):
+        trainer.fit(*arguments, **named)
+    assert trainer.state()["rng"] == state["rng"]
+    assert (trainer.epoch, trainer.step) == (0, 0)
+    trainer.fit(cut())
+
+
+def test_a_table_says_what_to_give():
+    table = datasets.table({"a": [1.5, 2, 3], "b": [1.5, 2, 3.5]}, "b")
+    with pytest.raises(TypeError, match=r"give fit\(\*table\.training"):
+        make_trainer().fit(table)
+
+
+def test_an_error_of_the_source_is_its_own_and_training_goes_on_afterwards():
+    fails = [True]
+
+    def source():
+        yield from cut()[:3]
+        if fails:
+            raise OSError("the disk is gone")
+        yield from cut()[3:]
+
+    straight, trainer = make_trainer(), make_trainer()
+    straight.fit(cut())
+    with pytest.raises(OSError, match="the disk is gone"):
+        trainer.fit(source)
+    assert trainer.step == 3
+    fails.clear()
+    trainer.fit(source)
+    np.testing.assert_array_equal(trainer.network.theta, straight.network.theta)
+
+
+def test_a_trainer_can_be_pickled_with_a_source_under_way():
+    import pickle
+
+    trainer = make_trainer(callbacks=[StopAfter(2)])
+    trainer.fit(cut())
+    trainer.fit(iter(cut()))
+    assert trainer.step == 2
+    again = pickle.loads(pickle.dumps(trainer))
+    again.fit(iter(cut()))
+    assert again.epoch == 2
+
+
+def test_what_is_shown_where_nobody_knows_how_many_there_are(capsys):
+    trainer = make_trainer()
+    trainer.fit(lambda: iter(cut()), progress="lines")
+    assert "epoch 1/1  cost" in capsys.readouterr().out
+    trainer.fit(lambda: iter(cut()), progress="bar")
+    assert "minibatches [" in capsys.readouterr().err
