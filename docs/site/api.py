@@ -59,10 +59,11 @@ def objects_of(room: str) -> dict[types.ModuleType, list[tuple[str, Any]]]:
         found.setdefault(importlib.import_module(base.__module__), []).insert(0, (name, base))
     known = set(backprop.__all__)
 
-    def rank(item: tuple[types.ModuleType, list[tuple[str, Any]]]) -> tuple[bool, str]:
+    def rank(item: tuple[types.ModuleType, list[tuple[str, Any]]]) -> tuple[bool, bool, str]:
         module, named = item
+        elsewhere = not f"{module.__name__}.".startswith(f"backprop.{room}.")
         inside = known.isdisjoint(name.rpartition(".")[2] for name, _ in named)
-        return inside and room in INSIDE, module.__name__
+        return elsewhere, inside and room in INSIDE, module.__name__
 
     return dict(sorted(found.items(), key=rank))
 

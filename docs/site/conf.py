@@ -50,6 +50,7 @@ add_module_names = False
 toc_object_entries_show_parents = "hide"
 
 # -- how it looks
+html_context = {"default_mode": "auto"}
 html_theme = "pydata_sphinx_theme"
 html_title = "backprop"
 html_favicon = "static/icon.svg"

@@ -121,8 +121,9 @@ def _notebook(path: str, text: str, links: Links) -> str:
 
 
 def _menu(text: str) -> str:
-    """Return the menu of a section: the pages that it has links to."""
-    return _toctree([path for path, _ in LINK.findall(text) if path.endswith((".md", ".ipynb"))])
+    """Return the menu of a section: the pages that its list has links to."""
+    listed = "\n".join(re.findall(r"^- .*$", text, re.MULTILINE))
+    return _toctree([path for path, _ in LINK.findall(listed) if path.endswith((".md", ".ipynb"))])
 
 
 def _toctree(paths: list[str]) -> str:

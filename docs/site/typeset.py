@@ -23,6 +23,9 @@ SIGNS = {
 }  # fmt: skip
 UPRIGHT = {"in", "of", "to", "as", "by", "is", "at", "if", "or", "and"}  # no indices, but words
 LABEL = re.compile(r"(BP\d(, ?BP\d)*|forward|backward|downstream|softmax|training|inference)$")
+ARTICLE = re.compile(  # in sentences a is no activation
+    r"\b(with|of|in|is|by|to|for|has|as|at|from|on|and|or|when) a (?=[a-z]{3,}\b)"
+)
 TOKEN = re.compile(
     r"""(?P<name>[A-Za-z][A-Za-z0-9]*(?:_(?:[A-Za-z0-9]+|\{[^}]*\}))*)(?P<prime>'*)
       | (?P<number>\d+(?:\.\d+)?(?:e-?\d+)?)
@@ -71,8 +74,9 @@ def formula(text: str) -> str:
     text = re.sub(r"<(?=[^\s<>=-])([^<>=]*[^\s<>=])>", r"⟨\1⟩", text)
     text = re.sub(r"\bsqrt(?=\()", "√", text)
     text = re.sub(r"(?<=[\w)\]]) x (?=[\w(])(?!x\b)", " × ", text)
-    text = re.sub(r"(?<=[\w)\]']) \* (?=\S)", " ⊙ ", text)
+    text = re.sub(r"(?<=[\w)\]}']) \* (?=\S)", " ⊙ ", text)
     text = re.sub(r"(?<=[a-z])\*(?=[_,;)\s⟩|]|$)", "^*", text)
+    text = ARTICLE.sub("\\1 \ue000 ", text)
     found = []
     for token in TOKEN.finditer(text):
         if token["name"]:
@@ -83,7 +87,7 @@ def formula(text: str) -> str:
             found.append(f"<sup>{'T' if inner == 'T' else formula(inner)}</sup>")
         else:
             found.append(escape(SIGNS.get(token[0], token[0])))
-    return "".join(found)
+    return "".join(found).replace("\ue000", "a")
 
 
 def _segments(line: str) -> list[tuple[int, str]]:
@@ -96,7 +100,7 @@ def _line(line: str, columns: set[int]) -> str:
     cut: list[tuple[int, str]] = []
     for start, text in _segments(line):
         at = start
-        for sign in re.finditer(r"(?<= )(?:=|<-) ", text):
+        for sign in re.finditer(r"(?<=^downstream )(?=\S)|(?<= )(?:=|<-) ", text):
             if start + sign.start() in columns:
                 cut.append((at, text[at - start : sign.start()].rstrip()))
                 at = start + sign.start()
@@ -108,8 +112,8 @@ def _line(line: str, columns: set[int]) -> str:
         if number + 1 < len(cut):
             style += f"--wide: {cut[number + 1][0] - start};"
         inner = f"<b>{escape(text)}</b>" if label else formula(text)
-        parts.append(f'<span style="{style}">{inner}</span>' if style else f"<span>{inner}</span>")
-    return f"<div>{' '.join(parts)}&nbsp;</div>"
+        parts.append(f'<span style="{style}">{inner} </span>' if style else f"<span>{inner}</span>")
+    return f"<div>{''.join(parts)}&nbsp;</div>"
 
 
 def _name(name: str) -> str:

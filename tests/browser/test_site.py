@@ -46,10 +46,13 @@ const ground = (e) => {
   }
   return [255, 255, 255];
 };
-const seen = new Set(), faint = [];
+const kinds = new Set(), seen = new Set(), faint = [];
 for (const e of document.querySelectorAll("main *")) {
+  const kind = [e, e.parentElement].map((x) => x.tagName + x.className).join();
+  if (kinds.has(kind)) continue;
   const words = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
   if (!words || !e.offsetParent || e.closest("svg, .headerlink, .visually-hidden")) continue;
+  kinds.add(kind);
   const text = rgba(getComputedStyle(e).color), below = ground(e);
   const pair = `${text} on ${below}`;
   if (seen.has(pair)) continue;
@@ -86,7 +89,8 @@ class Page(HTMLParser):
 
 @functools.cache
 def pages() -> dict[str, Page]:
-    return {path.relative_to(SITE).as_posix(): Page(path) for path in sorted(SITE.rglob("*.html"))}
+    paths = sorted(path for path in SITE.rglob("*.html") if "_static" not in path.parts)
+    return {path.relative_to(SITE).as_posix(): Page(path) for path in paths}
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,8 @@ def plain(html):
         ("sum over m of a < b", "sum over <i>m</i> of <i>a</i> &lt; <i>b</i>"),
         ("<delta, g>", "⟨<i>δ</i>, <i>g</i>⟩"),
         ("running_mean", '<span class="name">running_mean</span>'),
+        ("c_{t-1} * f", "<i>c</i><sub><i>t</i>−1</sub> ⊙ <i>f</i>"),
+        ("with a stride", "with a stride"),
         ("n_in x B", "<i>n</i><sub>in</sub> × <i>B</i>"),
     ],
 )  # fmt: skip
@@ -38,9 +40,14 @@ def test_a_formula_is_set(text, html):
 def test_columns_stay_where_they_are():
     html = equations("BP3   dC/db = sum of delta\n\n      dC/dw = 0   at the end")
     first, empty, last = re.findall("<div>(.*)</div>", html)
-    assert first.startswith('<span style="--wide: 6;"><b>BP3</b></span> <span>')
+    assert first.startswith('<span style="--wide: 6;"><b>BP3</b> </span><span>')
     assert plain(empty) == "&nbsp;"
     assert last.startswith('<span style="--at: 6;--wide: 12;">')
+
+
+def test_the_longest_label_is_one_too():
+    html = equations("BP3        dC/db = 0\ndownstream dC/dx = 0")
+    assert html.count("<b>") == html.count("--wide: 11;") == 2
 
 
 def test_equals_signs_stand_below_each_other():
