@@ -61,6 +61,7 @@ html_static_path = ["static", *(
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
+html_domain_indices = False
 html_show_sphinx = False
 html_show_copyright = False
 html_sidebars = {"index": [], "code/**": [], "search": [], "genindex": []}
