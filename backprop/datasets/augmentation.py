@@ -9,12 +9,13 @@ convolutional neural networks with Cutout", 2017.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_integer, check_number
+from backprop.core.checks import check_array, check_integer, check_number, check_sequence
 from backprop.core.config import Configurable
 
 
@@ -38,8 +39,17 @@ class Compose(Transform):
     def __init__(
         self, *transforms: Callable[..., np.ndarray], shape: tuple[int, int, int] | None = None
     ) -> None:
-        if not transforms or not all(map(callable, transforms)):
-            raise TypeError(f"Compose: expected transforms, one at least, got {transforms!r}")
+        functions = [one for one in transforms if callable(one) and not isinstance(one, type)]
+        if not transforms or len(functions) < len(transforms):
+            raise TypeError(
+                f"Compose: expected transforms, such as Shift(), one at least, got {transforms!r}"
+            )
+        if shape is not None:
+            sizes = check_sequence("Compose", "shape", shape)
+            sizes = tuple(check_integer("Compose: shape", n) for n in sizes)
+            if len(sizes) != 3:
+                raise ValueError(f"Compose: shape must be (C, H, W), got {shape!r}")
+            shape = sizes
         self.transforms, self.shape = transforms, shape
 
     def config(self) -> dict[str, Any]:
@@ -51,6 +61,11 @@ class Compose(Transform):
         return f"Compose({', '.join(map(repr, self.transforms))})"
 
     def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        if self.shape is not None and math.prod(self.shape) != math.prod(x.shape[:-1]):
+            raise ValueError(
+                f"Compose: images of shape {self.shape} are {math.prod(self.shape)} numbers each, "
+                f"got x of shape {x.shape}"
+            )
         images = x if self.shape is None else x.reshape(*self.shape, x.shape[-1])
         for transform in self.transforms:
             images = transform(images, rng)
@@ -156,6 +171,7 @@ class Noise(Transform):
         self.std = check_number("Noise: std", std, "[0, inf)")
 
     def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        check_array(self, "input", x, None, "real floating")
         noise = rng.standard_normal(x.shape, np.float32) * np.float32(self.std)
         return x + noise.astype(x.dtype, copy=False)
 
@@ -165,6 +181,7 @@ def _name(transform: Any) -> str:
 
 
 def _check_images(transform: Transform, x: np.ndarray) -> None:
+    check_array(transform, "input", x, None, "real floating")
     if x.ndim != 4:
         raise ValueError(
             f"{transform}: expected images C x H x W x B, got the shape {x.shape}: of columns give "

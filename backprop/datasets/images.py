@@ -56,7 +56,8 @@ def read_image(path: str | os.PathLike[str], channels: int | None = None) -> np.
         except FileError:
             raise
         except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise FileError(f"{path} is no image that can be read: {error}") from error
+            why = "" if isinstance(error, UnidentifiedImageError) else f": {error}"
+            raise FileError(f"{path} is no image that can be read{why}") from error
         except (OSError, SyntaxError, ValueError, EOFError) as error:  # Pillow's, of damage
             raise FileError(f"{path} is a damaged image: {error}") from error
     return pixels if wanted == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
@@ -99,6 +100,11 @@ def read_images(folder: Path, rng: int = 0) -> Dataset:
         paths, labels = _files(base, classes)
         order = np.random.default_rng(rng).permutation(len(paths))
         cut = len(order) - len(order) // _HELD_BACK
+        if cut == len(order):
+            raise FileError(
+                f"{base} holds {len(order)} images, and one in {_HELD_BACK} would be for testing: "
+                "add images, or a folder of those for testing, train/CLASS and test/CLASS"
+            )
         files = [([paths[i] for i in which], labels[which]) for which in (order[:cut], order[cut:])]
         source = f"images in {base}, one in six of them, drawn at random, for testing"
     images = [[read_image(path) for path in paths] for paths, _ in files]
@@ -154,7 +160,8 @@ def _files(folder: Path, classes: Sequence[str]) -> tuple[list[Path], np.ndarray
     labels: list[int] = []
     for label, name in enumerate(classes):
         place = folder / name
-        found = sorted(file for file in place.iterdir() if is_image(file)) if place.is_dir() else []
+        found = sorted(place.iterdir()) if place.is_dir() else []
+        found = [file for file in found if is_image(file) and not file.is_dir()]
         paths += found
         labels += [label] * len(found)
     return paths, np.array(labels, np.int64)

@@ -72,14 +72,23 @@ def read_labelled(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise FileError(f"{path} has rows of several lengths" if widths else f"{path} has no rows")
     table = np.concatenate(blocks)
     pixels = table[:, 1:]
-    if not pixels.size or pixels.min() < 0 or pixels.max() > 255:
-        raise FileError(f"{path} must hold a label and then pixels from 0 to 255 in every row")
+    if not _are_bytes(pixels):
+        raise FileError(
+            f"{path} must hold a label and then pixels, whole numbers from 0 to 255, in every row"
+        )
     side = math.isqrt(pixels.shape[1])
     shape = (side, side) if side * side == pixels.shape[1] else (pixels.shape[1],)
-    labels = table[:, 0].astype(np.int64)
+    labels = np.nan_to_num(table[:, 0]).astype(np.int64)
     if (labels != table[:, 0]).any():
         raise FileError(f"{path} has labels that are no whole numbers")
     return pixels.astype(np.uint8).reshape(-1, *shape), labels
+
+
+def _are_bytes(pixels: np.ndarray) -> bool:
+    """Say whether numbers, some at least, are whole ones from 0 to 255."""
+    if not pixels.size or not (pixels.min() >= 0 and pixels.max() <= 255):  # also where one is NaN
+        return False
+    return bool((np.rint(pixels) == pixels).all())
 
 
 def holds_pixels(path: Path) -> bool:

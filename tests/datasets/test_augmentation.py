@@ -111,3 +111,25 @@ def test_what_is_no_transform():
         trainer(datasets.Shift()).fit(x, y)
     with pytest.raises(ValueError, match="must return an array like its x, float32"):
         trainer(lambda x, rng: x[:3]).fit(x, y)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [datasets.Shift(), datasets.Rotate(), datasets.Scale(), datasets.Elastic(), datasets.CutOut(),
+     datasets.Noise()],
+    ids=str,
+)  # fmt: skip
+def test_integers_are_refused(transform):
+    images = np.full((1, 4, 4, 2), 200, np.uint8)
+    with pytest.raises(TypeError, match=r"must be real floating, got uint8"):
+        transform(images, np.random.default_rng(0))
+
+
+def test_what_is_no_composition():
+    with pytest.raises(TypeError, match=r"expected transforms, such as Shift\(\)"):
+        datasets.Compose(datasets.Shift)
+    with pytest.raises(ValueError, match=r"shape must be \(C, H, W\), got \(8, 8\)"):
+        datasets.Compose(datasets.Shift(), shape=(8, 8))
+    composed = datasets.Compose(datasets.Shift(), shape=(1, 9, 9))
+    with pytest.raises(ValueError, match=r"are 81 numbers each, got x of shape \(64, 3\)"):
+        composed(np.zeros((64, 3), np.float32), np.random.default_rng(0))

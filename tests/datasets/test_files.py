@@ -195,7 +195,7 @@ def test_a_csv_that_is_damaged_or_another_table(tmp_path):
     with pytest.raises(FileError, match="damaged after its row 0"):
         datasets.load(path)
     path.write_text(f"{row}\n{row[:-1]}300\n")
-    with pytest.raises(FileError, match="pixels from 0 to 255"):
+    with pytest.raises(FileError, match="pixels, whole numbers from 0 to 255"):
         datasets.load(path)
     (tmp_path / "x.zip").write_text("")
     with pytest.raises(FileError, match="is no data set that is known: a folder of IDX"):
@@ -238,3 +238,27 @@ def test_images_with_a_folder_for_testing(tmp_path):
     found = datasets.load(tmp_path)
     assert (found.x_train.shape, found.x_test.shape) == ((4, 3, 3), (4, 3, 3))
     assert found.labels_test.tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("pixel", ["0.5", "nan", "-1", "256", "1e30"])
+def test_pixels_that_are_no_bytes_are_refused(tmp_path, pixel):
+    rows = [",".join(["1"] * 17)] * 7 + ["1," + ",".join([pixel] * 16)]
+    (tmp_path / "a.csv").write_text("\n".join(rows))
+    with pytest.raises(FileError, match="whole numbers from 0 to 255, in every row"):
+        datasets.load(tmp_path / "a.csv")
+
+
+def test_folders_that_are_named_like_images_and_too_few_images(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        image.new("L", (4, 4)).save(tmp_path / name / "0.png")
+    with pytest.raises(FileError, match="holds 2 images, and one in 6 would be for testing"):
+        datasets.load(tmp_path)
+    (tmp_path / "a" / "folder.png").mkdir()
+    for k in range(1, 6):
+        image.new("L", (4, 4)).save(tmp_path / "a" / f"{k}.png")
+    assert len(datasets.load(tmp_path).x_train) == 6
+    (tmp_path / "b" / "1.png").write_bytes(b"")
+    with pytest.raises(FileError, match=r"1\.png is no image that can be read$"):
+        datasets.load(tmp_path)
