@@ -55,7 +55,8 @@ def compiler() -> list[str]:
     switch = os.environ.get(SWITCH, "1")
     if switch.lower() in OFF:
         raise NotBuilt(f"{SWITCH}={switch} turns compiled programs off")
-    command = _words("CC")
+    whole = os.environ.get("CC", "")
+    command = [whole] if shutil.which(whole) else _words("CC")  # a path may have spaces
     if command:
         found = shutil.which(command[0])
         if found is None:
@@ -93,7 +94,7 @@ def version_of(command: tuple[str, ...]) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NotBuilt(f"the compiler {shlex.join(command)} does not run: {error}") from None
     if done.returncode:
-        raise NotBuilt(f"the compiler {shlex.join(command)} does not run: {done.stderr.strip()}")
+        raise NotBuilt(f"the compiler {shlex.join(command)} does not run: {_said(done)}")
     return done.stdout.splitlines()[0] if done.stdout else ""
 
 
@@ -127,6 +128,15 @@ def load(source: str, headers: dict[str, str], double: bool) -> Any:
         except (OSError, AttributeError) as error:
             raise NotBuilt(f"the program cannot be loaded: {error}") from None
     return _loaded[key]
+
+
+def works() -> bool:
+    """Say whether anything at all is built on this machine."""
+    try:
+        load("int run(void) { return 0; }\n", {}, False)
+    except NotBuilt:
+        return False
+    return True
 
 
 def _load(key: str, build: Callable[[], bytes]) -> Any:
@@ -199,10 +209,17 @@ def _build(command: list[str], source: str, headers: dict[str, str], options: li
                 target = [*[native] * bool(native), "-o", "program.so"]
                 whole = [*command, *options, *target, "program.c", "-lm", "-pthread"]
                 done = _run(whole, 600, folder)
+                program = Path(folder, "program.so")
+                if done.returncode == 0 and not program.exists():
+                    raise NotBuilt(f"the compiler {shlex.join(command)} makes no program")
                 if done.returncode == 0:
-                    return (folder / "program.so").read_bytes()
+                    return program.read_bytes()
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NotBuilt(f"the program cannot be built: {error}") from None
-    said = (done.stderr.strip() or f"status {done.returncode}").splitlines()
-    first = next((line for line in said if "error" in line), said[0])
-    raise NotBuilt(f"the compiler {shlex.join(command)} refuses the program: {first}")
+    raise NotBuilt(f"the compiler {shlex.join(command)} refuses the program: {_said(done)}")
+
+
+def _said(done: Any) -> str:
+    """Return the line by which a compiler says what is wrong."""
+    lines = (done.stderr.strip() or f"status {done.returncode}").splitlines()
+    return next((line for line in lines if "error" in line), lines[0])

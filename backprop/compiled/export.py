@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backprop import __version__
-from backprop.compiled.program import Program, in_comment, named
-from backprop.compiled.writer import HEADERS, text_of
+from backprop.compiled.program import Program, in_comment, in_order, named
+from backprop.compiled.writer import HEADERS, INCLUDE, text_of
 from backprop.core import storage
 from backprop.core.shapes import is_several
 from backprop.costs import SoftmaxCrossEntropy
@@ -32,17 +32,22 @@ def to_c(
     batch_size: int = 10,
     optimizer: Any = None,
     labels: Any = None,
+    name: str | None = None,
+    header: bool = False,
     **settings: Any,
 ) -> Path:
     """Write a network as C; see `Network.to_c`."""
-    name = re.sub(r"\W", "_", Path(path).stem, flags=re.ASCII)
-    name = name if name[:1].isalpha() else f"net_{name}"
+    path = Path(path)
+    beside = path.with_suffix(".h")
+    if header and beside == path:
+        raise ValueError(f"to_c: {path} is the header's own name: call the file {path.stem}.c")
+    name = _name_of(path) if name is None else _checked(name)
     if training:
         if network.cost is None:
             raise ValueError("to_c: a network without a cost cannot be trained")
         optimizer = SGD(0.1) if optimizer is None else optimizer
         labels = _labels_of(network.cost) if labels is None else labels
-    elif optimizer is not None or settings.keys() - {"input_shape"}:
+    elif optimizer is not None or labels is not None or settings.keys() - {"input_shape"}:
         raise ValueError("to_c: an optimizer, and what it goes by, needs training=True")
     exported = Export(network, name, settings.get("input_shape"))
     if training:
@@ -50,10 +55,28 @@ def to_c(
     layers = [layer for _, layer in network.walk() if "carried" in layer.state_names]
     carried = [layer.carried for layer in layers]
     try:
-        return storage.write_text(path, exported.text())
+        text = exported.text()
     finally:
         for layer, array in zip(layers, carried, strict=True):
             layer.carried = array  # the program may be for another batch size, and start from 0
+    storage.write_text(path, text)
+    if header:
+        storage.write_text(beside, exported.header(path.name))
+    return path
+
+
+def _name_of(path: Path) -> str:
+    """Return what functions are called by in a file of this name."""
+    name = re.sub(r"\W", "_", path.stem, flags=re.ASCII)
+    return name if name[:1].isalpha() else f"net_{name}"
+
+
+def _checked(name: Any) -> str:
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+        raise ValueError(
+            f"to_c: name must be such as C allows, letters, digits and _, got {name!r}"
+        )
+    return name
 
 
 def _labels_of(cost: Any) -> Any:
@@ -98,13 +121,12 @@ class Export:
 
     def text(self) -> str:
         """Return the file."""
-        prototypes = "".join(f"{one};\n" for one in self._prototypes.values())
         parts = [
             self._title(),
             "#define BACKPROP_DOUBLE\n" if self.real == "double" else "",
             "#define PER_THREAD /* there is one */\n",
             "\n".join(self._headers()),
-            prototypes,
+            _lines(self._prototypes),
             *self._arrays(),
             *self._predict(),
             *self._train(),
@@ -115,6 +137,19 @@ class Export:
             "#endif\n",
         ]
         return "\n".join(part for part in parts if part)
+
+    def header(self, source: str) -> str:
+        """Return what other programs include, in C or C++, of the file of this name."""
+        guard = f"BACKPROP_{self.name}_H"
+        return "\n".join(
+            [
+                _comment([f"What {source} is called by, from C and C++.", *self._functions()]),
+                f"#ifndef {guard}\n#define {guard}\n\n#include <stdint.h>\n",
+                '#ifdef __cplusplus\nextern "C" {\n#endif\n',
+                _lines(self._prototypes),
+                "#ifdef __cplusplus\n}\n#endif\n\n#endif\n",
+            ]
+        )
 
     @property
     def programs(self) -> list[Program]:
@@ -129,41 +164,44 @@ class Export:
     # -- what it is for ------------------------------------------------------------------------
 
     def _title(self) -> str:
+        learns = " Given a learning rate, it learns them: each has its target after it."
+        return _comment(
+            [
+                in_comment(self.network),
+                f"Written by backprop {__version__}. It needs nothing but a C99 compiler, such as "
+                "gcc or clang, and -lm; for speed, -O2 -ftree-vectorize -march=native "
+                "-ffp-contract=fast. Its arrays are static: one thread at a time may call it. All "
+                "but the functions here is static, so that several such files make one program.",
+                *self._functions(),
+                "Compiled with -DBACKPROP_MAIN it is a program that reads examples from its "
+                "standard input, as plain numbers one after another, and prints the outputs of one "
+                "a line." + learns * (self.train is not None),
+            ]
+        )
+
+    def _functions(self) -> Iterable[str]:
+        """Yield what the functions for users do, paragraph by paragraph."""
         n_in, n_out = (sum(one.size for one in some) for some in (self.inputs, self.outputs))
         several = len(self.inputs) > 1 or len(self.outputs) > 1
-        said = [
-            in_comment(self.network),
-            f"Written by backprop {__version__}. It needs nothing but a C99 compiler, such as gcc "
-            "or clang, and -lm; for speed, -O2 -ftree-vectorize -march=native -ffp-contract=fast. "
-            "Its arrays are static: one thread at a time may call it.",
-            f"    {self._prototypes['predict']};",
+        sizes = ", ".join(f"{one.name} {one.size}" for one in self.inputs + self.outputs)
+        yield f"    {self._prototypes['predict']};"
+        yield (
             f"gives the {n_out} outputs of one example, {n_in} numbers in the order of "
             "x[..., j].ravel(), in the order of a[..., j].ravel()."
-            + (" Of several arrays each has so many: " * several)
-            + ", ".join(f"{one.name} {one.size}" for one in self.inputs + self.outputs) * several
-            + "." * several,
-        ]
+            + f" Of several arrays each has so many: {sizes}."
+            * several
+        )
         if self.train is not None:
-            said += [
-                f"    {self._prototypes['train']};",
+            yield f"    {self._prototypes['train']};"
+            yield (
                 f"takes one step, of {self.train.optimizer}, on {self.train.batch_size} examples, "
                 "one after another, with their targets; eta is its learning rate. It returns 0, or "
                 "1 if the cost is no finite number, or 2 if squares of gradients are none; no step "
-                "was taken then.",
-            ]
+                "was taken then."
+            )
         if "seed" in self._prototypes:
-            said += [
-                "What layers draw comes from a generator of its own, not NumPy's:",
-                f"    {self._prototypes['seed']};",
-            ]
-        learns = " Given a learning rate, it learns them: each has its target after it."
-        said.append(
-            "Compiled with -DBACKPROP_MAIN it is a program that reads examples from its standard "
-            "input, as plain numbers one after another, and prints the outputs of one a line."
-            + learns
-            * (self.train is not None)
-        )
-        return _comment(said)
+            yield "What layers draw comes from a generator of its own, not NumPy's:"
+            yield f"    {self._prototypes['seed']};"
 
     @property
     def _prototypes(self) -> dict[str, str]:
@@ -224,11 +262,13 @@ class Export:
         def lay(name: str) -> Iterable[str]:
             if name not in done:
                 done.add(name)
-                for other in _INCLUDE.findall(texts[name]):
+                for other in INCLUDE.findall(texts[name]):
                     yield from lay(other)
-                yield self._as_it_is(_INCLUDE.sub("", texts[name]))
+                text = INCLUDE.sub("", texts[name])
+                ours = (HEADERS / name).is_file()
+                yield self._as_it_is(text) if ours else _ONCE.sub("", text)
 
-        for name in sorted(texts):
+        for name in in_order(texts):
             yield from lay(name)
 
     def _as_it_is(self, text: str) -> str:
@@ -324,7 +364,7 @@ class Export:
         yield from self._reading("input", self.inputs, 0)
         yield "static void print_outputs(int b)\n{"
         for one in self.outputs:
-            yield f"    real {one.name}[{one.size}];"
+            yield f"    static real {one.name}[{one.size}];"
         given = [f"{one.name} + b * {one.size}" for one in self.inputs]
         arguments = [*given, *(one.name for one in self.outputs)]
         yield f"    {self.name}_predict({', '.join(arguments)});"
@@ -353,7 +393,11 @@ class Export:
         yield f"    return {text};\n}}\n"
 
 
-_INCLUDE = re.compile(r'^#include "(.+)"\n', re.MULTILINE)
+def _lines(prototypes: dict[str, str]) -> str:
+    return "".join(f"{one};\n" for one in prototypes.values())
+
+
+_ONCE = re.compile(r"^\s*#\s*pragma\s+once\b.*\n?", re.MULTILINE)  # it is, and is no header here
 
 
 def _comment(paragraphs: Iterable[str]) -> str:

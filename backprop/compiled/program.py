@@ -27,7 +27,7 @@ from backprop.compiled.twins import (  # noqa: F401 - which note their twins
 from backprop.compiled.twins.base import HEADERS, NoTwin, write_back, write_back_from, write_forward
 from backprop.compiled.twins.costs import write_bp1
 from backprop.compiled.twins.optimizers import APART, write_update
-from backprop.compiled.writer import Buffer, Writer, as_rows, text_of
+from backprop.compiled.writer import INCLUDE, Buffer, Writer, as_rows, text_of
 from backprop.core.shapes import Shape, each_array, is_several
 
 WIDTH = 60  # of a line of code, beside which its comment stands
@@ -263,7 +263,7 @@ class Program:
             if name in used
         ]
         title = [f"/* {in_comment(self.network)}:", f" * {self.title}. */"]
-        title += [f'#include "{name}"' for name in sorted(w.headers)]
+        title += [f'#include "{name}"' for name in in_order(w.headers)]
         function = [*w.before, *[""] * bool(w.before), *self._signature(), "{"]
         function.append(f"    enum {{ B = {w.batch} }}; /* examples */")
         function += [*memory, "", *parts, "", *arrays, "", *body, "    }"]
@@ -331,11 +331,16 @@ def with_included(headers: dict[str, str]) -> dict[str, str]:
     """Return headers with those of ours that they include, by name."""
     found, waiting = dict(headers), list(headers.values())
     while waiting:
-        for name in re.findall(r'^#include "(.+)"', waiting.pop(), re.MULTILINE):
+        for name in INCLUDE.findall(waiting.pop()):
             if name not in found and (HEADERS / name).exists():
                 found[name] = text_of(HEADERS / name)
                 waiting.append(found[name])
     return found
+
+
+def in_order(headers: Iterable[str]) -> list[str]:
+    """Return the names of headers in the order they are included: what all use is the first."""
+    return sorted(headers, key=lambda name: (name != "real.h", name))
 
 
 def in_comment(named: Any) -> str:

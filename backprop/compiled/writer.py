@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,12 +17,13 @@ from backprop.core.shapes import Shape
 from backprop.layers.passes import place_in
 
 HEADERS = Path(__file__).parent / "c"
+INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)".*\n?', re.MULTILINE)
 ALIGNED = 16  # numbers: every array begins at a multiple of 64 bytes
 
 
 @lru_cache
 def text_of(path: Path) -> str:
-    """Return what a header says."""
+    """Return what a header of ours says."""
     return path.read_text(encoding="utf-8")
 
 
@@ -293,7 +295,7 @@ class Writer:
     # -- calls -------------------------------------------------------------------------------
 
     def header(self, path: Path) -> None:
-        """Include a header, and what it includes itself."""
+        """Include a header of ours, and what it includes itself."""
         self.include(path.name, text_of(path))
 
     def include(self, name: str, text: str) -> None:

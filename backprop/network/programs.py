@@ -68,6 +68,8 @@ class Programmed:
         batch_size: int = 10,
         optimizer: Any = None,
         labels: Any = None,
+        name: str | None = None,
+        header: bool = False,
         **settings: Any,
     ) -> Path:
         """Write the network with its weights as one file of C99, for use without Python.
@@ -86,6 +88,9 @@ class Programmed:
         outputs or targets, each is an argument, and the program reads or prints them one after
         another. A few million parameters take the compiler half a minute.
 
+        Several such files make one program: all else in them is static, and a `name`, or that of
+        the file, tells their functions apart.
+
         Parameters
         ----------
         path : str or path-like
@@ -100,6 +105,10 @@ class Programmed:
         labels : bool, or tuple of bool, optional
             Whether targets are integer labels, of every output if there are several; those of
             `SoftmaxCrossEntropy` are unless told.
+        name : str, optional
+            What its functions are called by, ``name_predict``; unless told, the file's name.
+        header : bool
+            Whether to write a header for other programs, in C and C++, beside it: net.h.
         **settings
             `regularizer`, `clip_norm` and `clip_value`, as of a `Trainer`; and `input_shape`, for
             a network that takes several.
@@ -113,13 +122,16 @@ class Programmed:
         NoTwin
             If something in the network has no twin in C.
         ValueError
-            If a network without a cost is to be trained.
+            If a network without a cost is to be trained, or `name` is none.
         """
         to_c = upstairs("backprop.compiled.export").to_c
         training = check_bool("to_c: training", training)
         batch_size = check_integer("to_c: batch_size", batch_size)
+        header = check_bool("to_c: header", header)
+        if "weights" in settings:
+            raise TypeError("to_c: there is no setting 'weights'")
         optimizer = _checked("to_c", self, optimizer, settings)
-        settings.update(optimizer=optimizer, labels=labels)
+        settings.update(optimizer=optimizer, labels=labels, name=name, header=header)
         return Path(to_c(self, path, training, batch_size, **settings))
 
     def prediction_for(self, x: Any, compiled: bool | None) -> Any:

@@ -97,12 +97,12 @@ def one_that_refuses(monkeypatch, tmp_path):
 
 def one_that_crashes(monkeypatch, tmp_path):
     monkeypatch.setenv("CC", str(script(tmp_path / "crashing", "exit 139")))
-    return "does not run"
+    return "crashing does not run: status 139"
 
 
 def one_that_makes_nothing(monkeypatch, tmp_path):
     monkeypatch.setenv("CC", str(script(tmp_path / "idle", "echo idle 1.0")))
-    return "cannot be built"
+    return "idle makes no program"
 
 
 def one_that_makes_rubbish(monkeypatch, tmp_path):
@@ -162,7 +162,8 @@ def test_cc_may_be_a_path_from_here(monkeypatch, tmp_path, empty_cache):
     (tmp_path / "with space").mkdir()
     for name in ("mine", "with space/cc"):
         script(tmp_path / name, f'exec {real} "$@"')
-        monkeypatch.setenv("CC", f"'./{name}'")
+    for words in ("./mine", "'./with space/cc'", "./with space/cc", "'./with space/cc' -O1"):
+        monkeypatch.setenv("CC", words)
         monkeypatch.setattr(builder, "_loaded", {})
         assert train(compiled=True).computed_by == "compiled"
 

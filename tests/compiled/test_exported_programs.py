@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from backprop import Network
-from tests.compiled.support import needs_compiler, relative
-from tests.compiled.test_export import (
+from tests.compiled.exported import (
     CHECKED,
     NETWORKS,
     STRICT,
@@ -21,25 +19,9 @@ from tests.compiled.test_export import (
     inputs,
     run,
 )
+from tests.compiled.support import needs_compiler, relative
 
 pytestmark = needs_compiler
-
-
-def test_what_cannot_be_read_or_written_is_told(tmp_path):
-    program = compiled(Network.from_sizes([4, 2], rng=0).to_c(tmp_path / "net.c"))
-    full = Path("/dev/full")
-    if full.exists():
-        with full.open("w") as file:
-            done = subprocess.run(
-                [program], input="1 2 3 4", text=True, stdout=file, stderr=subprocess.PIPE,
-                check=False,
-            )  # fmt: skip
-        assert (done.returncode, done.stderr) == (2, "not all could be written\n")
-    with (tmp_path / "out").open("w") as not_for_reading:
-        done = subprocess.run(
-            [program], stdin=not_for_reading, capture_output=True, text=True, check=False
-        )
-    assert (done.returncode, done.stderr) == (2, "not all could be read\n")
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,9 @@ ELSEWHERE = {
     "python -m backprop.zoo show softmax",
     "python -m backprop.zoo hint softmax",
     "pre-commit install",  # installs hooks into git
-    "cc -O2 -march=native -DBACKPROP_MAIN net.c -o net -lm",  # tests/compiled/test_export.py
+    "cc -O2 -march=native -DBACKPROP_MAIN net.c -o net -lm",  # tests/compiled/exported.py
+    "cc -O2 -march=native -c first/net.c second.c",  # tests/compiled/test_exported_together.py
+    "c++ main.cc net.o second.o -lm",
     'echo "0.1 0.2 0.3 0.4" | ./net',
 }
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 from backprop.compiled.twins import masks
-from backprop.compiled.writer import HEADERS, Buffer, Writer
+from backprop.compiled.writer import HEADERS, INCLUDE, Buffer, Writer
 
 
 class NoTwin(TypeError):
     """Something cannot be written in C; the message says what, and why."""
+
+
+class NoHeader(NoTwin):
+    """What a twin calls cannot be read; the message says why."""
 
 
 class Twin:
@@ -25,8 +30,9 @@ class Twin:
     Attributes
     ----------
     header : str or Path
-        Where the C functions are: a file of `compiled/c`, or a path; or they themselves, a text of
-        several lines.
+        Where the C functions are: a file of `compiled/c`, or a path, ``Path(__file__).parent /
+        "my_layer.h"``; or they themselves, as a text. It may include ours, "real.h" say, and
+        files beside it.
     heeds_part : bool
         Whether it heeds ``w.part``, the part of a minibatch that one of several processes has, as
         a layer that says `heeds_part` does in NumPy.
@@ -110,16 +116,53 @@ def enter(w: Writer, layer: Any, a_prev: Any) -> Any:
         raise NoTwin(
             f"{layer} heeds the part of a minibatch that it is given, and its twin does not"
         )
-    if "\n" in str(twin.header):
-        w.include(f"{type(layer).__name__.lower()}.h", str(twin.header))
-    else:
-        path = Path(twin.header)
-        w.header(path if path.is_absolute() else HEADERS / path)
+    _include(w, layer, twin.header)
     if w.mask is not None:
         a_prev = masks.write_only_real(w, a_prev)
     w.masks[id(layer)] = w.mask
     w.keep(layer, a_prev=a_prev)
     return a_prev
+
+
+def _include(w: Writer, layer: Any, header: str | Path) -> None:
+    """Include a twin's header: one of ours, a file of the user's, or a text."""
+    if isinstance(header, str) and any(sign in header for sign in "\n;{"):
+        _include_text(w, layer, type(layer).__name__.lower(), header)
+    elif (HEADERS / header).parent == HEADERS and (HEADERS / header).is_file():
+        w.header(HEADERS / header)
+    else:
+        path = Path(header)
+        _include_text(w, layer, path.stem, _read(layer, path), path.parent)
+
+
+def _include_text(w: Writer, layer: Any, stem: str, text: str, folder: Path | None = None) -> None:
+    """Include a header of the user's, by a name that is none of ours, and what is beside it."""
+    name = re.sub(r"\W", "_", stem, flags=re.ASCII) + ".h"
+    while (HEADERS / name).exists() or w.headers.get(name, text) != text:
+        name = f"own_{name}"
+    if name in w.headers:
+        return
+    w.include(name, text)
+    waiting = [text]
+    while waiting:
+        for other in INCLUDE.findall(waiting.pop()):
+            if (HEADERS / other).is_file():
+                continue
+            if folder is None or Path(other).name != other:
+                raise NoHeader(f"{layer}: its header includes {other!r}, which is none of ours")
+            beside = _read(layer, folder / other)
+            if other not in w.headers:
+                waiting.append(beside)
+            elif w.headers[other] != beside:
+                raise NoHeader(f"{layer}: there are two headers of the name {other!r}")
+            w.include(other, beside)
+
+
+def _read(layer: Any, path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise NoHeader(f"{layer}: a header of its twin cannot be read: {error}") from None
 
 
 def write_output_mask(w: Writer, layer: Any) -> Buffer | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from backprop.compiled import NotBuilt, NoTwin
+from backprop.compiled import NotBuilt, NoTwin, builder
 from backprop.compiled.passes import both_passes
+from backprop.compiled.twins.base import NoHeader
 from backprop.gradients.contract.trial import (
     CLOSE,
+    Failure,
     Trial,
     close_to,
     difference,
@@ -23,7 +25,12 @@ def twin(trial: Trial) -> bool:
     expected = run(layer, trial.x.copy(), trial.u.copy())
     try:
         found = both_passes(other, trial.x, trial.u)
-    except (NoTwin, NotBuilt):
+    except NoHeader as error:
+        raise Failure(f"{error}") from None
+    except NoTwin:
+        return False
+    except NotBuilt as error:
+        need(not builder.works(), f"{error}")
         return False
     downstream = found.pop("nabla_a_prev")
     if downstream is not None:
