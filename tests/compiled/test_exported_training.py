@@ -47,12 +47,11 @@ def test_targets_may_be_numbers(tmp_path):
 
 
 def test_a_cost_that_is_no_number_ends_it(tmp_path):
-    network = Network.from_sizes([2, 3, 1], rng=0)
+    network = Network([dense(1, 1, "identity")], "quadratic")
+    network.theta[...] = 2, 0
     program = compiled(network.to_c(tmp_path / "net.c", training=True, batch_size=1))
-    told = run(program, "1 2 0.5\n1 nan 0.5", "0.1", status=1)
+    told = run(program, "1 0.5\n3e38 0.5\n1 1", "0.1", status=1)
     assert told == "the cost is no finite number at example 2\n"
-    for wrong in (["much"], ["nan"], ["0.1", "0.2"], [""]):
-        assert run(program, "1 2 0.5", *wrong, status=2).endswith("the learning rate\n")
 
 
 def test_squares_that_do_not_fit_end_it(tmp_path):
