@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> int:
     from sphinx.ext.autodoc.mock import mock
 
     os.environ.setdefault("BACKPROP_DATA", str(pages.ROOT / "data"))
-    with mock(api.missing_extras()):
+    with mock(list(api.EXTRAS)):
         pages.lay_out(OUT / "source")
     options = ["-q", "-W", "--keep-going", "-E", "-j", "auto", "-c", str(Path(__file__).parent)]
     found = sphinx([*options, *arguments, str(OUT / "source"), str(OUT / "html")])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.util
 import inspect
 import itertools
 import pkgutil
@@ -20,7 +19,8 @@ ROOMS = {  # in the order in which they are listed
     "Looking inside": ("inspection", "plots", "gradients", "research"),
     "Around it": ("compiled", "interop", "application", "kernels", "core", "zoo"),
 }
-EXTRAS = ("torch", "onnx", "mpi4py", "safetensors", "tensorboard", "sklearn", "pandas", "PIL")
+EXTRAS = ("torch", "onnx", "mpi4py", "safetensors", "tensorboard", "sklearn", "pandas", "pyarrow")
+"""Packages of others, not needed to read a docstring: stand-ins take their place, there or not."""
 INSIDE = ("training",)  # rooms whose `__init__` exports nothing: what all use comes first
 
 
@@ -31,11 +31,6 @@ def names() -> list[str]:
     if set(listed) != there:
         raise ValueError(f"docs/site/api.py: ROOMS differs by {set(listed) ^ there}")
     return listed
-
-
-def missing_extras() -> list[str]:
-    """Return the packages of others that are not there, and are not needed to read a docstring."""
-    return [name for name in EXTRAS if importlib.util.find_spec(name) is None]
 
 
 def summary(thing: Any) -> str:

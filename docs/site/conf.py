@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 import backprop  # noqa: E402
-from docs.site.api import missing_extras  # noqa: E402
+from docs.site.api import EXTRAS  # noqa: E402
 from docs.site.sources import link_to as linkcode_resolve  # noqa: E402, F401
 
 project = "backprop"
@@ -45,7 +45,7 @@ autodoc_preserve_defaults = True
 napoleon_google_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
-autodoc_mock_imports = missing_extras()
+autodoc_mock_imports = list(EXTRAS)
 add_module_names = False
 toc_object_entries_show_parents = "hide"
 
