@@ -26,7 +26,7 @@ SHOWN = 3  # examples of what is wrong, in an error
 
 
 class UnseenCategoryWarning(UserWarning):
-    """A table holds categories that the training rows did not have."""
+    """A table holds categories, or gaps in a column, that the training rows did not have."""
 
 
 class Column(Configurable, ABC):
@@ -87,6 +87,9 @@ class NumberColumn(Column):
 
     def encode(self, values: np.ndarray, unseen: str = "warn") -> np.ndarray:
         missing = np.isnan(values)
+        if missing.any() and not self.gaps:
+            text = f"gaps, which the training rows did not have, in {_of_rows(missing)}"
+            _tell(unseen, f"column {self.name!r} has {text}", "they are filled with the median")
         numbers = np.where(missing, self.fill, values) - self.mean
         scaled = numbers / self.std if self.std else np.zeros_like(numbers)
         return np.stack([scaled, missing]) if self.gaps else scaled[np.newaxis]
@@ -125,23 +128,29 @@ class CategoryColumn(Column):
         found, codes = np.unique(values, return_inverse=True)
         known = {value: k for k, value in enumerate(self.categories)}
         new = [value for value in found.tolist() if value not in known]
-        if new and new != [""] and unseen != "ignore":
+        if new:
             shown = ", ".join(map(repr, [one for one in new if one][:SHOWN]))
-            rows = int(np.isin(values, new).sum())
-            text = (
-                f"column {self.name!r} has categories that the training rows did not have, {shown} "
-                f"in {rows} of {len(values)} rows"
-            )
-            if unseen == "error":
-                raise ValueError(text)
-            warnings.warn(
-                f"{text}: their inputs are 0", UnseenCategoryWarning, stacklevel=stacklevel()
-            )
+            what = "categories that" if shown else "gaps, which"
+            text = f"column {self.name!r} has {what} the training rows did not have, "
+            text += f"{shown} " * bool(shown) + f"in {_of_rows(np.isin(values, new))}"
+            _tell(unseen, text, "their inputs are 0")
         one_of = np.zeros((len(self.categories), len(found)))
         for column, value in enumerate(found.tolist()):
             if value in known:
                 one_of[known[value], column] = 1
         return one_of[:, codes.reshape(-1)]
+
+
+def _of_rows(which: np.ndarray) -> str:
+    return f"{int(which.sum())} of {len(which)} rows"
+
+
+def _tell(unseen: str, text: str, then: str) -> None:
+    """Raise, or warn, or do neither, about what the training rows did not have."""
+    if unseen == "error":
+        raise ValueError(text)
+    if unseen == "warn":
+        warnings.warn(f"{text}: {then}", UnseenCategoryWarning, stacklevel=stacklevel())
 
 
 def ordered(values: Sequence[str]) -> list[str]:

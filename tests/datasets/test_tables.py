@@ -167,3 +167,20 @@ def test_categories_that_are_numbers_have_one_spelling():
     table = datasets.table({"a": [1.0, 2, 1], "y": [1.5, 2.5, 3.5]}, "y", categorical=["a"])
     assert table.encoding.inputs == ("a=1", "a=2")
     np.testing.assert_array_equal(table.encoding.encode({"a": ["1.0", "2"]}), [[1, 0], [0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"a": None, "b": "u"}, r"'a' has gaps, which .* in 1 of 1 rows: they are filled with"),
+        ({"a": 1, "b": ""}, r"'b' has gaps, which .* in 1 of 1 rows: their inputs are 0"),
+    ],
+)
+def test_gaps_that_the_training_rows_did_not_have_are_told_of(row, message):
+    columns = {"a": [1.5, 2.5, 3.5], "b": ["u", "v", "u"], "y": [1.5, 2.5, 3.5]}
+    encoding = datasets.table(columns, "y").encoding
+    with pytest.warns(datasets.UnseenCategoryWarning, match=message):
+        encoding.encode([row])
+    with pytest.raises(ValueError, match="has gaps, which the training rows did not have"):
+        encoding.encode([row], unseen="error")
+    encoding.encode([row], unseen="ignore")
