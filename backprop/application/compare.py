@@ -1,7 +1,8 @@
-"""Several runs side by side, out of their folders."""
+"""``backprop compare``: several runs side by side, out of their folders."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -10,10 +11,34 @@ from typing import Any
 
 from backprop.application.console import tell
 from backprop.application.run_folder import RESULT, read_config, read_history
+from backprop.application.tasks import value_in_words
 from backprop.core.plain import numbers_from_json
 from backprop.core.storage import FileError
 from backprop.core.tables import columns
 from backprop.training.comparison import comparison_table
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "compare",
+        help="several runs side by side: a table, and one picture of their curves",
+        description="Print what several runs came to and what differs in their settings, and draw "
+        "their curves into one picture, a colour for each run.",
+    )
+    option = parser.add_argument
+    # fmt: off
+    option("runs", type=Path, nargs="+", metavar="RUN", help="the folders of at least two runs")
+    option("--out", type=Path, default=Path("comparison.png"), metavar="FILE",
+           help="the picture, a .png, .pdf or .svg file (default: comparison.png)")
+    option("--no-plots", action="store_true", help="draw no picture")
+    # fmt: on
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compare the runs, and return the exit status."""
+    return compare(arguments.runs, None if arguments.no_plots else arguments.out)
 
 
 def compare(folders: Sequence[Path], out: Path | None) -> int:
@@ -72,17 +97,22 @@ def _settings(folder: Path) -> dict[str, Any]:
     config = read_config(folder)
     settings: dict[str, Any] = json.loads(config.to_json())
     checksum = settings.pop("data_sha256")
+    del settings["data_parts"]  # of which it is one
     del settings["epochs"]  # there are as many as there are
     settings["eta"] = config.made_optimizer().eta
     return {**settings, "sha256 of the data": checksum and f"{checksum[:8]}..."}
 
 
 def _results(folder: Path) -> dict[str, str]:
-    """Return the test accuracy of a finished run."""
+    """Return how good a finished run is on test data: every metric that it has of them."""
     try:
         result = numbers_from_json((folder / RESULT).read_text(encoding="utf-8"))
-        return {"test accuracy": f"{result['test_accuracy']:.2%}"}
+        return {
+            name.replace("_", " "): value_in_words(name.removeprefix("test_"), float(value))
+            for name, value in result.items()
+            if name.startswith("test_") and name != "test_cost"
+        }
     except FileNotFoundError:
         return {}
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise FileError(f"{folder / RESULT} is damaged: {error}") from None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import warnings
+from collections.abc import Iterator
 
 from backprop.core.terminal import write_line
 
@@ -33,3 +35,13 @@ def tell_error(message: str) -> None:
 def discard_stdout() -> None:
     """Let what this process still prints, or has buffered, go nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def warnings_as_notes(category: type[Warning]) -> Iterator[None]:
+    """Within this, warnings of a kind become notes, told at its end."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", category)
+        yield
+    for warning in caught:
+        tell_note(str(warning.message))

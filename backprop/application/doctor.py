@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from backprop import __version__
 from backprop.compiled import selftest
@@ -14,6 +16,26 @@ from backprop.kernels import blas, environment
 
 PACKAGES = ("numpy", "scipy", "matplotlib", "tqdm", "pooch", "threadpoolctl")
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def add(commands: Any) -> None:
+    """Add the commands doctor and environment to the parser."""
+    doctor = commands.add_parser("doctor", help="versions, BLAS kernel, threads; what to set")
+    doctor.set_defaults(run=_print_report)
+    variables = commands.add_parser(
+        "environment", help="the variables that make Python scripts of your own faster"
+    )
+    variables.set_defaults(run=_print_environment)
+
+
+def _print_report(arguments: argparse.Namespace) -> int:
+    print(report())
+    return 0
+
+
+def _print_environment(arguments: argparse.Namespace) -> int:
+    environment.show()
+    return 0
 
 
 def report() -> str:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from backprop.application.arguments import positive_integer
+from backprop.application.arguments import MODEL_HELP, positive_integer
 from backprop.application.console import tell
-from backprop.application.run_config import RunConfig
-from backprop.application.run_data import inputs_and_targets, load_source
-from backprop.application.run_folder import CONFIG, folder_of, read_config, read_model
+from backprop.application.models import config_of
+from backprop.application.run_data import examples_of
+from backprop.application.run_folder import folder_of, read_model
 
 EXAMPLES = 20
 
@@ -26,7 +26,7 @@ def add(commands: Any) -> None:
         "step by step through both passes of examples of the run's test data.",
     )
     option = explore.add_argument
-    option("model", type=Path, metavar="RUN", help="a run's folder, or a saved network")
+    option("model", type=Path, metavar="RUN", help=MODEL_HELP)
     option("--examples", type=positive_integer, default=EXAMPLES, metavar="N",
            help=f"how many test examples (default: {EXAMPLES})")  # fmt: skip
     option("--wrong", action="store_true", help="only those that the network takes for others")
@@ -47,18 +47,31 @@ def run(arguments: argparse.Namespace) -> int:
     if network.cost is None:
         raise ValueError(f"{arguments.model} holds a network without a cost")
     folder = folder_of(arguments.model)
-    config = read_config(folder) if (folder / CONFIG).exists() else RunConfig()
-    source = load_source(config)
-    images, labels = source.x_test, source.labels_test
+    examples = examples_of(config_of(arguments.model), network)
+    x, y = examples.x, examples.y
     if arguments.wrong:
-        x, _ = inputs_and_targets(network, source, images, labels, config.maximum)
-        wrong = np.flatnonzero(network.predict(x).argmax(axis=0) != labels)
-        if not wrong.size:
-            raise ValueError(f"{arguments.model}: no test example is wrong, leave out --wrong")
-        images, labels = images[wrong], labels[wrong]
-    some = images[: arguments.examples], labels[: arguments.examples]
-    x, y = inputs_and_targets(network, source, *some, config.maximum)
-    pixels = images.shape[1:] if images.ndim == 3 and x.ndim == 2 else None
+        wrong = _wrong(arguments.model, network, x, y)
+        x, y = x[..., wrong], y[..., wrong]
+    x, y = x[..., : arguments.examples], y[..., : arguments.examples]
+    shape = () if examples.pixels is None else examples.pixels.shape[1:]
+    image = shape if len(shape) == 2 and x.ndim == 2 else None
+    classes = examples.classes if len(examples.classes) == network.output_shape[0] else None
     out = arguments.out or folder / "explore.html"
-    tell(str(network.trace(x, y).to_html(out, f"{folder.resolve().name}: {network}", None, pixels)))
+    trace = network.trace(x, y)
+    tell(str(trace.to_html(out, f"{folder.resolve().name}: {network}", classes, image)))
     return 0
+
+
+def _wrong(model: Path, network: Any, x: Any, y: np.ndarray) -> np.ndarray:
+    """Return which examples are taken for others."""
+    encoding = network.encoding
+    if encoding is not None and encoding.task == "regression":
+        raise ValueError(f"{model}: of a regression no example is right or wrong: no --wrong")
+    a = network.predict(x)
+    if encoding is not None and encoding.task == "multi-label":
+        wrong = np.flatnonzero(((a >= 0.5) != (y >= 0.5)).any(axis=0))
+    else:
+        wrong = np.flatnonzero(a.argmax(axis=0) != (y if y.ndim == 1 else y.argmax(axis=0)))
+    if not wrong.size:
+        raise ValueError(f"{model}: no test example is wrong, leave out --wrong")
+    return wrong

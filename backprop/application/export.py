@@ -1,15 +1,40 @@
-"""A network for use elsewhere: as a file of C, or as an ONNX model."""
+"""``backprop export``: a network for use elsewhere, as a file of C, an ONNX model, or JSON."""
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
+from typing import Any
 
+from backprop.application.arguments import MODEL_HELP
 from backprop.application.run_folder import read_model
 from backprop.compiled import NoTwin
+from backprop.core.plain import to_json
+from backprop.core.storage import write_text
 
 
-def export(model: Path, c: Path | None, onnx: Path | None) -> Path:
-    """Write the network of a run, or a saved one, to one of two files, and return its path.
+def add(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser("export", help="a network as a file, for use without Python")
+    parser.add_argument("model", type=Path, metavar="RUN", help=MODEL_HELP)
+    files = parser.add_mutually_exclusive_group(required=True)
+    files.add_argument("--c", type=Path, metavar="FILE", help="the file of C")
+    files.add_argument("--onnx", type=Path, metavar="FILE", help="the ONNX model")
+    files.add_argument("--json", type=Path, metavar="FILE",
+                       help="its architecture alone, which train --layers takes")  # fmt: skip
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the file, print its path, and return the exit status."""
+    print(export(arguments.model, arguments.c, arguments.onnx, arguments.json))
+    return 0
+
+
+def export(
+    model: Path, c: Path | None = None, onnx: Path | None = None, json: Path | None = None
+) -> Path:
+    """Write the network of a run, or a saved one, to one of three files, and return its path.
 
     Raises
     ------
@@ -19,9 +44,12 @@ def export(model: Path, c: Path | None, onnx: Path | None) -> Path:
         If a file cannot be read or written.
     """
     network = read_model(model)
+    if json is not None:
+        config = {name: part for name, part in network.config().items() if name != "encoding"}
+        return write_text(json, to_json(config, indent=1) + "\n")
     if c is not None:
         try:
-            return network.to_c(c)
+            return network.to_c(c)  # type: ignore[no-any-return]
         except NoTwin as error:
             raise ValueError(f"{model}: {error}") from None
     from backprop.interop.onnx import NoExport, to_onnx

@@ -2,27 +2,64 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import math
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from backprop import datasets, metrics
-from backprop.application.console import tell_note
+from backprop.application.arguments import (
+    MAXIMUM,
+    MODEL_HELP,
+    READING,
+    add_reading,
+    said_as_options,
+)
+from backprop.application.console import warnings_as_notes
+from backprop.application.models import open_model
 from backprop.application.run_data import inputs
+from backprop.application.run_table import is_table_name
 from backprop.core.plain import to_json
 from backprop.datasets.arrays import open_npy
 from backprop.datasets.images import is_image, read_image
+from backprop.datasets.pixels_csv import are_bytes, read_rows
 
 FORMATS = ("text", "csv", "json")
 
 
+def add(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser("predict", help="what a network says of images or rows")
+    parser.add_argument("model", type=Path, metavar="RUN", help=MODEL_HELP)
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="a CSV, Parquet, PNG, .npy or IDX file"
+    )
+    parser.add_argument("--maximum", **MAXIMUM)
+    parser.add_argument("--outputs", action="store_true", help="print all outputs, not the class")
+    parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
+    add_reading(parser)
+    parser.set_defaults(run=run, data=None)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the predictions, and return the exit status."""
+    network, config = open_model(arguments)
+    reading = {name: config.table[name] for name in READING if name in config.table}
+    predict(network, arguments.file, config.maximum, arguments.outputs, arguments.format, **reading)
+    return 0
+
+
 def predict(
-    network: Any, path: Path, maximum: float | None, outputs: bool, form: str = "text"
+    network: Any,
+    path: Path,
+    maximum: float | None,
+    outputs: bool,
+    form: str = "text",
+    **reading: Any,
 ) -> None:
     """Print predictions for everything in a file, one a line, or as CSV or JSON.
 
@@ -36,36 +73,32 @@ def predict(
     maximum : float or None
         The pixel value that becomes 1.
     outputs : bool
-        Whether to print all outputs, and not the prediction alone.
+        Whether to print all outputs, and not the prediction alone; those of a regression are the
+        predictions.
     form : "text", "csv" or "json"
+    **reading
+        How a CSV file is written: `delimiter`, `decimal`, `charset`, `header`.
 
     Raises
     ------
     ValueError, OSError
         If the file cannot be read, or does not fit the network.
     """
-    encoding = None
-    if path.name.lower().endswith((".csv", ".csv.gz", ".parquet", ".pq")):
-        encoding = network.encoding
-        if encoding is None:
-            raise ValueError(
-                f"{path} is a table, and the network has no encoding to read it by: it was not "
-                "trained on a table, or network.encoding was not set before it was saved"
-            )
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", datasets.UnseenCategoryWarning)
-            x = encoding.encode(path, dtype=network.dtype)
-        for warning in caught:
-            tell_note(str(warning.message))
+    encoding = network.encoding
+    if encoding is not None and encoding.columns:
+        if not is_table_name(path.name):
+            raise ValueError(f"the network was trained on a table, and {path} is none")
+        with said_as_options(), warnings_as_notes(datasets.UnseenCategoryWarning):
+            x = encoding.encode(path, dtype=network.dtype, **reading)
     else:
-        x = inputs(network, str(path), _images(network, path), maximum)
+        x = inputs(network, str(path), _examples(network, path), maximum)
     a = network.predict(x)
     if encoding is not None:
-        found, names = _decoded(encoding, a)
+        found, names = _decoded(encoding, a, form)
     else:
         found = [[label] for label in metrics.predicted_labels(a).tolist()]
         names = ["prediction"]
-    if outputs:
+    if outputs and (encoding is None or encoding.task != "regression"):
         labels = encoding.classes if encoding is not None else ()
         of_outputs = [f"output {label}" for label in labels or range(len(a))]
         rows = a.T.tolist()
@@ -77,15 +110,18 @@ def predict(
     _print(found, names, form)
 
 
-def _images(network: Any, path: Path) -> np.ndarray:
+def _examples(network: Any, path: Path) -> np.ndarray:
+    """Return the images, or other arrays, in a file, one after another."""
+    n = math.prod(size or 0 for size in network.input_shape)
     if is_image(path):
         image = read_image(path)
-        n = math.prod(network.input_shape)
         if image.size == 3 * n:  # a picture in colours for a network that takes grey ones
             image = read_image(path, channels=1)
         elif 3 * image.size == n:
             image = read_image(path, channels=3)
         return image[np.newaxis]
+    if is_table_name(path.name):
+        return _pixels(network, path, n)
     images = open_npy(path) if path.suffix.lower() == ".npy" else datasets.read_idx(path)
     shapes = (network.input_shape, network.input_shape[1:])
     if path.suffix.lower() == ".npy" and images.shape in shapes:
@@ -95,13 +131,35 @@ def _images(network: Any, path: Path) -> np.ndarray:
     return images
 
 
-def _decoded(encoding: Any, a: np.ndarray) -> tuple[list[list[Any]], list[str]]:
-    """Return predictions in the table's terms, a list for every row, and the names of columns."""
+def _pixels(network: Any, path: Path, n: int) -> np.ndarray:
+    """Return the images in a file of a row of pixels each, and perhaps a label before them."""
+    rows = None if path.suffix.lower() in (".parquet", ".pq") else read_rows(path)
+    if rows is None or rows.shape[1] not in (n, n + 1):
+        width = "" if rows is None else f", of {rows.shape[1]} columns"
+        raise ValueError(
+            f"{path} is a table{width}, and the network has no encoding to read it by: it was not "
+            f"trained on a table, or network.encoding was not set before it was saved; rows of "
+            f"{n} pixels it would take"
+        )
+    pixels = rows[:, -n:]
+    pixels = pixels.astype(np.uint8) if are_bytes(pixels) else pixels
+    return pixels.reshape(-1, *network.input_shape)
+
+
+def _decoded(encoding: Any, a: np.ndarray, form: str) -> tuple[list[list[Any]], list[str]]:
+    """Return predictions in the table's terms, a list for every row, and the names of columns.
+
+    Of several labels those of several columns are 0 and 1 again, and those of one column are
+    together as they were, ``beach|sea``; in JSON they are a list.
+    """
     made = encoding.decode(a)
+    names = list(encoding.target)
     if encoding.task == "multi-label":
-        return [["|".join(labels)] for labels in made], ["prediction"]
-    rows = made.reshape(len(made), -1).tolist()
-    return rows, list(encoding.target)
+        if len(names) > 1 and form != "text":
+            return [[int(name in labels) for name in names] for labels in made], names
+        together = list if form == "json" else "|".join
+        return [[together(labels)] for labels in made], names[:1]
+    return made.reshape(len(made), -1).tolist(), names
 
 
 def _print(rows: list[list[Any]], names: list[str], form: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -11,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from backprop import __version__
+from backprop.application.architecture import make_network
+from backprop.application.console import tell_note
 from backprop.application.processes import OneOf
 from backprop.application.report import write_run_report
 from backprop.application.run_config import RunConfig
-from backprop.application.run_data import RunData, load_run_data, sha256_of
+from backprop.application.run_data import RunData, data_of, load_source
 from backprop.application.run_folder import (
     CHECKPOINT,
     CONFIG,
@@ -23,11 +26,12 @@ from backprop.application.run_folder import (
     RESULT,
     claim_folder,
     claim_new_folder,
-    draw_pictures,
     forget_end,
     has_begun,
     refuse_used_folder,
 )
+from backprop.application.run_pictures import draw_pictures
+from backprop.application.tasks import figures_in_words, fitted, metrics_of
 from backprop.core.plain import to_json
 from backprop.core.storage import write_text
 from backprop.interop.mpi import DataParallel
@@ -81,10 +85,13 @@ def train(
         checkpoint.check_settings(begun / CHECKPOINT, {"run": config.settings()})
     seeds = np.random.SeedSequence(config.seed).spawn(2)  # two independent streams
     for_network, for_trainer = map(np.random.default_rng, seeds)
-    network = make_network(config, for_network)
-    data = one.before_others(lambda: load_run_data(config, network))
+    source = one.before_others(lambda: load_source(config))
+    if not resume:
+        config = fitted(config, source)
+    network = make_network(config, source, for_network)
+    data = data_of(source, config, network)
     trainer = make_trainer(config, network, data, for_trainer)
-    config = replace(config, data_sha256=config.data_sha256 or sha256_of(data.source))
+    config = replace(config, data_sha256=config.data_sha256 or source.sha256)
     trainer.settings["run"] = config.settings()  # compared when the run is resumed
     if begun is not None:
         checkpoint.restore(trainer, begun / CHECKPOINT)
@@ -92,31 +99,40 @@ def train(
         folder = used = begun
         one.if_first(lambda: _go_on_in(used, config))
     else:
-        epochs = config.epochs
+        epochs = config.epochs or 0
+        check_fit(config, trainer, data)
         folder = one.if_first(lambda: _begin_in(folder, config, trainer, resume)) or Path("runs")
     trainer.callbacks += [KeepHistory(folder / HISTORY), Checkpoint(folder / CHECKPOINT)]
-    one.tell(f"data: {data.source.source}")
+    for note in () if resume or not one.is_first else source.notes:
+        tell_note(note)
+    one.tell(f"data: {source.words}")
     n_training, n_validation, n_test = data.sizes()
-    one.tell(f"      {n_training} training, {n_validation} validation, {n_test} test examples")
+    split = f" ({data.split})" * bool(data.split)
+    one.tell(
+        f"      {n_training} training, {n_validation} validation, {n_test} test examples{split}"
+    )
     one.tell(network.summary())
     if group is not None:
         DataParallel(trainer, group)
     trainer.fit(*data.training, epochs, data.validation, class_weight=config.class_weight)
     if not one.is_first:
         return 130 if trainer.interrupted else 0
-    result = describe_result(config, data, trainer)
+    judged = data.judged
+    found = network.evaluate(judged.x, judged.y, metrics=trainer.metrics)
+    result = describe_result(config, data, trainer, found)
     network.save(folder / MODEL)
     write_text(folder / RESULT, to_json(result, indent=1) + "\n")
     if trainer.stopping:
         one.tell(f"stopped: {trainer.stopping}")
-    if config.patience is not None:
+    if _best_epoch(trainer) is not None:
         one.tell(
             f"{MODEL} is the network of epoch {result['model_epoch']}, the best on validation data"
         )
     if plots:
         pictures = draw_pictures(folder, network, trainer.history, data)
         write_run_report(folder, network, trainer.history, data, result, pictures)
-    one.tell(f"test accuracy {result['test_accuracy']:.2%}; everything is in {folder}")
+    told = {name: value for name, value in found.items() if name != "cost" or len(found) == 1}
+    one.tell(f"{figures_in_words(judged.part, told)}; everything is in {folder}")
     if trainer.interrupted:
         one.tell(f"interrupted; go on with: backprop train --resume {folder}")
         return 130
@@ -142,24 +158,10 @@ def _begin_in(folder: Path | None, config: RunConfig, trainer: Trainer, claimed:
 
 
 def _epochs_left(config: RunConfig, trainer: Trainer) -> int:
-    left = config.epochs - trainer.epoch
+    left = (config.epochs or 0) - trainer.epoch
     if left < 0:
         raise ValueError(f"the run is at epoch {trainer.epoch} already, asked for {config.epochs}")
     return left
-
-
-def make_network(config: RunConfig, rng: np.random.Generator) -> Network:
-    """Return the configured network."""
-    return Network.from_sizes(
-        config.sizes,
-        config.activation,
-        config.cost,
-        config.output_activation,
-        config.w_init,
-        config.b_init,
-        config.dtype,
-        rng,
-    )
 
 
 def make_trainer(
@@ -173,10 +175,13 @@ def make_trainer(
         If the run is to stop at the best validation accuracy, and there are no validation data.
     """
     callbacks: list[Callback] = []
-    if config.patience is not None:
-        if data.validation is None:
-            raise ValueError("--patience needs validation data")
-        callbacks.append(EarlyStopping(config.patience, restore_best=True))
+    if config.patience is not None and data.validation is None:
+        raise ValueError("--patience needs validation data")
+    best_kept = config.patience is not None or config.metric is not None
+    if best_kept and data.validation is not None:
+        monitor = None if config.metric is None else f"validation_{config.metric}"
+        patience = config.patience or sys.maxsize
+        callbacks.append(EarlyStopping(patience, monitor, restore_best=True))
     n_training = data.training[0].shape[-1]
     return Trainer(
         network,
@@ -186,6 +191,7 @@ def make_trainer(
         clip_norm=config.clip_norm,
         rng=rng,
         callbacks=callbacks,
+        metrics=metrics_of(config.task, config.metric, network.encoding),
     )
 
 
@@ -204,20 +210,50 @@ class KeepHistory(Callback):
         trainer.history.to_csv(self.path)
 
 
-def describe_result(config: RunConfig, data: RunData, trainer: Trainer) -> dict[str, Any]:
-    """Return the final figures, JSON-able: accuracies as fractions, times in seconds."""
+def check_fit(config: RunConfig, trainer: Trainer, data: RunData) -> None:
+    """Raise what training would be refused for, before there is anything of the run.
+
+    Raises
+    ------
+    ValueError
+        If cost, metrics or weights of classes do not fit the data.
+    """
+    if data.validation is not None and config.class_weight is not None:
+        there, wanted = (set(_labels(y).tolist()) for _, y in (data.training, data.validation))
+        if wanted - there:
+            raise ValueError(
+                f"--class-weight has no weight for class {min(wanted - there)}, which only the "
+                "validation data have: give a smaller --validation-size"
+            )
+    try:
+        trainer.fit(
+            *data.training, 0, data.validation, progress=False, class_weight=config.class_weight
+        )
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+
+
+def _labels(y: np.ndarray) -> np.ndarray:
+    return y if y.ndim == 1 else y.argmax(axis=0)
+
+
+def describe_result(
+    config: RunConfig, data: RunData, trainer: Trainer, found: dict[str, float]
+) -> dict[str, Any]:
+    """Return the final figures, JSON-able: accuracies as fractions, times in seconds.
+
+    `found` are those of the network on the examples that it is judged by.
+    """
     history = trainer.history
-    test = trainer.network.evaluate(*data.test)
-    best = history.best("validation_accuracy") if "validation_accuracy" in history else {}
     last = history.records[-1] if len(history) else {}
+    parts = ("validation", "training")
+    by = config.metric or ("accuracy" if "accuracy" in found else "cost")
+    best = history.best(f"validation_{by}") if f"validation_{by}" in history else {}
     return {
-        "test_accuracy": test["accuracy"],
-        "test_cost": test["cost"],
-        "best_validation_accuracy": best.get("validation_accuracy"),
+        **{f"{part}_{name}": last.get(f"{part}_{name}") for part in parts for name in found},
+        **{f"{data.judged.part}_{name}": value for name, value in found.items()},
+        f"best_validation_{by}": best.get(f"validation_{by}"),
         "best_epoch": best.get("epoch"),
-        "validation_accuracy": last.get("validation_accuracy"),
-        "training_accuracy": last.get("training_accuracy"),
-        "training_cost": last.get("training_cost"),
         "epochs": trainer.epoch,
         "model_epoch": _epoch_of_model(trainer),
         "interrupted": trainer.interrupted,
@@ -226,8 +262,9 @@ def describe_result(config: RunConfig, data: RunData, trainer: Trainer) -> dict[
         "training_seconds": sum(history["seconds"]) if len(history) else 0.0,
         "computed_by": history.computed_by[-1] if len(history) else None,
         "parameters": trainer.network.n_parameters,
+        "task": data.source.task,
         "data": data.source.name,
-        "data_source": data.source.source,
+        "data_source": data.source.words,
         "data_sha256": config.data_sha256,
         "seed": config.seed,
         "dtype": config.dtype,
@@ -235,10 +272,16 @@ def describe_result(config: RunConfig, data: RunData, trainer: Trainer) -> dict[
     }
 
 
+def _best_epoch(trainer: Trainer) -> int | None:
+    """Return the epoch of which the network was restored, if one was."""
+    kept = (c.best_epoch for c in trainer.callbacks if isinstance(c, EarlyStopping))
+    return next((epoch for epoch in kept if epoch is not None), None)
+
+
 def _epoch_of_model(trainer: Trainer) -> int:
     """Return after which epoch the network was as it is now: the best one, if that was restored."""
-    kept = (c.best_epoch for c in trainer.callbacks if isinstance(c, EarlyStopping))
-    return next((epoch for epoch in kept if epoch is not None), trainer.epoch)
+    best = _best_epoch(trainer)
+    return trainer.epoch if best is None else best
 
 
 def versions() -> dict[str, str]:

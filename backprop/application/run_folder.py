@@ -11,15 +11,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from backprop.application.console import tell_note
 from backprop.application.run_config import RunConfig
-from backprop.application.run_data import RunData
 from backprop.core.config import UnknownClassError
 from backprop.core.storage import FileError, read_format, what_is_read, write_text
-from backprop.core.stored import most_read
-from backprop.layers.dense import Dense
 from backprop.network import Network
 from backprop.training import checkpoint
 from backprop.training.history import History
@@ -29,8 +24,6 @@ CHECKPOINT = "checkpoint.npz"
 MODEL = "model.npz"
 HISTORY = "history.csv"
 RESULT = "result.json"
-
-SIDE = 128  # pixels of an image, of which a picture shows no more
 
 
 # -- that it is left once --------------------------------------------------------------------
@@ -61,11 +54,12 @@ def claim_folder(folder: Path, config: RunConfig) -> None:
 def claim_new_folder(config: RunConfig) -> Path:
     """Make a folder of its own for this run, and write its configuration there.
 
-    It lies under ``runs/`` and is named after the time, the data and the sizes; of runs that start
+    It lies under ``runs/`` and is named after the time, the data and the sizes (`config` as
+    `fitted` left it); of runs that start
     in the same second each gets a number.
     """
     data = Path(config.data).name or "data"
-    sizes = "-".join(map(str, config.sizes))
+    sizes = "layers" if config.sizes is None else "-".join(map(str, config.sizes))
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{data}-{sizes}"
     folder, number = Path("runs") / name, 1
     while not _write_config_if_first(folder, config):
@@ -201,41 +195,3 @@ def read_history(folder: Path) -> History:
     if len(history) and not numbered:
         raise FileError(f"{path} is not the history of a run: its epochs are not numbered")
     return history
-
-
-# -- pictures --------------------------------------------------------------------------------
-
-
-def draw_pictures(folder: Path, network: Network, history: History, data: RunData) -> list[Path]:
-    """Draw every picture of a run into `folder`; return their paths.
-
-    Training curves, first weights, misclassified examples, confusion matrix, and the histograms of
-    a and delta over the first 1000 training examples, or fewer that are large.
-    """
-    from backprop import plots
-
-    images, y = data.test
-    a = network.predict(images)
-    labels = y if y.ndim == 1 else y.argmax(axis=0)
-    pixels = data.source.x_test.shape[1:]
-    sample = slice(0, min(1000, most_read(data.training[0])))
-    network.forward(data.training[0][..., sample], keep=True)
-    network.backward(data.training[1][..., sample], input_gradient=False)
-    axes = {}
-    if len(history):
-        axes["cost"] = plots.learning_curves(history, "cost")
-        axes["accuracy"] = plots.learning_curves(history, "accuracy")
-    if len(pixels) == 2 or (len(pixels) == 3 and pixels[0] in (1, 3)):  # grey, or in colour
-        if isinstance(network.layers[0], Dense):
-            axes["weights"] = plots.weights(network.layers[0], pixels)
-        every = -(-max(pixels) // SIDE)
-        pictures = np.moveaxis(data.source.x_test[..., ::every, ::every], 0, -1)
-        axes["misclassified"] = plots.misclassified(pictures, a, labels)
-    axes["confusion"] = plots.confusion(a, labels)
-    axes["activations"] = plots.activation_histograms(network)
-    axes["deltas"] = plots.delta_histograms(network)
-    paths = []
-    for name, ax in axes.items():
-        paths.append(folder / f"{name}.png")
-        plots.save(ax, paths[-1])
-    return paths

@@ -40,7 +40,7 @@ class Encoding(Configurable):
     Parameters
     ----------
     columns : sequence of Column
-        In the order of their inputs.
+        In the order of their inputs; none of data that are no table, such as images.
     target : sequence of str
         The columns that are predicted; they may be there in new data, and are not looked at.
     task : "classification", "multi-label" or "regression"
@@ -63,8 +63,8 @@ class Encoding(Configurable):
         dropped: Sequence[str] = (),
     ) -> None:
         self.columns = tuple(columns)
-        if not self.columns or not all(isinstance(column, Column) for column in self.columns):
-            raise TypeError("Encoding: columns must be Columns, one at least")
+        if not all(isinstance(column, Column) for column in self.columns):
+            raise TypeError(f"Encoding: columns must be Columns, got {self.columns!r:.80}")
         self.target = _strings("target", target)
         self.task = checked_task(task)
         self.classes, self.dropped = _strings("classes", classes), _strings("dropped", dropped)
@@ -134,6 +134,8 @@ class Encoding(Configurable):
         return self.targets_of(columns, check_dtype("encode_targets", dtype))
 
     def _read(self, source: Any, reading: dict[str, Any], with_target: bool = False) -> Columns:
+        if not self.columns:
+            raise ValueError("this encoding is not that of a table, and encodes none")
         leave_out = {*self.dropped, *(() if with_target else self.target)}
         columns = read_columns(source, leave_out, **reading)
         names = [column.name for column in self.columns]
@@ -280,6 +282,13 @@ def is_numeric(texts: np.ndarray) -> bool:
 
 def target_numbers(name: str, values: np.ndarray) -> np.ndarray:
     """Return the target of a regression, which has no gaps."""
+    if numbers_of(values) is None:
+        wrong, rows = stray(values)
+        raise ValueError(
+            f"target {name!r} of a regression must be numbers, got "
+            f"{', '.join(map(repr, wrong))} in {rows} of {len(values)} rows: mend these cells, or "
+            "give task='classification'"
+        )
     numbers = as_numbers(name, values)
     _refuse_gaps(name, np.isnan(numbers))
     return numbers

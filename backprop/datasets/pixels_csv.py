@@ -17,6 +17,7 @@ from backprop.datasets.dataset import Dataset, checked, without_test_data
 from backprop.datasets.texts import is_number, open_text
 
 _ROWS = 2000  # that are read at a time
+_PIXEL = re.compile(r"(pixel)?\d+(x\d+)?|\d+x\d+")  # the name of a column of them
 
 
 def read_pixels(path: Path) -> Dataset:
@@ -45,10 +46,26 @@ def _other_part(path: Path, part: str, other: str) -> Path | None:
 
 
 def read_labelled(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return the images of a file, N x height x width where they are square, and their labels.
+    """Return the images of a file, N x height x width where they are square, and their labels."""
+    table = read_rows(path)
+    pixels = table[:, 1:]
+    if not are_bytes(pixels):
+        raise FileError(
+            f"{path} must hold a label and then pixels, whole numbers from 0 to 255, in every row"
+        )
+    side = math.isqrt(pixels.shape[1])
+    shape = (side, side) if side * side == pixels.shape[1] else (pixels.shape[1],)
+    labels = np.nan_to_num(table[:, 0]).astype(np.int64)
+    if (labels != table[:, 0]).any():
+        raise FileError(f"{path} has labels that are no whole numbers")
+    return pixels.astype(np.uint8).reshape(-1, *shape), labels
+
+
+def read_rows(path: Path) -> np.ndarray:
+    """Return the numbers in the rows of a file, float32.
 
     A first row that is no numbers is a header; its first column must then be called label, class,
-    target or y, or have no name.
+    target or y, or be a pixel, or have no name.
     """
     blocks: list[np.ndarray] = []
     try:
@@ -70,21 +87,10 @@ def read_labelled(path: Path) -> tuple[np.ndarray, np.ndarray]:
     widths = {block.shape[1] for block in blocks}
     if len(widths) != 1:
         raise FileError(f"{path} has rows of several lengths" if widths else f"{path} has no rows")
-    table = np.concatenate(blocks)
-    pixels = table[:, 1:]
-    if not _are_bytes(pixels):
-        raise FileError(
-            f"{path} must hold a label and then pixels, whole numbers from 0 to 255, in every row"
-        )
-    side = math.isqrt(pixels.shape[1])
-    shape = (side, side) if side * side == pixels.shape[1] else (pixels.shape[1],)
-    labels = np.nan_to_num(table[:, 0]).astype(np.int64)
-    if (labels != table[:, 0]).any():
-        raise FileError(f"{path} has labels that are no whole numbers")
-    return pixels.astype(np.uint8).reshape(-1, *shape), labels
+    return np.concatenate(blocks)
 
 
-def _are_bytes(pixels: np.ndarray) -> bool:
+def are_bytes(pixels: np.ndarray) -> bool:
     """Say whether numbers, some at least, are whole ones from 0 to 255."""
     if not pixels.size or not (pixels.min() >= 0 and pixels.max() <= 255):  # also where one is NaN
         return False
@@ -101,8 +107,7 @@ def holds_pixels(path: Path) -> bool:
                 if len(row) < 10:
                     return False
                 if not is_number(row[0]):
-                    named = re.compile(r"(pixel)?\d+(x\d+)?|\d+x\d+")
-                    return all(named.fullmatch(name.strip()) for name in row[1:])
+                    return all(_PIXEL.fullmatch(name.strip()) for name in row[1:])
                 return all(cell.strip().isdigit() for cell in row)
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error):
         return False
@@ -111,7 +116,8 @@ def holds_pixels(path: Path) -> bool:
 
 def _check_header(path: Path, line: str) -> None:
     first = line.split(",")[0].strip().strip('"')
-    if first.lower() not in ("label", "class", "target", "y", ""):
+    is_pixel = _PIXEL.fullmatch(first.lower())
+    if not is_pixel and first.lower() not in ("label", "class", "target", "y", ""):
         raise FileError(
             f"{path} has the first column {first!r:.40}, where labels are expected, before pixels"
         )

@@ -6,6 +6,7 @@ means, numbers or categories, is for others to say.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import gzip
@@ -15,7 +16,7 @@ import os
 import re
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,23 @@ def read_columns(
     )
 
 
+def column_names(
+    path: Path,
+    header: bool | None = None,
+    delimiter: str | None = None,
+    decimal: str = ".",
+    charset: str = "utf-8",
+) -> list[str]:
+    """Return the names of the columns of a CSV or Parquet file; arguments as of `read_columns`."""
+    if path.suffix.lower() in (".parquet", ".pq"):
+        return list(_read_parquet(path))
+    with _rows_of(path, delimiter, charset) as rows:
+        first: list[str] = next(rows, [])
+        if not first:
+            raise FileError(f"{path} is empty")
+        return _names(path, first, header)[0]
+
+
 # -- CSV -------------------------------------------------------------------------------------
 
 
@@ -106,6 +124,13 @@ def _read_csv(
         raise ValueError(f"table: decimal must be '.' or ',', got {decimal!r}")
     if delimiter is not None and (not isinstance(delimiter, str) or len(delimiter) != 1):
         raise ValueError(f"table: delimiter must be one character, got {delimiter!r}")
+    with _rows_of(path, delimiter, charset) as rows:
+        return _columns_of_rows(path, rows, leave_out, header, decimal)
+
+
+@contextlib.contextmanager
+def _rows_of(path: Path, delimiter: str | None, charset: str) -> Iterator[Any]:
+    """Give the rows of a CSV file, and say what is wrong with it if they cannot be read."""
     charset = "utf-8-sig" if charset.lower().replace("_", "-") in ("utf-8", "utf8") else charset
     try:
         with open_text(path, charset) as file:
@@ -113,8 +138,7 @@ def _read_csv(
             while first and not first.strip():
                 first = file.readline()
             delimiter = delimiter or max(_DELIMITERS, key=first.count)
-            rows = csv.reader(itertools.chain([first], file), delimiter=delimiter)
-            return _columns_of_rows(path, rows, leave_out, header, decimal)
+            yield csv.reader(itertools.chain([first], file), delimiter=delimiter)
     except LookupError as error:
         raise ValueError(f"table: charset: {error}") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:

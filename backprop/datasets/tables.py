@@ -108,7 +108,8 @@ def table(
         - regression: y is scaled, as numbers are; `Encoding.decode` scales back.
     validation, test : float or int
         How many rows to hold back, as a fraction of all or as their number. They are drawn at
-        random; with 0 for both the rows keep their order.
+        random, but for one of every class, which is for training; with 0 for both the rows keep
+        their order.
     rng : numpy.random.Generator, int or None
         Where they are drawn from, or its seed.
     drop : sequence of str
@@ -150,8 +151,9 @@ def table(
                 also = ", it is dropped" if name in dropped else meant(name, list(columns))
                 raise ValueError(f"table: {option}: there is no column {name!r}{also}")
     n = len(columns[targets[0]])
-    split = _split(n, validation, test, rng)
     task = task or _task_of(targets, columns)
+    of_classes = columns[targets[0]] if task == "classification" else None
+    split = _split(n, validation, test, rng, of_classes)
     features = [name for name in columns if name not in targets]
     if not features:
         raise ValueError("table: there are no columns beside the target")
@@ -177,8 +179,10 @@ def _names(option: str, given: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _split(n: int, validation: Any, test: Any, rng: Any) -> list[np.ndarray]:
-    """Return the rows for training, validation and test."""
+def _split(
+    n: int, validation: Any, test: Any, rng: Any, of_classes: np.ndarray | None
+) -> list[np.ndarray]:
+    """Return the rows for training, validation and test; one of every class is for training."""
     counts = [
         _count(n, name, value) for name, value in (("validation", validation), ("test", test))
     ]
@@ -190,6 +194,10 @@ def _split(n: int, validation: Any, test: Any, rng: Any) -> list[np.ndarray]:
             f"table: {n} rows are not enough for {counts[0]} to validate and {counts[1]} to test"
         )
     order = generator("table", rng).permutation(n)
+    if of_classes is not None:
+        _, first = np.unique(of_classes[order], return_index=True)
+        if len(first) <= left:
+            order = np.concatenate([order[first], np.delete(order, first)])
     return np.split(order, [left, left + counts[0]])
 
 
@@ -251,8 +259,8 @@ def _column_of(name: str, values: np.ndarray, categorical: bool, most: int) -> C
     found = np.unique(texts)
     if len(found) > most:
         raise ValueError(
-            f"table: the column {name!r} has {len(found)} different texts, {found[-1]!r} for one: "
-            f"leave it out, drop=[{name!r}], or give max_categories={len(found)}"
+            f"table: the column {name!r} has {len(found)} different texts, {str(found[-1])!r} for "
+            f"one: leave it out, drop=[{name!r}], or give max_categories={len(found)}"
             f"{_of_commas(found.tolist())}"
         )
     return CategoryColumn.of(name, texts, is_numeric(texts))
