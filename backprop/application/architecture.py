@@ -10,7 +10,7 @@ import numpy as np
 
 from backprop.application.layer_words import GRAMMAR, begins_with, channels_first, layers_of
 from backprop.application.run_config import RunConfig
-from backprop.application.tasks import cost_named, output_activation
+from backprop.application.tasks import COSTS, cost_named, output_activation
 from backprop.core.config import from_config
 from backprop.core.plain import from_json
 from backprop.core.shapes import ShapeError
@@ -71,9 +71,10 @@ def make_network(config: RunConfig, source: Any, rng: np.random.Generator) -> Ne
         network = _in_words(config, source, rng)
     else:
         network = _described(config, source, rng)
-    network.encoding = source.encoding
-    if not source.of_images or config.layers is not None:
+    if not source.of_images:
         _check_outputs(network, source)
+    if network.output_shape == (source.n_outputs,):
+        network.encoding = source.encoding
     return network
 
 
@@ -110,20 +111,33 @@ def _described(config: RunConfig, source: Any, rng: np.random.Generator) -> Netw
                 '--json FILE` writes, an object of one layer, {"class": "Dense", ...}, or a list '
                 "of layers"
             )
-        cost = given.get("cost") if config.cost is None else cost_named(config.cost).config()
+        cost = given.get("cost") if config.cost is None else None
         full = {**given, "cost": cost, "dtype": config.dtype}
         full.pop("encoding", None)
         if "input_shape" not in full:
             full["input_shape"] = list(_taken_by(from_config(full["root"]), source.shape))
         network: Network = Network.from_config(full)
         network.initialize(rng)
+    if network.cost is None:
+        _take_cost(network, [config.cost] if config.cost else [COSTS[source.task], *COSTS.values()])
     return network
+
+
+def _take_cost(network: Network, names: list[str]) -> None:
+    """Let the cost of a network be the first of these that its last layer fits."""
+    for name in names:
+        try:
+            network.cost = cost_named(name)
+            return
+        except ValueError:
+            if name == names[-1]:
+                raise
 
 
 def _taken_by(root: Any, example: Shape) -> Shape:
     """Return the shape, of those that an example may have, which a root layer takes."""
-    first = root
-    while first.input_shape is None and getattr(first, "children", ()):
+    first: Any = root
+    while first.input_shape is None and first.children:
         first = first.children[0]
     if first.input_shape is not None and None not in first.input_shape:
         return tuple(first.input_shape)

@@ -92,8 +92,9 @@ def _dense(shape: Shape, said: Said, run: dict[str, Any]) -> Layer:
 
 
 def _conv(shape: Shape, said: Said, run: dict[str, Any]) -> Layer:
-    kind = Conv2d if len(shape) == 3 else Conv1d
-    return kind(shape[0], *said.numbers, activation=said.activation, **said.options, **run)
+    kind: Any = Conv2d if len(shape) == 3 else Conv1d
+    made: Layer = kind(shape[0], *said.numbers, activation=said.activation, **said.options, **run)
+    return made
 
 
 def _pool(of_images: Any, of_sequences: Any) -> Callable[..., Layer]:
@@ -104,7 +105,7 @@ def _pool(of_images: Any, of_sequences: Any) -> Callable[..., Layer]:
     return make
 
 
-def _recurrent(kind: Any) -> Callable[..., Layer]:
+def _of_steps(kind: Any) -> Callable[..., Layer]:
     return lambda shape, said, run: kind(shape[0], *said.numbers, dtype=run["dtype"])
 
 
@@ -117,12 +118,12 @@ WORDS: dict[str, Word] = {
     "maxpool": Word(("SIZE",), _max, False, WINDOW, "places"),
     "avgpool": Word(("SIZE",), _avg, False, WINDOW, "places"),
     "globalpool": Word((), lambda shape, said, run: GlobalAvgPool(), takes="places"),
-    "rnn": Word(("NEURONS",), _recurrent(RNN), takes="sequence"),
-    "lstm": Word(("NEURONS",), _recurrent(LSTM), takes="sequence"),
-    "gru": Word(("NEURONS",), _recurrent(GRU), takes="sequence"),
+    "rnn": Word(("NEURONS",), _of_steps(RNN), takes="sequence"),
+    "lstm": Word(("NEURONS",), _of_steps(LSTM), takes="sequence"),
+    "gru": Word(("NEURONS",), _of_steps(GRU), takes="sequence"),
     "transformer": Word(
         ("HEADS", "NEURONS"),
-        lambda shape, said, run: TransformerBlock(shape[0], *said.numbers, dtype=run["dtype"]),
+        _of_steps(TransformerBlock),
         takes="sequence",
     ),
     "last": Word((), lambda shape, said, run: TimeStep(-1), takes="sequence"),

@@ -24,6 +24,7 @@ from backprop.application.models import open_model
 from backprop.application.run_data import inputs
 from backprop.application.run_table import is_table_name
 from backprop.core.plain import to_json
+from backprop.core.storage import FileError
 from backprop.datasets.arrays import open_npy
 from backprop.datasets.images import is_image, read_image
 from backprop.datasets.pixels_csv import are_bytes, read_rows
@@ -133,7 +134,10 @@ def _examples(network: Any, path: Path) -> np.ndarray:
 
 def _pixels(network: Any, path: Path, n: int) -> np.ndarray:
     """Return the images in a file of a row of pixels each, and perhaps a label before them."""
-    rows = None if path.suffix.lower() in (".parquet", ".pq") else read_rows(path)
+    try:
+        rows = None if path.suffix.lower() in (".parquet", ".pq") else read_rows(path)
+    except FileError:
+        rows = None
     if rows is None or rows.shape[1] not in (n, n + 1):
         width = "" if rows is None else f", of {rows.shape[1]} columns"
         raise ValueError(

@@ -28,8 +28,11 @@ NAMED: dict[str, type[Configurable]] = {
 TABLE = ("drop", "categorical", "max_categories", "delimiter", "decimal", "charset", "header")
 """The arguments of `datasets.table` that are options of ``backprop train``."""
 
-_LATER = {"target": [], "task": None, "layers": None, "metric": None, "test_size": None,
-          "table": {}, "data_parts": None}  # fmt: skip
+_LATER: dict[str, Any] = {  # what runs of earlier versions have not
+    **dict.fromkeys(("task", "layers", "metric", "test_size", "data_parts")),
+    "target": [],
+    "table": {},
+}
 
 
 @dataclass(frozen=True)

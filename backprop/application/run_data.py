@@ -249,7 +249,8 @@ def examples_of(config: RunConfig, network: Network, other: bool = False) -> Exa
     if not source.of_images:
         return data_of(source, config, network).judged
     classes = () if source.encoding is None else source.encoding.classes
-    return Examples("test", source.words, *source.test(config, network), source.pixels, classes)
+    x, y = source.test(config, network)
+    return Examples("test", source.words, x, y, source.pixels, classes)
 
 
 def _all_rows(config: RunConfig, network: Network, encoding: Any) -> Examples:

@@ -59,12 +59,11 @@ def fitted(config: RunConfig, source: Any) -> RunConfig:
     task, by_the_book = source.task, source.of_images and config.layers is None
     if config.class_weight is not None and task != "classification":
         raise ValueError(f"--class-weight weighs classes, and this is a {task}")
-    described = config.layers if isinstance(config.layers, dict) else {}
     sizes = config.sizes
     if sizes is None and config.layers is None:
         sizes = (source.n_inputs, HIDDEN, source.n_outputs)
     cost = config.cost
-    if cost is None and not described.get("cost"):
+    if cost is None and not isinstance(config.layers, (dict, list)):
         cost = "cross_entropy" if by_the_book else COSTS[task]
     output = config.output_activation
     if output is None and task == "regression":

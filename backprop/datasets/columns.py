@@ -212,6 +212,15 @@ def stray(values: np.ndarray) -> tuple[list[str], int]:
     return [value for value, _ in wrong[:SHOWN]], int(sum(n for _, n in wrong))
 
 
+def of_commas(texts: Sequence[str]) -> str:
+    """Say what to do about numbers such as 3,14, if texts look like them."""
+    some = np.array([text for text in texts if text][:3], dtype=str)
+    with_comma = (
+        numbers_of(some) is None and numbers_of(np.char.replace(some, ",", ".")) is not None
+    )
+    return ", or of numbers with a decimal comma decimal=','" if with_comma else ""
+
+
 def meant(name: str, names: Sequence[str]) -> str:
     """Return "; did you mean ...?" for a column that is not there, or what there is."""
     close = [one for one in names if one.lower() == name.lower()] or close_names(name, names, 2)

@@ -18,6 +18,7 @@ from backprop.datasets.columns import (
     format_number,
     meant,
     numbers_of,
+    of_commas,
     ordered,
     stray,
     texts_of,
@@ -287,7 +288,7 @@ def target_numbers(name: str, values: np.ndarray) -> np.ndarray:
         raise ValueError(
             f"target {name!r} of a regression must be numbers, got "
             f"{', '.join(map(repr, wrong))} in {rows} of {len(values)} rows: mend these cells, or "
-            "give task='classification'"
+            f"give task='classification'{of_commas(wrong)}"
         )
     numbers = as_numbers(name, values)
     _refuse_gaps(name, np.isnan(numbers))

@@ -102,7 +102,7 @@ def column_names(
     """Return the names of the columns of a CSV or Parquet file; arguments as of `read_columns`."""
     if path.suffix.lower() in (".parquet", ".pq"):
         return list(_read_parquet(path))
-    with _rows_of(path, delimiter, charset) as rows:
+    with _rows_of(path, delimiter, decimal, charset) as rows:
         first: list[str] = next(rows, [])
         if not first:
             raise FileError(f"{path} is empty")
@@ -124,12 +124,12 @@ def _read_csv(
         raise ValueError(f"table: decimal must be '.' or ',', got {decimal!r}")
     if delimiter is not None and (not isinstance(delimiter, str) or len(delimiter) != 1):
         raise ValueError(f"table: delimiter must be one character, got {delimiter!r}")
-    with _rows_of(path, delimiter, charset) as rows:
+    with _rows_of(path, delimiter, decimal, charset) as rows:
         return _columns_of_rows(path, rows, leave_out, header, decimal)
 
 
 @contextlib.contextmanager
-def _rows_of(path: Path, delimiter: str | None, charset: str) -> Iterator[Any]:
+def _rows_of(path: Path, delimiter: str | None, decimal: str, charset: str) -> Iterator[Any]:
     """Give the rows of a CSV file, and say what is wrong with it if they cannot be read."""
     charset = "utf-8-sig" if charset.lower().replace("_", "-") in ("utf-8", "utf8") else charset
     try:
@@ -137,7 +137,8 @@ def _rows_of(path: Path, delimiter: str | None, charset: str) -> Iterator[Any]:
             first = file.readline()
             while first and not first.strip():
                 first = file.readline()
-            delimiter = delimiter or max(_DELIMITERS, key=first.count)
+            possible = _DELIMITERS.replace(decimal, "")
+            delimiter = delimiter or max(possible, key=first.count)
             yield csv.reader(itertools.chain([first], file), delimiter=delimiter)
     except LookupError as error:
         raise ValueError(f"table: charset: {error}") from None

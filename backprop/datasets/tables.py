@@ -11,7 +11,15 @@ import numpy as np
 
 from backprop.core.checks import check_dtype, check_integer
 from backprop.core.randomness import generator
-from backprop.datasets.columns import CategoryColumn, Column, NumberColumn, meant, numbers_of, stray
+from backprop.datasets.columns import (
+    CategoryColumn,
+    Column,
+    NumberColumn,
+    meant,
+    numbers_of,
+    of_commas,
+    stray,
+)
 from backprop.datasets.encoding import (
     Encoding,
     as_categories,
@@ -253,7 +261,7 @@ def _column_of(name: str, values: np.ndarray, categorical: bool, most: int) -> C
                 f"table: the column {name!r} holds numbers, but for "
                 f"{', '.join(map(repr, wrong))} in {rows} of {known} rows: mend these cells "
                 f"(an empty one is a gap), or give "
-                f"categorical=[{name!r}]{_of_commas(wrong)}"
+                f"categorical=[{name!r}]{of_commas(wrong)}"
             )
     texts = texts_of_categories(values)
     found = np.unique(texts)
@@ -261,7 +269,7 @@ def _column_of(name: str, values: np.ndarray, categorical: bool, most: int) -> C
         raise ValueError(
             f"table: the column {name!r} has {len(found)} different texts, {str(found[-1])!r} for "
             f"one: leave it out, drop=[{name!r}], or give max_categories={len(found)}"
-            f"{_of_commas(found.tolist())}"
+            f"{of_commas(found.tolist())}"
         )
     return CategoryColumn.of(name, texts, is_numeric(texts))
 
@@ -271,15 +279,6 @@ def texts_of_categories(values: np.ndarray) -> np.ndarray:
     return as_categories(
         values, values.dtype.kind == "f" or is_numeric(as_categories(values, False))
     )
-
-
-def _of_commas(texts: Sequence[str]) -> str:
-    """Say what to do about numbers such as 3,14, if texts look like them."""
-    some = np.array([text for text in texts if text][:3], dtype=str)
-    with_comma = (
-        numbers_of(some) is None and numbers_of(np.char.replace(some, ",", ".")) is not None
-    )
-    return ", or of numbers with a decimal comma decimal=','" if with_comma else ""
 
 
 def _encoding_of(

@@ -61,7 +61,8 @@ TARGETS = ["price", "rent", "size", "sunny", "central", "tags"]
 def train(table, out, *target, drop=("id",), options=()):
     left = [name for name in TARGETS if name not in target]
     given = ["--data", str(table), "--target", *target, "--drop", *drop, *left]
-    return cli.main(["train", *given, "--out", str(out), "--no-plots", *options])
+    quick = ["--epochs", "30", "--eta", "0.005", "--no-plots"]
+    return cli.main(["train", *given, "--out", str(out), *quick, *options])
 
 
 def predicted(capsys, run, table, *options):
@@ -152,7 +153,7 @@ def test_several_labels_in_several_columns(table, tmp_path, capsys, targets):
     run = tmp_path / "run"
     columns = ["price", "rent", "size", "tags", "id"]
     given = ["--data", str(table), "--target", *targets, "--drop", ", ".join(columns)]
-    assert cli.main(["train", *given, "--out", str(run), "--no-plots"]) == 0
+    assert cli.main(["train", *given, "--out", str(run), "--epochs", "30"]) == 0
     assert "test subset accuracy " in capsys.readouterr().out
     found = predicted(capsys, run, table)
     for name in ("sunny", "central"):
@@ -169,12 +170,12 @@ def test_several_labels_in_one_column(table, tmp_path, capsys):
     run = tmp_path / "run"
     assert train(table, run, "tags", options=["--task", "multi-label"]) == 0
     found = [set(row["tags"]) for row in predicted(capsys, run, table)]
-    wanted = [set(cell.split("|")) for cell in columns_of()["tags"]]
+    wanted = [set(cell.split("|")) - {"none"} for cell in columns_of()["tags"]]  # which is a gap
     assert np.mean([a == b for a, b in zip(found, wanted, strict=True)]) > 0.85
     assert cli.main(["predict", str(run), str(table), "--format", "csv"]) == 0
-    head, *rows = capsys.readouterr().out.splitlines()
-    assert head == "tags"
-    assert all(set(row.split("|")) <= {"big", "north", "none", ""} for row in rows)
+    head, *rows = csv.reader(capsys.readouterr().out.splitlines())
+    assert head == ["tags"]
+    assert {cell for (cell,) in rows} == {"big", "north", "big|north", ""}
 
 
 def test_gaps_and_new_categories_of_new_rows(regression, tmp_path, capsys):
@@ -186,18 +187,18 @@ def test_gaps_and_new_categories_of_new_rows(regression, tmp_path, capsys):
     assert "'Paris' in 1 of 2 rows: their inputs are 0" in captured.err
 
 
-def test_parquet_and_other_ways_of_writing(tmp_path, capsys):
+def test_other_ways_of_writing(tmp_path, capsys):
     columns = columns_of()
     path = tmp_path / "houses.txt"
-    rows = zip(columns["area"], columns["town"], columns["price"], strict=True)
-    lines = [f"{a:.1f};{t};{p:.2f}".replace(".", ",") for a, t, p in rows]
+    rows = zip(columns["area"], columns["built"], columns["price"], strict=True)
+    lines = [f"{a:.1f};{b};{p:.2f}".replace(".", ",") for a, b, p in rows]
     path.write_text("\n".join(lines), encoding="cp1252")
     given = ["--data", str(path), "--target", "column 3", "--no-header", "--decimal", ","]
     given += ["--charset", "cp1252", "--task", "regression", "--epochs", "2", "--no-plots"]
     assert cli.main(["train", *given, "--out", str(tmp_path / "run")]) == 0
     capsys.readouterr()
     new = tmp_path / "new.csv"
-    new.write_text("100,5;Bern\n")
+    new.write_text("100,5;\n")
     assert cli.main(["predict", str(tmp_path / "run"), str(new)]) == 0
     float(capsys.readouterr().out)
 
@@ -261,10 +262,8 @@ def test_other_commands_take_a_run_on_a_table(regression, tmp_path, capsys):
         ["report", regression, "--out", tmp_path / "report.html"],
         ["explore", regression, "--out", tmp_path / "explore.html"],
         ["gradcheck", regression, "--elements", "5"],
-        ["compare", regression, regression.parent / "prices" / ".." / "prices", "--no-plots"],
     ):
-        status = cli.main([str(word) for word in command])
-        assert status == (2 if command[0] == "compare" else 0)  # one run, named twice
+        assert cli.main([str(word) for word in command]) == 0
     drawn = {path.stem for path in (tmp_path / "pictures").iterdir()}
     assert drawn == {"cost", "r2", "rmse", "activations", "deltas"}
     assert "of a regression no example is right" in fails(capsys, "explore", regression, "--wrong")
@@ -300,20 +299,23 @@ def test_in_a_process_of_its_own(table, tmp_path):
         (["--target", "price", "--drop", "idd"], "--drop: there is no column 'idd': did you mean"),
         (["--target", "price", "--drop", "price"], "no column 'price', it is dropped"),
         ([], "is a table: say which column is to be predicted, --target; there are id, area"),
-        (["--target", "town", "--task", "regression"], "'town' of a regression must be numbers"),
-        (["--target", "town", "--task", "regression"], "or give --task classification"),
-        (["--target", "price"], "the column 'id' has 240 different texts"),
-        (["--target", "price"], "leave it out, --drop id, or give --max-categories 240"),
+        (["--target", "town", "--task", "regression", "--drop", "id"],
+         "'town' of a regression must be numbers"),
+        (["--target", "town", "--task", "regression", "--drop", "id"],
+         "or give --task classification"),
+        (["--target", "price"], "the column 'id' has 167 different texts"),
+        (["--target", "price"], "leave it out, --drop id, or give --max-categories 167"),
         (["--target", "sunny", "--drop", "id"], "--task classification or --task regression"),
-        (["--target", "price", "--task", "classification"], "give --task regression"),
-        (["--target", "size", "sunny", "--task", "multi-label"], "must be 0 and 1"),
+        (["--target", "price", "--task", "classification", "--drop", "id"],
+         "give --task regression"),
+        (["--target", "size", "sunny", "--task", "multi-label", "--drop", "id"], "must be 0 and 1"),
         (["--target", "price", "--drop", "id", "--metric", "acuracy"], "did you mean 'accuracy'"),
         (["--target", "price", "--drop", "id", "--metric", "acuracy"], "r2, rmse, mae, mse"),
         (["--target", "price", "--drop", "id", "--metric", "accuracy"], "not for a regression"),
         (["--target", "size", "--drop", "id", "--metric", "r2"], "not for a classification"),
         (["--target", "size", "--drop", "id", "--metric", "r2"], "accuracy, top_5_accuracy"),
         (["--target", "price", "--drop", "id", "--class-weight", "balanced"], "this is a regr"),
-        (["--target", "price", "--drop", "id", "--sizes", "3,2,1"], "--sizes 14,...,1"),
+        (["--target", "price", "--drop", "id", "--sizes", "3,2,1"], "--sizes 16,...,1"),
         (["--target", "price", "--drop", "id", "--test-size", "239"], "not enough for 0 to valid"),
         (["--target", "price", "--drop", "id", "--train-size", "300"], "not enough for 300"),
         (["--target", "price", "--delimiter", ";;"], "expected one character"),

@@ -57,7 +57,7 @@ def test_every_optimizer_and_dtype_trains(tmp_path, idx_folder, optimizer):
 
 def test_lmbda_is_the_book_s(tmp_path, idx_folder):
     assert train(tmp_path / "run", idx_folder, "--lmbda", "8", "--no-plots") == 0
-    network = bp.Network.load(tmp_path / "run" / "model.npz")
+    network = checkpoint.load_network(tmp_path / "run" / "checkpoint.npz")
     squares = sum(float(np.square(layer.w, dtype=np.float64).sum()) for layer in network.layers)
     history = bp.History.from_csv(tmp_path / "run" / "history.csv")
     assert history["penalty"][-1] == pytest.approx(8 / (2 * 200) * squares, rel=1e-5)
@@ -145,8 +145,10 @@ def test_a_refused_resume_changes_nothing(run, capsys):
 
 
 def test_a_run_that_is_killed_at_once_can_be_resumed(tmp_path, idx_folder, monkeypatch):
-    def killed(*arguments, **options):
-        raise KeyboardInterrupt
+    def killed(trainer, x, y, epochs, *arguments, real=bp.Trainer.fit, **options):
+        if epochs:  # with 0 it is tried whether all fits
+            raise KeyboardInterrupt
+        real(trainer, x, y, epochs, *arguments, **options)
 
     monkeypatch.setattr(bp.Trainer, "fit", killed)
     assert train(tmp_path / "run", idx_folder, "--no-plots") == 130

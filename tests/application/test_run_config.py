@@ -2,14 +2,21 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import backprop as bp
-from backprop.application.run import make_network
+from backprop.application.architecture import make_network
 from backprop.application.run_config import RunConfig
+from backprop.application.run_data import Images
+from backprop.application.tasks import fitted
+from backprop.datasets.dataset import Dataset
 from tests.application.support import fails
+
+LABELS = np.arange(6) % 2
+SOURCE = Images(Dataset("x", "x", *[np.ones((6, 2, 2), np.uint8), LABELS] * 2))
 
 
 @pytest.mark.parametrize(
@@ -35,7 +42,9 @@ def test_names_are_the_library_s_however_they_are_written(field, given, kept):
 
 
 def test_the_defaults_are_those_of_the_book():
-    ours = make_network(RunConfig(sizes=(4, 3, 2)), np.random.default_rng(1))
+    ours = make_network(
+        fitted(RunConfig(sizes=(4, 3, 2)), SOURCE), SOURCE, np.random.default_rng(1)
+    )
     book = bp.Network.from_sizes([4, 3, 2], cost="cross_entropy", rng=np.random.default_rng(1))
     assert ours.config() == book.config()
     np.testing.assert_array_equal(ours.theta, book.theta)
@@ -43,7 +52,7 @@ def test_the_defaults_are_those_of_the_book():
 
 def test_initializers_are_those_that_were_asked_for():
     config = RunConfig(sizes=(4, 3, 2), w_init="normal", b_init="zeros")
-    network = make_network(config, np.random.default_rng(1))
+    network = make_network(fitted(config, SOURCE), SOURCE, np.random.default_rng(1))
     for layer in network.layers:
         assert repr(layer.w_init) == "Normal()"
         assert not layer.b.any()
@@ -54,7 +63,13 @@ def test_json_round_trip():
     assert RunConfig.from_json(config.to_json()) == config
     settings = config.settings()
     assert settings["sizes"] == [42, 8, 4]
-    assert json.loads(config.to_json()).keys() - settings.keys() == {"data", "epochs", "patience"}
+    left_out = json.loads(config.to_json()).keys() - settings.keys()
+    assert {"data", "epochs", "patience"} <= left_out
+    later = {"target", "task", "layers", "metric", "test_size", "table", "data_parts"}
+    assert left_out - {"data", "epochs", "patience"} == later  # so that earlier runs go on
+    config = replace(config, task="regression", target=("price",), table={"drop": ["day"]})
+    assert RunConfig.from_json(config.to_json()) == config
+    assert config.settings()["target"] == ["price"]
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,8 @@ def test_rows_are_split_and_the_training_rows_alone_teach(tmp_path):
          "holds numbers, but for 'x' in 1 of 31 rows"),
         ("a,y\n" + "".join(f"n{k},{k}.5\n" for k in range(200)), {},
          "'a' has 200 different texts.*drop=\\['a'\\]"),
-        ("a;y\n1,5;2,5\n2,5;3,5\n", {"task": "regression"}, "'y' is one of numbers"),
+        ("a;y\n1,5;2,5\n2,5;3,5\n", {"task": "regression"},
+         "'y' of a regression must be numbers, got '2,5'.*decimal=','"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_encoded(tmp_path, text, options, message):
