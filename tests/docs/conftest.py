@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from backprop import datasets
+from tests.docs.pages import blocks
 
 
 @pytest.fixture(scope="session")
@@ -39,5 +40,8 @@ def environment(home):
 
 @pytest.fixture(scope="session")
 def workplace(tmp_path_factory):
-    """Give a folder in which all the commands are typed, one after another."""
-    return tmp_path_factory.mktemp("workplace")
+    """Give a folder in which all the commands are typed, one after another, with a table in it."""
+    folder = tmp_path_factory.mktemp("workplace")
+    (page,) = blocks("docs/own_data.md", "python")[:1]
+    exec(page.replace('"houses.csv"', repr(str(folder / "houses.csv"))))  # which writes it
+    return folder

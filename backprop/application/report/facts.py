@@ -22,6 +22,7 @@ from backprop.application.run_folder import (
     read_history,
     read_model,
 )
+from backprop.application.tasks import value_in_words
 from backprop.core.plain import numbers_from_json
 from backprop.core.storage import FileError
 from backprop.network import Network
@@ -152,10 +153,19 @@ def read_result(folder: Path) -> dict[str, Any]:
     return found
 
 
+def tested(result: Mapping[str, Any]) -> dict[str, str]:
+    """Return how good a finished run is on test data by every metric that is known, in words."""
+    return {
+        name: value_in_words(name.removeprefix("test_"), float(value))
+        for name, value in result.items()
+        if name.startswith("test_") and name != "test_cost" and isinstance(value, (int, float))
+    }
+
+
 def add_data(facts: Facts, data: RunData) -> None:
     """Let the facts have the data of a run."""
     facts.training, facts.test = data.training, data.test
-    pixels = data.source.x_test.shape[1:]
+    pixels = data.source.shape
     if len(pixels) == 2 or (len(pixels) == 3 and pixels[0] in (1, 3)):  # grey, or in colour
-        facts.images = data.source.x_test
-    facts.classes = data.source.classes
+        facts.images = data.source.pixels
+    facts.classes = data.judged.classes or None

@@ -10,6 +10,7 @@ import numpy as np
 from backprop import metrics
 from backprop.application.report import page
 from backprop.application.report.facts import Facts
+from backprop.application.tasks import metrics_of
 from backprop.core.shapes import is_several
 from backprop.metrics.labels import decisions, holds_classes, holds_several_labels
 from backprop.network import Network
@@ -27,7 +28,8 @@ def mistakes(facts: Facts) -> tuple[list[tuple[str, Any, str]], list[str]]:
         return [], []
     x, y = facts.test
     several = isinstance(y, tuple) or is_several(network.output_shape)
-    found = {} if network.cost is None else network.evaluate(x, y)
+    metrics_ = None if several else metrics_of(None, None, network.encoding)
+    found = {} if network.cost is None else network.evaluate(x, y, metrics=metrics_)
     cards = [
         (f"test {name.replace('_', ' ')}", _figure(name, v), "")
         for name, v in _metrics_first(found)
@@ -39,17 +41,21 @@ def mistakes(facts: Facts) -> tuple[list[tuple[str, Any, str]], list[str]]:
         words = "Some outputs are NaN or infinity: this network has lost its numbers."
         return cards, [page.section("Mistakes", page.paragraph(words))]
     ndim = a.ndim - 1
-    if holds_classes(y, ndim) or _decide(y):
+    task = None if network.encoding is None else network.encoding.task
+    if task in (None, "classification") and (holds_classes(y, ndim) or _decide(y)):
         if "accuracy" not in found:
             accuracy = metrics.accuracy(a, y)
             cards.insert(0, ("test accuracy", page.percent(accuracy), ""))
         return cards, _of_classes(a, y, facts)
-    if holds_several_labels(y, ndim):
-        return [*cards, *_cards_of(("subset_accuracy", "binary_accuracy"), a, y)], [
-            _of_labels(a, y, facts)
-        ]
+    if holds_several_labels(y, ndim) or task == "multi-label":
+        more = [] if metrics_ else _cards_of(("subset_accuracy", "binary_accuracy"), a, y)
+        return [*more, *cards], [_of_labels(a, y, facts)]
+    encoding = network.encoding
+    if encoding is not None and encoding.task == "regression":
+        a, y = (encoding.decode(one).T.reshape(len(one), -1) for one in (a, y))  # in their units
+        return cards, [_of_numbers(a, y, encoding.target)]
     return [*cards, *_cards_of(("root_mean_squared_error", "mean_absolute_error", "r2"), a, y)], [
-        _of_numbers(a, y)
+        _of_numbers(a, y, None)
     ]
 
 
@@ -236,7 +242,7 @@ def _of_labels(a: np.ndarray, y: np.ndarray, facts: Facts) -> str:
 # -- numbers ---------------------------------------------------------------------------------
 
 
-def _of_numbers(a: np.ndarray, y: np.ndarray) -> str:
+def _of_numbers(a: np.ndarray, y: np.ndarray, names: Sequence[str] | None) -> str:
     """Return predicted against true numbers, and the largest errors."""
     from backprop.application.report.drawing import against
 
@@ -245,7 +251,7 @@ def _of_numbers(a: np.ndarray, y: np.ndarray) -> str:
         page.figure(
             against(a[k], y[k]),
             "svg+xml",
-            f"Output {k}",
+            f"Output {k}" if names is None else names[k],
             "predicted against true; on the line it is right",
         )
         for k in range(min(len(a), MOST_OUTPUTS))
@@ -255,7 +261,7 @@ def _of_numbers(a: np.ndarray, y: np.ndarray) -> str:
     rows = []
     for i in order:
         k = int(np.abs(errors[:, i]).argmax())
-        output = (k,) if len(a) > 1 else ()
+        output = (k if names is None else names[k],) if len(a) > 1 else ()
         rows.append(
             (f"test example {i}", *output, float(y[k, i]), float(a[k, i]), float(errors[k, i]))
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from backprop.application.report import page, words
-from backprop.application.report.facts import Facts
+from backprop.application.report.facts import Facts, tested
 from backprop.application.report.mistakes import mistakes
 from backprop.application.run_config import RunConfig
 from backprop.core.storage import write_text
@@ -63,8 +63,8 @@ def _parts(facts: Facts) -> list[str]:
 def _figures(facts: Facts, on_test: list[tuple[str, Any, str]]) -> str:
     history, result = facts.history, facts.result
     found = list(on_test)
-    if not found and "test_accuracy" in result:  # without the data, what the run has noted
-        found.append(("test accuracy", page.percent(result["test_accuracy"]), ""))
+    if not found and tested(result):  # without the data, what the run has noted
+        found += [(name.replace("_", " "), value, "") for name, value in tested(result).items()]
         found.append(("test cost", result.get("test_cost"), ""))
     for quantity in facts.quantities:
         column = f"validation_{quantity}"
@@ -181,7 +181,7 @@ def _configuration(facts: Facts) -> str:
                 _whether_default(one.name, facts, default),
             )
             for one in fields(facts.config)
-            if one.name != "data_sha256"
+            if one.name not in ("data_sha256", "data_parts")
         ]
         parts.append(page.table(rows, ("option", "value", ""), "What was asked for", "settings"))
     elif facts.network is not None:

@@ -12,7 +12,7 @@ from typing import Any
 from backprop.application.compare import names_of
 from backprop.application.report import page, words
 from backprop.application.report.drawing import curves
-from backprop.application.report.facts import Facts, facts_without_data, is_drawable
+from backprop.application.report.facts import Facts, facts_without_data, is_drawable, tested
 from backprop.core.storage import write_text
 from backprop.training.comparison import quantities_of
 from backprop.training.history import History
@@ -115,10 +115,9 @@ def _table_of(runs: list[Facts], column: str | None, different: dict[str, list[A
     columns: dict[str, list[Any]] = {}
     if column is not None:
         columns[f"best {column.replace('_', ' ')}"] = [_shown_best(facts, column) for facts in runs]
-    if any("test_accuracy" in facts.result for facts in runs):
-        columns["test accuracy"] = [
-            page.percent(facts.result.get("test_accuracy")) for facts in runs
-        ]
+    measured = dict.fromkeys(name for facts in runs for name in tested(facts.result))
+    for name in measured:
+        columns[name.replace("_", " ")] = [tested(facts.result).get(name) for facts in runs]
     for last in ("training_cost", "validation_cost"):
         if last != column and any(last in facts.history for facts in runs):
             columns[f"last {last.replace('_', ' ')}"] = [
@@ -214,6 +213,7 @@ def _settings_of(facts: Facts) -> dict[str, Any]:
         return {}
     settings: dict[str, Any] = json.loads(facts.config.to_json())
     checksum = settings.pop("data_sha256")
+    del settings["data_parts"]  # of which it is one
     del settings["epochs"]  # there are as many as there are
     settings["eta"] = facts.config.made_optimizer().eta
     return {**settings, "sha256 of the data": checksum and f"{checksum[:8]}..."}

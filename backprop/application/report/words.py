@@ -15,6 +15,7 @@ import numpy as np
 from backprop.application.report.facts import Facts
 from backprop.application.report.page import percent, short
 from backprop.application.run_config import RunConfig
+from backprop.core.plain import to_json
 from backprop.core.shapes import is_several
 from backprop.optimizers import SGD, Optimizer
 from backprop.training.divergence import DivergenceError
@@ -188,7 +189,7 @@ def how_to_go_on(facts: Facts) -> list[tuple[str, str]]:
             go_on = "Go on to the end that was asked for", f"backprop train --resume {name}"
             found = [go_on, another] if len(facts.history) else [another, go_on]  # it may diverge
         else:
-            more = f"backprop train --resume {name} --epochs {config.epochs + 10}"
+            more = f"backprop train --resume {name} --epochs {(config.epochs or 0) + 10}"
             found = [("Train ten epochs more", more), another]
         found += [
             ("Go through both passes of single examples", f"backprop explore {name}"),
@@ -206,9 +207,22 @@ def command_of(config: RunConfig, **changed: Any) -> str:
     default, parts = RunConfig(), ["backprop", "train"]
     for one in fields(config):
         value = changed.get(one.name, getattr(config, one.name))
-        if one.name == "data_sha256" or value is None:
+        if one.name in ("data_sha256", "data_parts") or value is None:
             continue
         if one.name in changed or value != getattr(default, one.name):
-            given = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            parts += [f"--{one.name.replace('_', '-')}", shlex.quote(given)]
+            parts += _option(one.name, value)
     return " ".join(parts)
+
+
+def _option(name: str, value: Any) -> list[str]:
+    """Return an option of the command, and what it is given."""
+    if name == "table":  # which has some by their own names
+        return [word for option, given in value.items() for word in _option(option, given)]
+    if name == "header":
+        return ["--header" if value else "--no-header"]
+    if isinstance(value, dict) or (name == "layers" and isinstance(value, list)):
+        value = to_json(value)
+    elif name == "sizes":
+        value = ",".join(map(str, value))
+    several = value if isinstance(value, (tuple, list)) else [value]
+    return [f"--{name.replace('_', '-')}", *(shlex.quote(str(one)) for one in several)]
