@@ -10,6 +10,7 @@ import numpy as np
 
 from backprop.layers.base import Layer
 from backprop.network import Network
+from backprop.research.arguments import check_network
 from backprop.training.callback import Callback
 
 
@@ -38,6 +39,9 @@ def alignment_angles(network: Network, x: Any, y: Any) -> dict[str, float]:
         By the layers' names, without those of the output, whose delta is the true one, and those
         inside of which all are 0.
     """
+    check_network("alignment_angles", network)
+    network.need_cost()
+    network.check_data(x, y)
     twin = copy.deepcopy(network)
     twin.forward(x, keep=True)
     twin.backward(y, input_gradient=False)

@@ -28,6 +28,7 @@ from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import ShapeError, each_array
 from backprop.layers import Layer, Neurons, ReLU
 from backprop.network import Network
+from backprop.research.arguments import check_network
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(3)
 SIZE = 2**22
@@ -240,8 +241,7 @@ class Scored:
     """A network in float64, as it predicts, an input, and the score S of each of its examples."""
 
     def __init__(self, network: Network, x: Any, target: Any, of: str) -> None:
-        if not isinstance(network, Network):
-            raise TypeError(f"attribution is of a Network, got {network!r}")
+        check_network("attribution", network)
         if of not in ("z", "a"):
             raise ValueError(f'of must be "z", below the last sigma, or "a", got {of!r}')
         if network.root.integer_input:

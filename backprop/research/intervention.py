@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_integer, check_number
+from backprop.core.checks import check_array, check_integer, check_number
 from backprop.core.randomness import generator
 from backprop.core.shapes import ShapeError
 from backprop.layers import Layer
@@ -46,7 +46,8 @@ class Intervention(ABC):
     """
 
     def __init__(self, when: When = None) -> None:
-        if when is not None and not callable(when) and not hasattr(when, "__contains__"):
+        steps = hasattr(when, "__contains__") and not isinstance(when, str)
+        if when is not None and not callable(when) and not steps:
             raise TypeError(
                 f"{type(self).__name__}: when must be a range of steps or a function of the step, "
                 f"got {when!r}"
@@ -337,12 +338,14 @@ def project_conflicts(gradients: Sequence[np.ndarray], rng: Any = None) -> list[
 
     Raises
     ------
-    ShapeError
-        If their shapes differ.
+    TypeError, ShapeError
+        If they are no arrays of floating-point numbers, or their shapes differ.
 
     Source: Yu et al., "Gradient Surgery for Multi-Task Learning", 2020, algorithm 1.
     """
     rng = generator("project_conflicts", rng)
+    for gradient in gradients:
+        check_array("project_conflicts", "gradient", gradient, None)
     if len({g.shape for g in gradients}) > 1:
         got = " and ".join(str(g.shape) for g in gradients)
         raise ShapeError(f"project_conflicts: the gradients must have one shape, got {got}")

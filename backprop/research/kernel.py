@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_integer
+from backprop.core.checks import check_integer, kind_of
 from backprop.core.quiet import underflow_is_0
 from backprop.network import Network
+from backprop.research.arguments import check_network
 from backprop.research.example_passes import ExamplePasses, Part, example_passes
 from backprop.research.per_example import ExampleGradients
 
@@ -41,10 +42,18 @@ def gradient_gram(first: ExampleGradients, second: ExampleGradients | None = Non
 
     Raises
     ------
+    TypeError
+        If one is something else.
     ValueError
         If the two are of networks with other parameters.
     """
     second = first if second is None else second
+    for one in (first, second):
+        if not isinstance(one, ExampleGradients):
+            raise TypeError(
+                f"gradient_gram: expected ExampleGradients, got {kind_of(one)}: give "
+                "ExampleGradients(network, x, y)"
+            )
     ours, theirs = ([(p.name, p.where, p.term.size) for p in g.parts] for g in (first, second))
     if ours != theirs or first.n_parameters != second.n_parameters:
         raise ValueError(f"gradient_gram: {first!r} and {second!r} are not of one network")
@@ -94,6 +103,7 @@ def ntk(
     TypeError, ShapeError
         As `Network.forward`, or if the network has several outputs.
     """
+    check_network("ntk", network)
     if of not in ("a", "z"):
         raise ValueError(f"ntk: of is 'a' or 'z', got {of!r}")
     if outputs not in ("mean", "all") and isinstance(outputs, str):

@@ -14,6 +14,7 @@ from backprop.core.checks import check_number
 from backprop.core.shapes import ShapeError
 from backprop.layers import Layer, Neurons
 from backprop.network import Network
+from backprop.research.arguments import check_network
 from backprop.research.intervention import (
     Attached,
     Intervention,
@@ -147,6 +148,7 @@ def activations(network: Network, x: Any) -> dict[str, np.ndarray]:
     The network is left as it is: what it keeps of an earlier pass stays, and its hooks are called
     no more than by `predict`.
     """
+    check_network("activations", network)
     twin = copy.deepcopy(network)
     twin.forward(x, keep=True)
     return {name: layer.a for name, layer in twin.walk()}

@@ -17,11 +17,12 @@ import numpy as np
 
 from backprop.core.checks import check_number
 from backprop.core.quiet import underflow_is_0
-from backprop.core.shapes import ShapeError, each_array
+from backprop.core.shapes import each_array
 from backprop.costs.weights import weighted
 from backprop.layers.checks import check_like
 from backprop.layers.passes import own
 from backprop.network import Network
+from backprop.research.arguments import check_network, real_vector
 from backprop.research.example_passes import ExamplePasses, Part, example_passes
 from backprop.research.factors import blocks
 
@@ -83,6 +84,7 @@ class ExampleGradients:
         training: bool = False,
         sample_weight: Any = None,
     ) -> None:
+        check_network("ExampleGradients", network)
         cost = network.need_cost()
         network.check_data(x, y)
         with example_passes(network, x, training) as passes:
@@ -103,6 +105,7 @@ class ExampleGradients:
         Column j is df_j/da of what is to be differentiated, f_j for example j: nothing is divided
         or multiplied by B, and the sum of all g_j is what `Network.backpropagate` leaves.
         """
+        check_network("ExampleGradients", network)
         found = cls.__new__(cls)
         network.check_x(x)
         with example_passes(network, x, training) as passes:
@@ -130,12 +133,8 @@ class ExampleGradients:
 
     def weighted_sum(self, c: Any) -> np.ndarray:
         """Return the sum of c_j g_j, (P,), for one number an example: BP4 with weights."""
-        c = np.asarray(c, self.dtype)
-        if c.shape != (self.n_examples,):
-            raise ShapeError(
-                f"weighted_sum: expected one number for each of the {self.n_examples} examples, "
-                f"got shape {c.shape}"
-            )
+        of_each = f"one number for each of the {self.n_examples} examples"
+        c = real_vector("weighted_sum", of_each, c, self.n_examples).astype(self.dtype)
         found = np.zeros(self.n_parameters, self.dtype)
         for part in self.parts:
             found[part.where] = part.term.weighted_sum(c)
@@ -166,12 +165,8 @@ class ExampleGradients:
         the cost of validation by -eta g_j . v, v the gradient of that (TracIn: Pruthi et al.,
         arXiv 2002.08484, 2020). For all pairs see `backprop.research.gradient_gram`.
         """
-        v = np.asarray(v, self.dtype)
-        if v.shape != (self.n_parameters,):
-            raise ShapeError(
-                f"products: expected a direction in theta, shape ({self.n_parameters},), got "
-                f"{v.shape}"
-            )
+        v = real_vector("products", "a direction in theta", v, self.n_parameters)
+        v = v.astype(self.dtype)
         found = np.zeros(self.n_examples, self.dtype)
         for part in self.parts:
             found += part.term.products(v[part.where])

@@ -12,6 +12,7 @@ from backprop.core.checks import check_integer
 from backprop.layers.passes import place_in
 from backprop.network import Network
 from backprop.optimizers import Optimizer
+from backprop.research.arguments import check_network
 from backprop.research.curvature.densities import densities_of
 from backprop.research.curvature.kronecker import KroneckerFactors, kronecker_factors
 from backprop.research.curvature.matrices import MonteCarloFisher
@@ -101,6 +102,7 @@ class KFAC(Optimizer):
         TypeError
             If its cost is no logarithm of a density that is known.
         """
+        check_network("KFAC", network)
         densities_of(network.need_cost(), "KFAC")
         self._network = network
 

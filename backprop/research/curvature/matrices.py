@@ -36,6 +36,7 @@ from backprop.core.randomness import generator
 from backprop.core.shapes import each_array
 from backprop.layers.base import Seed
 from backprop.network import Network
+from backprop.research.arguments import check_network
 from backprop.research.curvature.densities import densities_of
 from backprop.research.curvature.outer_products import OuterProducts
 from backprop.research.curvature.output_hessian import output_hessian
@@ -66,7 +67,8 @@ class EmpiricalFisher(OuterProducts):
         their own, as an example has one gradient.
     """
 
-    def __init__(self, network: Network, x: Any, y: Any, sample_weight: Any = None) -> None:
+    def __init__(self, network: Network, x: Any, y: Any, *, sample_weight: Any = None) -> None:
+        check_network(type(self).__name__, network)
         network.check_data(x, y)
         super().__init__(network, x)
         self.y = y
@@ -82,7 +84,8 @@ class EmpiricalFisher(OuterProducts):
 class _OfDensity(OuterProducts):
     """A matrix of which the targets are those of the model."""
 
-    def __init__(self, network: Network, x: Any, sample_weight: Any = None) -> None:
+    def __init__(self, network: Network, x: Any, *, sample_weight: Any = None) -> None:
+        check_network(type(self).__name__, network)
         self.densities = densities_of(network.need_cost(), type(self).__name__)
         super().__init__(network, x)
         if sample_weight is not None:
@@ -147,11 +150,12 @@ class MonteCarloFisher(_OfDensity):
         x: Any,
         samples: int = 1,
         rng: Seed = None,
+        *,
         sample_weight: Any = None,
     ) -> None:
         self.samples = check_integer("MonteCarloFisher: samples", samples)
         self.rng = rng
-        super().__init__(network, x, sample_weight)
+        super().__init__(network, x, sample_weight=sample_weight)
 
     def columns(self) -> Iterator[Any]:
         rng = generator("MonteCarloFisher", self.rng)
@@ -190,7 +194,8 @@ class GaussNewton(OuterProducts):
         If it is not convex in the outputs.
     """
 
-    def __init__(self, network: Network, x: Any, y: Any, sample_weight: Any = None) -> None:
+    def __init__(self, network: Network, x: Any, y: Any, *, sample_weight: Any = None) -> None:
+        check_network(type(self).__name__, network)
         network.check_data(x, y)
         super().__init__(network, x)
         self.x, self.y = x, y
@@ -223,11 +228,11 @@ class GaussNewton(OuterProducts):
 
 
 def gauss_newton_vector_product(
-    network: Network, x: Any, y: Any, v: Any, sample_weight: Any = None
+    network: Network, x: Any, y: Any, v: Any, *, sample_weight: Any = None
 ) -> np.ndarray:
     """Return G v, G the Gauss-Newton matrix of C by theta, for v of shape (P,) or P x K.
 
-    As ``GaussNewton(network, x, y, sample_weight) @ v``, which see; take that one for many
-    products.
+    As ``GaussNewton(network, x, y, sample_weight=sample_weight) @ v``, which see; take that one for
+    many products.
     """
-    return GaussNewton(network, x, y, sample_weight) @ v
+    return GaussNewton(network, x, y, sample_weight=sample_weight) @ v

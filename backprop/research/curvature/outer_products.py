@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_finite
 from backprop.core.quiet import underflow_is_0
-from backprop.core.shapes import ShapeError, count_examples
+from backprop.core.shapes import count_examples
 from backprop.network import Network
+from backprop.research.arguments import check_network, real_vector
 from backprop.research.curvature.kronecker import KroneckerFactors, kronecker_factors
 from backprop.research.curvature.outputs import Outputs
 from backprop.research.example_passes import ExamplePasses, Part, why_examples_meet
@@ -44,6 +44,7 @@ class OuterProducts(ABC):
     """
 
     def __init__(self, network: Network, x: Any) -> None:
+        check_network(type(self).__name__, network)
         network.need_cost()
         for name, layer in network.walk():
             reason = "" if layer.children else why_examples_meet(layer, training=False)
@@ -137,14 +138,7 @@ class OuterProducts(ABC):
 
 def direction(owner: object, v: Any, n: int) -> np.ndarray:
     """Return v as an array, if it is one direction in theta, (P,), or several, P x K."""
-    v = np.asarray(v)
-    if v.dtype.kind not in "fiu" or v.ndim not in (1, 2) or len(v) != n:
-        raise ShapeError(
-            f"{owner}: expected a direction in theta, real numbers of shape ({n},), or {n} x K for "
-            f"several, got {v.dtype} of shape {v.shape}"
-        )
-    check_finite(f"{owner}: v", v)
-    return v
+    return real_vector(owner, "a direction in theta", v, n, several=True)
 
 
 def by_columns(product: Any, v: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ from backprop.layers.base import Layer
 from backprop.layers.mode import KEEPING
 from backprop.network import Network
 from backprop.network.checks import outputs_like
+from backprop.research.arguments import check_network
 from backprop.research.curvature.outer_products import by_columns, direction
 
 STEP = 1e-20
@@ -188,7 +189,9 @@ class Hessian:
         If x and y are not data for the network.
     """
 
-    def __init__(self, network: Network, x: Any, y: Any, sample_weight: Any = None) -> None:
+    def __init__(self, network: Network, x: Any, y: Any, *, sample_weight: Any = None) -> None:
+        check_network("Hessian", network)
+        network.need_cost()
         network.check_data(x, y)
         self.weights: Any = None
         if sample_weight is not None:
@@ -270,10 +273,11 @@ def _is_own(part: Any) -> bool:
 
 
 def hessian_vector_product(
-    network: Network, x: Any, y: Any, v: Any, sample_weight: Any = None
+    network: Network, x: Any, y: Any, v: Any, *, sample_weight: Any = None
 ) -> np.ndarray:
     """Return H v, H the Hessian of C by theta, for v of shape (P,) or P x K: in float64.
 
-    As ``Hessian(network, x, y, sample_weight) @ v``, which see; take that one for many products.
+    As ``Hessian(network, x, y, sample_weight=sample_weight) @ v``, which see; take that one for
+    many products.
     """
-    return Hessian(network, x, y, sample_weight) @ v
+    return Hessian(network, x, y, sample_weight=sample_weight) @ v

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_integer
+from backprop.core.checks import check_integer, kind_of
 from backprop.core.quiet import underflow_is_0
 from backprop.core.randomness import generator
 from backprop.layers.base import Seed
@@ -41,12 +41,20 @@ def largest_eigenvalues(
 
     Raises
     ------
+    TypeError
+        If it is no matrix of as many rows as columns.
     ValueError
         If k is not less than P.
     """
     from scipy.sparse.linalg import LinearOperator, eigsh  # not before it is needed
 
-    n = matrix.shape[0]
+    shape = getattr(matrix, "shape", None)
+    if not isinstance(shape, tuple) or len(shape) != 2 or shape[0] != shape[1]:
+        raise TypeError(
+            f"largest_eigenvalues: expected a symmetric matrix, such as Hessian(network, x, y), "
+            f"got {kind_of(matrix)}"
+        )
+    n = shape[0]
     k = check_integer("largest_eigenvalues: k", k)
     if k >= n:
         raise ValueError(f"largest_eigenvalues: k must be less than the {n} parameters, got {k}")

@@ -17,6 +17,7 @@ from backprop.metrics import Metric
 from backprop.network import Network
 from backprop.network.evaluation import batches, metrics_of
 from backprop.regularizers import Regularizer
+from backprop.research.arguments import check_network
 from backprop.training.callback import Callback
 from backprop.training.callbacks import Checkpoint, ReduceOnPlateau
 from backprop.training.checks import check_callbacks, check_part, taken_apart
@@ -76,6 +77,7 @@ class WholeBatchTrainer:
         metrics: Sequence[str | Metric] | Mapping[str, str | Metric] | None = None,
         batch_size: int = 1000,
     ) -> None:
+        check_network("WholeBatchTrainer", network)
         network.need_cost()
         network.check_exact("WholeBatchTrainer")  # line searches need the gradient of C
         if method not in METHODS:

@@ -17,9 +17,9 @@ COUNTS = np.array([2, 0, 1, 3])
 def matrices_of(network, x, y, w=None):
     """Return all matrices that are the same every time."""
     return {
-        "empirical": EmpiricalFisher(network, x, y, w),
-        "fisher": Fisher(network, x, w),
-        "gauss-newton": GaussNewton(network, x, y, w),
+        "empirical": EmpiricalFisher(network, x, y, sample_weight=w),
+        "fisher": Fisher(network, x, sample_weight=w),
+        "gauss-newton": GaussNewton(network, x, y, sample_weight=w),
     }
 
 
@@ -42,7 +42,7 @@ def test_an_example_of_weight_2_is_as_good_as_two(case):
                 one, other = getattr(factors[layer], part), getattr(expected, part)
                 np.testing.assert_allclose(one, other, atol=1e-12 * np.abs(other).max())
     found, expected = (
-        Hessian(network, x, y, COUNTS),
+        Hessian(network, x, y, sample_weight=COUNTS),
         Hessian(network, x[..., index], some_of(y, index)),
     )
     np.testing.assert_allclose(found @ v, expected @ v, atol=1e-12 * np.abs(expected @ v).max())
@@ -51,8 +51,8 @@ def test_an_example_of_weight_2_is_as_good_as_two(case):
 @pytest.mark.parametrize("case", [NETWORK_CASES[2], TWO_HEADS], ids=str)
 def test_drawn_targets_of_weighted_examples_estimate_the_weighted_fisher_matrix(case):
     network, x, _ = case.problem(4)
-    exact = Fisher(network, x, COUNTS).diagonal()
-    matrices = [MonteCarloFisher(network, x, 40, seed, COUNTS) for seed in range(25)]
+    exact = Fisher(network, x, sample_weight=COUNTS).diagonal()
+    matrices = [MonteCarloFisher(network, x, 40, seed, sample_weight=COUNTS) for seed in range(25)]
     estimates = [matrix.diagonal() for matrix in matrices]
     error = np.std(estimates, axis=0) / 5
     assert (np.abs(np.mean(estimates, axis=0) - exact) <= 5 * error + 1e-12 * exact.max()).all()
@@ -72,7 +72,10 @@ def test_steps_have_weights_and_those_of_0_are_as_good_as_no_label():
     real = np.arange(4)[:, None] < np.array([4, 2, 1, 3, 4])
     labelled = GaussNewton(network, x, np.where(real, y, -1)).matrix()
     assert np.abs(labelled).max() > 1e-3
-    for found in (GaussNewton(network, x, y, 1.0 * real), Fisher(network, x, 1.0 * real)):
+    for found in (
+        GaussNewton(network, x, y, sample_weight=1.0 * real),
+        Fisher(network, x, sample_weight=1.0 * real),
+    ):
         np.testing.assert_allclose(found.matrix(), labelled, atol=1e-14)
         v = np.random.default_rng(0).standard_normal(network.n_parameters)
         np.testing.assert_allclose(found @ v, labelled @ v, atol=1e-13)
@@ -81,8 +84,10 @@ def test_steps_have_weights_and_those_of_0_are_as_good_as_no_label():
 def test_weights_of_steps_are_those_of_the_cost():
     network, x, y = sequence_network()
     w = np.random.default_rng(2).random((4, 5))
-    found = GaussNewton(network, x, y, w)
-    np.testing.assert_allclose(found.matrix(), Fisher(network, x, w).matrix(), atol=1e-14)
+    found = GaussNewton(network, x, y, sample_weight=w)
+    np.testing.assert_allclose(
+        found.matrix(), Fisher(network, x, sample_weight=w).matrix(), atol=1e-14
+    )
     total = 0
     for t in range(4):  # the matrix of each step alone, by labels of it alone
         for j in range(5):
@@ -91,7 +96,7 @@ def test_weights_of_steps_are_those_of_the_cost():
             total = total + w[t, j] * GaussNewton(network, x, alone).matrix()
     np.testing.assert_allclose(found.matrix(), total / (w.mean()), atol=1e-13)
     with pytest.raises(ValueError, match=r"EmpiricalFisher cannot have weights of steps, .* 5 ex"):
-        EmpiricalFisher(network, x, y, w)
+        EmpiricalFisher(network, x, y, sample_weight=w)
     with pytest.raises(ValueError, match="GaussNewton: Kronecker factors cannot have weights of"):
         found.kronecker_factors()
 
@@ -100,16 +105,16 @@ def test_outputs_may_have_weights_of_their_own():
     network, x, y = TWO_HEADS.problem(4)
     w = np.array([1.0, 2.0, 0.5, 0.5])
     shares = network.cost.weights
-    both = GaussNewton(network, x, y, (w, None)).matrix()
+    both = GaussNewton(network, x, y, sample_weight=(w, None)).matrix()
     parts = []
     for k in range(2):
         network.cost = WeightedCosts(network.cost.costs, [shares[i] * (i == k) for i in range(2)])
-        parts.append(GaussNewton(network, x, y, w if k == 0 else None).matrix())
+        parts.append(GaussNewton(network, x, y, sample_weight=w if k == 0 else None).matrix())
         assert parts[k].any()
     np.testing.assert_allclose(both, parts[0] + parts[1], atol=1e-13)
     network.cost = WeightedCosts(network.cost.costs, shares)
     with pytest.raises(ValueError, match="or others for each output"):
-        EmpiricalFisher(network, x, y, (w, None))
+        EmpiricalFisher(network, x, y, sample_weight=(w, None))
 
 
 def test_outputs_that_other_nodes_use_and_outputs_without_an_activation():
@@ -123,11 +128,17 @@ def test_outputs_that_other_nodes_use_and_outputs_without_an_activation():
     rng = np.random.default_rng(0)
     data = rng.standard_normal((3, 5)), (rng.standard_normal((2, 5)), rng.standard_normal((4, 5)))
     w, v = rng.random(5), rng.standard_normal(network.n_parameters)
-    expected = Hessian(network, *data, w) @ v
+    expected = Hessian(network, *data, sample_weight=w) @ v
     assert np.abs(expected).max() > 1e-3
-    np.testing.assert_allclose(GaussNewton(network, *data, w) @ v, expected, atol=1e-13)
-    np.testing.assert_allclose(GaussNewton(network, *data, w).matrix() @ v, expected, atol=1e-13)
-    np.testing.assert_allclose(Fisher(network, data[0], w).matrix() @ v, expected, atol=1e-13)
+    np.testing.assert_allclose(
+        GaussNewton(network, *data, sample_weight=w) @ v, expected, atol=1e-13
+    )
+    np.testing.assert_allclose(
+        GaussNewton(network, *data, sample_weight=w).matrix() @ v, expected, atol=1e-13
+    )
+    np.testing.assert_allclose(
+        Fisher(network, data[0], sample_weight=w).matrix() @ v, expected, atol=1e-13
+    )
 
 
 def test_a_cost_of_several_outputs_that_is_no_sum_is_refused():
@@ -159,11 +170,11 @@ def test_a_cost_of_several_outputs_that_is_no_sum_is_refused():
 def test_weights_that_are_none_are_refused(w, told):
     network, x, y = NETWORK_CASES[2].problem(4)
     for make in (
-        lambda: Hessian(network, x, y, w),
-        lambda: GaussNewton(network, x, y, w),
-        lambda: EmpiricalFisher(network, x, y, w),
-        lambda: Fisher(network, x, w),
-        lambda: MonteCarloFisher(network, x, 1, 0, w),
+        lambda: Hessian(network, x, y, sample_weight=w),
+        lambda: GaussNewton(network, x, y, sample_weight=w),
+        lambda: EmpiricalFisher(network, x, y, sample_weight=w),
+        lambda: Fisher(network, x, sample_weight=w),
+        lambda: MonteCarloFisher(network, x, 1, 0, sample_weight=w),
     ):
         with pytest.raises(ValueError, match=told):
             make()

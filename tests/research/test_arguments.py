@@ -1,0 +1,76 @@
+"""What functions for research say of arguments that are something else than they take."""
+
+import numpy as np
+import pytest
+
+from backprop import Network
+from backprop.core.shapes import ShapeError
+from backprop.research import (
+    KFAC,
+    ExampleGradients,
+    Fisher,
+    GaussNewton,
+    Hessian,
+    WholeBatchTrainer,
+    Zero,
+    activations,
+    alignment_angles,
+    gradient_gram,
+    largest_eigenvalues,
+    lrp,
+    ntk,
+    project_conflicts,
+    saliency,
+)
+
+X, Y = np.random.default_rng(0).standard_normal((4, 6)), np.array([0, 1, 2, 0, 1, 2])
+
+
+def network():
+    return Network.from_sizes([4, 5, 3], "tanh", "softmax_cross_entropy", dtype="float64", rng=0)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda it: ExampleGradients(it, X, Y),
+        lambda it: ExampleGradients.from_upstream(it, X, X),
+        lambda it: ntk(it, X),
+        lambda it: Fisher(it, X),
+        lambda it: GaussNewton(it, X, Y),
+        lambda it: Hessian(it, X, Y),
+        lambda it: KFAC(0.1).attach(it),
+        lambda it: WholeBatchTrainer(it),
+        lambda it: alignment_angles(it, X, Y),
+        lambda it: activations(it, X),
+        lambda it: saliency(it, X),
+        lambda it: lrp(it, X),
+    ],
+)
+@pytest.mark.parametrize("it", [None, network().layers, "net.npz"], ids=["None", "layers", "text"])
+def test_what_is_no_network_is_refused(call, it):
+    with pytest.raises(TypeError, match=r"\w+: expected a Network, got .*: give Network\(layers"):
+        call(it)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "told"),
+    [
+        (lambda g: g.products("a"), ShapeError, r"direction in theta, .*\(43,\), got <U1 of shape"),
+        (lambda g: g.products(np.full(43, np.nan)), ValueError, r"products: v\[0\] is nan"),
+        (lambda g: g.weighted_sum(1j * np.ones(6)), ShapeError, "each of the 6 examples, real num"),
+        (
+            lambda g: gradient_gram(g, X),
+            TypeError,
+            r"expected ExampleGradients, got .* give Exampl",
+        ),
+        (lambda g: project_conflicts([[1.0]]), TypeError, "gradient must be a numpy array"),
+        (lambda g: largest_eigenvalues(np.ones((4, 3))), TypeError, r"a symmetric .* \(4, 3\)"),
+        (lambda g: largest_eigenvalues([[1.0]]), TypeError, "got a list of 1"),
+        (lambda g: Zero(when="always"), TypeError, "a range of steps or a function of the step"),
+        (lambda g: Fisher(network(), X, Y), TypeError, "positional arguments"),
+    ],
+)
+def test_what_does_not_fit_is_refused(call, kind, told):
+    with pytest.raises(kind, match=told):
+        call(ExampleGradients(network(), X, Y))
