@@ -16,7 +16,7 @@ from backprop.layers.containers.time_distributed import TimeDistributed
 from backprop.layers.looks import without_trace
 from backprop.layers.mode import KEEPING, TRAINING
 from backprop.layers.normalization import BatchNorm
-from backprop.layers.passes import own, place_in
+from backprop.layers.passes import place_in
 from backprop.layers.recurrent.base import Recurrent
 from backprop.network import Network
 from backprop.research.closed_forms import closed_form
@@ -48,7 +48,7 @@ def example_passes(network: Network, x: Any, training: bool = False) -> Iterator
     ----------
     network : Network
     x : ndarray, input shape x B
-        Copied; `Network.check_x` has been content with it.
+        `Network.check_x` has been content with it. It is not copied, and part of what is found.
     training : bool
         Go up as in training (dropout draws what it would draw next), not as in inference.
 
@@ -62,7 +62,7 @@ def example_passes(network: Network, x: Any, training: bool = False) -> Iterator
         if reason:
             raise ValueError(f"layer {name}, {layer}: {reason}")
     with np.errstate(under="ignore"), without_trace(network.root):
-        network.root.run(own(x), TRAINING if training else KEEPING)
+        network.root.run(x, TRAINING if training else KEEPING)
         yield ExamplePasses(network, count_examples(x))
 
 

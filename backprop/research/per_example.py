@@ -87,7 +87,7 @@ class ExampleGradients:
         check_network("ExampleGradients", network)
         cost = network.need_cost()
         network.check_data(x, y)
-        with example_passes(network, x, training) as passes:
+        with example_passes(network, own(x), training) as passes:
             root = network.root  # BP1 as in `Network.bp1`, which would begin a credit rule
             start, below_sigma = cost.bp1(root.z, root.a, root.output_activation, y)
             if sample_weight is not None:
@@ -108,7 +108,7 @@ class ExampleGradients:
         check_network("ExampleGradients", network)
         found = cls.__new__(cls)
         network.check_x(x)
-        with example_passes(network, x, training) as passes:
+        with example_passes(network, own(x), training) as passes:
             check_like(network.root, "nabla_a", nabla_a, network.root.a)
             found._take(passes, passes.back(own(nabla_a), False))
         return found

@@ -99,7 +99,7 @@ def draw(path: Path) -> None:
     """Draw tangent_kernel.png beside the JSON file that `run` filled."""
     result = read_result(path)
     with figure(path, 7.2, 2.5) as drawn:
-        start, end, right = drawn.subplots(1, 3, width_ratios=(2, 2, 2.2))
+        start, end, right = drawn.subplots(1, 3, width_ratios=(2, 2, 2.6))
         for ax, name in ((start, "start"), (end, "end")):
             picture = ax.imshow(np.array(result[name]), vmin=0, vmax=1, cmap="magma")
             ax.set(xticks=[], yticks=[], xlabel="digits, class by class")
@@ -117,6 +117,7 @@ def draw_errors(ax: Axes, result: dict[str, Any]) -> None:
     ax.set(xscale="log", yscale="log")
     for axis in (ax.xaxis, ax.yaxis):
         ticks_at_1_2_5(axis)
+    ax.tick_params(labelsize=7)
     ax.legend(fontsize=7, frameon=False)
     tidy(ax)
     ax.set(xlabel="training examples", ylabel="test digits wrong (%)")

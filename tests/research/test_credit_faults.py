@@ -202,6 +202,25 @@ def test_signs_follow_the_weights_from_pass_to_pass():
         )
 
 
+@pytest.mark.parametrize("name", ["fa", "fixed", "dfa"])
+def test_a_first_layer_that_goes_back_through_time_does_so_by_arrays_too(name):
+    """Nothing learns below it, and yet its own weights are in its delta."""
+    layers = [RNN(3, 4, dtype="float64"), TimeDistributed(Dense(4, 2, "sigmoid", dtype="float64"))]
+    network = Network(layers, "quadratic", input_shape=(3, 5), rng=0, credit=RULES[name]())
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((3, 5, 2)), rng.random((2, 5, 2))
+    watch = network[0].watch()
+    both_passes(network, x, y)
+    rnn, b_h = network[0], network.credit.arrays["0.w_h"]
+    if name == "fixed":
+        b_h = b_h * np.sign(rnn.w_h)
+    from_next = np.zeros((4, 2))
+    for t in range(4, -1, -1):
+        delta = (watch.nabla_a[:, t] + from_next) * (1 - rnn.a[:, t] ** 2)
+        from_next = b_h.T @ delta
+        np.testing.assert_allclose(rnn.delta[:, t], delta, rtol=1e-12)
+
+
 # -- planted faults ------------------------------------------------------------------------------
 
 

@@ -313,6 +313,20 @@ def test_a_network_stays_as_it_is():
     np.testing.assert_array_equal(network.nabla, nabla)
 
 
+def test_what_was_given_may_be_changed_afterwards():
+    network = Network([dense64(4, 4), dense64(4, 3, "identity")], "quadratic")
+    x, _ = data()
+    nabla_a = np.random.default_rng(1).standard_normal((3, 6))
+    y = nabla_a.copy()
+    found = [ExampleGradients(network, x, y), ExampleGradients.from_upstream(network, x, nabla_a)]
+    expected = [ExampleGradients(network, x, y).norms()]
+    expected += [ExampleGradients.from_upstream(network, x, nabla_a).norms()]
+    for array in (x, y, nabla_a):
+        array[...] = 7
+    for one, norms in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one.norms(), norms)
+
+
 def test_in_training_the_masks_are_those_that_are_drawn_next():
     network = Network([dense64(4, 6), Dropout(0.5, rng=1), dense64(6, 3, "softmax")], SOFTMAX)
     x, y = data()
