@@ -11,8 +11,8 @@ KFAC has one setting. Both take the same minibatches, from the same weights.
 Expected: that KFAC is, after a third of the steps, where momentum ends. A step of KFAC costs more:
 a pass up and one back on targets that it draws, and a small inverse for each factor.
 
-Measured: it is there after 3 to 4% of the steps, of all three seeds. The best mu was the least of
-the grid, 0.9, with an eta inside it.
+Measured: it is there after 10 to 12% of the steps, of all three seeds. The best eta and mu, 0.03 and
+0.5, are within the grid.
 
 Writes autoencoder.json, and draws autoencoder.png from that file.
 
@@ -47,7 +47,7 @@ from experiments.common import (
 )
 
 SIZES, BATCH = (196, 100, 50, 20, 8, 20, 50, 100, 196), 500
-ETAS, MUS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3), (0.0, 0.5, 0.8, 0.9, 0.95, 0.99)
+ETAS, MUS = (0.001, 0.003, 0.01, 0.03, 0.1), (0.0, 0.5, 0.8, 0.9, 0.95, 0.99)
 QUICK_SIZES, QUICK_ETAS, QUICK_MUS = (196, 30, 8, 30, 196), (0.003, 0.01), (0.9, 0.99)
 COLOURS = {"momentum": "#D55E00", "KFAC": "#0072B2"}
 
