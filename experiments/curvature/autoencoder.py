@@ -11,8 +11,8 @@ KFAC has one setting. Both take the same minibatches, from the same weights.
 Expected: that KFAC is, after a third of the steps, where momentum ends. A step of KFAC costs more:
 a pass up and one back on targets that it draws, and a small inverse for each factor.
 
-Measured: it is there after 10 to 12% of the steps, of all three seeds. The best eta and mu, 0.03 and
-0.5, are within the grid.
+Measured: it is there after 10 to 12% of the steps, of all three seeds. The best eta and mu, 0.03
+and 0.5, are within the grid.
 
 Writes autoencoder.json, and draws autoencoder.png from that file.
 
