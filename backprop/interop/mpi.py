@@ -20,6 +20,7 @@ from which this differs in that a minibatch is not larger with more processes.
 from __future__ import annotations
 
 import hashlib
+import math
 import sys
 import time
 import traceback
@@ -153,7 +154,7 @@ class Group:
         """Return n examples, of which each process has its share, along the last axis."""
         rows = np.ascontiguousarray(np.moveaxis(array, -1, 0))
         found = np.empty((n, *rows.shape[1:]), rows.dtype)
-        width = rows.size // max(1, len(rows))
+        width = math.prod(rows.shape[1:])  # of an example: there may be none here
         counts = [share_of(n, rank, self.size) for rank in range(self.size)]
         counts = [(one.stop - one.start) * width for one in counts]  # type: ignore[misc]
         self.comm.Allgatherv(rows, (found, counts))
