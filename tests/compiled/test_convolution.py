@@ -196,10 +196,18 @@ def test_the_equations_are_those_of_the_layer(drawn, batch, seed, dtype, plain):
         found_w = c.weights(delta, seen, layer.w.shape)
         found_below = c.take_back(c.downstream(layer.w, delta), x.shape)
     c.call("biases", len(b), z[0].size, delta, found_b)
-    assert relative(found_z, z) <= tolerance
-    assert relative(found_w, layer.nabla_w) <= tolerance
-    assert relative(found_b, layer.nabla_b.reshape(-1)) <= tolerance
-    assert relative(found_below, below) <= tolerance
+    # The same of absolute values: how large the terms are of which each number is the sum.
+    sizes = copy.deepcopy(layer)
+    sizes.w[...], sizes.b[...] = np.abs(layer.w), np.abs(layer.b)
+    size_z = sizes.forward(np.abs(x), training=True)
+    size_below = sizes.backward(np.abs(delta))
+    for found, expected, size in [
+        (found_z, z, size_z),
+        (found_w, layer.nabla_w, sizes.nabla_w),
+        (found_b, layer.nabla_b.reshape(-1), sizes.nabla_b.reshape(-1)),
+        (found_below, below, size_below),
+    ]:
+        assert np.all(np.abs(found - expected) <= tolerance * size)
 
 
 # -- in networks -------------------------------------------------------------------------------

@@ -123,7 +123,7 @@ def test_no_description(description):
 
 
 def test_unknown_classes_and_arguments():
-    for name in ("Dens", "dense", "numpy:ndarray", "os:system", "builtins:eval", "__main__:Dense"):
+    for name in ("Dens", "dense", "numpy:ndarray", "os:system", "builtins:eval", "__main__:Denser"):
         with pytest.raises(ValueError, match=rf"^unknown class '{name}': import the module that"):
             from_config({"class": name})
     with pytest.raises(ValueError, match=r"^Dropout takes no argument q, r$"):

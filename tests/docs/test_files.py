@@ -68,5 +68,6 @@ def test_a_checkpoint(tmp_path):
 
 def test_the_folder_of_a_run():
     names = [run_folder.CONFIG, run_folder.CHECKPOINT, run_folder.HISTORY, run_folder.MODEL]
-    assert rows("`backprop train` leaves", "file") == [*names, run_folder.RESULT, "*.png"]
+    names += [run_folder.RESULT, "*.png", "report.html"]
+    assert rows("`backprop train` leaves", "file") == names
     assert dataclasses.is_dataclass(run_folder.RunConfig)

@@ -17,6 +17,7 @@ from backprop.application.report.page import percent, short
 from backprop.application.run_config import RunConfig
 from backprop.core.plain import to_json
 from backprop.core.shapes import is_several
+from backprop.core.stored import most_read
 from backprop.optimizers import SGD, Optimizer
 from backprop.training.divergence import DivergenceError
 from backprop.training.health import GradientHealth
@@ -132,7 +133,8 @@ def health(facts: Facts) -> tuple[list[str], list[list[Any]]]:
     x, y = facts.training
     if isinstance(x, tuple) or isinstance(y, tuple) or is_several(network.output_shape):
         return ["The network takes or gives several arrays, whose health is not judged here."], []
-    x, y = x[..., :EXAMPLES], y[..., :EXAMPLES]
+    few = slice(0, min(EXAMPLES, most_read(x)))
+    x, y = x[..., few], y[..., few]
     config = facts.config
     optimizer: Optimizer = SGD(0.01) if config is None else config.made_optimizer()
     size = min(x.shape[-1], 10 if config is None else config.batch_size)
