@@ -198,6 +198,7 @@ def _draw_errors(ax: Any, network: str, found: list[dict[str, Any]]) -> None:
         ax.plot([], [], color=COLOURS[rule], label=rule)
     for rule, percent in PUBLISHED.get(network, {}).items():
         ax.axhline(percent, color=COLOURS[rule], linestyle=":", label=f"{rule}, published")
+    ax.margins(y=0.08)
     ax.set_title(title, fontsize=9)
     ax.yaxis.set_major_formatter("{x:g}")
     ax.yaxis.set_minor_formatter("{x:g}")
@@ -223,6 +224,7 @@ def _draw_angles(ax: Any, found: list[dict[str, Any]]) -> None:
             labels.add(label)
             epochs = range(1, len(angles) + 1)
             ax.plot(epochs, angles, linestyle=style, color=colour, linewidth=1, **shown)
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.axhline(90, color="0.7", linewidth=0.8)
     ax.set_ylim(0, 95)
     ax.set_yticks([0, 30, 60, 90])
