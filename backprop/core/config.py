@@ -17,6 +17,7 @@ import numpy as np
 
 from backprop.core.remedies import close_names
 
+PACKAGE = __name__.split(".")[0] + "."
 _FLOAT = "float"  # as a class: of NaN and infinity
 _NOT_FINITE = {str(value): value for value in (math.nan, math.inf, -math.inf)}
 
@@ -152,8 +153,10 @@ def by_name(base: type[Configurable], name: str, owner: str = "") -> Any:
     ValueError
         If there is none; the message begins with the owner, and lists the names there are.
     """
-    # Of classes that share a name the last counts: a notebook's cell may have run twice.
-    known: dict[str, Any] = {_letters(cls.__name__): cls for cls in _public_subclasses(base)}
+    # Of classes that share a name the package's own counts, and of others the last: a notebook's
+    # cell may have run twice.
+    classes = sorted(_public_subclasses(base), key=lambda cls: cls.__module__.startswith(PACKAGE))
+    known: dict[str, Any] = {_letters(cls.__name__): cls for cls in classes}
     cls = known.get(_letters(name))
     if cls is None:
         names = known_names(base)
@@ -210,7 +213,7 @@ def _public_subclasses(base: type[Configurable]) -> Iterator[type[Configurable]]
 
 def _registered_name(cls: type) -> str:
     """Name classes of this package bare, and classes of anybody else with their module."""
-    if cls.__module__.split(".")[0] == __name__.split(".")[0]:
+    if cls.__module__.startswith(PACKAGE):
         return cls.__qualname__
     return f"{cls.__module__}:{cls.__qualname__}"
 

@@ -233,6 +233,12 @@ def test_of_two_classes_of_one_name_the_last_counts():
     assert known_names(Cell) == ["again"]
 
 
+def test_a_name_of_the_package_is_its_own_class_whatever_others_are_called():
+    ours = type("Known", (Kind,), {"__module__": "backprop.layers.somewhere"})
+    assert [type("Known", (Kind,), {}) for _ in range(2)] == Kind.__subclasses__()[-2:]
+    assert type(by_name(Kind, "known")) is ours
+
+
 # -- numbers that are not finite, and classes that are elsewhere ----------------------------------
 
 

@@ -21,7 +21,8 @@ def network():
 
 def picture(folder):
     (folder / "a").mkdir()
-    (folder / "a" / "1.png").write_bytes(b"")
+    for k in range(12):
+        (folder / "a" / f"{k}.png").write_bytes(b"")
     return datasets.load(folder)
 
 

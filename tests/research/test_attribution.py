@@ -287,7 +287,7 @@ def test_mistakes():
         integrated_gradients(network, x, baseline=np.zeros(6))
     with pytest.raises(ValueError, match="tolerance must be in"):
         integrated_gradients(network, x, tolerance=0)
-    with pytest.raises(TypeError, match="attribution is of a Network, got Dense"):
+    with pytest.raises(TypeError, match="attribution: expected a Network, got Dense"):
         gradient(network[0], x)  # type: ignore[arg-type]
     with pytest.raises(ShapeError):
         gradient(network, x.T)
