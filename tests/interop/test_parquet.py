@@ -100,7 +100,10 @@ def test_a_network_is_trained_on_it_and_reads_it_again(written, tmp_path):
     bp.Trainer(network, progress=False, rng=0).fit(*found.training, validation=found.validation)
     network.save(tmp_path / "net.npz")
     loaded = bp.Network.load(tmp_path / "net.npz")
-    kinds = loaded.encoding.decode(loaded.predict(loaded.encoding.encode(path)))
+    # The one row without rooms is one of those for validation.
+    with pytest.warns(datasets.UnseenCategoryWarning, match="column 'rooms' has gaps"):
+        x = loaded.encoding.encode(path)
+    kinds = loaded.encoding.decode(loaded.predict(x))
     assert {*kinds.tolist()} <= {"flat", "house"}
 
 
