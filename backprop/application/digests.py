@@ -17,11 +17,18 @@ Parts = dict[str, list[str]]
 _SHOWN = 3
 
 
-def digest_of(array: np.ndarray) -> str:
-    """Return the beginning of the SHA-256 of an array's type, shape and numbers."""
-    sha = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
+def digest_of(array: np.ndarray, *of_more: Any) -> str:
+    """Return the beginning of the SHA-256 of an array's type, shape and numbers.
+
+    The hashes `of_more`, of several arrays, are fed the same: all is read once.
+    """
+    sha = hashlib.sha256()
+    for one in (sha, *of_more):
+        one.update(f"{array.dtype.str} {array.shape}".encode())
     for part in pieces(array):
-        sha.update(np.ascontiguousarray(part).view(np.uint8).data)
+        numbers = np.ascontiguousarray(part).view(np.uint8).data
+        for one in (sha, *of_more):
+            one.update(numbers)
     return sha.hexdigest()[:16]
 
 

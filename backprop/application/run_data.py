@@ -128,11 +128,12 @@ class Images:
             "the test examples": dataset.x_test,
             "the test labels": dataset.labels_test,
         }
+        sha = hashlib.sha256()
         self.parts = {
-            name: [f"{len(array)} of {array.dtype} {array.shape[1:]}", digest_of(array)]
+            name: [f"{len(array)} of {array.dtype} {array.shape[1:]}", digest_of(array, sha)]
             for name, array in arrays.items()
         }
-        self.sha256 = sha256_of(dataset)
+        self.sha256 = sha.hexdigest()
 
     def split(self, config: RunConfig, network: Network) -> tuple[Pair, Pair | None, Pair, str]:
         """Return training, validation and test data, and in words how they were split.
@@ -263,16 +264,6 @@ def _all_rows(config: RunConfig, network: Network, encoding: Any) -> Examples:
         x = encoding.encode(path, dtype=network.dtype, **reading)
         y = encoding.encode_targets(path, dtype=network.dtype, **reading)
     return Examples("test", f"{x.shape[-1]} rows of {path}", x, y, None, encoding.classes)
-
-
-def sha256_of(source: datasets.Dataset) -> str:
-    """Return the SHA-256 of all images and labels with their shapes and types."""
-    sha = hashlib.sha256()
-    for array in (source.x_train, source.labels_train, source.x_test, source.labels_test):
-        sha.update(f"{array.dtype.str} {array.shape}".encode())
-        for part in pieces(array):
-            sha.update(np.ascontiguousarray(part).data)
-    return sha.hexdigest()
 
 
 def inputs_and_targets(
