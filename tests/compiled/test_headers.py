@@ -87,7 +87,9 @@ def pointer(array):
     return array.ctypes.data_as(ctypes.c_void_p)
 
 
-SIZES = st.one_of(st.integers(1, 70), st.sampled_from([128, 399, 400, 401, 511, 513, 801]))
+SIZES = st.one_of(
+    st.integers(1, 70), st.sampled_from([16, 48, 128, 784, 399, 400, 401, 511, 513, 801])
+)
 
 
 @given(

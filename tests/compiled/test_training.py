@@ -61,6 +61,7 @@ def test_every_cost(cost, output):
     [
         {"regularizer": L1(0.01)},
         {"regularizer": L2(0.01)},
+        {"regularizer": L2(0.01), "clip_norm": 0.01},
         {"clip_norm": 0.01},
         {"clip_value": 0.01},
         {"schedule": StepDecay(0.5, 0.5, 1)},
@@ -83,7 +84,11 @@ def test_labels_and_columns_smoothed():
     assert_one(*train_both(network(smooth), X, COLUMNS, 2))
 
 
-@pytest.mark.parametrize("optimizer", [SGD(0.5), Adam(0.01), AdamW(0.01, weight_decay=0.1)])
+@pytest.mark.parametrize(
+    "optimizer",
+    [SGD(0.5), Momentum(0.1), Nesterov(0.1), Adam(0.01), AdamW(0.01, weight_decay=0.1)],
+    ids=str,
+)
 def test_frozen_layers_and_factors(optimizer):
     net = network()
     net[0].trainable = False

@@ -1,20 +1,22 @@
 /* How theta moves, for n numbers of it: a step of each rule, shared among threads if n is large.
  *
- * eta is what it is for these numbers in this step; m and v are what a rule carries.
+ * eta is what it is for these numbers in this step; m and v are what a rule carries. Rules that take
+ * lambda add the gradient of an L2 penalty to nabla first, while it is near; 0 stands for none.
  */
 #ifndef BACKPROP_OPTIMIZERS_H
 #define BACKPROP_OPTIMIZERS_H
 
+#include "regularizers.h"
 #include "team.h"
 
 struct update {
     int n;
-    const real *nabla;
-    real *m, *v, *theta;
-    real eta, keep1, keep2, least;
+    real *nabla, *m, *v, *theta;
+    real eta, keep1, keep2, least, lambda;
 };
 
-enum { UPDATED_AT_ONCE = 1 << 13, SHARED_FROM = 1 << 16 };
+/* Fewer numbers are where their gradient was computed, by one thread. */
+enum { UPDATED_AT_ONCE = 1 << 13, SHARED_FROM = 1 << 17 };
 
 /* The numbers that are one part of the work. */
 INLINED struct update numbers_of(const void *work, int part)
@@ -25,6 +27,8 @@ INLINED struct update numbers_of(const void *work, int part)
     u.nabla += start, u.theta += start;
     u.m = u.m ? u.m + start : u.m;
     u.v = u.v ? u.v + start : u.v;
+    if (u.lambda)
+        l2(u.n, u.lambda, u.theta, u.nabla);
     return u;
 }
 
@@ -74,9 +78,10 @@ static void sgd_rule(void *work, int part)
         u.theta[i] -= u.eta * u.nabla[i]; /* theta <- theta - eta nabla */
 }
 
-INLINED void sgd(int n, double eta, const real *nabla, real *theta)
+INLINED void sgd(int n, double eta, double lambda, real *nabla, real *theta)
 {
-    update_by(sgd_rule, (struct update){n, nabla, NULL, NULL, theta, (real)eta, 0, 0, 0});
+    update_by(sgd_rule, (struct update){n, nabla, NULL, NULL, theta, (real)eta, 0, 0, 0,
+                                        (real)lambda});
 }
 
 static void momentum_rule(void *work, int part)
@@ -88,10 +93,11 @@ static void momentum_rule(void *work, int part)
     }
 }
 
-INLINED void momentum(int n, double eta, double mu, const real *nabla, real *v, real *theta)
+INLINED void momentum(int n, double eta, double lambda, double mu, real *nabla, real *v,
+                     real *theta)
 {
-    update_by(momentum_rule,
-              (struct update){n, nabla, NULL, v, theta, (real)eta, (real)mu, 0, 0});
+    update_by(momentum_rule, (struct update){n, nabla, NULL, v, theta, (real)eta, (real)mu, 0, 0,
+                                             (real)lambda});
 }
 
 static void nesterov_rule(void *work, int part)
@@ -103,10 +109,11 @@ static void nesterov_rule(void *work, int part)
     }
 }
 
-INLINED void nesterov(int n, double eta, double mu, const real *nabla, real *v, real *theta)
+INLINED void nesterov(int n, double eta, double lambda, double mu, real *nabla, real *v,
+                     real *theta)
 {
-    update_by(nesterov_rule,
-              (struct update){n, nabla, NULL, v, theta, (real)eta, (real)mu, 0, 0});
+    update_by(nesterov_rule, (struct update){n, nabla, NULL, v, theta, (real)eta, (real)mu, 0, 0,
+                                             (real)lambda});
 }
 
 static void rmsprop_rule(void *work, int part)
@@ -119,12 +126,11 @@ static void rmsprop_rule(void *work, int part)
 }
 
 /* v is the plain sum of rho^k nabla^2, and c = 1 / sqrt(1 - rho). */
-INLINED void rmsprop(int n, double eta, double rho, double eps, const real *nabla, real *v,
-                     real *theta)
+INLINED void rmsprop(int n, double eta, double rho, double eps, real *nabla, real *v, real *theta)
 {
     const double c = 1 / sqrt(1 - rho);
     update_by(rmsprop_rule, (struct update){n, nabla, NULL, v, theta, (real)(eta * c), 0, (real)rho,
-                                            (real)(eps * c)});
+                                            (real)(eps * c), 0});
 }
 
 static void adam_rule(void *work, int part)
@@ -139,12 +145,12 @@ static void adam_rule(void *work, int part)
 
 /* m and v are the plain sums of beta1^k nabla and beta2^k nabla^2 over t steps. */
 INLINED void adam(int n, int64_t t, double eta, double beta1, double beta2, double eps,
-                  const real *nabla, real *m, real *v, real *theta)
+                  real *nabla, real *m, real *v, real *theta)
 {
     const double sum1 = (1 - pow(beta1, (double)t)) / (1 - beta1);
     const double root2 = sqrt((1 - pow(beta2, (double)t)) / (1 - beta2));
     update_by(adam_rule, (struct update){n, nabla, m, v, theta, (real)(eta * root2 / sum1),
-                                         (real)beta1, (real)beta2, (real)(eps * root2)});
+                                         (real)beta1, (real)beta2, (real)(eps * root2), 0});
 }
 
 /* AdamW, before Adam: theta <- theta - eta weight_decay theta, of weights. */

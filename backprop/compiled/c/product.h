@@ -31,10 +31,10 @@ INLINED void plain_product(int m, int n, int K, const real *a, long a_i, long a_
 #define MOST_ROWS 6
 #define MOST_DOTS 3
 #endif
-enum { MOST_VECTORS = 2, PANEL = MOST_VECTORS * LANES, BLOCK_K = 400, BLOCK_N = 512 };
+enum { MOST_VECTORS = 2, PANEL = MOST_VECTORS * LANES, BLOCK_K = 400, BLOCK_N = 512, SHALLOW = 16 };
 
 INLINED void tile(const int R, const int V, int K, const real *a, long a_i, long a_k,
-                  const real *b, real *c, long c_i, int add, const real *bias)
+                  const real *b, long b_k, real *c, long c_i, int add, const real *bias)
 {
     vector sum[MOST_ROWS][MOST_VECTORS];
     UNROLLED for (int i = 0; i < R; i++)
@@ -44,7 +44,7 @@ INLINED void tile(const int R, const int V, int K, const real *a, long a_i, long
         UNROLLED for (int i = 0; i < R; i++) {
             const real of_a = a[i * a_i + k * a_k];
             UNROLLED for (int v = 0; v < V; v++)
-                sum[i][v] += of_a * *(const vector *)(b + k * PANEL + v * LANES);
+                sum[i][v] += of_a * *(const vector *)(b + k * b_k + v * LANES);
         }
     UNROLLED for (int i = 0; i < R; i++)
         UNROLLED for (int v = 0; v < V; v++) {
@@ -57,14 +57,14 @@ INLINED void tile(const int R, const int V, int K, const real *a, long a_i, long
 
 /* Tiles of so many rows that the compiler knows how many: an even number of them, and one. */
 CALLED void tile_of_rows(int rows, int vectors, int K, const real *a, long a_i, long a_k,
-                         const real *b, real *c, long c_i, int add, const real *bias)
+                         const real *b, long b_k, real *c, long c_i, int add, const real *bias)
 {
     for (int R; rows > 0; rows -= R, a += R * a_i, c += R * c_i, bias += bias ? R : 0) {
         R = rows > 1 ? rows / 2 * 2 : 1;
         switch (R * 2 + vectors - 1) {
 #define CASE(R) \
-    case R * 2: tile(R, 1, K, a, a_i, a_k, b, c, c_i, add, bias); break; \
-    case R * 2 + 1: tile(R, 2, K, a, a_i, a_k, b, c, c_i, add, bias); break;
+    case R * 2: tile(R, 1, K, a, a_i, a_k, b, b_k, c, c_i, add, bias); break; \
+    case R * 2 + 1: tile(R, 2, K, a, a_i, a_k, b, b_k, c, c_i, add, bias); break;
             CASE(1) CASE(2) CASE(4) CASE(6)
 #if MOST_ROWS == 12
             CASE(8) CASE(10) CASE(12)
@@ -76,15 +76,15 @@ CALLED void tile_of_rows(int rows, int vectors, int K, const real *a, long a_i, 
 
 /* Rows of c, `columns` of them, at most PANEL; what does not fill a vector goes elsewhere first. */
 INLINED void panel(int rows, int columns, int K, const real *a, long a_i, long a_k, const real *b,
-                   real *c, long c_i, int add, const real *bias)
+                   long b_k, real *c, long c_i, int add, const real *bias)
 {
     const int vectors = columns > LANES ? 2 : 1;
     if (columns == vectors * LANES) {
-        tile_of_rows(rows, vectors, K, a, a_i, a_k, b, c, c_i, add, bias);
+        tile_of_rows(rows, vectors, K, a, a_i, a_k, b, b_k, c, c_i, add, bias);
         return;
     }
     real wider[MOST_ROWS * PANEL];
-    tile_of_rows(rows, vectors, K, a, a_i, a_k, b, wider, PANEL, 0, bias);
+    tile_of_rows(rows, vectors, K, a, a_i, a_k, b, b_k, wider, PANEL, 0, bias);
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < columns; j++)
             c[i * c_i + j] = (add ? c[i * c_i + j] : 0) + wider[i * PANEL + j];
@@ -185,7 +185,7 @@ struct block {
 };
 
 /* Each thread lays b together for itself: from another core the numbers come as fast as they are,
- * and what was laid together there would have to come as well. */
+ * and what was laid together there would have to come as well. A few rows stay where they are. */
 static void rows_of_block(void *work, int part)
 {
     static PER_THREAD real of_a[MOST_ROWS * BLOCK_K] __attribute__((aligned(64)));
@@ -200,12 +200,14 @@ static void rows_of_block(void *work, int part)
             pack_rows(rows, deep, a, block->a_i, block->a_k, of_a);
         for (int j = 0; j < block->wide; j += PANEL) {
             const int columns = at_most(block->wide - j, PANEL);
+            const real *const b = block->b + j * block->b_j;
+            const int there = deep <= SHALLOW && block->b_j == 1 && columns % LANES == 0;
             real *const of_panel = of_b + j * deep;
-            if (number != block->number)
-                pack(deep, columns, block->b + j * block->b_j, block->b_k, block->b_j, of_panel);
+            if (number != block->number && !there)
+                pack(deep, columns, b, block->b_k, block->b_j, of_panel);
             panel(rows, columns, deep, near ? a : of_a, near ? block->a_i : 1,
-                  near ? 1 : MOST_ROWS, of_panel, block->c + i * block->c_i + j, block->c_i,
-                  block->add, bias);
+                  near ? 1 : MOST_ROWS, there ? b : of_panel, there ? block->b_k : PANEL,
+                  block->c + i * block->c_i + j, block->c_i, block->add, bias);
         }
         number = block->number;
     }
@@ -277,15 +279,15 @@ CALLED void all_dots(int m, int n, int K, const real *a, const real *b, real *c,
         int j = 0;
         for (; j + MOST_DOTS <= n; j += MOST_DOTS)
             dots(MOST_DOTS, MOST_DOTS, K, a + i * K, b + j * (long)K, c + i * n + j, n, add,
-         bias ? bias + i : NULL);
+             bias ? bias + i : NULL);
         for (; j < n; j++)
             dots(MOST_DOTS, 1, K, a + i * K, b + j * (long)K, c + i * n + j, n, add,
-         bias ? bias + i : NULL);
+             bias ? bias + i : NULL);
     }
     for (; i < m; i++)
         for (int j = 0; j < n; j++)
             dots(1, 1, K, a + i * K, b + j * (long)K, c + i * n + j, n, add,
-         bias ? bias + i : NULL);
+             bias ? bias + i : NULL);
 }
 
 /* What threads share of them: so many rows of a, and of c, are a part of the work. */

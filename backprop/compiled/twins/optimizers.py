@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from backprop.compiled.twins.base import HEADERS, NoTwin
@@ -12,7 +13,7 @@ from backprop.optimizers.adaptive import Adaptive
 from backprop.regularizers import L1, L2
 
 Part = tuple[slice, float]
-APART = 1 << 16  # a parameter of so many numbers is moved by itself, by the threads that used it
+APART = 1 << 17  # a parameter of so many numbers is moved by itself, by the threads that used it
 
 
 def write_update(
@@ -28,27 +29,24 @@ def write_update(
     w.header(HEADERS / "regularizers.h")
     w.header(HEADERS / "optimizers.h")
     n = w.network.n_parameters
-    for part, penalty in penalties:
-        of_penalty = {L2: "l2", L1: "l1"}.get(type(penalty))
-        if of_penalty is None:
-            raise NoTwin(f"the regularizer {penalty} has no twin in C")
-        note = "dOmega/dw, of the weights"
-        w.call(
-            of_penalty,
-            _size(part),
-            penalty.lmbda,
-            _at("theta", part),
-            _at("nabla", part),
-            note=note,
-        )
-    if clip_value is not None:
-        w.call("clip_by_value", n, clip_value, "nabla")
-    if clip_norm is not None:
-        w.call("clip_by_norm", n, clip_norm, "nabla")
     kind = type(optimizer)
     if kind not in RULES:
         raise NoTwin(f"the optimizer {optimizer} has no twin in C")
     function, numbers, note = RULES[kind]
+    clips = clip_value is not None or clip_norm is not None
+    at_once = kind in WITH_PENALTY and not clips and _all_l2(penalties)
+    if not at_once:
+        for part, penalty in penalties:
+            of_penalty = {L2: "l2", L1: "l1"}.get(type(penalty))
+            if of_penalty is None:
+                raise NoTwin(f"the regularizer {penalty} has no twin in C")
+            arrays = _at("theta", part), _at("nabla", part)
+            note_of_penalty = "dOmega/dw, of the weights"
+            w.call(of_penalty, _size(part), penalty.lmbda, *arrays, note=note_of_penalty)
+    if clip_value is not None:
+        w.call("clip_by_value", n, clip_value, "nabla")
+    if clip_norm is not None:
+        w.call("clip_by_norm", n, clip_norm, "nabla")
     if isinstance(optimizer, Adaptive):
         room = optimizer.room_for_squares(w.network.dtype.itemsize)
         if not room:
@@ -64,10 +62,11 @@ def write_update(
         for name in optimizer.accumulator_names
     ]
     first = ["t + step + 1"] if issubclass(kind, Adam) else []
-    for part, factor in groups:
-        values = [getattr(optimizer, number) for number in numbers]
+    values = [getattr(optimizer, number) for number in numbers]
+    for part, factor, lmbda in _penalized(groups, penalties if at_once else []):
         vectors = [_at(vector, part) for vector in ("nabla", *carried, "theta")]
-        w.call(function, _size(part), *first, _eta(factor), *values, *vectors, note=note)
+        takes = [*first, _eta(factor), *[lmbda] * (kind in WITH_PENALTY), *values]
+        w.call(function, _size(part), *takes, *vectors, note=note + _of_penalty(lmbda))
 
 
 RULES: dict[type, tuple[str, tuple[str, ...], str]] = {
@@ -78,6 +77,36 @@ RULES: dict[type, tuple[str, tuple[str, ...], str]] = {
     Adam: ("adam", ("beta1", "beta2", "eps"), "theta <- theta - eta m / (sqrt(v) + eps)"),
     AdamW: ("adam", ("beta1", "beta2", "eps"), "theta <- theta - eta m / (sqrt(v) + eps)"),
 }
+
+WITH_PENALTY = {SGD, Momentum, Nesterov}  # which take nabla once: L2 can be added on the way
+
+
+def _all_l2(penalties: Sequence[tuple[slice, Any]]) -> bool:
+    """Say whether penalties are L2's, and none is of numbers that another is of."""
+    parts = sorted((part.start, part.stop) for part, _ in penalties)
+    apart = all(one[1] <= other[0] for one, other in pairwise(parts))
+    return apart and all(type(penalty) is L2 for _, penalty in penalties)
+
+
+def _penalized(
+    groups: Sequence[Part], penalties: Sequence[tuple[slice, Any]]
+) -> Iterator[tuple[slice, float, float]]:
+    """Yield every part of theta with the factor of its eta and the lambda of its penalty, or 0."""
+    for group, factor in groups:
+        start = group.start
+        for part, penalty in sorted(penalties, key=lambda one: one[0].start):
+            first, last = max(part.start, start), min(part.stop, group.stop)
+            if first < last:
+                if start < first:
+                    yield slice(start, first), factor, 0.0
+                yield slice(first, last), factor, penalty.lmbda
+                start = last
+        if start < group.stop:
+            yield slice(start, group.stop), factor, 0.0
+
+
+def _of_penalty(lmbda: float) -> str:
+    return ", with nabla + 2 lambda w" if lmbda else ""
 
 
 def _real(value: float) -> str:
