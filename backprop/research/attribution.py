@@ -288,7 +288,12 @@ def weights_of(target: Any, outputs: np.ndarray, below_sigma: bool = True) -> np
     shape = outputs.shape
     if isinstance(target, np.ndarray) and target.dtype.kind == "f":
         if target.shape != shape:
-            raise ShapeError(f"target: expected the outputs' shape {shape}, got {target.shape}")
+            labels = len(shape) == 2 and target.shape == shape[1:]
+            way = ": classes are integers, give target.astype(int)" if labels else ""
+            way = ": give target.T" if target.T.shape == shape else way
+            raise ShapeError(
+                f"target: expected the outputs' shape {shape}, got {target.shape}{way}"
+            )
         check_array("attribution", "target", target, None)
         return target.astype(np.float64)
     if len(shape) != 2:
@@ -298,15 +303,25 @@ def weights_of(target: Any, outputs: np.ndarray, below_sigma: bool = True) -> np
         )
     labels = outputs.argmax(axis=0) if target is None else np.asarray(target)
     if labels.dtype.kind not in "iu" or labels.shape not in ((), (shape[1],)):
+        way = ": give target.astype(float)" if labels.shape == shape else ""
+        way = ": give target.ravel()" if labels.ndim == 2 and labels.size == shape[1] else way
         raise TypeError(
             f"target must be a class, an array of {shape[1]} classes, an array of floats of shape "
-            f"{shape}, or None, got {target!r}"
+            f"{shape}, or None, got {_described(target)}{way}"
         )
     if labels.min() < 0 or labels.max() >= shape[0]:
-        raise ValueError(f"target: classes are 0 to {shape[0] - 1}, got {target!r}")
+        wrong = labels[(labels < 0) | (labels >= shape[0])].ravel()[0]
+        raise ValueError(f"target: classes are 0 to {shape[0] - 1}, got {wrong}")
     weights = np.zeros(shape)
     weights[labels, np.arange(shape[1])] = 1
     return weights
+
+
+def _described(target: Any) -> str:
+    """Say what was given as a target, of an array without its numbers."""
+    if isinstance(target, np.ndarray):
+        return f"{target.dtype} of shape {target.shape}"
+    return f"{target!r:.60}"
 
 
 # -- one array, or several in a tuple ----------------------------------------------------------

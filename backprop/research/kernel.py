@@ -27,7 +27,9 @@ from backprop.research.per_example import ExampleGradients
 
 
 @underflow_is_0
-def gradient_gram(first: ExampleGradients, second: ExampleGradients | None = None) -> np.ndarray:
+def gradient_gram(
+    first: ExampleGradients, second: ExampleGradients | None = None, *data: Any
+) -> np.ndarray:
     """Return g_i . g_j for all pairs of examples, B x B'.
 
     With a second minibatch, of the same network, it is the influence of the examples of one on
@@ -48,12 +50,16 @@ def gradient_gram(first: ExampleGradients, second: ExampleGradients | None = Non
         If the two are of networks with other parameters.
     """
     second = first if second is None else second
-    for one in (first, second):
+    for one in (first, second, *data):
         if not isinstance(one, ExampleGradients):
             raise TypeError(
                 f"gradient_gram: expected ExampleGradients, got {kind_of(one)}: give "
-                "ExampleGradients(network, x, y)"
+                "gradient_gram(ExampleGradients(network, x, y))"
             )
+    if data:
+        raise TypeError(
+            f"gradient_gram: expected two ExampleGradients at most, got {2 + len(data)}"
+        )
     ours, theirs = ([(p.name, p.where, p.term.size) for p in g.parts] for g in (first, second))
     if ours != theirs or first.n_parameters != second.n_parameters:
         raise ValueError(f"gradient_gram: {first!r} and {second!r} are not of one network")
@@ -116,7 +122,7 @@ def ntk(
     network.check_x(x)
     others = None
     if other is not None:
-        network.check_x(other)
+        _check_other(network, other)
         with example_passes(network, other) as passes:
             found = _Outputs(passes, outputs, of)
             others = [found.gradients_of(k) for k in found.wanted]
@@ -129,6 +135,15 @@ def ntk(
             mine = found.gradients_of(k)
             total = total + _products(mine, mine if others is None else others[number])
         return total / len(found.wanted)  # type: ignore[no-any-return]
+
+
+def _check_other(network: Network, other: Any) -> None:
+    try:
+        network.check_x(other)
+    except (TypeError, ValueError) as error:  # a ShapeError is one of the latter
+        raise type(error)(
+            f"ntk: other, {kind_of(other)}, is no second input (a kernel takes no targets): {error}"
+        ) from None
 
 
 class _Outputs:

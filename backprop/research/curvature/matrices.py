@@ -84,13 +84,23 @@ class EmpiricalFisher(OuterProducts):
 class _OfDensity(OuterProducts):
     """A matrix of which the targets are those of the model."""
 
-    def __init__(self, network: Network, x: Any, *, sample_weight: Any = None) -> None:
+    def __init__(self, network: Network, x: Any, *targets: Any, sample_weight: Any = None) -> None:
         check_network(type(self).__name__, network)
+        if targets:
+            raise self._no_targets()
         self.densities = densities_of(network.need_cost(), type(self).__name__)
         super().__init__(network, x)
         if sample_weight is not None:
             drawn = tuple(self._draw(np.random.default_rng(0)))  # which only have to fit
             self.outputs.weigh(sample_weight, drawn if self.outputs.several else drawn[0])
+
+    def _no_targets(self) -> TypeError:
+        """Return the error for targets, which an empirical Fisher matrix has."""
+        name = type(self).__name__
+        return TypeError(
+            f"{name} takes no targets, as they are the model's own: give {name}(network, x), or, "
+            "for the gradients of targets y, EmpiricalFisher(network, x, y)"
+        )
 
     def _draw(self, rng: np.random.Generator) -> Iterator[np.ndarray]:
         """Yield targets of each output."""
@@ -117,7 +127,8 @@ class Fisher(_OfDensity):
     Raises
     ------
     TypeError
-        If the cost is no logarithm of a density that is known; `GaussNewton` needs none.
+        If the cost is no logarithm of a density that is known; `GaussNewton` needs none. If it is
+        given targets.
     """
 
     def columns(self) -> Iterator[Any]:
@@ -153,6 +164,9 @@ class MonteCarloFisher(_OfDensity):
         *,
         sample_weight: Any = None,
     ) -> None:
+        check_network("MonteCarloFisher", network)
+        if np.ndim(samples):
+            raise self._no_targets()
         self.samples = check_integer("MonteCarloFisher: samples", samples)
         self.rng = rng
         super().__init__(network, x, sample_weight=sample_weight)

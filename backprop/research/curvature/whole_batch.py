@@ -24,7 +24,7 @@ from backprop.training.checks import check_callbacks, check_part, taken_apart
 from backprop.training.columns import declare_columns, metrics_for
 from backprop.training.divergence import DivergenceError, first_not_finite
 from backprop.training.history import History
-from backprop.training.weights import Weights
+from backprop.training.weights import Weights, weights_of
 
 METHODS = {"lbfgs": "L-BFGS-B", "cg": "CG"}
 
@@ -111,10 +111,23 @@ class WholeBatchTrainer:
         iterations: int = 100,
         validation: tuple[Any, ...] | None = None,
         tolerance: float = 1e-7,
+        *,
+        class_weight: Any = None,
+        sample_weight: Any = None,
     ) -> History:
         """Take so many more iterations, or fewer if no element of the gradient is larger than
         `tolerance`, or the line search finds nothing better. Another `fit` begins a new search
         where this one ended.
+
+        Parameters
+        ----------
+        x, y : ndarray
+            All training examples, as `Network.forward` and `Network.backward` take them.
+        iterations : int
+        validation : (x, y) or (x, y, sample_weight), optional
+        tolerance : float
+        class_weight, sample_weight : optional
+            As of `Trainer.fit`: C is the weighted mean, sum of w C_x / sum of w.
 
         Raises
         ------
@@ -127,16 +140,17 @@ class WholeBatchTrainer:
 
         iterations = check_integer("fit: iterations", iterations, 0)
         tolerance = check_number("fit: tolerance", tolerance, "[0, inf)")
-        validation, weights = taken_apart(validation)
+        validation, validation_weight = taken_apart(validation)
         self.network.check_data(x, y)
         if validation is not None:
             self.network.check_data(*validation)
-        metrics = metrics_for(self, x, y, validation, Weights(validation=weights))
+        weights = weights_of(self, x, y, validation, class_weight, sample_weight, validation_weight)
+        metrics = metrics_for(self, x, y, validation, weights)
         columns = declare_columns(self, metrics, validation is not None)
         self.columns = [*(name for name in columns if name != "eta"), "evaluations"]
         self.stopping, self.result, self.error = "", None, None
         parts = [part for part, _ in self.network.root.learning_parts()]
-        search = _Search(self, x, y, parts)
+        search = _Search(self, x, y, weights.normalized, parts)
         start = search.vector()
         try:
             if not math.isfinite(search.cost_and_gradient(start)[0]):
@@ -182,9 +196,9 @@ class WholeBatchTrainer:
         """Ask, from a callback, that `fit` ends after this iteration."""
         self.stopping = reason
 
-    def _record(self, x: Any, y: Any, validation: Any, weights: Any, metrics: Any) -> None:
+    def _record(self, x: Any, y: Any, validation: Any, weights: Weights, metrics: Any) -> None:
         network = self.network
-        found = network.evaluate(x, y, metrics=metrics)
+        found = network.evaluate(x, y, metrics=metrics, sample_weight=weights.examples)
         record: dict[str, Any] = {"epoch": self.epoch + 1, "seconds": self.seconds}
         record.update({f"training_{name}": value for name, value in found.items()})
         if self.regularizer is not None:
@@ -192,7 +206,8 @@ class WholeBatchTrainer:
             record["penalty"] = float(sum(one.value(network.theta[part]) for part, one in terms))
         if validation is not None:
             val_x, val_y = validation
-            found = network.evaluate(val_x, val_y, metrics=metrics, sample_weight=weights)
+            of_validation = weights.validation
+            found = network.evaluate(val_x, val_y, metrics=metrics, sample_weight=of_validation)
             record.update({f"validation_{name}": value for name, value in found.items()})
         record["evaluations"] = self.evaluations
         self.history.append(record, f"scipy.optimize: {METHODS[self.method]}")
@@ -212,9 +227,13 @@ class _Stopped(Exception):
 class _Search:
     """C and its gradient as functions of one vector, of what learns in theta."""
 
-    def __init__(self, trainer: WholeBatchTrainer, x: Any, y: Any, parts: list[slice]) -> None:
+    def __init__(
+        self, trainer: WholeBatchTrainer, x: Any, y: Any, w: Any, parts: list[slice]
+    ) -> None:
         self.trainer, self.network, self.parts = trainer, trainer.network, parts
-        self.data = list(zip(*(batches(data, trainer.batch_size) for data in (x, y)), strict=True))
+        of_x, of_y = (batches(data, trainer.batch_size) for data in (x, y))
+        of_w = [None] * len(of_x) if w is None else batches(w, trainer.batch_size)
+        self.data = list(zip(of_x, of_y, of_w, strict=True))
         self.n = count_examples(x)
 
     def unlimited(self) -> dict[str, Any]:
@@ -241,11 +260,11 @@ class _Search:
         self.put(vector)
         nabla = np.zeros(network.n_parameters)
         with np.errstate(over="ignore", invalid="ignore"):
-            for x, y in self.data:
+            for x, y, w in self.data:
                 network.root.run(x, KEEPING)
                 share = count_examples(x) / self.n
-                total += share * float(network.cost_per_example(y).mean(dtype=np.float64))
-                network.go_back(*network.bp1(y), input_gradient=False)
+                total += share * float(network.cost_per_example(y, w).mean(dtype=np.float64))
+                network.go_back(*network.bp1(y, w), input_gradient=False)
                 nabla += share * network.nabla
             if self.trainer.regularizer is not None:
                 for part, term in self.trainer.regularizer.parts(network.root):

@@ -133,6 +133,41 @@ def test_float32_networks_keep_their_dtype():
     assert history["training_cost"][-1] < history["training_cost"][0]
 
 
+@every_method
+def test_an_example_of_weight_two_is_as_good_as_two(method):
+    """In batches of which the weights have different means, beside a class that weighs 3."""
+    x, y = labelled()
+    w = np.random.default_rng(2).integers(0, 3, 50)
+    copies = np.repeat(np.arange(50), w * np.where(y == 1, 3, 1))
+    net, twin = classifier(), classifier()
+    history = WholeBatchTrainer(net, method, batch_size=17).fit(
+        x, y, 10, (x, y, w.astype(float)), sample_weight=w.astype(float), class_weight={1: 3.0}
+    )
+    expected = WholeBatchTrainer(twin, method).fit(x[:, copies], y[copies], 10)
+    np.testing.assert_allclose(net.theta, twin.theta, rtol=1e-6, atol=1e-8)
+    for column in ("training_cost", "training_accuracy"):
+        np.testing.assert_allclose(history[column], expected[column], rtol=1e-9)
+    assert history["validation_cost"] == history["training_cost"]
+    assert WholeBatchTrainer(classifier()).fit(x, y, 10)["training_cost"] != pytest.approx(
+        history["training_cost"]
+    )
+
+
+def test_weights_that_do_not_fit_are_refused():
+    (x, y), net = labelled(), classifier()
+    before = net.theta.copy()
+    for weights, told in (
+        ({"sample_weight": np.ones(49)}, "50"),
+        ({"sample_weight": -np.ones(50)}, "negative"),
+        ({"class_weight": {3: 1.0}}, "classes are the integers 0..2"),
+        ({"class_weight": [1.0, 2.0, 3.0]}, "dict of label to weight"),
+        ({"validation": (x, y, np.ones(3))}, "50"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=told):
+            WholeBatchTrainer(net).fit(x, y, **weights)
+    np.testing.assert_array_equal(net.theta, before)
+
+
 def test_what_does_not_fit_is_refused(tmp_path):
     (x, y), net = labelled(), classifier()
     with pytest.raises(ValueError, match="method must be 'lbfgs' or 'cg', got 'sgd'"):
