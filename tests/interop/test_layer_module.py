@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from backprop import Network  # noqa: E402
+from backprop.graph import Graph, Input  # noqa: E402
 from backprop.interop.torch import as_loss, as_torch  # noqa: E402
 from backprop.interop.torch.axes import order_of, to_rows  # noqa: E402
 from backprop.layers import (  # noqa: E402
@@ -22,6 +23,7 @@ from backprop.layers import (  # noqa: E402
     GaussianNoise,
     Layer,
     MultiHeadAttention,
+    ReLU,
     Sequential,
     ShapeError,
 )
@@ -167,8 +169,19 @@ def test_what_cannot_be_is_refused():
     module.float().cpu()
     with pytest.raises(ShapeError, match=r"the tensor, whose batch is the first one, is \(2, 4\)"):
         module(draw(2, 4).float())
-    with pytest.raises(TypeError, match="float32"):
+    with pytest.raises(TypeError, match=r"expected torch.float32, got torch.float64: x.to\(torch"):
         module(draw(2, 3))
+    with pytest.raises(TypeError, match=r"torch.bfloat16: x.float\(\)"):
+        as_torch(ReLU())(draw(2, 3).bfloat16())
+    with pytest.raises(TypeError, match=r"x.to_dense\(\)"):
+        module(draw(2, 3).float().to_sparse())
+    with pytest.raises(TypeError, match="on the CPU, got meta"):
+        module(torch.zeros(2, 3, device="meta"))
+    with pytest.raises(TypeError, match="the mask must be a tensor of bool"):
+        module(draw(2, 3).float(), draw(2, 3).float())
+    x = Input("x", (3,))
+    with pytest.raises(ValueError, match=r"has 2 input\(s\) and 1 output.*to_torch"):
+        as_torch(Graph(x + Input("y", (3,))))
     with pytest.raises(TypeError, match="expected a tensor on the CPU, got ndarray"):
         module(np.zeros((2, 3)))
     with pytest.raises(TypeError, match="expected a layer or a network"):

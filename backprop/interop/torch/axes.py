@@ -67,14 +67,20 @@ OF_CHANNELS = (
 )
 
 
-def order_of(layer: Layer) -> tuple[str | None, str | None]:
-    """Return the orders of axes that the layer takes and gives; None for whatever comes."""
+def order_of(layer: Layer, axes: int | None = None) -> tuple[str | None, str | None]:
+    """Return the orders of axes that the layer takes and gives; None for whatever comes.
+
+    `axes` is how many an example has, if that is known: of more than two, as images have, a
+    normalisation over one takes either.
+    """
     kind = type(layer)
     if kind is Embedding:
         return None, SEQUENCES
     if kind in OF_SEQUENCES or isinstance(layer, Recurrent):
         return SEQUENCES, SEQUENCES
     if kind in (LayerNorm, RMSNorm):
+        if axes is not None and axes > 2:
+            return None, None
         order = SEQUENCES if len(layer.shape) == 1 else CHANNELS  # type: ignore[attr-defined]
         return order, order
     if kind in OF_CHANNELS:
@@ -82,12 +88,12 @@ def order_of(layer: Layer) -> tuple[str | None, str | None]:
     if kind in (Sequential, Masked, Residual):
         takes = gives = None
         for child in layer.children:
-            of_child = order_of(child)
+            of_child = order_of(child, axes)
             takes = takes or (of_child[0] if gives is None else None)
             gives = of_child[1] or gives
         return (takes, takes or gives) if kind is Residual else (takes, gives)
     if kind is Parallel:
-        orders = [order_of(child) for child in layer.children]
+        orders = [order_of(child, axes) for child in layer.children]
         takes = next((order for order, _ in orders if order), None)
         return takes, next((order for _, order in orders if order), takes)
     return None, None

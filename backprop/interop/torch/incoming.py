@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ import numpy as np
 
 from backprop.core.extras import needs
 from backprop.interop.tensors import OF_BLOCK, arrays_in, arrays_of, tensors_of
+from backprop.interop.torch import modules
 from backprop.interop.torch.axes import CHANNELS, SEQUENCES
+from backprop.interop.torch.checks import as_array, check_hooks, dtype_of
 from backprop.interop.torch.counterparts import NoCounterpartError, activation_of_module
 from backprop.interop.torch.guesses import cost_of, guessed_input_shape
 from backprop.interop.torch.known_modules import READERS, takes_of
@@ -35,6 +38,12 @@ from backprop.network import Network
 with needs("torch", "backprop.interop.torch"):
     import torch
     from torch import Tensor, nn
+
+
+REMEDY = (
+    ". What is before and after it can be converted by itself, from_torch(part), and for what is "
+    "between write a layer: docs/write_a_layer.md"
+)
 
 
 def from_torch(module: Any, cost: Any = None, input_shape: Sequence[Any] | None = None) -> Network:
@@ -73,7 +82,10 @@ def from_torch(module: Any, cost: Any = None, input_shape: Sequence[Any] | None 
     if not isinstance(module, nn.Module):
         raise TypeError(f"from_torch: expected a torch.nn.Module, got {module!r}")
     cost, sigma = cost_of(cost)
-    found = Incoming(module, input_shape)
+    try:
+        found = Incoming(module, input_shape)
+    except NoCounterpartError as error:
+        raise NoCounterpartError(f"from_torch: {error}{REMEDY}") from error.__cause__
     layers = found.layers
     if sigma is not None:
         layers = ending_in(layers, sigma)
@@ -161,7 +173,7 @@ class Record:
         if not np.array_equal(array, before[name]):
             raise ValueError(
                 f"update_torch: {self.layer} has learnt a {name}, and submodule {self.name!r} has "
-                "none: make it with one"
+                "none: make it with one, or to_torch(network) is a new module that has all"
             )
         return []
 
@@ -269,7 +281,8 @@ class Incoming:
             raise NoCounterpartError("it has no counterpart here")
         after = None
         if following is not None:
-            after = activation_of_module(following)
+            with contextlib.suppress(NoCounterpartError):  # which is said of it when it comes
+                after = activation_of_module(following)
             if isinstance(after, Softmax) and not state.is_features(following.dim):
                 after = None
         reader = READERS[kind]
@@ -348,39 +361,6 @@ def ending_in(layers: list[Layer], sigma: Activation) -> list[Layer]:
     return [*layers, sigma]
 
 
-def dtype_of(module: nn.Module) -> Any:
-    """Return the one dtype of a module's parameters, None if there are none."""
-    kinds = {
-        tensor.dtype: name
-        for name, tensor in itertools.chain(module.named_parameters(), module.named_buffers())
-        if tensor.is_floating_point() or tensor.is_complex()
-    }
-    for kind, name in kinds.items():
-        if kind not in (torch.float32, torch.float64):
-            raise TypeError(
-                f"from_torch: {name} is {kind}, and a network is float32 or float64: module.float()"
-            )
-    if len(kinds) > 1:
-        text = " and ".join(f"{kind} in {name}" for kind, name in kinds.items())
-        raise TypeError(f"from_torch: a network has one dtype, got {text}: module.double()")
-    return None if not kinds else np.dtype(str(next(iter(kinds))).removeprefix("torch."))
-
-
-def check_hooks(module: nn.Module) -> None:
-    """Raise if hooks hang on the forward pass: they may change what is computed."""
-    for name, inner in module.named_modules():
-        if inner._forward_hooks or inner._forward_pre_hooks:
-            raise NoCounterpartError(
-                f"submodule {name or type(inner).__name__!r}: hooks hang on its forward pass, "
-                "which may change what it computes: remove them first"
-            )
-
-
-def as_array(tensor: Tensor) -> np.ndarray:
-    """Return a tensor's numbers, wherever it is."""
-    return tensor.detach().cpu().numpy().copy()  # type: ignore[no-any-return]
-
-
 def leaf_at(items: Items, position: int) -> nn.Module | None:
     """Return the module at a place of a chain; None if there is no single one."""
     if position < len(items) and isinstance(items[position], Leaf):
@@ -412,12 +392,20 @@ def first_state(items: Items, input_shape: Any = None) -> State:
             return State(CHANNELS if turned else SEQUENCES, None)
         over_last = over_last or isinstance(leaf.module, (nn.Linear, nn.LayerNorm, nn.RMSNorm))
         takes = takes_of(leaf.module)
+        kind = type(leaf.module)
+        if kind in (modules.ToSequences, modules.ToChannels) and input_shape is not None:
+            if len(input_shape) == 1:
+                return State(FLAT, 1)
+            is_channels = (kind is modules.ToSequences) != turned
+            return State(CHANNELS if is_channels else SEQUENCES, len(input_shape))
         if takes == "turned":
             turned = not turned
         elif takes == "tokens":
             return State(FLAT, 1)
         elif takes is not None and not (over_last and isinstance(leaf.module, nn.Flatten)):
             order, axes = takes
+            if over_last and input_shape is not None:  # a norm of some of the last ones
+                axes = len(input_shape)
             if turned and order in (CHANNELS, SEQUENCES):
                 order = SEQUENCES if order == CHANNELS else CHANNELS
             return State(order, axes)

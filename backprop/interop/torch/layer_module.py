@@ -13,7 +13,8 @@ import numpy as np
 from backprop.core.extras import needs
 from backprop.core.generators import generator_state, set_generator_state
 from backprop.core.quiet import underflow_is_0
-from backprop.core.shapes import ShapeError
+from backprop.core.shapes import ShapeError, is_several
+from backprop.graph import Graph
 from backprop.interop.torch.axes import order_of, to_columns, to_rows
 from backprop.layers import Layer
 from backprop.layers.mode import INFERENCE, KEEPING, TRAINING, Mode
@@ -63,7 +64,14 @@ def as_torch(layer: Layer | Network, order: str | None = None) -> LayerModule:
     layer.check_whole()
     if root.dtype is not None and root.dtype not in (np.float32, np.float64):
         raise TypeError(f"as_torch: the layer must be float32 or float64, got {root.dtype}")
-    orders = (order, order) if order else order_of(root)
+    shape = layer.input_shape if isinstance(layer, Network) else None
+    axes = None if shape is None or is_several(shape) else len(shape)
+    orders = (order, order) if order else order_of(root, axes)
+    if isinstance(root, Graph) and (root.n_inputs > 1 or len(root.outputs) > 1):
+        raise ValueError(
+            f"as_torch: {root} has {root.n_inputs} input(s) and {len(root.outputs)} output(s), and "
+            "a module has one each: to_torch(layer) makes a module of such a graph"
+        )
     draws = any(inner.rng is not None or "carried" in inner.state_names for _, inner in root.walk())
     return (WithState if draws else LayerModule)(root, orders)
 
@@ -107,6 +115,15 @@ class LayerModule(nn.Module):
         if not isinstance(x, Tensor) or x.device.type != "cpu":
             got = x.device if isinstance(x, Tensor) else type(x).__name__
             raise TypeError(f"{layer}: expected a tensor on the CPU, got {got}")
+        if x.layout is not torch.strided:
+            raise TypeError(f"{layer}: expected a dense tensor, got {x.layout}: x.to_dense()")
+        wanted = None if layer.dtype is None else getattr(torch, str(layer.dtype))
+        if wanted is not None and not layer.integer_input and x.dtype != wanted:
+            raise TypeError(f"{layer}: expected {wanted}, got {x.dtype}: x.to({wanted})")
+        if x.dtype is torch.bfloat16:  # which NumPy has not
+            raise TypeError(f"{layer}: expected torch.float32 or float64, got {x.dtype}: x.float()")
+        if mask is not None and not (isinstance(mask, Tensor) and mask.dtype is torch.bool):
+            raise TypeError(f"{layer}: the mask must be a tensor of bool, got {mask!r:.80}")
         keeping = KEEPING if torch.is_grad_enabled() else INFERENCE
         mode = TRAINING if self.training else keeping
         if mask is not None:

@@ -244,7 +244,12 @@ def read_norm(of: Incoming, item: Leaf, state: State, following: Any, after: Any
     module: Any = item.module
     shape = tuple(module.normalized_shape)
     begun: list[Layer] = []
-    if len(shape) == 1 and state.order == CHANNELS:
+    ended: list[Layer] = []
+    if state.order == CHANNELS and state.axes is not None and len(shape) < state.axes > 2:
+        n, k = len(shape), state.axes  # ours is of the first axes
+        begun = [Transpose((*range(k - n, k), *range(k - n)))]
+        ended = [Transpose((*range(n, k), *range(n)))]
+    elif len(shape) == 1 and state.order == CHANNELS:
         begun, state = in_order(state, SEQUENCES)
     elif len(shape) > 1 and state.order == SEQUENCES:
         begun, state = in_order(state, CHANNELS)
@@ -256,12 +261,14 @@ def read_norm(of: Incoming, item: Leaf, state: State, following: Any, after: Any
     layer = of.layer(item, lambda: ours(shape if len(shape) > 1 else shape[0], epsilon, kind))
     if module.weight is None:
         layer.trainable = False
-    return [*begun, layer], state, 0
+    return [*begun, layer, *ended], state, 0
 
 
 def read_dropout(of: Incoming, item: Leaf, state: State, following: Any, after: Any) -> Found:
     """Dropouts, of single numbers and of channels."""
     module: Any = item.module
+    if module.p == 1:
+        raise NoCounterpartError("with p=1 nothing is left of its input")
     if type(module) is nn.Dropout:
         return [Dropout(float(module.p))], state, 0
     axes = int(type(module).__name__[-2]) + 1
@@ -271,7 +278,10 @@ def read_dropout(of: Incoming, item: Leaf, state: State, following: Any, after: 
 
 def read_flatten(of: Incoming, item: Leaf, state: State, following: Any, after: Any) -> Found:
     """Flatten: of sequences the steps come first, as PyTorch has them."""
-    only(item.module, start_dim=1, end_dim=-1)
+    module: Any = item.module
+    if module.end_dim != state.axes:  # which is the last one, by its number
+        only(module, start_dim=1, end_dim=-1)
+    only(module, start_dim=1)
     if state.order == SEQUENCES:
         if of.time_first:
             raise NoCounterpartError("sequences T x N x d cannot be flattened to N x n")

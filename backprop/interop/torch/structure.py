@@ -57,6 +57,7 @@ class Fork:
 Items = list[Any]
 
 RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)
+OF_WEIGHTS = ("need_weights", "average_attn_weights")  # which change nothing of the output
 
 
 def items_of(module: nn.Module, name: str = "") -> Items:
@@ -134,8 +135,8 @@ def trace(module: nn.Module, name: str, training: bool) -> fx.Graph:
         where = ".".join(filter(None, (name, tracer.failed_in))) or type(module).__name__
         reason = " ".join(str(error).split())
         raise NoCounterpartError(
-            f"submodule {where!r}: torch.fx cannot trace its forward: {reason:.200}. Convert its "
-            "parts by themselves, from_torch(part), or write it as an nn.Sequential"
+            f"submodule {where!r}: torch.fx cannot trace its forward: {reason:.200}: write "
+            "it as an nn.Sequential"
         ) from error
     finally:
         for inner, mode in modes:
@@ -215,13 +216,19 @@ class Traced:
     def call(self, node: fx.Node) -> None:
         """Note the call of a module."""
         module = self.module.get_submodule(str(node.target))
-        values = [arg for arg in (*node.args, *node.kwargs.values()) if isinstance(arg, fx.Node)]
-        if isinstance(module, nn.MultiheadAttention) and len(values) == 3:
-            if len({self.value(v) for v in values}) > 1:
+        given = {**dict(enumerate(node.args)), **node.kwargs}
+        values = [arg for arg in given.values() if isinstance(arg, fx.Node)]
+        if isinstance(module, nn.MultiheadAttention):
+            given = {name: value for name, value in given.items() if name not in OF_WEIGHTS}
+            if len(values) == 3 and len({self.value(v) for v in values}) > 1:
                 raise self.error(node, "attention of one sequence to another has no counterpart")
-            values = values[:1]
+            values = values[:1] if len(values) == 3 else values
         if len(values) != 1:
             raise self.error(node, f"it is called with {len(values)} tensors, and one is known")
+        for name, value in given.items():
+            if not (value is None or value is False or isinstance(value, fx.Node)):
+                what = f"argument {name}" if isinstance(name, int) else name
+                raise self.error(node, f"it is called with {what}={value}, which has none")
         self.inputs[node] = [self.value(values[0])]
         self.found[node] = items_of(module, self.place(node))
 
