@@ -26,7 +26,7 @@ def check_number(name: str, value: Any, interval: str = "(-inf, inf)") -> float:
         If `value` is not a real number, or is outside `interval` (NaN always is).
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number, got {value!r}")
+        raise TypeError(f"{name} must be a number, got {_told(value)}")
     number = float(value)
     low, high = (float(end) for end in interval[1:-1].split(","))
     above = number >= low if interval[0] == "[" else number > low
@@ -51,7 +51,7 @@ def check_integer(name: str, value: Any, least: int | None = 1) -> int:
     except TypeError:
         number = None
     if number is None or isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
+        raise TypeError(f"{name} must be an integer, got {_told(value)}")
     if least is not None and number < least:
         raise ValueError(f"{name} must be at least {least}, got {number}")
     return number
@@ -114,7 +114,7 @@ def check_array(
         If it is anything else; `numpy.matrix` and masked arrays are, see `is_plain`.
     """
     if type(array) is not np.ndarray and not is_plain(array):
-        way = as_array(_variable(what), array) if np.ndim(array) else ""
+        way = as_array(_variable(what), array) if _has_axes(array) else ""
         way += f".astype(np.{dtype})" if way and dtype is not None else ""
         then = f": give {way}" if way else ""
         kind = type(array).__name__
@@ -134,6 +134,19 @@ def check_array(
     elif dtype is not None or kind != "real":
         message += f"; convert it yourself: {_variable(what)}.astype(np.{_float(dtype)})"
     raise TypeError(message)
+
+
+def _has_axes(value: Any) -> bool:
+    """Say whether NumPy would make an array of it that has axes."""
+    try:
+        return np.ndim(value) > 0
+    except ValueError:  # rows of several lengths, or several arrays, such as (x, y)
+        return False
+
+
+def _told(value: Any) -> str:
+    """Return what was given where a number was expected; an array without its numbers."""
+    return kind_of(value) if isinstance(value, np.ndarray) and value.ndim else repr(value)
 
 
 def _float(dtype: np.dtype | None) -> np.dtype:

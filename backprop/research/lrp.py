@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from backprop.core.checks import kind_of
 from backprop.core.quiet import underflow_is_0
 from backprop.graph import Graph
 from backprop.graph.elementwise import Add, Divide, Multiply, Subtract
@@ -103,12 +104,19 @@ def lrp(
         As `gradient`; for a name that no layer has, and for a layer that no rule is known for.
     """
     scored = Scored(network, x, target, "z")
+    if not isinstance(rules, Mapping | None):
+        raise TypeError(
+            f'lrp: rules is a dict of layers\' names to rules, such as {{"0": LRP0()}}, got '
+            f"{kind_of(rules)}; rule= is that of all layers"
+        )
     rules = dict(rules or {})
     names = {id(layer): name for name, layer in scored.twin.walk()}
     for what in (rule, *rules.values()):
         if what is not None and not isinstance(what, Rule):
             raise TypeError(f"lrp: a rule is an object such as LRPEpsilon(1e-6), got {what!r}")
     for name in rules:
+        if not isinstance(name, str):
+            raise TypeError(f'lrp: layers go by names, which are strings: give "{name}"')
         if name not in names.values():
             raise ValueError(
                 f"lrp: no layer is called {name!r}: they are {', '.join(names.values())}"

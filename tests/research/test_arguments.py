@@ -7,6 +7,7 @@ from backprop import Network
 from backprop.core.shapes import ShapeError
 from backprop.research import (
     KFAC,
+    LRP0,
     ExampleGradients,
     Fisher,
     GaussNewton,
@@ -23,6 +24,7 @@ from backprop.research import (
     project_conflicts,
     saliency,
 )
+from backprop.research import ElasticWeightConsolidation as Penalty
 
 X, Y = np.random.default_rng(0).standard_normal((4, 6)), np.array([0, 1, 2, 0, 1, 2])
 
@@ -79,6 +81,21 @@ def test_what_is_no_network_is_refused(call, it):
         (lambda g: gradient_gram(g, g, g), TypeError, "two ExampleGradients at most, got 3"),
         (lambda g: ntk(network(), X, Y), TypeError, "ntk: other, .* takes no targets.*float64"),
         (lambda g: ntk(network(), X, X.T), ShapeError, "ntk: other.*no second input.*x.T"),
+        (lambda g: Fisher(network(), (X, Y)), TypeError, "must be a numpy array, got tuple"),
+        (lambda g: WholeBatchTrainer(network()).fit([(X, Y)], None), TypeError, "array, got list"),
+        (
+            lambda g: lrp(network(), X, Y, rules=[LRP0()]),
+            TypeError,
+            r"a dict .* got a list of 1; r",
+        ),
+        (lambda g: lrp(network(), X, Y, rules={0: LRP0()}), TypeError, 'strings: give "0"'),
+        (lambda g: np.ones(4) @ Hessian(network(), X, Y), ShapeError, r"shape \(43,\), or"),
+        (lambda g: Penalty(X, X, 1.0), TypeError, r"lmbda must be .* got one array of .*\(4, 6\)"),
+        (
+            lambda g: Penalty(1.0, network().theta, Fisher(network(), X)),
+            TypeError,
+            r"give Fisher\(...\).diagonal\(\)",
+        ),
         (lambda g: saliency(network(), X, Y + 5), ValueError, "classes are 0 to 2, got 5"),
         (lambda g: saliency(network(), X, Y[None]), TypeError, r"int64 of shape \(1, 6\): .*ravel"),
         (lambda g: lrp(network(), X, np.eye(3)[:, Y].T), ShapeError, "give target.T"),

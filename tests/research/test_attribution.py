@@ -200,7 +200,7 @@ def test_integrated_gradients_add_up_to_the_difference(name, of, tolerance):
             a = network.forward(at, keep=True)
             scores.append((network.root.z if of == "z" else a)[TARGETS, np.arange(5)])
         sums = found.reshape(-1, 5).sum(axis=0)
-        np.testing.assert_allclose(sums, scores[0] - scores[1], atol=tolerance)
+        np.testing.assert_allclose(sums, scores[0] - scores[1], rtol=0, atol=0.91 * tolerance)
         assert abs(scores[0] - scores[1]).max() > 10 * tolerance
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_array, check_vector
+from backprop.core.checks import check_array, check_vector, kind_of
 from backprop.core.storage import check_format, read_archive, what_is_read, write_archive
 from backprop.regularizers import Regularizer
 
@@ -54,6 +54,10 @@ class ElasticWeightConsolidation(Regularizer):
         super().__init__(lmbda)
         owner = type(self).__name__
         check_vector(owner, "vector theta", theta)
+        if hasattr(fisher, "diagonal") and not isinstance(fisher, np.ndarray):
+            raise TypeError(
+                f"{owner}: fisher is a diagonal: give {kind_of(fisher)}(...).diagonal()"
+            )
         check_array(owner, "diagonal fisher", fisher, theta.dtype)
         if fisher.shape != theta.shape:
             raise ValueError(

@@ -18,7 +18,22 @@ from backprop.research.curvature.outputs import Outputs
 from backprop.research.example_passes import ExamplePasses, Part, why_examples_meet
 
 
-class OuterProducts(ABC):
+class Symmetric(ABC):
+    """A symmetric matrix over theta that is known by its products, ``M @ v`` and ``v @ M``."""
+
+    shape: tuple[int, int]
+    __array_ufunc__ = None  # so that NumPy leaves v @ M to the matrix
+
+    @abstractmethod
+    def __matmul__(self, v: Any) -> np.ndarray:
+        """Return M v for v of shape (P,), or P x K."""
+
+    def __rmatmul__(self, v: Any) -> np.ndarray:
+        """Return v M, which is (M v^T)^T, for v of shape (P,), or K x P."""
+        return (self @ np.transpose(v)).T
+
+
+class OuterProducts(Symmetric):
     """A curvature matrix over theta, of one minibatch: a mean over the examples of outer products.
 
     ::

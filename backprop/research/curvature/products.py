@@ -27,7 +27,7 @@ from backprop.layers.mode import KEEPING
 from backprop.network import Network
 from backprop.network.checks import outputs_like
 from backprop.research.arguments import check_network
-from backprop.research.curvature.outer_products import by_columns, direction
+from backprop.research.curvature.outer_products import Symmetric, by_columns, direction
 
 STEP = 1e-20
 ALIKE = 1e-6  # how far two derivatives of one thing may be apart
@@ -155,7 +155,7 @@ def _is_analytic(layer: Layer) -> bool:
     return True
 
 
-class Hessian:
+class Hessian(Symmetric):
     """The Hessian of C by theta, of one minibatch, as products with it: ``Hessian(...) @ v``.
 
     C is the mean over the examples, of the network that predicts; penalties are not in it. Exact
@@ -220,6 +220,15 @@ class Hessian:
         """
         v = direction("Hessian", v, self.shape[0]).astype(np.float64)
         return by_columns(self._exactly if self.exact else self._by_differences, v)
+
+    def matrix(self) -> np.ndarray:
+        """Return H, P x P, by P products: for small networks."""
+        return self @ np.eye(self.shape[0])
+
+    def diagonal(self) -> np.ndarray:
+        """Return the diagonal of H, (P,), by P products, one at a time."""
+        n = self.shape[0]
+        return np.array([(self @ np.eye(1, n, i)[0])[i] for i in range(n)])
 
     def _exactly(self, v: np.ndarray) -> np.ndarray:
         return self.twin.gradient_derivative(v, self.y, self.weights)

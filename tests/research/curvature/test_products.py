@@ -178,6 +178,23 @@ def test_a_layer_of_your_own_that_is_analytic_has_exact_products():
     assert hessian.exact
 
 
+# -- the whole matrix --------------------------------------------------------------------------
+
+
+def test_the_matrix_its_diagonal_and_products_from_the_left():
+    network, x, y = next(c for c in NETWORK_CASES if c.name == "relu-softmax").problem(4)
+    v = np.random.default_rng(0).standard_normal((network.n_parameters, 2))
+    for matrix in (Hessian(network, x, y), GaussNewton(network, x, y)):
+        whole = matrix.matrix()
+        scale = np.abs(whole).max()
+        np.testing.assert_allclose(whole, whole.T, atol=1e-14 * scale)
+        np.testing.assert_allclose(matrix.diagonal(), np.diag(whole), atol=1e-14 * scale)
+        np.testing.assert_allclose(matrix @ v, whole @ v, atol=1e-13 * scale)
+        np.testing.assert_allclose(v.T @ matrix, v.T @ whole, atol=1e-13 * scale)
+        a = v[:, 0]
+        assert a @ matrix @ a == pytest.approx(a @ whole @ a)
+
+
 # -- eigenvalues -------------------------------------------------------------------------------
 
 
