@@ -29,6 +29,8 @@ from backprop.layers.seeds import seed_by_parameters
 from backprop.network import Network
 
 FORMAT, DESCRIPTION = "backprop.format", "backprop.network"
+DTYPES = {f"{kind}{8 * n}": f"<{kind.lower()}{n}" for kind in "IU" for n in (1, 2, 4, 8)}
+DTYPES |= {"F16": "<f2", "F32": "<f4", "F64": "<f8", "BF16": "<u2", "C64": "<c8", "BOOL": "?"}
 
 
 def save_safetensors(network: Network, path: str | os.PathLike[str]) -> None:
@@ -111,7 +113,8 @@ def load_tensors(
 
     Tensors have our names and shapes, ``0.w``, or those that PyTorch has for a layer of that kind:
     ``fc1.weight`` and ``fc1.bias`` for a `Dense`, ``rnn.weight_ih_l0`` for an `LSTM`. They take on
-    the network's dtype. All is checked before anything changes; what else the file holds is left.
+    the network's dtype, float16 and bfloat16 ones too. All is checked before anything changes; what
+    else the file holds is left.
 
     Parameters
     ----------
@@ -129,8 +132,9 @@ def load_tensors(
     FileError
         If the file is damaged, or lacks a tensor, or one does not fit; the message lists what
         there is.
-    ValueError
-        If `names` has a layer that the network has not, or that shares its parameters.
+    TypeError, ValueError
+        If `names` is no dict of str to str, or has a layer that the network has not, or that shares
+        its parameters.
     OSError
         If it cannot be opened.
     """
@@ -140,6 +144,11 @@ def load_tensors(
     layers = named_layers(network)
     if names is None:
         names = {name: name for name in layers}
+    if not isinstance(names, Mapping) or not all(isinstance(one, str) for one in names.values()):
+        raise TypeError(
+            "load_tensors: names must be a dict of str to str, what the tensors of a layer begin "
+            f'with by its name, such as {{"0": "fc1"}}, got {names!r:.80}'
+        )
     unknown = [name for name in names if name not in layers]
     if unknown:
         raise ValueError(
@@ -220,13 +229,26 @@ def read(path: str | os.PathLike[str], what: str) -> tuple[dict[str, np.ndarray]
         If it is no safetensors file, is damaged, or holds what NumPy has no dtype for.
     """
     with needs("safetensors", what):
-        from safetensors import numpy as safetensors
+        import safetensors
     content = Path(path).read_bytes()
     with what_is_read(path, "is not a safetensors file, or is damaged"):
-        tensors = safetensors.load(content)
+        found = dict(safetensors.deserialize(content))
+        unknown = [name for name, one in found.items() if one["dtype"] not in DTYPES]
+        if unknown:
+            kind = found[unknown[0]]["dtype"]
+            raise FileError(f"{path}: {unknown[0]} is {kind}, which NumPy has no dtype for")
+        tensors = {name: _array(one) for name, one in found.items()}
         length = int.from_bytes(content[:8], "little")
         header = from_json(content[8 : 8 + length]).get("__metadata__", {})
     return tensors, header
+
+
+def _array(one: Mapping[str, Any]) -> np.ndarray:
+    """Return a tensor of a file; bfloat16, the upper half of a float32, as the float32."""
+    array = np.frombuffer(one["data"], DTYPES[one["dtype"]])
+    if one["dtype"] == "BF16":
+        array = (array.astype("<u4") << 16).view("<f4")
+    return array.reshape(one["shape"])
 
 
 def check_names(arrays: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:

@@ -181,6 +181,29 @@ def test_what_does_not_fit_changes_nothing(tmp_path):
         save_safetensors(network[0], path)
 
 
+def test_files_of_half_precision_are_read_exactly(tmp_path):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file as save_torch
+
+    path, model = tmp_path / "half.safetensors", torch.nn.Linear(3, 2)
+    network = Network([Dense(3, 2, rng=0)])
+    for kind in (torch.bfloat16, torch.float16, torch.float64):
+        rounded = {f"fc.{name}": p.detach().to(kind) for name, p in model.named_parameters()}
+        save_torch(rounded, path)
+        load_tensors(network, path, {"0": "fc"})
+        assert network.dtype == np.float32
+        np.testing.assert_array_equal(network[0].w, rounded["fc.weight"].float().numpy())
+        np.testing.assert_array_equal(network[0].b[:, 0], rounded["fc.bias"].float().numpy())
+    save_torch({**rounded, "other": torch.zeros(2, dtype=torch.float8_e4m3fn)}, path)
+    before = network.theta.copy()
+    with pytest.raises(FileError, match=r"half.safetensors: other is F8_E4M3, which NumPy has no"):
+        load_tensors(network, path, {"0": "fc"})
+    for names in (["0"], {"0": 3}):
+        with pytest.raises(TypeError, match="names must be a dict of str to str"):
+            load_tensors(network, path, names)
+    np.testing.assert_array_equal(network.theta, before)
+
+
 def test_a_failed_write_leaves_the_earlier_file(tmp_path):
     path = tmp_path / "net.safetensors"
     network = Network([Dense(3, 2, rng=0)])
