@@ -114,6 +114,9 @@ def predict(
 def _examples(network: Any, path: Path) -> np.ndarray:
     """Return the images, or other arrays, in a file, one after another."""
     n = math.prod(size or 0 for size in network.input_shape)
+    if path.is_dir() or path.suffix.lower() in (".npz", ".pkl"):
+        what = "a folder" if path.is_dir() else "several arrays"
+        raise ValueError(f"{path} is {what}: give one file, a CSV, Parquet, PNG, .npy or IDX file")
     if is_image(path):
         image = read_image(path)
         if image.size == 3 * n:  # a picture in colours for a network that takes grey ones

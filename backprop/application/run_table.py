@@ -69,6 +69,8 @@ class Rows:
         self.name = path.name
         with said_as_options():
             _check_there(path)
+            if config.maximum is not None:
+                raise ValueError(f"--maximum is for pixels, and {path} is a table: leave it out")
             reading = {name: config.table[name] for name in READING if name in config.table}
             names = column_names(path, **reading)
             if not config.target:
@@ -135,7 +137,7 @@ def check_network(network: Any, encoding: Any, name: str) -> None:
             f"the network takes examples of shape {network.input_shape} and gives "
             f"{network.output_shape}, but the rows of {name} become {encoding.n_inputs} inputs, "
             f"and there are {encoding.n_outputs} outputs: --sizes {encoding.n_inputs},...,"
-            f"{encoding.n_outputs}, or leave it out"
+            f"{encoding.n_outputs}, or leave it out; or other --layers, if these were given"
         )
 
 

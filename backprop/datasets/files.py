@@ -8,7 +8,7 @@ from pathlib import Path
 from backprop.core.storage import FileError
 from backprop.datasets import arrays, images, pickles, pixels_csv
 from backprop.datasets.dataset import Dataset
-from backprop.datasets.idx_files import data_sets_in, is_whole, lacking, read_four
+from backprop.datasets.idx_files import data_sets_in, held_in, is_whole, lacking, read_four
 
 KINDS = (
     "a folder of IDX files, of .npy files or of a folder of images for every class, or a file "
@@ -57,7 +57,9 @@ def _read_folder(folder: Path) -> Dataset:
         return _read_file(single[0])
     if images.holds_classes_of_images(folder):
         return images.read_images(folder)
-    raise lacking(folder, {})
+    raise FileNotFoundError(
+        f"{folder} is no data set that is known: it holds {held_in(folder)}; give {KINDS}"
+    )
 
 
 def _is_data_set(path: Path) -> bool:

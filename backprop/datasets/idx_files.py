@@ -85,11 +85,15 @@ def is_whole(four: Four) -> bool:
 def lacking(folder: Path, four: Four) -> FileNotFoundError:
     """Return the error that says which of the four files there are not."""
     missing = [file for file, role in zip(FILES, _ROLES, strict=True) if role not in four]
-    held = sorted(entry.name for entry in folder.iterdir())
-    content = ", ".join(held[:10]) + (", ..." if held[10:] else "") or "nothing"
     return FileNotFoundError(
-        f"{folder} lacks {', '.join(missing)} (plain or .gz); it holds {content}"
+        f"{folder} lacks {', '.join(missing)} (plain or .gz); it holds {held_in(folder)}"
     )
+
+
+def held_in(folder: Path) -> str:
+    """Return the names in a folder, the first ones, for an error."""
+    held = sorted(entry.name for entry in folder.iterdir())
+    return ", ".join(held[:10]) + (", ..." if held[10:] else "") or "nothing"
 
 
 def read_four(folder: Path, prefix: str, four: Four) -> Dataset:

@@ -21,6 +21,8 @@ _HELD_BACK = 6  # one in so many is for testing, where no folder is
 def read_image(path: str | os.PathLike[str], channels: int | None = None) -> np.ndarray:
     """Return an image as bytes, height x width if it is grey, else 3 x height x width.
 
+    Grey pixels of 16 bits are uint16; where colours have 16 bits, Pillow reads the upper 8.
+
     Parameters
     ----------
     path : path-like
@@ -44,11 +46,9 @@ def read_image(path: str | os.PathLike[str], channels: int | None = None) -> np.
     with open(path, "rb") as file:
         try:
             with Image.open(file) as image:
-                grey = image.mode in ("1", "L", "LA", "I", "I;16", "F")
-                if image.mode in ("I", "I;16", "F"):
-                    raise FileError(
-                        f"{path} has pixels of more than 8 bits, {image.mode}: make an array of it"
-                    )
+                if image.mode.startswith("I") or image.mode == "F":
+                    return _of_16_bits(path, image, channels)
+                grey = image.mode in ("1", "L", "LA")
                 if image.mode in ("LA", "RGBA", "PA", "P"):
                     image = _on_black(image)
                 wanted = (1 if grey else 3) if channels is None else channels
@@ -61,6 +61,15 @@ def read_image(path: str | os.PathLike[str], channels: int | None = None) -> np.
         except (OSError, SyntaxError, ValueError, EOFError) as error:  # Pillow's, of damage
             raise FileError(f"{path} is a damaged image: {error}") from error
     return pixels if wanted == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _of_16_bits(path: Path, image: Any, channels: int | None) -> np.ndarray:
+    """Return grey pixels as uint16, once for each channel."""
+    pixels = np.asarray(image)
+    if image.mode == "F" or pixels.min() < 0 or pixels.max() >= 2**16:
+        raise FileError(f"{path} has pixels of more than 16 bits: make an array of them, in .npy")
+    grey = pixels.astype(np.uint16)
+    return grey if channels in (None, 1) else np.stack([grey] * channels)
 
 
 def _on_black(image: Any) -> Any:
@@ -91,7 +100,13 @@ def read_images(folder: Path, rng: int = 0) -> Dataset:
     """
     parts = {part: find_part(folder, names) for part, names in (("a", _TRAINING), ("b", _TEST))}
     if parts["a"] is not None and parts["b"] is not None:
-        classes = sorted(set(_classes(parts["a"])) | set(_classes(parts["b"])))
+        classes = _classes(parts["a"])
+        unknown = sorted(set(_classes(parts["b"])) - set(classes))
+        if unknown:
+            raise FileError(
+                f"{parts['b']} has the class {unknown[0]!r}, and {parts['a']} has not: there are "
+                f"{', '.join(classes[:12])}{', ...' * (len(classes) > 12)}"
+            )
         files = [_files(part, classes) for part in (parts["a"], parts["b"])]
         source = f"images in {parts['a']} and {parts['b'].name}"
     else:
@@ -119,9 +134,14 @@ def read_images(folder: Path, rng: int = 0) -> Dataset:
                     f"{path} is {_size(image)} pixels, but {first[0]} {_size(first[1])}: "
                     "bring all images to one size first"
                 )
+            if image.dtype != first[1].dtype:
+                raise FileError(
+                    f"{path} has pixels of {8 * image.itemsize} bits, but {first[0]} of "
+                    f"{8 * first[1].itemsize}: bring all images to one kind first"
+                )
         if colours:
             part = [image if image.ndim == 3 else np.stack([image] * 3) for image in part]
-        arrays += [np.array(part, np.uint8), labels]
+        arrays += [np.array(part, first[1].dtype), labels]
     where = f"{folder}"
     return checked(folder.name, source, arrays, [where] * 4, tuple(classes))
 

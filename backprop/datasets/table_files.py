@@ -145,9 +145,11 @@ def _rows_of(path: Path, delimiter: str | None, decimal: str, charset: str) -> I
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise FileError(f"{path} is a damaged gzip file: {error}") from error
     except UnicodeDecodeError as error:
+        utf_16 = error.start == 0 and error.object[:2] in (b"\xff\xfe", b"\xfe\xff")
         raise FileError(
             f"{path} is not text in {charset.removesuffix('-sig')} ({error.reason} at byte "
-            f"{error.start} of a block): of older programs give charset='cp1252'"
+            f"{error.start} of a block): "
+            + ("give charset='utf-16'" if utf_16 else "of older programs give charset='cp1252'")
         ) from error
     except csv.Error as error:
         raise FileError(f"{path} is no table of text: {error}") from error

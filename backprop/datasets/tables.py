@@ -19,6 +19,7 @@ from backprop.datasets.columns import (
     numbers_of,
     of_commas,
     stray,
+    texts_of,
 )
 from backprop.datasets.encoding import (
     Encoding,
@@ -108,7 +109,7 @@ def table(
     task : "classification", "multi-label" or "regression", optional
         Unless told: classification of texts, regression of numbers, multi-label for several
         columns of 0 and 1. A column of few different whole numbers could be either: it must be
-        told.
+        told. So must a column of texts some of which are several of the others, ``beach|sea``.
 
         - classification: y is one-hot, K x N, in the order of `Encoding.classes`;
         - multi-label: y is 0 and 1, K x N, of several targets, or of one whose cells hold several
@@ -239,6 +240,14 @@ def _task_of(targets: tuple[str, ...], columns: Columns) -> str:
         return "regression"
     (values,) = numbers
     if values is None:
+        cells = set(texts_of(columns[targets[0]]).tolist()) - {""}
+        labels = {label for cell in cells for label in labels_in(cell)}
+        if len(labels) < len(cells):  # as of sea, beach and beach|sea
+            several = min(cell for cell in cells if len(labels_in(cell)) > 1)
+            raise ValueError(
+                f"table: the target {targets[0]!r} has cells such as {several!r}, which may be one "
+                "class or several labels: say which, task='classification' or task='multi-label'"
+            )
         return "classification"
     found = np.unique(values[np.isfinite(values)])
     if len(found) <= _FEW and (found % 1 == 0).all():
@@ -303,12 +312,7 @@ def _encoding_of(
         classes = classes_of(target_texts(targets[0], columns[targets[0]]).tolist())
         if len(classes) < 2:
             raise ValueError(f"table: the target {targets[0]!r} has one class only, {classes[0]!r}")
-        numeric = numbers_of(columns[targets[0]])
-        if len(classes) > 1000 or (numeric is not None and (numeric % 1 != 0).any()):
-            raise ValueError(
-                f"table: the target {targets[0]!r} has {len(classes)} different values, which are "
-                "no classes: give task='regression' if they are quantities"
-            )
+        _check_names(targets[0], columns, classes)
         return Encoding(encoded, targets, task, classes, (), (), dropped)
     if len(targets) > 1:
         return Encoding(encoded, targets, task, targets, (), (), dropped)
@@ -316,4 +320,16 @@ def _encoding_of(
     classes = classes_of([label for cell in cells for label in labels_in(cell)])
     if not classes:
         raise ValueError(f"table: the target {targets[0]!r} has no labels in its cells")
+    _check_names(targets[0], columns, classes)
     return Encoding(encoded, targets, task, classes, (), (), dropped)
+
+
+def _check_names(target: str, columns: Columns, classes: list[str]) -> None:
+    """Raise a ValueError if what stands for classes or labels is a quantity."""
+    numeric = numbers_of(columns[target])
+    fractions = numeric is not None and (numeric[np.isfinite(numeric)] % 1 != 0).any()
+    if len(classes) > 1000 or fractions:
+        raise ValueError(
+            f"table: the target {target!r} has {len(classes)} different values, which are no "
+            "classes: give task='regression' if they are quantities"
+        )

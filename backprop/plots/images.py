@@ -173,12 +173,12 @@ def misclassified(
     Raises
     ------
     TypeError, ValueError
-        If `images` is not such an array, or the numbers of images, outputs, labels and names do
-        not agree (see also `backprop.metrics`).
+        If `images` is not such an array, or those shown are not finite; if the numbers of images,
+        outputs, labels and names do not agree (see also `backprop.metrics`).
     """
     found = decisions("misclassified", a, labels)
     predicted, true = found.predicted, found.true
-    _check_real_and_finite("misclassified: images", images)
+    _check_real("misclassified: images", images)
     images = _example_by_example(images, len(true), image_shape)
     names = names_of_classes("misclassified", class_names, max(2, len(a)))
     check_integer("misclassified: count", count)
@@ -192,9 +192,11 @@ def misclassified(
 
     sure = np.where(predicted == 1, a[0], 1 - a[0]) if len(a) == 1 else a.max(axis=0)
     shown = wrong[np.argsort(-sure[wrong], kind="stable")][:count]
+    images = images[shown]  # of a file that is mapped no more is read
+    _check_finite("misclassified: images", images)
     form = _percentage if a.min() >= 0 and a.max() <= 1 else "{:.3g}".format
     captions = [f"{names[predicted[i]]} ({form(sure[i])})\nis {names[true[i]]}" for i in shown]
-    ax = _tiles_with_captions(_grey_or_coloured(images[shown]), captions, ax)
+    ax = _tiles_with_captions(_grey_or_coloured(images), captions, ax)
     title = f"{len(wrong):,} of {len(true):,} wrong ({len(wrong) / len(true):.2%})"
     if len(shown) < len(wrong):
         title += f", {len(shown)} shown"
@@ -317,8 +319,16 @@ def _mosaic(tiles: np.ndarray, columns: int, gap_y: int, gap_x: int) -> np.ndarr
 
 
 def _check_real_and_finite(name: str, array: Any) -> None:
+    _check_real(name, array)
+    _check_finite(name, array)
+
+
+def _check_real(name: str, array: Any) -> None:
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
         got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
         raise TypeError(f"{name} must be an array of real numbers, got {got}")
+
+
+def _check_finite(name: str, array: np.ndarray) -> None:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity")

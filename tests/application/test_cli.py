@@ -165,6 +165,15 @@ def test_export_writes_the_network_as_c(run, tmp_path, capsys):
     text = path.read_text()
     assert "void digits_predict(const float *x, float *outputs);" in text
     assert "gives the 4 outputs of one example, 42 numbers" in text
+    assert cli.main(["export", str(run), "--c", str(path), "--name", "two", "--header"]) == 0
+    assert "void two_predict(" in path.read_text()
+    assert "void two_predict(" in (tmp_path / "digits.h").read_text()
+    capsys.readouterr()
+    assert "such as C allows" in fails(capsys, "export", run, "--c", path, "--name", "a b")
+    for option, *value in (["--header"], ["--name", "net"]):
+        line = fails(capsys, "export", run, "--json", tmp_path / "a.json", option, *value)
+        assert f"{option} is for a file of C, --c FILE" in line
+    assert not (tmp_path / "a.json").exists()
     assert "--c" in fails(capsys, "export", run)
     assert "nothing" in fails(capsys, "export", tmp_path / "nothing", "--c", path)
     bp.Network([bp.TimeDistributed(bp.Dense(2, 2, rng=0))], None, input_shape=(2, None)).save(

@@ -316,6 +316,11 @@ def test_in_a_process_of_its_own(table, tmp_path):
         (["--target", "size", "--drop", "id", "--metric", "r2"], "accuracy, top_5_accuracy"),
         (["--target", "price", "--drop", "id", "--class-weight", "balanced"], "this is a regr"),
         (["--target", "price", "--drop", "id", "--sizes", "3,2,1"], "--sizes 16,...,1"),
+        (["--target", "price", "--drop", "id", "--layers",
+          '[{"class": "Dense", "n_in": 3, "n_out": 1}]'], "or other --layers"),
+        (["--target", "price", "--drop", "id", "--maximum", "255"], "--maximum is for pixels"),
+        (["--target", "tags", "--drop", "id"], "--task classification or --task multi-label"),
+        (["--target", "price", "--task", "multi-label", "--drop", "id"], "give --task regression"),
         (["--target", "price", "--drop", "id", "--test-size", "239"], "not enough for 0 to valid"),
         (["--target", "price", "--drop", "id", "--train-size", "300"], "not enough for 300"),
         (["--target", "price", "--delimiter", ";;"], "expected one character"),
@@ -345,6 +350,10 @@ def test_files_that_are_no_tables(tmp_path, idx_folder, capsys):
     path = tmp_path / "x.csv"
     path.write_text("")
     assert "is empty" in fails(capsys, "train", "--data", path, "--target", "a", *run)
+    path.write_text("a,b\n1,2\n", encoding="utf-16")
+    line = fails(capsys, "train", "--data", path, "--target", "b", *run)
+    assert "is not text in utf-8" in line
+    assert "give --charset utf-16" in line
     path.write_text("a,b\n1\n")
     assert "row 1 has 1 cells" in fails(capsys, "train", "--data", path, "--target", "a", *run)
     path.write_text("a,b\n1,2\n")

@@ -59,7 +59,15 @@ def test_arrays_and_pictures(tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)
     assert [row["prediction"] for row in found] == a.argmax(axis=0).tolist()
     np.testing.assert_allclose([row["output 2"] for row in found], a[2], rtol=1e-6)
+    for name, what in ((".", "a folder"), ("net.npz", "several arrays")):
+        assert cli.main([*command, str(tmp_path / name)]) == 2
+        assert f"is {what}: give one file, a CSV" in capsys.readouterr().err
     image = pytest.importorskip("PIL.Image")
+    image.fromarray(images[1].astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    assert cli.main([*command, str(tmp_path / "deep.png"), "--maximum", "65535"]) == 0
+    assert capsys.readouterr().out == f"{a[:, 1].argmax()}\n"
+    assert cli.main([*command, str(tmp_path / "deep.png")]) == 2
+    assert "--maximum 65535" in capsys.readouterr().err
     image.fromarray(images[1]).convert("RGB").save(tmp_path / "x.png")
     assert cli.main([*command, str(tmp_path / "x.png")]) == 0
     assert capsys.readouterr().out == f"{a[:, 1].argmax()}\n"

@@ -238,6 +238,29 @@ def test_images_with_a_folder_for_testing(tmp_path):
     found = datasets.load(tmp_path)
     assert (found.x_train.shape, found.x_test.shape) == ((4, 3, 3), (4, 3, 3))
     assert found.labels_test.tolist() == [0, 0, 1, 1]
+    (tmp_path / "test" / "b").rename(tmp_path / "test" / "c")
+    with pytest.raises(FileError, match=r"test has the class 'c', and .*train has not: .* a, b$"):
+        datasets.load(tmp_path)
+
+
+def test_images_of_16_bits(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    pixels = np.random.default_rng(0).integers(0, 2**16, (12, 5, 4)).astype(np.uint16)
+    for k, one in enumerate(pixels):
+        (tmp_path / "ab"[k % 2]).mkdir(exist_ok=True)
+        image.fromarray(one).save(tmp_path / "ab"[k % 2] / f"{k:02}.{('png', 'tif')[k % 3 == 0]}")
+    found = datasets.load(tmp_path)
+    assert found.x_train.dtype == np.uint16
+    everything = np.concatenate([found.x_train, found.x_test])
+    assert sorted(map(bytes, everything)) == sorted(map(bytes, pixels))
+    coloured = datasets.read_image(tmp_path / "b" / "01.png", channels=3)
+    np.testing.assert_array_equal(coloured, np.stack([pixels[1]] * 3))
+    image.fromarray(pixels[0].astype(np.uint8)).save(tmp_path / "b" / "01.png")
+    with pytest.raises(FileError, match=r"has pixels of \d+ bits, but .* of \d+: bring all images"):
+        datasets.load(tmp_path)
+    image.fromarray(pixels[0].astype(np.float32)).save(tmp_path / "a" / "00.tif")
+    with pytest.raises(FileError, match=r"00\.tif has pixels of more than 16 bits: make an array"):
+        datasets.load(tmp_path)
 
 
 @pytest.mark.parametrize("pixel", ["0.5", "nan", "-1", "256", "1e30"])

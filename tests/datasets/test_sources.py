@@ -115,9 +115,15 @@ def test_a_file_is_not_a_folder(tmp_path):
 
 
 def test_missing_files(tmp_path):
-    message = rf"lacks {', '.join(FILES)} \(plain or .gz\); it holds nothing"
+    message = "is no data set that is known: it holds nothing; give a folder of IDX files, of .npy"
     with pytest.raises(FileNotFoundError, match=message):
         load(tmp_path)
+    (tmp_path / "0.png").touch()
+    with pytest.raises(
+        FileNotFoundError, match=r"it holds 0\.png; .* a folder of images for every"
+    ):
+        load(tmp_path)
+    (tmp_path / "0.png").unlink()
     write(tmp_path, small_arrays())
     (tmp_path / FILES[1]).rename(tmp_path / "labels")
     message = rf"lacks {FILES[1]} \(plain or .gz\); it holds labels, {FILES[2]}, {FILES[3]}, "

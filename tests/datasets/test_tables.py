@@ -86,6 +86,12 @@ def test_multi_label():
     table = datasets.table(cells, "tags", "multilabel")
     assert table.encoding.classes == ("sand", "sea")
     assert table.encoding.decode(table.y) == [("sand",), ("sea",), ("sand", "sea")]
+    with pytest.raises(ValueError, match=r"cells such as 'sea\|sand', which may be one class"):
+        datasets.table(cells, "tags")
+    towns = {"a": [1.5, 2.5, 3], "town": ["Nice, FR", "Bern, CH", "Rom, IT"]}
+    assert datasets.table(towns, "town").encoding.task == "classification"
+    with pytest.raises(ValueError, match="3 different values, which are no classes: give task="):
+        datasets.table(cells, "a", "multi-label")
     columns["sea"] = [0, 1, 2]
     with pytest.raises(ValueError, match="must be 0 and 1"):
         datasets.table(columns, ["sea", "sand"], "multi-label")

@@ -307,6 +307,16 @@ def test_a_single_output_decides_at_a_half() -> None:
     assert texts(ax) == ["0 (95%)\nis 1", "0 (80%)\nis 1", "1 (60%)\nis 0"]
 
 
+def test_of_mapped_images_only_those_shown_are_looked_at() -> None:
+    images, a, labels = guesses()
+    right = np.flatnonzero(a.argmax(axis=0) == labels)
+    unseen = np.array(images, np.float64)
+    unseen[..., right] = np.nan
+    shown = plots.misclassified(unseen, a, labels).images[0].get_array()
+    wanted = plots.misclassified(np.array(images, np.float64), a, labels).images[0].get_array()
+    np.testing.assert_array_equal(shown, wanted)
+
+
 def test_nothing_misclassified() -> None:
     images, a, _ = guesses()
     ax = plots.misclassified(images, a, a.argmax(axis=0))
