@@ -120,6 +120,15 @@ def test_signals_whose_normalisation_comes_before_a_layer_of_sequences():
     agree(from_torch(module, input_shape=(2, 4)), module, draw(6, 2, 4))
 
 
+def test_a_forward_that_was_assigned_is_seen():
+    module = nn.Sequential(nn.Linear(3, 3), nn.Sequential(nn.Linear(3, 2)))
+    module[1][0].forward = lambda x: 2 * x
+    with pytest.raises(NoCounterpartError, match=r"submodule '1.0': a forward was assigned to it"):
+        from_torch(module)
+    with pytest.raises(NoCounterpartError, match=r"it is compiled: .*module\._orig_mod"):
+        from_torch(torch.compile(nn.Linear(3, 2), backend="eager"))
+
+
 def test_what_is_refused_is_named_by_itself_and_says_what_to_do():
     with pytest.raises(
         NoCounterpartError, match=r"submodule '1': Softplus.*beta=1.*from_torch\(part\)"

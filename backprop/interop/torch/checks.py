@@ -40,14 +40,27 @@ def dtype_of(module: nn.Module) -> Any:
     return None if not kinds else np.dtype(str(next(iter(kinds))).removeprefix("torch."))
 
 
-def check_hooks(module: nn.Module) -> None:
-    """Raise if hooks hang on the forward pass: they may change what is computed."""
+def check_forward(module: nn.Module) -> None:
+    """Raise if a module computes something else than its class says: what that is is not known."""
     for name, inner in module.named_modules():
-        if inner._forward_hooks or inner._forward_pre_hooks:
-            raise NoCounterpartError(
-                f"submodule {name or type(inner).__name__!r}: hooks hang on its forward pass, "
-                "which may change what it computes: remove them first"
-            )
+        why = _otherwise(inner)
+        if why:
+            raise NoCounterpartError(f"submodule {name or type(inner).__name__!r}: {why}")
+
+
+def _otherwise(module: nn.Module) -> str:
+    """Return what makes a module compute something else, and what to do; "" if nothing does."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return "TorchScript cannot be read: convert the module that it was made of"
+    if "_orig_mod" in module._modules:
+        return "it is compiled: convert the module itself, module._orig_mod"
+    if module._forward_hooks or module._forward_pre_hooks:
+        return (
+            "hooks hang on its forward pass, which may change what it computes: remove them first"
+        )
+    if "forward" in vars(module):
+        return "a forward was assigned to it in the place of its class's: write it as a class"
+    return ""
 
 
 def as_array(tensor: Tensor) -> np.ndarray:

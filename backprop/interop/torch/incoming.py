@@ -14,7 +14,7 @@ from backprop.core.extras import needs
 from backprop.interop.tensors import OF_BLOCK, arrays_in, arrays_of, tensors_of
 from backprop.interop.torch import modules
 from backprop.interop.torch.axes import CHANNELS, SEQUENCES
-from backprop.interop.torch.checks import as_array, check_hooks, dtype_of
+from backprop.interop.torch.checks import as_array, check_forward, dtype_of
 from backprop.interop.torch.counterparts import NoCounterpartError, activation_of_module
 from backprop.interop.torch.guesses import cost_of, guessed_input_shape
 from backprop.interop.torch.known_modules import READERS, takes_of
@@ -187,8 +187,8 @@ class Incoming:
         self.made: dict[Any, Layer] = {}
         self.dtype = dtype_of(module)
         self.peek_after: nn.Module | None = None
+        check_forward(module)
         items = items_of(module)
-        check_hooks(module)
         self.time_first = time_first(items)
         self.layers, _ = self.chain(items, first_state(items, input_shape))
         if not self.layers:
