@@ -13,6 +13,10 @@ Shape = tuple[int, ...]
 
 def as_array(name: str, value: Any) -> str:
     """Write how to make a NumPy array of what is none: a list, a pandas object, a tensor."""
+    from backprop.core.stored import Stored  # which only errors need
+
+    if isinstance(value, Stored):
+        return f"{name}[..., :1000]"
     if hasattr(value, "to_numpy"):  # pandas, polars
         return f"{name}.to_numpy()"
     if hasattr(value, "detach"):

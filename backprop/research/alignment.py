@@ -10,7 +10,7 @@ import numpy as np
 
 from backprop.layers.base import Layer
 from backprop.network import Network
-from backprop.research.arguments import check_network
+from backprop.research.arguments import check_minibatch, check_network
 from backprop.training.callback import Callback
 
 
@@ -41,7 +41,7 @@ def alignment_angles(network: Network, x: Any, y: Any) -> dict[str, float]:
     """
     check_network("alignment_angles", network)
     network.need_cost()
-    network.check_data(x, y)
+    check_minibatch(network, x, y)
     twin = copy.deepcopy(network)
     twin.forward(x, keep=True)
     twin.backward(y, input_gradient=False)

@@ -8,6 +8,7 @@ import numpy as np
 
 from backprop.core.checks import check_finite
 from backprop.core.shapes import ShapeError
+from backprop.core.stored import Stored
 from backprop.network import Network
 
 
@@ -17,6 +18,19 @@ def check_network(owner: object, network: Any) -> None:
         raise TypeError(
             f"{owner}: expected a Network, got {network!r:.100}: give Network(layers, cost)"
         )
+
+
+def check_minibatch(network: Network, x: Any, y: Any) -> None:
+    """Raise unless x and y are data for the network, as arrays that can go through it at once.
+
+    Raises
+    ------
+    TypeError, ShapeError, ValueError
+        As `Network.check_data`, which takes what a `Trainer` reads piece by piece, too.
+    """
+    if any(isinstance(one, Stored) for one in (x if isinstance(x, tuple) else (x,))):
+        network.check_x(x)
+    network.check_data(x, y)
 
 
 def real_vector(owner: object, what: str, value: Any, n: int, several: bool = False) -> np.ndarray:

@@ -22,7 +22,7 @@ from backprop.costs.weights import weighted
 from backprop.layers.checks import check_like
 from backprop.layers.passes import own
 from backprop.network import Network
-from backprop.research.arguments import check_network, real_vector
+from backprop.research.arguments import check_minibatch, check_network, real_vector
 from backprop.research.example_passes import ExamplePasses, Part, example_passes
 from backprop.research.factors import blocks
 
@@ -86,7 +86,7 @@ class ExampleGradients:
     ) -> None:
         check_network("ExampleGradients", network)
         cost = network.need_cost()
-        network.check_data(x, y)
+        check_minibatch(network, x, y)
         with example_passes(network, own(x), training) as passes:
             root = network.root  # BP1 as in `Network.bp1`, which would begin a credit rule
             start, below_sigma = cost.bp1(root.z, root.a, root.output_activation, y)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from backprop import Network
+from backprop import Network, datasets
 from backprop.core.shapes import ShapeError
 from backprop.research import (
     KFAC,
@@ -27,6 +27,7 @@ from backprop.research import (
 from backprop.research import ElasticWeightConsolidation as Penalty
 
 X, Y = np.random.default_rng(0).standard_normal((4, 6)), np.array([0, 1, 2, 0, 1, 2])
+STORED = datasets.Stored(np.ascontiguousarray(X.T))
 
 
 def network():
@@ -82,6 +83,12 @@ def test_what_is_no_network_is_refused(call, it):
         (lambda g: ntk(network(), X, Y), TypeError, "ntk: other, .* takes no targets.*float64"),
         (lambda g: ntk(network(), X, X.T), ShapeError, "ntk: other.*no second input.*x.T"),
         (lambda g: Fisher(network(), (X, Y)), TypeError, "must be a numpy array, got tuple"),
+        (
+            lambda g: ExampleGradients(network(), STORED, Y),
+            TypeError,
+            r"got Stored: give x\[..., :1000\]",
+        ),
+        (lambda g: Hessian(network(), STORED, Y), TypeError, r"got Stored: give x\[..., :1000\]"),
         (lambda g: WholeBatchTrainer(network()).fit([(X, Y)], None), TypeError, "array, got list"),
         (
             lambda g: lrp(network(), X, Y, rules=[LRP0()]),

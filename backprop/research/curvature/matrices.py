@@ -36,7 +36,7 @@ from backprop.core.randomness import generator
 from backprop.core.shapes import each_array
 from backprop.layers.base import Seed
 from backprop.network import Network
-from backprop.research.arguments import check_network
+from backprop.research.arguments import check_minibatch, check_network
 from backprop.research.curvature.densities import densities_of
 from backprop.research.curvature.outer_products import OuterProducts
 from backprop.research.curvature.output_hessian import output_hessian
@@ -69,7 +69,7 @@ class EmpiricalFisher(OuterProducts):
 
     def __init__(self, network: Network, x: Any, y: Any, *, sample_weight: Any = None) -> None:
         check_network(type(self).__name__, network)
-        network.check_data(x, y)
+        check_minibatch(network, x, y)
         super().__init__(network, x)
         self.y = y
         self.outputs.weigh(sample_weight, y)
@@ -210,7 +210,7 @@ class GaussNewton(OuterProducts):
 
     def __init__(self, network: Network, x: Any, y: Any, *, sample_weight: Any = None) -> None:
         check_network(type(self).__name__, network)
-        network.check_data(x, y)
+        check_minibatch(network, x, y)
         super().__init__(network, x)
         self.x, self.y = x, y
         self.outputs.weigh(sample_weight, y)

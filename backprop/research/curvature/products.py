@@ -26,7 +26,7 @@ from backprop.layers.base import Layer
 from backprop.layers.mode import KEEPING
 from backprop.network import Network
 from backprop.network.checks import outputs_like
-from backprop.research.arguments import check_network
+from backprop.research.arguments import check_minibatch, check_network
 from backprop.research.curvature.outer_products import Symmetric, by_columns, direction
 
 STEP = 1e-20
@@ -192,7 +192,7 @@ class Hessian(Symmetric):
     def __init__(self, network: Network, x: Any, y: Any, *, sample_weight: Any = None) -> None:
         check_network("Hessian", network)
         network.need_cost()
-        network.check_data(x, y)
+        check_minibatch(network, x, y)
         self.weights: Any = None
         if sample_weight is not None:
             like = outputs_like(network, x)
