@@ -116,6 +116,29 @@ def test_several_outputs_a_row():
     assert model.n_outputs_ == 2
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_several_outputs_may_be_numbers_and_texts(first):
+    sure = np.array(X[:, 0] > 0).astype(int)
+    y = np.empty((60, 2), object)
+    y[:, first], y[:, 1 - first] = sure.tolist(), LABELS.tolist()
+    model = quick(class_weight="balanced").fit(X, y)
+    assert [one.tolist() for one in model.classes_][first] == [0, 1]
+    assert model.predict(X)[:, first].tolist() == model.predict(X)[:, first].astype(int).tolist()
+    assert {type(one) for one in model.predict(X)[:, first]} == {int}
+    assert model.score(X, y) > 0.9
+    coded = np.column_stack([sure, LABELS][:: 1 - 2 * first])
+    for ours, theirs in zip(
+        model.predict_proba(X), quick(class_weight="balanced").fit(X, coded).predict_proba(X),
+        strict=True,
+    ):  # fmt: skip
+        np.testing.assert_array_equal(ours, theirs)
+    parts = quick().partial_fit(X, y, classes=model.classes_)
+    assert parts.predict(X).shape == (60, 2)
+    y[3, first] = "maybe"
+    with pytest.raises(ValueError, match="Unknown label type"):
+        quick().fit(X, y)
+
+
 def test_of_several_outputs_one_may_be_always_the_same():
     y = np.column_stack([LABELS, np.full(60, "so")])
     model = quick().fit(X, y)

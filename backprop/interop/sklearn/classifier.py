@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from backprop.interop.sklearn.base import BackpropEstimator
 from backprop.interop.sklearn.networks import gives, scores
-from backprop.interop.sklearn.targets import AnyOf, OneOf, OneOfEach
+from backprop.interop.sklearn.targets import AnyOf, OneOf, OneOfEach, plain
 from backprop.interop.sklearn.thin import by_batches
 
 
@@ -253,7 +253,9 @@ class BackpropClassifier(ClassifierMixin, BackpropEstimator):
 
     def _rows(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
         X, y = super()._rows(X, y, reset)
-        check_classification_targets(y)
+        of_each = y.ndim == 2 and y.dtype == object  # a DataFrame of numbers and texts, say
+        for labels in map(plain, y.T) if of_each else [y]:
+            check_classification_targets(labels)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         return X, y
@@ -261,7 +263,8 @@ class BackpropClassifier(ClassifierMixin, BackpropEstimator):
     def _task_of(self, y: np.ndarray, classes: Any) -> Any:
         owner = type(self).__name__
         in_columns = y.ndim == 2
-        if in_columns and type_of_target(y) == "multilabel-indicator" and not _is_several(classes):
+        numbers = in_columns and y.dtype != object
+        if numbers and type_of_target(y) == "multilabel-indicator" and not _is_several(classes):
             return AnyOf(y)
         if classes is None:
             raise ValueError(

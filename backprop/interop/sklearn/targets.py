@@ -228,7 +228,7 @@ class OneOfEach:
     """
 
     def __init__(self, columns: Sequence[Any]) -> None:
-        self.parts = [OneOf(column) for column in columns]
+        self.parts = [OneOf(plain(np.asarray(column))) for column in columns]
         self.classes = [part.classes for part in self.parts]
         self.n_outputs: Any = tuple(part.n_outputs for part in self.parts)
         self.ends = [end for part in self.parts for end in part.ends]
@@ -264,9 +264,10 @@ class OneOfEach:
         )
 
     def predicted(self, a: tuple[np.ndarray, ...]) -> np.ndarray:
-        return np.column_stack(
-            [part.predicted(one) for part, one in zip(self.parts, a, strict=True)]
-        )
+        columns = [part.predicted(one) for part, one in zip(self.parts, a, strict=True)]
+        if len({column.dtype.kind in "UO" for column in columns}) == 2:  # numbers stay numbers
+            columns = [column.astype(object) for column in columns]
+        return np.column_stack(columns)
 
     def probabilities(self, a: Any, gives: Any) -> list[np.ndarray]:
         """Return N x K_i probabilities for every column."""
@@ -276,6 +277,12 @@ class OneOfEach:
     def decision(self, scores: Any) -> list[np.ndarray]:
         """Return the scores of every column."""
         return [part.decision(one) for part, one in zip(self.parts, scores, strict=True)]
+
+
+def plain(labels: np.ndarray) -> np.ndarray:
+    """Return labels that are kept as Python objects, but are numbers, as an array of numbers."""
+    found = np.array(labels.tolist()) if labels.dtype == object else labels
+    return labels if found.dtype.kind == "U" else found
 
 
 def _check_one(owner: str, shapes: Sequence[Any], wanted: Any, what: str, last: str) -> None:
