@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 from backprop.kernels.environment import for_this_machine
 from experiments.book import results
+from experiments.book.chapter6 import VOTERS
 from experiments.book.data import Book, few_of, split
 from experiments.book.row import Row
 from experiments.book.training import TimeIsUp, run, setting_of
@@ -65,12 +66,13 @@ def work_of(row: Row) -> float:
 
 
 def quick_form(row: Row) -> Row:
-    """Return a row that takes no time: few images, epochs and neurons, one seed."""
+    """Return a row that takes no time: few images, epochs and neurons, one seed if none vote."""
     layers = tuple(f"{n[0]}4" if isinstance(n, str) else n for n in row.layers)
     images = min(row.images or QUICK, QUICK)
     epochs = 6 if row.kind == "norms" else 2
     every = 1 if row.every == 1 else epochs
-    return replace(row, layers=layers, images=images, epochs=epochs, every=every, seeds=1)
+    seeds = row.seeds if row.name == VOTERS else 1
+    return replace(row, layers=layers, images=images, epochs=epochs, every=every, seeds=seeds)
 
 
 @lru_cache(maxsize=1)
@@ -102,11 +104,13 @@ def do(job: Job) -> str:
 
 
 def jobs_of(arguments: argparse.Namespace) -> list[Job]:
-    """Return the runs that are asked for and not there yet, the short ones of a chapter first."""
+    """Return the runs that are asked for and not there yet, in the order of the book."""
     minutes = arguments.minutes
     deadline = time.time() + 60 * minutes if minutes else float("inf")
     found = []
     for row in selected(arguments.rows):
+        if row.kind == "vote":  # of runs that are there
+            continue
         form = quick_form(row) if arguments.quick else row
         for seed in range(min(form.seeds, arguments.seeds or form.seeds)):
             path = results.path_of(arguments.out, form, seed)

@@ -24,22 +24,36 @@ _FEW = "the book's is one random start, on few images"
 _HUNDRED = "one start, judged on 100 images: two or three images more or less are nothing"
 
 
-def _neuron(cost: str, saturated: bool) -> Row:
-    name = f"3-neuron-{cost.split('_')[0]}{'-saturated' if saturated else ''}"
-    quadratic = cost == "quadratic"
+_ANIMATION = (
+    "the book's animation takes steps of 1 / (1 − a), which is ∂C/∂a, in place of ∂C/∂z = a, that "
+    "is 1 / a(1 − a) times as long; at η = 0.15 the exact gradient shows what it is to show"
+)
+_LAST = {("quadratic", 0.15): (0.09, 0.20), ("cross_entropy", 0.005): (0.04, 0.05)}
+
+
+def _neuron(cost: str, eta: float, saturated: bool) -> Row:
+    """One neuron; with cross-entropy the last output is what js/saturation3.js and 4 end at."""
+    same = "-same-eta" if cost == "cross_entropy" and eta == 0.15 else ""
+    name = f"3-neuron-{cost.split('_')[0]}{same}{'-saturated' if saturated else ''}"
+    last = _LAST.get((cost, eta))
+    remark = (
+        "not in the book: η as with the quadratic cost, and no slow start"
+        if same
+        else (_ANIMATION if cost == "cross_entropy" else "")
+    )
     published = (
         Published("first a", 0.98 if saturated else 0.82),
-        Published("last a", (0.20 if saturated else 0.09) if quadratic else None, remark="" if
-                  quadratic else "no slow start, says the book"),
+        Published("last a", last[saturated] if last else None, remark=remark),
     )  # fmt: skip
     return Row(
         name,
-        f"one neuron, w = {'b = 2' if saturated else '0.6, b = 0.9'}, {cost.replace('_', '-')}",
+        f"one neuron, w = {'b = 2' if saturated else '0.6, b = 0.9'}, {cost.replace('_', '-')}, "
+        f"η = {eta:g}",
         published,
         kind="neuron",
         layers=(1, 1),
         cost=cost,
-        eta=0.15 if quadratic else 0.005,
+        eta=eta,
         epochs=300,
         seeds=1,
         x=(2.0, 2.0) if saturated else (0.6, 0.9),
@@ -47,7 +61,11 @@ def _neuron(cost: str, saturated: bool) -> Row:
 
 
 ROWS = (
-    *(_neuron(c, s) for c in ("quadratic", "cross_entropy") for s in (False, True)),
+    *(
+        _neuron(cost, eta, saturated)
+        for cost, eta in (("quadratic", 0.15), ("cross_entropy", 0.005), ("cross_entropy", 0.15))
+        for saturated in (False, True)
+    ),
     Row("3-ce-30", "784-30-10", (Published("best test_accuracy", 0.9549),)),
     Row("3-ce-100", "784-100-10", (Published("best test_accuracy", 0.9682),),
         layers=(784, 100, 10)),
@@ -183,15 +201,17 @@ ROWS = (
 
 def draw_neuron(runs: Runs, path: Path) -> None:
     """Draw saturated.png: the cost of one neuron that starts wrong, a little and badly."""
-    with figure(path / "saturated.json", 7.0, 2.9) as drawn:
-        for ax, cost in zip(drawn.subplots(1, 2), ("quadratic", "cross"), strict=True):
+    with figure(path / "saturated.json", 9.2, 2.9) as drawn:
+        panels = ("quadratic", "cross-same-eta", "cross")
+        for ax, cost in zip(drawn.subplots(1, 3, sharey=True), panels, strict=True):
             for ending, colour in (("", COLOURS[0]), ("-saturated", COLOURS[1])):
                 run = runs[f"3-neuron-{cost}{ending}"][0]
                 values = run["columns"]["a"]
                 text = f"starts at a = {values[0]:.2f}"
                 ax.plot(range(len(values)), values, color=colour, label=text)
             ax.set(xlabel="epoch", ylim=(0, 1))
-            ax.legend(frameon=False, fontsize=8)
+            if cost == "cross-same-eta":
+                ax.legend(frameon=False, fontsize=8)
             tidy(ax)
             eta = run["setting"]["eta"]
             name = "quadratic cost" if cost == "quadratic" else "cross-entropy"

@@ -42,7 +42,8 @@ class Row:
     what : str
         What RESULTS.md calls it.
     kind : str
-        Which function makes a run of it: "train", or one of `experiments.book.others.KINDS`.
+        Which function makes a run of it: "train", or one of `experiments.book.others.KINDS`; "vote"
+        has no run of its own, and is counted from those of the networks that vote.
     layers : tuple
         Numbers of neurons; of a convolutional net what `experiments.book.networks.BLOCKS` knows.
     init : str

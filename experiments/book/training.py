@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import backprop
-from backprop import L2, SGD, Callback, Checkpoint, Trainer, datasets
+from backprop import L2, SGD, Callback, Checkpoint, Network, Trainer, datasets
 from backprop.compiled import NotBuilt, NoTwin
 from backprop.core.storage import write_text
 from backprop.training import checkpoint
@@ -142,8 +142,18 @@ def train(row: Row, seed: int, book: Book, saved: Path, deadline: float) -> dict
     if not watched:
         found = network.evaluate(*evaluated)
         columns |= {f"validation_{name}": [_short(value)] for name, value in found.items()}
-    seconds = sum(trainer.history["seconds"])
-    return {"columns": columns, "path": trainer.computed_by, "seconds": seconds}
+    found = {"columns": columns, "path": trainer.computed_by}
+    if images:
+        found["test_wrong"] = wrong(network, shape(book.test[0]), book.test[1])
+    return {**found, "seconds": sum(trainer.history["seconds"])}
+
+
+def wrong(network: Network, x: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Return the examples that a network gets wrong, [place, label, guess], and of how many."""
+    guesses = network.predict(x).argmax(axis=0)
+    places = np.flatnonzero(guesses != labels)
+    listed = [[int(n), int(labels[n]), int(guesses[n])] for n in places]
+    return {"of": len(labels), "guesses": listed}
 
 
 def _fit(trainer: Trainer, data: Any, epochs: int, validation: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from backprop import datasets
 from experiments.book import __main__ as book
-from experiments.book import data, networks, others, results, training
+from experiments.book import chapter6, data, networks, others, results, training
 from experiments.book.drawing import value_of
 from experiments.book.row import Published, Row
 from tests.support import run_experiment
@@ -17,9 +17,10 @@ from tests.support import run_experiment
 def test_a_small_form_of_every_row_runs_and_every_figure_is_drawn(small_run):
     run = small_run("book.__main__")
     runs = results.read_runs(run.folder)
-    assert [len(found) for found in runs.values()] == [1] * len(results.ROWS)
-    for found in runs.values():
-        (one,) = found
+    assert {name: len(found) for name, found in runs.items()} == dict.fromkeys(results.ROWS, 1) | {
+        "6-dropout": 5
+    }
+    for one in (run for found in runs.values() for run in found):
         assert one["path"]
         assert one["seconds"] >= 0
         assert one["versions"].keys() == {"backprop", "numpy", "python"}
@@ -140,6 +141,35 @@ def test_the_darkness_of_a_digit_is_compared_with_the_means():
     part = (images, np.array([0, 0, 1, 1]))
     book_data = data.Book("", part, part, (images[[0, 3]], np.array([0, 0])), 2)
     assert others.darkness(ROW, 0, book_data)["test_accuracy"] == 0.5
+
+
+def test_most_of_five_networks_decide_and_the_least_of_equals():
+    def run(*guesses):
+        wrong = {"of": 10, "guesses": [list(one) for one in guesses]}
+        return {"data": "", "path": "", "versions": {}, "test_wrong": wrong}
+
+    runs = [
+        run((0, 7, 1), (1, 7, 1), (2, 3, 5), (3, 8, 5)),
+        run((0, 7, 1), (1, 7, 1), (2, 3, 5), (3, 8, 5)),
+        run((0, 7, 1), (2, 3, 9), (3, 8, 1)),
+        run((4, 0, 1)),
+        run(),
+    ]
+    # 0: three say 1; 2: two 3, two 5, and the 3 has it; 3: two 8, two 5, and the 5 has it.
+    assert chapter6.vote({"6-dropout": runs})["test_accuracy"] == 0.8
+    assert chapter6.vote({"6-dropout": runs[:4]}) is None
+
+
+def test_what_a_network_gets_wrong_is_listed(few):
+    row = dataclasses.replace(ROW, layers=(784, 10))
+    x, labels = datasets.to_columns(few.test[0]), few.test[1]
+    network = networks.network_of(row, (len(x),), 10, 0)
+    found = training.wrong(network, x, labels)
+    accuracy = network.evaluate(x, datasets.one_hot(labels, 10))["accuracy"]
+    assert len(found["guesses"]) == round((1 - accuracy) * found["of"])
+    for place, label, guess in found["guesses"]:
+        assert label == labels[place] != guess
+        assert network.predict(x[:, [place]]).argmax() == guess
 
 
 RUN = {"columns": {"epoch": [1, 2, 3], "training_cost": [3.0, 2.0, 1.0], "penalty": [1.0, 1.0, 2.0],
