@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import replace
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,8 +62,8 @@ def work_of(row: Row) -> float:
         conv = {0: 15e-6, 1: 60e-6, 2: 230e-6}[sum(str(name)[0] == "C" for name in row.layers)]
         wide = 150e-6 if "F1000" in row.layers else 0
         return 1.2 * row.epochs * n * (conv + wide)
-    hidden = sum(row.layers[1:-1]) or 10
-    return row.epochs * (n * hidden * 0.9e-7 + (0.15 if row.every == 1 else 0.001)) + 1
+    weights = sum(a * b for a, b in pairwise(row.layers))
+    return row.epochs * (n * weights * 1e-10 + (0.01 if row.every == 1 else 0.002)) + 1
 
 
 def quick_form(row: Row) -> Row:

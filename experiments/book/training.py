@@ -142,7 +142,7 @@ def train(row: Row, seed: int, book: Book, saved: Path, deadline: float) -> dict
     if not watched:
         found = network.evaluate(*evaluated)
         columns |= {f"validation_{name}": [_short(value)] for name, value in found.items()}
-    found = {"columns": columns, "path": trainer.computed_by}
+    found: dict[str, Any] = {"columns": columns, "path": trainer.computed_by}
     if images:
         found["test_wrong"] = wrong(network, shape(book.test[0]), book.test[1])
     return {**found, "seconds": sum(trainer.history["seconds"])}
