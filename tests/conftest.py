@@ -1,5 +1,6 @@
 """Settings and fixtures that several test modules share."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,15 @@ settings.load_profile("backprop")
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_builds(tmp_path_factory):
-    """Build programs without much optimization, which changes no number, and in a cache of ours."""
+    """Build programs without much optimization, which changes no number, and in a cache of ours.
+
+    All processes of one run share it: what one has built, the others take.
+    """
+    base = tmp_path_factory.getbasetemp()
+    run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BACKPROP_CFLAGS", "-O1")
-        patch.setenv("BACKPROP_CACHE", str(tmp_path_factory.mktemp("cache") / "backprop"))
+        patch.setenv("BACKPROP_CACHE", str(run / "programs" / "backprop"))
         yield
 
 
