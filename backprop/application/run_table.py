@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from backprop.application.arguments import READING, said_as_options
 from backprop.application.digests import Parts, digest_of, sha256_of
 from backprop.application.run_config import RunConfig
 from backprop.datasets import pixels_csv
-from backprop.datasets.columns import NumberColumn, meant
+from backprop.datasets.columns import CategoryColumn, NumberColumn, meant
 from backprop.datasets.encoding import target_texts
 from backprop.datasets.table_files import Columns, column_names, read_columns
 
@@ -24,6 +25,7 @@ Pair = tuple[np.ndarray, np.ndarray]
 TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")
 ONE_IN = 6  # rows is for testing, and one in so many of the others for validation
 _SHOWN = 3
+_MANY = 10  # rows, in which texts are not by chance all different
 
 
 def is_table_name(name: str) -> bool:
@@ -215,6 +217,19 @@ def _oddities(encoding: Any, columns: Columns) -> Any:
         yield (
             f"{len(constant)} of {len(encoding.columns)} columns never vary, and tell nothing: "
             f"{', '.join(constant[:_SHOWN])}{more}"
+        )
+    unlike = [
+        column.name
+        for column in encoding.columns
+        if isinstance(column, CategoryColumn)
+        and len(np.unique(columns[column.name])) == len(columns[column.name]) > _MANY
+    ]
+    if unlike:
+        more = ", ..." * (len(unlike) > _SHOWN)
+        yield (
+            f"{len(unlike)} of {len(encoding.columns)} columns have another text in every row, as "
+            f"names do, from which nothing follows for others: leave them out, --drop "
+            f"{' '.join(map(shlex.quote, unlike[:_SHOWN]))}{more}"
         )
     if encoding.task == "classification":
         texts = target_texts(encoding.target[0], columns[encoding.target[0]])

@@ -391,6 +391,11 @@ def test_few_rows_a_class_of_one_and_a_constant_column(tmp_path, capsys):
     notes = capsys.readouterr().err
     assert "1 of 2 columns never vary, and tell nothing: same" in notes
     assert "1 of 3 classes have one row only" in notes
+    path.write_text("who,x,kind\n" + "\n".join(f"u {k},{k % 5},{'ab'[k % 2]}" for k in range(24)))
+    assert cli.main(["train", *given, "--epochs", "2", "--out", str(tmp_path / "names")]) == 0
+    notes = capsys.readouterr().err
+    assert "1 of 2 columns have another text in every row" in notes
+    assert "leave them out, --drop who\n" in notes
     path.write_text("x,kind\n1,a\n2,b\n3,a\n")
     given = ["--data", str(path), "--target", "kind", "--epochs", "2", "--no-plots"]
     assert cli.main(["train", *given, "--out", str(tmp_path / "three")]) == 0
