@@ -240,7 +240,8 @@ def draw_overfitting(runs: Runs, path: Path) -> None:
             ax.set(xlabel="epoch", ylabel="%" if measure == "accuracy" else "")
             if measure == "accuracy":
                 ax.set_ylim(76 if "1,000" in title else 92, 101 if "1,000" in title else 98.5)
-            ax.legend(frameon=False, fontsize=7)
+            place = (1.0, 0.93) if title == panels[0][0] else None  # between the curves
+            ax.legend(frameon=False, fontsize=7, bbox_to_anchor=place, loc=place and "upper right")
             tidy(ax)
 
 

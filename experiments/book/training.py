@@ -140,8 +140,8 @@ def train(row: Row, seed: int, book: Book, saved: Path, deadline: float) -> dict
         raise TimeIsUp
     columns = _columns(trainer, watched)
     if not watched:
-        found = network.evaluate(*evaluated)
-        columns |= {f"validation_{name}": [_short(value)] for name, value in found.items()}
+        last = network.evaluate(*evaluated)
+        columns |= {f"validation_{name}": [_short(value)] for name, value in last.items()}
     found: dict[str, Any] = {"columns": columns, "path": trainer.computed_by}
     if images:
         found["test_wrong"] = wrong(network, shape(book.test[0]), book.test[1])
