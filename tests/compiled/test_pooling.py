@@ -77,6 +77,28 @@ rest = {
 }
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 3), st.integers(2, 9), st.integers(2, 75)),
+    rows=st.integers(1, 3),
+    step=st.integers(1, 3),
+    padding=st.sampled_from(["valid", "same", (0, 0), (1, 0)]),
+    seed=st.integers(0, 99),
+    dtype=st.sampled_from(["f4", "f8"]),
+)
+def test_maxima_of_pairs_in_one_example(size, rows, step, padding, seed, dtype):
+    rows = min(rows, size[1])
+    layer = MaxPool2d((rows, 2), (step, 2), padding if rows > 1 else "valid")
+    rng = np.random.default_rng(seed)
+    x = rng.integers(-2, 3, (*size, 1)).astype(dtype)
+    x[rng.random(x.shape) < 0.05] = np.nan
+    numbers, a = numbers_of(layer, x), layer.forward(x)
+    behind = np.concatenate([x.reshape(-1), np.full(64, 99, dtype)])  # may be read
+    values = np.empty_like(a)
+    calls(dtype)("maxima", *numbers, behind, np.empty(size[2] + 64, dtype), values)
+    np.testing.assert_array_equal(values, a)
+
+
 @settings(max_examples=150, deadline=None)
 @given(drawn=pools((MaxPool1d, MaxPool2d)), special=st.integers(0, 3), **rest)
 def test_maxima_and_their_places_are_those_of_the_layer(drawn, special, batch, seed, dtype):
@@ -94,7 +116,8 @@ def test_maxima_and_their_places_are_those_of_the_layer(drawn, special, batch, s
     places, plain_places = np.empty(a.shape, np.int32), np.empty(a.shape, np.int32)
     c("max_pool", *numbers, x, found, places)
     c("plain_max_pool", *numbers, x, plain, plain_places)
-    c("maxima", *numbers, x, np.empty(x.shape[-2:], dtype), values)
+    behind = np.concatenate([x.reshape(-1), np.full(64, 99, dtype)])  # may be read
+    c("maxima", *numbers, behind, np.empty(x.shape[-2:], dtype), values)
     for other in (found, values, plain):
         np.testing.assert_array_equal(other, a)
     np.testing.assert_array_equal(places, plain_places)

@@ -28,25 +28,65 @@ INLINED void max_pool_downstream(const Pool *k, const real *nabla_a, const int32
 
 INLINED real greater(real x, real y) { return y > x || y != y ? y : x; } /* NaN is the greatest */
 
-/* The maxima alone, to predict by: those of the lines first, which are longer than windows. */
+#if defined(__GNUC__) && !defined(__clang__)
+INLINED vector greater_of(vector x, vector y)
+{
+    return pick_real((y > x) | (y != y), y, x);
+}
+
+/* a[v] = the greatest of lines[2 v] and lines[2 v + 1], n of them, over so many lines of `width`
+ * numbers. Vectors reach beyond the end of a line, by less than 2 LANES. */
+INLINED void maxima_of_pairs(int n, int count, int width, const real *lines, real *a)
+{
+    integers even;
+    UNROLLED for (int l = 0; l < LANES; l++)
+        even[l] = 2 * l;
+    for (int v = 0; v < n; v += LANES) {
+        vector x = *(const vector *)(lines + 2 * v), y = *(const vector *)(lines + 2 * v + LANES);
+        for (int i = 1; i < count; i++) {
+            const real *const line = lines + i * width + 2 * v;
+            x = greater_of(x, *(const vector *)line);
+            y = greater_of(y, *(const vector *)(line + LANES));
+        }
+        const vector most = greater_of(__builtin_shuffle(x, y, even),
+                                       __builtin_shuffle(x, y, even + 1));
+        memcpy(a + v, &most, sizeof(real) * at_most(n - v, LANES));
+    }
+}
+#define HAS_PAIRS 1
+#else
+#define HAS_PAIRS 0
+#define maxima_of_pairs(n, count, width, lines, a) (void)(lines)
+#endif
+
+/* The maxima alone, to predict by: those of the lines first, which are longer than windows. Behind
+ * a_prev and line 2 LANES of numbers may be read. */
 INLINED void maxima(const Pool *k, const real *a_prev, real *line, real *a)
 {
     const int B = k->B, size = k->width * B;
+    const int in_pairs = HAS_PAIRS && B == 1 && k->kernel_w == 2 && k->stride_w == 2 && !k->left
+                         && 2 * k->columns <= k->width;
     for (int c = 0; c < k->channels; c++)
         for (int h = 0; h < k->rows; h++) {
             const int y = h * k->stride_h - k->top, end = at_most(y + k->kernel_h, k->height);
+            const int first = y > 0 ? y : 0;
             const real *const lines = a_prev + c * (long)k->height * size;
-            copy(size, lines + (y > 0 ? y : 0) * size, line);
-            for (int i = (y > 0 ? y : 0) + 1; i < end; i++)
+            if (in_pairs) {
+                real *const of_windows = a + (c * (long)k->rows + h) * k->columns;
+                maxima_of_pairs(k->columns, end - first, size, lines + first * size, of_windows);
+                continue;
+            }
+            copy(size, lines + first * size, line);
+            for (int i = first + 1; i < end; i++)
                 for (int t = 0; t < size; t++)
                     line[t] = greater(line[t], lines[i * size + t]);
             for (int v = 0; v < k->columns; v++) {
                 const Window window = window_of(k, c, h, v);
-                const int x = v * k->stride_w - k->left;
-                copy(B, line + (x + window.j) * B, a + window.made);
+                const real *const seen = line + (v * k->stride_w - k->left) * B;
+                copy(B, seen + window.j * B, a + window.made);
                 for (int j = window.j + 1; j < window.end_j; j++)
                     for (int b = 0; b < B; b++)
-                        a[window.made + b] = greater(a[window.made + b], line[(x + j) * B + b]);
+                        a[window.made + b] = greater(a[window.made + b], seen[j * B + b]);
             }
         }
 }
