@@ -5,6 +5,7 @@ from __future__ import annotations
 import numbers
 import operator
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -46,11 +47,11 @@ def check_integer(name: str, value: Any, least: int | None = 1) -> int:
     TypeError, ValueError
         If `value` is not an integer, or is less than `least`.
     """
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or isinstance(value, bool):
+    number = None
+    if not isinstance(value, (bool, np.bool_)):  # which older versions of NumPy take for integers
+        with suppress(TypeError):
+            number = operator.index(value)
+    if number is None:
         raise TypeError(f"{name} must be an integer, got {_told(value)}")
     if least is not None and number < least:
         raise ValueError(f"{name} must be at least {least}, got {number}")
