@@ -28,6 +28,12 @@ def train(compiled=None, epochs=1):
     return trainer
 
 
+@pytest.fixture(autouse=True)
+def soonest_builds(monkeypatch):
+    """Build as fast as may be: what is built here is one small program, again and again."""
+    monkeypatch.setenv("BACKPROP_CFLAGS", "-O0")
+
+
 @pytest.fixture
 def empty_cache(tmp_path, monkeypatch):
     """Give an empty cache, and forget what this process has loaded."""
