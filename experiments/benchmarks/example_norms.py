@@ -1,7 +1,7 @@
 """What the norms of every example's gradient cost, against a plain backward pass.
 
 One network, 784-800-800-10 with ReLU, minibatches of 256 in float32, in turn: both passes as in
-training; the way back alone, without dC/dx; the norms in the place of BP4
+training; the way back alone, as `network.backward(y)` goes it and without dC/dx; the norms in the place of BP4
 (`ExampleGradients(network, x, y).norms()`, which is all of it: checks, forward pass, way back); and
 ghost clipping, which has BP4 too. Ratios of the least times over rounds that take turns, as what
 the machine does meanwhile can only add to them.
@@ -33,11 +33,14 @@ def measure(sizes: Sequence[int], batch: int, rounds: int) -> dict[str, float]:
         network.forward(x, training=True)
 
     def backward() -> None:
+        network.backward(y)
+
+    def without_input_gradient() -> None:
         network.backward(y, input_gradient=False)
 
     def both() -> None:
         forward()
-        backward()
+        without_input_gradient()
 
     def norms() -> None:
         ExampleGradients(network, x, y).norms()
@@ -48,6 +51,7 @@ def measure(sizes: Sequence[int], batch: int, rounds: int) -> dict[str, float]:
     ways: dict[str, Callable[[], None]] = {
         "forward and backward": both,
         "backward": backward,  # from where the one before it has gone up
+        "without dC/dx": without_input_gradient,
         "norms": norms,
         "ghost clipping": clipped,
     }
@@ -70,7 +74,7 @@ def main() -> None:
         of_both, of_back = seconds / plain, seconds / back
         print(
             f"{name:>20}: {1e3 * seconds:8.2f} ms, {of_both:6.2f} of both passes, "
-            f"{of_back:6.2f} of the way back"
+            f"{of_back:6.2f} of a backward"
         )
 
 
