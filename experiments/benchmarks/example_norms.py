@@ -1,10 +1,10 @@
 """What the norms of every example's gradient cost, against a plain backward pass.
 
 One network, 784-800-800-10 with ReLU, minibatches of 256 in float32, in turn: both passes as in
-training; the way back alone, as `network.backward(y)` goes it and without dC/dx; the norms in the place of BP4
-(`ExampleGradients(network, x, y).norms()`, which is all of it: checks, forward pass, way back); and
-ghost clipping, which has BP4 too. Ratios of the least times over rounds that take turns, as what
-the machine does meanwhile can only add to them.
+training; the way back alone, as `network.backward(y)` goes it and without dC/dx; the norms in the
+place of BP4 (`ExampleGradients(network, x, y).norms()`, which is all of it: checks, forward pass,
+way back); and ghost clipping, which has BP4 too. Ratios of the least times over rounds that take
+turns, as what the machine does meanwhile can only add to them.
 
     python -m experiments.benchmarks.example_norms
 """
