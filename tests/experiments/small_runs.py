@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from experiments.book.chapter6 import VOTERS
 from experiments.book.results import FIGURES, ROWS
 from experiments.common import read_result
 from experiments.credit.rules import RUNS as CREDIT_RUNS
@@ -64,7 +65,8 @@ def expected_files(name: str) -> set[str]:
     """Return what the experiment has to leave in its folder."""
     exceptions = {
         "benchmarks": {"bench.json", "bench.csv", "bench.md", "bench.png"},
-        "book.__main__": {f"{name}.0.json" for name in ROWS}
+        "book.__main__": {f"{name}.0.json" for name, row in ROWS.items() if row.kind != "vote"}
+        | {f"{VOTERS}.{seed}.json" for seed in range(ROWS[VOTERS].seeds)}
         | {f"{name}.png" for name in FIGURES}
         | {"RESULTS.md"},
         "book.mnist_best": {"mnist_best.0.json", "mnist_best.png"},

@@ -56,22 +56,24 @@ INLINED void maxima_of_pairs(int n, int count, int width, const real *lines, rea
 #define HAS_PAIRS 1
 #else
 #define HAS_PAIRS 0
-#define maxima_of_pairs(n, count, width, lines, a) (void)(lines)
+#define maxima_of_pairs(n, count, width, lines, a) (void)(lines), (void)(a)
 #endif
 
-/* The maxima alone, to predict by: those of the lines first, which are longer than windows. Behind
- * a_prev and line 2 LANES of numbers may be read. */
+/* The maxima alone, to predict by: those of the lines first, which are longer than windows; in
+ * pairs where vectors do not reach beyond the end of a_prev. */
 INLINED void maxima(const Pool *k, const real *a_prev, real *line, real *a)
 {
     const int B = k->B, size = k->width * B;
     const int in_pairs = HAS_PAIRS && B == 1 && k->kernel_w == 2 && k->stride_w == 2 && !k->left
                          && 2 * k->columns <= k->width;
+    const long all = k->channels * (long)k->height * size;
+    const long reach = 2 * ((k->columns + LANES - 1) / LANES * LANES);
     for (int c = 0; c < k->channels; c++)
         for (int h = 0; h < k->rows; h++) {
             const int y = h * k->stride_h - k->top, end = at_most(y + k->kernel_h, k->height);
             const int first = y > 0 ? y : 0;
             const real *const lines = a_prev + c * (long)k->height * size;
-            if (in_pairs) {
+            if (in_pairs && (c * (long)k->height + end - 1) * size + reach <= all) {
                 real *const of_windows = a + (c * (long)k->rows + h) * k->columns;
                 maxima_of_pairs(k->columns, end - first, size, lines + first * size, of_windows);
                 continue;

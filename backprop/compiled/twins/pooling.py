@@ -8,7 +8,7 @@ from typing import Any
 from backprop.compiled.twins import masks
 from backprop.compiled.twins.base import Twin, twin_for, write_output_mask
 from backprop.compiled.twins.windows import two
-from backprop.compiled.writer import ALIGNED, Buffer, Writer
+from backprop.compiled.writer import Buffer, Writer
 from backprop.layers.pooling import AvgPool1d, AvgPool2d, GlobalAvgPool, MaxPool1d, MaxPool2d
 
 
@@ -86,7 +86,7 @@ class MaxPoolTwin(PoolTwin):
         """Write a."""
         pool, note = self.windows(w, layer, a_prev, of_some), "a = max of the window"
         if places is None:
-            line = w.scratch(a_prev.shape[-2] * w.batch + 2 * ALIGNED)
+            line = w.scratch(a_prev.shape[-2] * w.batch)
             w.call("maxima", pool, a_prev, line, a, note=note)
         else:
             w.call("max_pool", pool, a_prev, w.mask or "NULL", a, places, note=note)
