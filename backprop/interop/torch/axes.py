@@ -21,6 +21,7 @@ from __future__ import annotations
 from typing import Any
 
 from backprop.core.extras import needs
+from backprop.core.shapes import is_several
 from backprop.graph import Graph
 from backprop.layers import (
     AvgPool1d,
@@ -65,6 +66,11 @@ OF_CHANNELS = (
     *(MaxPool1d, MaxPool2d, AvgPool1d, AvgPool2d, GlobalAvgPool),
     *(BatchNorm, GroupNorm, ChannelDropout, Flatten, Reshape, Transpose, Graph),
 )
+
+
+def axes_of(shape: Any) -> int | None:
+    """Return how many axes an example of this shape has; None of no shape, or of several."""
+    return None if shape is None or is_several(shape) else len(shape)
 
 
 def order_of(layer: Layer, axes: int | None = None) -> tuple[str | None, str | None]:

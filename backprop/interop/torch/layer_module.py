@@ -13,9 +13,9 @@ import numpy as np
 from backprop.core.extras import needs
 from backprop.core.generators import generator_state, set_generator_state
 from backprop.core.quiet import underflow_is_0
-from backprop.core.shapes import ShapeError, is_several
+from backprop.core.shapes import ShapeError
 from backprop.graph import Graph
-from backprop.interop.torch.axes import order_of, to_columns, to_rows
+from backprop.interop.torch.axes import axes_of, order_of, to_columns, to_rows
 from backprop.layers import Layer
 from backprop.layers.mode import INFERENCE, KEEPING, TRAINING, Mode
 from backprop.layers.state import NOT_COPIED
@@ -65,8 +65,7 @@ def as_torch(layer: Layer | Network, order: str | None = None) -> LayerModule:
     if root.dtype is not None and root.dtype not in (np.float32, np.float64):
         raise TypeError(f"as_torch: the layer must be float32 or float64, got {root.dtype}")
     shape = layer.input_shape if isinstance(layer, Network) else None
-    axes = None if shape is None or is_several(shape) else len(shape)
-    orders = (order, order) if order else order_of(root, axes)
+    orders = (order, order) if order else order_of(root, axes_of(shape))
     if isinstance(root, Graph) and (root.n_inputs > 1 or len(root.outputs) > 1):
         raise ValueError(
             f"as_torch: {root} has {root.n_inputs} input(s) and {len(root.outputs)} output(s), and "

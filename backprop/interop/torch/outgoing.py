@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from backprop.core.extras import needs
-from backprop.core.shapes import is_several
 from backprop.graph import Graph
 from backprop.interop.tensors import OF_BLOCK, arrays_in, tensors_of
 from backprop.interop.torch import graphs, modules
-from backprop.interop.torch.axes import CHANNELS, SEQUENCES, order_of
+from backprop.interop.torch.axes import CHANNELS, SEQUENCES, axes_of, order_of
 from backprop.interop.torch.counterparts import (
     WITHOUT_COUNTERPART,
     NoCounterpartError,
@@ -99,8 +98,7 @@ class Outgoing:
 
     def whole(self, root: Layer, shape: Shape) -> nn.Module:
         """Return the module of a root layer, with its numbers."""
-        axes = None if shape is None or is_several(shape) else len(shape)
-        order = order_of(root, axes)[0] or CHANNELS
+        order = order_of(root, axes_of(shape))[0] or CHANNELS
         if isinstance(root, Sequential) and type(root) is Sequential:
             made, _ = self.chain(root.children, "", shape, order)
         else:
@@ -155,7 +153,7 @@ class Outgoing:
             raise NoCounterpartError("equations were assigned to it")
         if kind in (LayerNorm, RMSNorm) and shape is not None and len(shape) > 2:
             return self.norm_of_leading_axes(layer, shape, order)
-        takes, gives = order_of(layer, None if shape is None or is_several(shape) else len(shape))
+        takes, gives = order_of(layer, axes_of(shape))
         found = moved(order, takes or order, shape)
         order = takes or order
         if isinstance(layer, Activation):
