@@ -13,6 +13,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def remove_if_left(path: Path, folder: bool = False) -> None:
             found = os.fstat(descriptor)
             if found.st_uid == os.geteuid() and _is_at(path, descriptor):
                 if folder:
-                    shutil.rmtree(path)
+                    _remove(path)
                 elif stat.S_ISREG(found.st_mode):
                     path.unlink()
         finally:
@@ -64,6 +65,15 @@ def _is_at(path: Path, descriptor: int) -> bool:
         return os.path.samestat(os.lstat(path), os.fstat(descriptor))
     except FileNotFoundError:
         return False
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, though a compiler that a kill has left alone may still write there."""
+    for _ in range(10):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.01)
 
 
 @contextlib.contextmanager
@@ -86,7 +96,7 @@ def temporary_folder(name: str) -> Iterator[Path]:
     try:
         yield path
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        _remove(path)
         os.close(descriptor)
 
 

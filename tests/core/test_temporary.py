@@ -1,6 +1,7 @@
 """Temporary files and folders: nothing stays of a process that was killed, nothing in use goes."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -177,3 +178,20 @@ def test_what_has_the_name_of_the_folder_and_is_none_stays(tmp):
         assert folder.name.startswith("mine-")
     assert names(tmp) == ["mine", "precious"]
     assert Path(tmp / "mine").is_symlink()
+
+
+def test_a_folder_goes_though_a_compiler_left_alone_still_writes_there(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    really, late = shutil.rmtree, ["cc1.s", "cc2.o"]
+
+    def remove(path, **named):
+        really(path, **named)
+        if late:
+            path.mkdir()
+            (path / late.pop()).touch()
+
+    monkeypatch.setattr("shutil.rmtree", remove)
+    with temporary.temporary_folder("backprop-test"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    assert not late

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from backprop import datasets
-from experiments.book import __main__ as book
-from experiments.book import chapter6, data, networks, others, results, training
+from experiments.book import chapter6, data, jobs, networks, others, results, training
 from experiments.book.drawing import value_of
 from experiments.book.row import Published, Row
 from tests.support import run_experiment
@@ -49,6 +48,19 @@ def test_an_unknown_row_is_refused_by_name(digits, tmp_path):
     found = run_experiment("book", "--data", digits, "--out", tmp_path, "--rows", "9-none")
     assert found.returncode == 1
     assert "no row '9-none'; there are: 1-30" in found.stderr
+
+
+def test_two_processes_make_the_runs_that_one_makes(digits, tmp_path):
+    options = ["--quick", "--data", digits, "--rows", "2", "5-depth"]
+    numbers = []
+    for n in (1, 2):
+        out = tmp_path / str(n)
+        found = run_experiment("book", *options, "--out", out, "--processes", n)
+        assert found.returncode == 0, found.stderr
+        runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("*.json"))]
+        numbers.append([{**run, "seconds": None} for run in runs])
+    assert len(numbers[0]) > 3
+    assert numbers[0] == numbers[1]
 
 
 @pytest.fixture
@@ -225,4 +237,4 @@ def test_files_in_the_repository_are_of_the_rows_as_they_are():
         for seed in range(row.seeds):
             path = results.path_of(results.FOLDER, row, seed)
             if path.exists():
-                book.check_same(path, row)
+                jobs.check_same(path, row)
