@@ -11,6 +11,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
@@ -213,10 +214,25 @@ def _build(command: list[str], source: str, headers: dict[str, str], options: li
                 if done.returncode == 0 and not program.exists():
                     raise NotBuilt(f"the compiler {shlex.join(command)} makes no program")
                 if done.returncode == 0:
+                    _try(command, program)
                     return program.read_bytes()
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NotBuilt(f"the program cannot be built: {error}") from None
     raise NotBuilt(f"the compiler {shlex.join(command)} refuses the program: {_said(done)}")
+
+
+def _try(command: list[str], library: Path) -> None:
+    """Let another process load a library, since part of one would end whoever loads it.
+
+    What is only no library is for `_load` to find, which may load it from elsewhere.
+    """
+    if not sys.executable or getattr(sys, "frozen", False):  # there is no Python to be begun
+        return
+    load = "import ctypes, sys; ctypes.CDLL(sys.argv[1])"
+    done = _run([sys.executable, "-I", "-S", "-c", load, str(library)], timeout=60)
+    if done.returncode < 0:
+        made = f"the compiler {shlex.join(command)} makes a program that cannot be loaded"
+        raise NotBuilt(f"{made}: it ends the process, by signal {-done.returncode}")
 
 
 def _said(done: Any) -> str:

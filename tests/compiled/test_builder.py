@@ -117,6 +117,14 @@ def one_that_makes_rubbish(monkeypatch, tmp_path):
     return "cannot be loaded"
 
 
+def one_that_makes_a_part(monkeypatch, tmp_path):
+    real = shutil.which(builder.compiler()[0])
+    cut = "head -c 9000 program.so > part; mv part program.so"
+    text = f'{real} "$@"; case "$1" in --version) ;; *) {cut};; esac'
+    monkeypatch.setenv("CC", str(script(tmp_path / "half", text)))
+    return "half makes a program that cannot be loaded: it ends the process, by signal"
+
+
 TROUBLES = [
     without_compiler,
     with_another_name,
@@ -128,6 +136,7 @@ TROUBLES = [
     one_that_crashes,
     one_that_makes_nothing,
     one_that_makes_rubbish,
+    pytest.param(one_that_makes_a_part, marks=needs_compiler),
 ]
 
 
