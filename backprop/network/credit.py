@@ -10,19 +10,18 @@ import numpy as np
 from backprop.core.assignment import OnAssignment
 from backprop.core.upstairs import upstairs
 from backprop.layers.base import Layer
+from backprop.network.checked import Checked
 
 OF_RULE = "credit."  # how the arrays of a rule are called in the state of its network
 
 
-class Credited:
+class Credited(Checked):
     """The part of a network that has a credit rule; see `Network` and `backprop.research.credit`.
 
     A rule is on a higher floor. What is asked of it here is `join` (the layers of a network),
     `begin` (a pass back), `state`, `checked_state` and `take_state`, `astype`, `redraw`, `rngs`
     and `exact`.
     """
-
-    root: Layer
 
     def walk(self) -> Iterator[tuple[str, Layer]]:
         """Yield every layer, and the layers inside it, each with its name."""

@@ -14,33 +14,18 @@ from backprop.core.checks import check_integer
 from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import count_examples, each_array, is_several
 from backprop.core.stored import most_read, sample_of
-from backprop.costs import Cost, mean
+from backprop.costs import mean
 from backprop.kernels import memory
 from backprop.kernels.threads import own_threads, run_all
 from backprop.layers import passes
-from backprop.layers.base import Layer
 from backprop.layers.mode import INFERENCE
 from backprop.metrics import Metric, as_metrics, default_metrics
 from backprop.network.checks import outputs_like
+from backprop.network.programs import Programmed
 
 
-class Evaluated:
+class Evaluated(Programmed):
     """The part of a network that predicts, and measures what it predicts; see `Network`."""
-
-    root: Layer
-    output_shape: Any
-
-    def check_x(self, x: Any) -> None:
-        raise NotImplementedError
-
-    def check_data(self, x: Any, y: Any) -> None:
-        raise NotImplementedError
-
-    def need_cost(self) -> Cost:
-        raise NotImplementedError
-
-    def prediction_for(self, x: Any, compiled: bool | None) -> Any:
-        raise NotImplementedError
 
     @underflow_is_0
     def predict(self, x: Any, batch_size: int = 1000, compiled: bool | None = None) -> Any:

@@ -11,8 +11,6 @@ import numpy as np
 from backprop.core.callers import stacklevel
 from backprop.core.config import Classes, classes_by_name, from_config
 from backprop.core.storage import check_format, read_archive, what_is_read, write_archive
-from backprop.costs import Cost
-from backprop.layers.base import Layer
 from backprop.layers.parameters import room_for
 from backprop.layers.places import described_places, restore_places
 from backprop.layers.seeds import seed_by_parameters
@@ -28,14 +26,6 @@ class Saved(Credited):
     format: ClassVar[str] = "backprop network 2"
     encoding: Any = None
     """How a table's rows become inputs, a `datasets.Encoding`: saved with the network."""
-    root: Layer
-    cost: Cost | None
-    input_shape: Any
-    dtype: np.dtype
-
-    def check_whole(self) -> None:
-        """Raise a RuntimeError if a layer is part of another network by now."""
-        raise NotImplementedError
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write architecture and parameters to one file, whole or not at all; never a pickle.

@@ -14,7 +14,6 @@ from backprop.core.checks import check_sequence
 from backprop.core.quiet import underflow_is_0
 from backprop.core.randomness import generator
 from backprop.core.shapes import copy_into, each_array
-from backprop.core.stored import sample_of
 from backprop.core.upstairs import upstairs
 from backprop.costs import Cost, as_cost
 from backprop.costs.weights import weighted
@@ -29,21 +28,13 @@ from backprop.layers.dense import Dense
 from backprop.layers.flat import adopt
 from backprop.layers.mode import INFERENCE, KEEPING, TRAINING
 from backprop.layers.outputs import Outputs
-from backprop.network.checks import (
-    check_counted_targets,
-    check_finite_targets,
-    check_last_layer,
-    check_x,
-    input_shape_of,
-    outputs_like,
-)
+from backprop.network.checks import check_finite_targets, check_last_layer, input_shape_of
 from backprop.network.evaluation import Evaluated
 from backprop.network.files import Saved
-from backprop.network.programs import Programmed
 from backprop.optimizers.memory import begin_anew
 
 
-class Network(Programmed, Evaluated, Saved):
+class Network(Evaluated, Saved):
     """A neural network: one layer, most often a chain of layers, and the cost C of its output.
 
     Building the network checks that the shapes fit, and gathers the parameters of all layers in
@@ -94,8 +85,6 @@ class Network(Programmed, Evaluated, Saved):
 
     Source: Nielsen, *Neural Networks and Deep Learning*, chapters 1 and 2.
     """
-
-    _lost: str | None = None
 
     @OnAssignment
     def cost(self, cost: Any) -> None:
@@ -406,48 +395,3 @@ class Network(Programmed, Evaluated, Saved):
         if isinstance(self.root, Graph):
             return upstairs("backprop.inspection.graph_trace").trace_graph(self, x, y)
         return upstairs("backprop.inspection.trace").Trace(self, x, y)
-
-    # -- checks ------------------------------------------------------------------------------
-
-    def lose(self, layer: Layer) -> None:
-        """Note that a layer has become part of something else: no pass can be made any more."""
-        self._lost = f"{layer}"
-
-    def check_x(self, x: Any) -> None:
-        """Raise unless x is input for this network: type, shape, finite numbers."""
-        self.check_whole()
-        check_x(self, x)
-
-    def check_whole(self) -> None:
-        """Raise a RuntimeError if a layer is part of another network by now."""
-        if self._lost is not None:
-            raise RuntimeError(
-                f"network: its layer {self._lost} has been built into another network since, and "
-                "one layer has one state: build one of the two of copies, copy.deepcopy(layers)"
-            )
-
-    def check_data(self, x: Any, y: Any) -> None:
-        """Raise unless x and y are data for this network: types, shapes, counts, finite numbers.
-
-        Raises
-        ------
-        TypeError, ShapeError, ValueError
-            With what was got and what was expected.
-        """
-        self.check_x(sample_of(x))
-        self.outputs_changed()
-        for targets in y if isinstance(y, tuple) else (y,):
-            check_finite_targets(targets)
-        self.need_cost().check(outputs_like(self, x), y)
-        each_array(check_counted_targets, y)
-
-    def outputs_changed(self) -> None:
-        """Raise a ValueError if the last layer, as it is now, does not fit the cost."""
-        if self.cost is not None:
-            check_last_layer(self.cost, self.root, self.input_shape)
-
-    def need_cost(self) -> Cost:
-        """Return the cost, or raise a RuntimeError that says what to do without one."""
-        if self.cost is None:
-            raise RuntimeError("the network has no cost: give Network one, or use backpropagate")
-        return self.cost

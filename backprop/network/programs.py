@@ -12,6 +12,7 @@ from backprop.core.config import made_of
 from backprop.core.shapes import count_examples, each_array
 from backprop.core.upstairs import upstairs
 from backprop.layers.base import Layer
+from backprop.network.checked import Checked
 from backprop.optimizers import Optimizer
 from backprop.regularizers import Regularizer
 
@@ -19,14 +20,8 @@ PRODUCTS_A_SECOND = 2e10  # about what NumPy does, for whether it is worth while
 WORTH_WHILE = 1.0  # seconds
 
 
-class Programmed:
+class Programmed(Checked):
     """The part of a network that is written down as C; see `Network` and `backprop.compiled`."""
-
-    root: Layer
-    input_shape: Any
-
-    def need_cost(self) -> Any:
-        raise NotImplementedError
 
     def program(self, batch_size: int = 10, optimizer: Any = None, **settings: Any) -> Any:
         """Return the network's step on a minibatch, or its prediction, written down as C.

@@ -1,4 +1,4 @@
-"""Models of PyTorch as their users write them: traced, shared, frozen, refused, written back."""
+"""Models of PyTorch as their users write them: traced, shared, frozen, written back."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ from backprop.interop.torch import (  # noqa: E402
 )
 from backprop.interop.torch.axes import order_of, to_columns, to_rows  # noqa: E402
 from backprop.layers import (  # noqa: E402
-    RNN,
     BatchNorm,
     Dense,
     Dropout,
@@ -355,77 +354,7 @@ def test_a_cost_is_a_loss(ours, theirs, y, from_z):
     torch.testing.assert_close(values[0][1], values[1][1], rtol=1e-12, atol=1e-15)
 
 
-# -- what is refused -----------------------------------------------------------------------------
-
-
-class Branching(nn.Module):
-    def forward(self, x):
-        return x if x.sum() > 0 else -x
-
-
-class Inside(nn.Module):
-    def __init__(self, part):
-        super().__init__()
-        self.first, self.part = nn.Linear(3, 3), part
-
-    def forward(self, x):
-        return self.part(self.first(x))
-
-
-class Gated(nn.Module):
-    def forward(self, x):
-        return x * torch.sigmoid(x)
-
-
-class Crossing(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.a, self.b, self.c = nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 3)
-
-    def forward(self, x):
-        a = self.a(x)
-        b = self.b(a) + x
-        return self.c(b) + a
-
-
-REFUSED = [
-    (nn.Sequential(nn.Linear(3, 3), nn.Hardtanh()), "submodule '1': Hardtanh"),
-    (Inside(Branching()), "submodule 'part': torch.fx cannot trace"),
-    (Inside(nn.Sequential(nn.Linear(3, 3), nn.PReLU())), "submodule 'part.1': PReLU"),
-    (Inside(Gated()), "submodule 'part', mul"),
-    (Crossing(), "used in several places"),
-    (nn.LogSoftmax(dim=1), "has no counterpart"),
-    (nn.Conv2d(1, 2, 3, padding_mode="reflect"), "padding_mode"),
-    (nn.MaxPool2d(2, ceil_mode=True), "ceil_mode"),
-    (nn.BatchNorm1d(3, track_running_stats=False), "track_running_stats"),
-    (nn.LSTM(3, 4, proj_size=2), "proj_size"),
-    (nn.Embedding(5, 3, padding_idx=0), "padding_idx"),
-    (nn.Sequential(nn.Conv2d(1, 2, 3), nn.Linear(3, 3)), "put nn.Flatten"),
-    (nn.utils.parametrizations.weight_norm(nn.Linear(3, 3)), "no counterpart"),
-]
-
-
-@pytest.mark.parametrize(("module", "message"), REFUSED, ids=lambda v: type(v).__name__)
-def test_what_has_no_counterpart_is_named(module, message):
-    with pytest.raises(NoCounterpartError, match=message):
-        from_torch(module, input_shape=(3,))
-
-
-def test_wrong_arguments():
-    with pytest.raises(TypeError, match=r"expected a torch\.nn\.Module"):
-        from_torch(Dense(3, 2))
-    with pytest.raises(TypeError, match="expected a network or a layer"):
-        to_torch(nn.Linear(3, 2))
-    with pytest.raises(TypeError, match=r"module.float\(\)"):
-        from_torch(nn.Linear(3, 2).half())
-    with pytest.raises(ValueError, match="give the input_shape"):
-        from_torch(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)))
-    with pytest.raises(NoCounterpartError, match="give to_torch the input_shape"):
-        to_torch(BatchNorm(3))
-    with pytest.raises(NoCounterpartError, match=r"tanh or relu.*as_torch\(layer\)"):
-        to_torch(RNN(3, 2, "sigmoid"))
-    with pytest.raises(ValueError, match="one is right"):
-        from_torch(nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Softmax(1)), nn.CrossEntropyLoss())
+# -- what PyTorch is given ------------------------------------------------------------------------
 
 
 def test_names_are_those_of_pytorch():
