@@ -26,7 +26,7 @@ from backprop.compiled.twins import (  # noqa: F401 - which note their twins
 )
 from backprop.compiled.twins.base import HEADERS, NoTwin, write_back, write_back_from, write_forward
 from backprop.compiled.twins.costs import write_bp1
-from backprop.compiled.twins.optimizers import APART, write_update
+from backprop.compiled.twins.optimizers import SHARED_FROM, write_update
 from backprop.compiled.writer import INCLUDE, Buffer, Writer, as_rows, text_of
 from backprop.core.shapes import Shape, each_array, is_several
 
@@ -178,7 +178,7 @@ class Program:
         w.heading("the update")
         root = self.network.root
         penalties = [] if regularizer is None else regularizer.parts(root)
-        parts = root.learning_parts(APART), root.weight_parts(times_eta=True), penalties
+        parts = root.learning_parts(SHARED_FROM), root.weight_parts(times_eta=True), penalties
         write_update(w, self.optimizer, *parts, clip_value, clip_norm)
 
     def _write_backward(self, w: Writer, a: Any, labels: Any, weights: Any) -> None:

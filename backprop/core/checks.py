@@ -27,7 +27,7 @@ def check_number(name: str, value: Any, interval: str = "(-inf, inf)") -> float:
         If `value` is not a real number, or is outside `interval` (NaN always is).
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number, got {_told(value)}")
+        raise TypeError(f"{name} must be a number, got {kind_of(value)}")
     number = float(value)
     low, high = (float(end) for end in interval[1:-1].split(","))
     above = number >= low if interval[0] == "[" else number > low
@@ -52,7 +52,7 @@ def check_integer(name: str, value: Any, least: int | None = 1) -> int:
         with suppress(TypeError):
             number = operator.index(value)
     if number is None:
-        raise TypeError(f"{name} must be an integer, got {_told(value)}")
+        raise TypeError(f"{name} must be an integer, got {kind_of(value)}")
     if least is not None and number < least:
         raise ValueError(f"{name} must be at least {least}, got {number}")
     return number
@@ -145,11 +145,6 @@ def _has_axes(value: Any) -> bool:
         return False
 
 
-def _told(value: Any) -> str:
-    """Return what was given where a number was expected; an array without its numbers."""
-    return kind_of(value) if isinstance(value, np.ndarray) and value.ndim else repr(value)
-
-
 def _float(dtype: np.dtype | None) -> np.dtype:
     return dtype or np.dtype(np.float32)
 
@@ -209,9 +204,21 @@ def check_sequence(owner: str, name: str, value: Any, of: str = "integers") -> t
 
 
 def kind_of(value: Any) -> str:
-    """Say what was given where arrays were expected, without their numbers."""
+    """Say in a few words what was given: what is short as it is, arrays by their shapes."""
+    if isinstance(value, np.ndarray) and value.ndim:
+        return f"one array of shape {value.shape}, {value.dtype}"
+    if _is_short(value):
+        return repr(value)
     if isinstance(value, (tuple, list)):
         return f"a {type(value).__name__} of {len(value)}"
-    if isinstance(value, np.ndarray):
-        return f"one array of shape {value.shape}"
-    return repr(value) if isinstance(value, (str, int, float)) else type(value).__name__
+    shape = getattr(value, "shape", None)
+    return type(value).__name__ + (f" of shape {tuple(shape)}" if shape else "")
+
+
+def _is_short(value: Any) -> bool:
+    """Say whether it is a number, a word, a class, None, or a few of these in a sequence."""
+    if isinstance(value, (tuple, list)):
+        plain = len(value) < 10 and not any(isinstance(one, (tuple, list)) for one in value)
+        return plain and all(map(_is_short, value))
+    scalar = isinstance(value, (numbers.Number, str, type, np.generic, np.ndarray, type(None)))
+    return scalar and not np.ndim(value) and len(repr(value)) <= 100

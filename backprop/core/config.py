@@ -15,11 +15,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from backprop.core.plain import number_of, strict
 from backprop.core.remedies import close_names
 
 PACKAGE = __name__.split(".")[0] + "."
-_FLOAT = "float"  # as a class: of NaN and infinity
-_NOT_FINITE = {str(value): value for value in (math.nan, math.inf, -math.inf)}
+_FLOAT = "float"  # as a class: of NaN and infinity, as an argument may be a string
 
 
 class Configurable:
@@ -245,7 +245,7 @@ def encode(value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
-        return {"class": _FLOAT, "value": str(value)}
+        return {"class": _FLOAT, "value": strict(value)}
     if isinstance(value, (list, tuple)):
         return [encode(item) for item in value]
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -263,7 +263,7 @@ def decode(value: Any, classes: Mapping[str, Any]) -> Any:
         _refuse(value)
     name = value["class"]
     if name == _FLOAT:
-        return _NOT_FINITE[value["value"]]
+        return number_of(value["value"])
     cls = _class_called(name, classes)
     if hasattr(cls, "from_description"):  # not made of constructor arguments, as a graph
         return cls.from_description(value, classes)

@@ -77,6 +77,17 @@ def strict(data: Any) -> Any:
     return data
 
 
+def number_of(name: str) -> float:
+    """Return the number that is not finite that `strict` called so, or Python, as in older files.
+
+    Raises
+    ------
+    KeyError, TypeError
+        If there is none of that name.
+    """
+    return {**_NOT_FINITE, "nan": math.nan, "inf": math.inf, "-inf": -math.inf}[name]
+
+
 def numbers_of(data: Any) -> Any:
     """Return what `strict` was given: a number in the place of every string that stands for one."""
     if isinstance(data, str):

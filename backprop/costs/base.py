@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from backprop.core.checks import check_array
+from backprop.core.checks import check_array, kind_of
 from backprop.core.config import Configurable
 from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import ShapeError
@@ -219,7 +219,7 @@ class Cost(Configurable, ABC):
             what = "delta_of" if below else "gradient"
             raise ShapeError(
                 f"{self}: {what} must return an array of the outputs' shape {a.shape}, got "
-                f"{_kind_of(found)}",
+                f"{kind_of(found)}",
                 str(a.shape),
             )
         return found, below
@@ -305,7 +305,7 @@ class Cost(Configurable, ABC):
             return c
         raise ShapeError(
             f"{self}: cost_of_each must return C_x of every example, an array of shape {batch}, "
-            f"got {_kind_of(c)}",
+            f"got {kind_of(c)}",
             str(batch),
         )
 
@@ -317,11 +317,6 @@ class Cost(Configurable, ABC):
     def _need_canonical(self) -> None:
         if self.canonical is None:
             raise TypeError(f"{self} has no canonical activation")
-
-
-def _kind_of(found: Any) -> str:
-    shape = getattr(found, "shape", None)
-    return f"{type(found).__name__}" + (f" of shape {shape}" if shape is not None else "")
 
 
 def _remedy(demands: Outputs, layer: Any, given: Outputs) -> str:

@@ -133,27 +133,9 @@ class Optimizer(Configurable, ABC):
 
         A subclass that has more to do than `update` overrides this.
         """
-        same = theta is self._theta and nabla is self._nabla  # as in the step before
-        if not (same and theta.flags.writeable and theta.dtype == self._scratch.dtype):
-            self._check(theta, nabla)
-            self.turn_to(theta)
-            self._theta, self._nabla = theta, nabla
-            self._scratch = np.empty(min(theta.size, memory.UPDATE_BLOCK), theta.dtype)
-        n = theta.size
-        if self.accumulator_names and not self.accumulators:
-            self.carried(theta)
+        self._prepare(theta, nabla)
         self.t += 1
-        vectors = (theta, nabla, *self.accumulators.values())
-        eta = self.eta
-        if groups is None:
-            if n == len(self._scratch):
-                self.update(eta, self._scratch, *vectors)
-            else:
-                self._update_in_blocks(eta, vectors)
-            return
-        for part, factor in groups:
-            parts = tuple(vector[part] for vector in vectors)
-            self._update_in_blocks(eta * factor, parts)
+        self._update_groups(self.eta, groups, (theta, nabla, *self.accumulators.values()))
 
     def attach(self, network: Any) -> None:
         """Take the network whose theta will be stepped on, before a trainer's first minibatch.
@@ -169,6 +151,33 @@ class Optimizer(Configurable, ABC):
             names = self.accumulator_names
             self.accumulators = {name: memory.aligned(theta.size, theta.dtype) for name in names}
         return self.accumulators
+
+    def _prepare(self, theta: np.ndarray, nabla: np.ndarray) -> None:
+        """Check both and turn to theta, unless they are those of the step before."""
+        same = theta is self._theta and nabla is self._nabla
+        if not (same and theta.flags.writeable and theta.dtype == self._scratch.dtype):
+            self._check(theta, nabla)
+            self.turn_to(theta)
+            self._theta, self._nabla = theta, nabla
+            self._scratch = np.empty(min(theta.size, memory.UPDATE_BLOCK), theta.dtype)
+        if self.accumulator_names and not self.accumulators:
+            self.carried(theta)
+
+    def _update_groups(
+        self,
+        eta: float,
+        groups: Sequence[tuple[slice, float]] | None,
+        vectors: tuple[np.ndarray, ...],
+    ) -> None:
+        """Apply the rule to the parts of these vectors that learn, or to all of them."""
+        if groups is None:
+            if len(vectors[0]) == len(self._scratch):
+                self.update(eta, self._scratch, *vectors)
+            else:
+                self._update_in_blocks(eta, vectors)
+            return
+        for part, factor in groups:
+            self._update_in_blocks(eta * factor, tuple(vector[part] for vector in vectors))
 
     def _update_in_blocks(self, eta: float, vectors: tuple[np.ndarray, ...]) -> None:
         n, size = len(vectors[0]), len(self._scratch)

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_array, check_number
+from backprop.core.checks import check_array, check_number, kind_of
 from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import ShapeError, each_array
 from backprop.layers import Layer, Neurons, ReLU
@@ -312,7 +312,7 @@ def weights_of(target: Any, outputs: np.ndarray, below_sigma: bool = True) -> np
         way = ": give target.ravel()" if labels.ndim == 2 and labels.size == shape[1] else way
         raise TypeError(
             f"target must be a class, an array of {shape[1]} classes, an array of floats of shape "
-            f"{shape}, or None, got {_described(target)}{way}"
+            f"{shape}, or None, got {kind_of(target)}{way}"
         )
     if labels.min() < 0 or labels.max() >= shape[0]:
         wrong = labels[(labels < 0) | (labels >= shape[0])].ravel()[0]
@@ -320,13 +320,6 @@ def weights_of(target: Any, outputs: np.ndarray, below_sigma: bool = True) -> np
     weights = np.zeros(shape)
     weights[labels, np.arange(shape[1])] = 1
     return weights
-
-
-def _described(target: Any) -> str:
-    """Say what was given as a target, of an array without its numbers."""
-    if isinstance(target, np.ndarray):
-        return f"{target.dtype} of shape {target.shape}"
-    return f"{target!r:.60}"
 
 
 # -- one array, or several in a tuple ----------------------------------------------------------

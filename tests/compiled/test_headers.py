@@ -1,6 +1,7 @@
 """The C functions by themselves: products, threads, elementary functions, strict compilers."""
 
 import ctypes
+import re
 import shutil
 import subprocess
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from backprop.compiled import builder
 from backprop.compiled.program import with_included
 from backprop.compiled.twins.base import HEADERS
+from backprop.compiled.twins.optimizers import SHARED_FROM
 from tests.compiled.support import needs_compiler, no_compiler
 
 pytestmark = needs_compiler
@@ -254,6 +256,11 @@ def test_sanitizers_find_nothing(sanitizer, double, tmp_path):
     if "unexpected memory mapping" in done.stderr:  # of kernels that the sanitizer does not know
         pytest.skip(done.stderr.splitlines()[0])
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_both_languages_know_from_what_size_an_update_is_shared():
+    factor, shift = re.findall(r"SHARED_FROM = (\d+) << (\d+)", ALL["optimizers.h"])[0]
+    assert int(factor) << int(shift) == SHARED_FROM
 
 
 AWAKENING = """

@@ -15,6 +15,7 @@ from backprop.core.checks import (
     check_vector,
     is_finite,
     is_plain,
+    kind_of,
 )
 
 
@@ -32,6 +33,36 @@ def test_check_number():
 def test_a_number_is_a_real_number(value):
     with pytest.raises(TypeError, match=r"^SGD: eta must be a number, got "):
         check_number("SGD: eta", value)
+
+
+class Tensor:
+    shape = (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (None, "None"),
+        (1.5, "1.5"),
+        ("a", "'a'"),
+        ("a" * 200, "str"),
+        (np.array(2), "array(2)"),
+        (object, "<class 'object'>"),
+        (np.ones((2, 3)), "one array of shape (2, 3), float64"),
+        (np.empty(0, "int32"), "one array of shape (0,), int32"),
+        ((3,), "(3,)"),
+        ([1, None, "a"], "[1, None, 'a']"),
+        (list(range(100)), "a list of 100"),
+        ((np.ones(1), 2), "a tuple of 2"),
+        ([[1.0]], "a list of 1"),
+        ([Tensor()], "a list of 1"),
+        (Tensor(), "Tensor of shape (2, 3)"),
+        ({"x": 1}, "dict"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_was_given_is_told_in_a_few_words(value, told):
+    assert kind_of(value) == told
 
 
 @pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3), np.array(3)], ids=repr)

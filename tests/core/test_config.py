@@ -251,6 +251,12 @@ def test_arguments_that_are_not_finite_are_strict_json(value):
     assert type(again.scale) is float
 
 
+@pytest.mark.parametrize("name", ["Infinity", "inf"])
+def test_infinity_is_read_by_the_names_of_json_and_of_python(name):
+    config = {"class": f"{__name__}:Part", "n": 1, "scale": {"class": "float", "value": name}}
+    assert from_config(config).scale == np.inf
+
+
 @pytest.mark.parametrize("value", ["1.5", 3, None, [], "infinity"])
 def test_no_other_number_is_written_like_that(value):
     with pytest.raises((KeyError, TypeError)):

@@ -27,9 +27,6 @@ struct convolved {
     real *made;
 };
 
-/* How many parts of a size n makes. */
-INLINED int in_parts(int n, int size) { return (n + size - 1) / size; }
-
 /* As many rows of V vectors as fit, beside V vectors and a weight. */
 INLINED int most_rows(int V) { return at_most(TILE_ROWS, (REGISTERS - 1) / V - 1); }
 
@@ -157,7 +154,7 @@ INLINED void row_of_z(const Windows *k, const struct convolved *of, int h)
 INLINED void direct_weighted_input(const Windows *k, part_of_work row, const real *w,
                                    const real *b, const real *a, real *z)
 {
-    struct convolved of = {w, b, a, NULL, z};
+    struct convolved of = {.w = w, .b = b, .a = a, .made = z};
     share_convolution(k, k->rows, row, &of);
 }
 
@@ -233,7 +230,7 @@ INLINED void line_below(const Windows *k, const struct convolved *of, int y)
 INLINED void direct_downstream(const Windows *k, part_of_work line, const real *w,
                               const real *delta, real *turned, real *nabla)
 {
-    struct convolved of = {turned, NULL, NULL, delta, nabla};
+    struct convolved of = {.w = turned, .delta = delta, .made = nabla};
     turn_weights(k, w, turned);
     share_convolution(k, k->lines, line, &of);
 }
@@ -414,7 +411,7 @@ INLINED void some_weights(const Windows *k, const struct convolved *of, int part
 INLINED void direct_weight_gradient(const Windows *k, part_of_work weights, const real *delta,
                                    const real *a, real *nabla_w)
 {
-    struct convolved of = {NULL, NULL, a, delta, nabla_w};
+    struct convolved of = {.a = a, .delta = delta, .made = nabla_w};
     const int n = in_parts(k->maps, maps_of_tile(k)) * parts_of_maps(k);
     share_convolution(k, n, weights, &of);
 }

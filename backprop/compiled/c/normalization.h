@@ -65,12 +65,6 @@ struct batch_norm {
     real *nabla_b, *nabla_g, *below;
 };
 
-/* So many that threads share them where the numbers are many, else all. */
-INLINED int features_at_once(int n, int m)
-{
-    return n * (long)m < MANY_NUMBERS ? n : FEW_NUMBERS / m + 1;
-}
-
 static void batch_norm_of_part(void *work, int part)
 {
     const struct batch_norm *const k = work;
@@ -89,10 +83,12 @@ INLINED void batch_norm(int n, int m, double epsilon, double momentum, const rea
                         const real *b, const real *x, real *x_hat, real *mu, real *deviation,
                         real *running_mean, double *running_variance, real *a)
 {
-    const int rows = features_at_once(n, m);
-    struct batch_norm all = {n, m, rows, epsilon, momentum, g, b, x, x_hat, mu, deviation,
-                             running_mean, running_variance, a, NULL, NULL, NULL, NULL};
-    share((n + rows - 1) / rows, batch_norm_of_part, &all);
+    const int rows = rows_at_once(n, m, FEW_NUMBERS);
+    struct batch_norm all = {
+        .n = n, .m = m, .rows = rows, .epsilon = epsilon, .momentum = momentum, .g = g, .b = b,
+        .x = x, .x_hat = x_hat, .mu = mu, .deviation = deviation, .running_mean = running_mean,
+        .running_variance = running_variance, .a = a};
+    share(in_parts(n, rows), batch_norm_of_part, &all);
 }
 
 /* By the running statistics: in inference, and in a layer that is frozen. */
@@ -152,10 +148,11 @@ INLINED void batch_norm_way_back(int n, int m, const real *g, real *deviation,
                                  const real *nabla_a, real *x_hat, real *nabla_b, real *nabla_g,
                                  real *below)
 {
-    const int rows = features_at_once(n, m);
-    struct batch_norm all = {n, m, rows, 0, 0, g, NULL, NULL, x_hat, NULL, deviation,
-                             NULL, NULL, NULL, nabla_a, nabla_b, nabla_g, below};
-    share((n + rows - 1) / rows, batch_norm_way_back_of_part, &all);
+    const int rows = rows_at_once(n, m, FEW_NUMBERS);
+    struct batch_norm all = {
+        .n = n, .m = m, .rows = rows, .g = g, .x_hat = x_hat, .deviation = deviation,
+        .nabla_a = nabla_a, .nabla_b = nabla_b, .nabla_g = nabla_g, .below = below};
+    share(in_parts(n, rows), batch_norm_way_back_of_part, &all);
 }
 
 /* The same where mu and the deviation are constants. */

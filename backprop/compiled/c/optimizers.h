@@ -15,7 +15,8 @@ struct update {
     real eta, keep1, keep2, least, lambda;
 };
 
-/* Fewer numbers are where their gradient was computed, by one thread. */
+/* Fewer numbers are where their gradient was computed, by one thread. The writer of programs knows
+ * SHARED_FROM too: it gives so large a parameter an update of its own. */
 enum { UPDATED_AT_ONCE = 1 << 13, SHARED_FROM = 1 << 17 };
 
 /* The numbers that are one part of the work. */
@@ -35,7 +36,7 @@ INLINED struct update numbers_of(const void *work, int part)
 /* Do all parts of what is done to n numbers; for so few no thread is woken. */
 INLINED void for_all_numbers(int n, part_of_work do_part, void *work)
 {
-    const int parts = (n + UPDATED_AT_ONCE - 1) / UPDATED_AT_ONCE;
+    const int parts = in_parts(n, UPDATED_AT_ONCE);
     if (n >= SHARED_FROM)
         share(parts, do_part, work);
     else
@@ -66,7 +67,7 @@ INLINED real sum_of_squares(const int n, const real *nabla)
     for (int start = 0; start < n; start += SUMMED * UPDATED_AT_ONCE) {
         struct squares part = {at_most(n - start, SUMMED * UPDATED_AT_ONCE), nabla + start, sums};
         for_all_numbers(part.n, squares_of_part, &part);
-        total += sum_of((part.n + UPDATED_AT_ONCE - 1) / UPDATED_AT_ONCE, sums);
+        total += sum_of(in_parts(part.n, UPDATED_AT_ONCE), sums);
     }
     return total;
 }
@@ -80,8 +81,8 @@ static void sgd_rule(void *work, int part)
 
 INLINED void sgd(int n, double eta, double lambda, real *nabla, real *theta)
 {
-    update_by(sgd_rule, (struct update){n, nabla, NULL, NULL, theta, (real)eta, 0, 0, 0,
-                                        (real)lambda});
+    update_by(sgd_rule, (struct update){.n = n, .nabla = nabla, .theta = theta, .eta = (real)eta,
+                                        .lambda = (real)lambda});
 }
 
 static void momentum_rule(void *work, int part)
@@ -96,8 +97,9 @@ static void momentum_rule(void *work, int part)
 INLINED void momentum(int n, double eta, double lambda, double mu, real *nabla, real *v,
                      real *theta)
 {
-    update_by(momentum_rule, (struct update){n, nabla, NULL, v, theta, (real)eta, (real)mu, 0, 0,
-                                             (real)lambda});
+    update_by(momentum_rule,
+              (struct update){.n = n, .nabla = nabla, .v = v, .theta = theta, .eta = (real)eta,
+                              .keep1 = (real)mu, .lambda = (real)lambda});
 }
 
 static void nesterov_rule(void *work, int part)
@@ -112,8 +114,9 @@ static void nesterov_rule(void *work, int part)
 INLINED void nesterov(int n, double eta, double lambda, double mu, real *nabla, real *v,
                      real *theta)
 {
-    update_by(nesterov_rule, (struct update){n, nabla, NULL, v, theta, (real)eta, (real)mu, 0, 0,
-                                             (real)lambda});
+    update_by(nesterov_rule,
+              (struct update){.n = n, .nabla = nabla, .v = v, .theta = theta, .eta = (real)eta,
+                              .keep1 = (real)mu, .lambda = (real)lambda});
 }
 
 static void rmsprop_rule(void *work, int part)
@@ -129,8 +132,10 @@ static void rmsprop_rule(void *work, int part)
 INLINED void rmsprop(int n, double eta, double rho, double eps, real *nabla, real *v, real *theta)
 {
     const double c = 1 / sqrt(1 - rho);
-    update_by(rmsprop_rule, (struct update){n, nabla, NULL, v, theta, (real)(eta * c), 0, (real)rho,
-                                            (real)(eps * c), 0});
+    update_by(rmsprop_rule,
+              (struct update){.n = n, .nabla = nabla, .v = v, .theta = theta,
+                              .eta = (real)(eta * c), .keep2 = (real)rho,
+                              .least = (real)(eps * c)});
 }
 
 static void adam_rule(void *work, int part)
@@ -149,8 +154,10 @@ INLINED void adam(int n, int64_t t, double eta, double beta1, double beta2, doub
 {
     const double sum1 = (1 - pow(beta1, (double)t)) / (1 - beta1);
     const double root2 = sqrt((1 - pow(beta2, (double)t)) / (1 - beta2));
-    update_by(adam_rule, (struct update){n, nabla, m, v, theta, (real)(eta * root2 / sum1),
-                                         (real)beta1, (real)beta2, (real)(eps * root2), 0});
+    update_by(adam_rule,
+              (struct update){.n = n, .nabla = nabla, .m = m, .v = v, .theta = theta,
+                              .eta = (real)(eta * root2 / sum1), .keep1 = (real)beta1,
+                              .keep2 = (real)beta2, .least = (real)(eps * root2)});
 }
 
 /* AdamW, before Adam: theta <- theta - eta weight_decay theta, of weights. */

@@ -67,7 +67,7 @@ INLINED void maxima(const Pool *k, const real *a_prev, real *line, real *a)
     const int in_pairs = HAS_PAIRS && B == 1 && k->kernel_w == 2 && k->stride_w == 2 && !k->left
                          && 2 * k->columns <= k->width;
     const long all = k->channels * (long)k->height * size;
-    const long reach = 2 * ((k->columns + LANES - 1) / LANES * LANES);
+    const long reach = 2 * (in_parts(k->columns, LANES) * LANES);
     for (int c = 0; c < k->channels; c++)
         for (int h = 0; h < k->rows; h++) {
             const int y = h * k->stride_h - k->top, end = at_most(y + k->kernel_h, k->height);

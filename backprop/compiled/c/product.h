@@ -221,7 +221,7 @@ CALLED void blocked_product_plus(int m, int n, int K, const real *a, long a_i, l
 {
     static PER_THREAD long number;
     enum { PART = 1 << 20, PARTS = 32 };
-    const int blocks = (K + BLOCK_K - 1) / BLOCK_K, depth = blocks ? (K + blocks - 1) / blocks : 1;
+    const int blocks = in_parts(K, BLOCK_K), depth = blocks ? in_parts(K, blocks) : 1;
     for (int j = 0; j < n; j += BLOCK_N)
         for (int k = 0; k < K; k += depth) {
             const int wide = at_most(n - j, BLOCK_N), deep = at_most(K - k, depth);
@@ -232,7 +232,7 @@ CALLED void blocked_product_plus(int m, int n, int K, const real *a, long a_i, l
             struct block block = {++number, m, wide, deep, rows, a + k * a_k,
                                   b + k * b_k + j * b_j, a_i, a_k, b_k, b_j, c_i, c + j,
                                   add || k > 0, k > 0 ? NULL : bias};
-            share((m + rows - 1) / rows, rows_of_block, &block);
+            share(in_parts(m, rows), rows_of_block, &block);
         }
 }
 
@@ -311,7 +311,7 @@ CALLED void shared_dots(int m, int n, int K, const real *a, const real *b, real 
     enum { PART = 1 << 18 }; /* numbers of a, from memory */
     const int rows = MOST_DOTS * (PART / (MOST_DOTS * K) + 1);
     struct rows_of_dots work = {m, n, K, rows, add, a, b, bias, c};
-    share((m + rows - 1) / rows, dots_of_rows, &work);
+    share(in_parts(m, rows), dots_of_rows, &work);
 }
 
 /* -- the three products that layers are made of ----------------------------------------------- */

@@ -51,6 +51,9 @@ typedef integer integers
 
 INLINED int at_most(int n, int most) { return n < most ? n : most; }
 
+/* How many parts of a size n makes. */
+INLINED int in_parts(int n, int size) { return (n + size - 1) / size; }
+
 /* The sum of sixteen sums, by halves. */
 INLINED real total_of(const real *sums)
 {

@@ -203,10 +203,16 @@ struct numbers {
     {                                                                                          \
         struct numbers all = {n, x, y};                                                        \
         if (n >= MANY_NUMBERS)                                                                 \
-            share((n + FEW_NUMBERS - 1) / FEW_NUMBERS, name##_of_part, &all);                  \
+            share(in_parts(n, FEW_NUMBERS), name##_of_part, &all);                             \
         else                                                                                   \
             name##_each(n, x, y);                                                              \
     }
+
+/* How many rows of n numbers are a part of the work, of about so many; all where they are few. */
+INLINED int rows_at_once(int rows, int n, int numbers)
+{
+    return rows * (long)n < MANY_NUMBERS ? rows : numbers / n + 1;
+}
 
 /* -- the examples of a minibatch --------------------------------------------------------------- */
 
@@ -232,9 +238,9 @@ static void gather_part(void *work, int part)
 /* B examples of n numbers, taken from all in this order, one after another. */
 INLINED void gather(int B, int n, const int64_t *order, const real *all, real *rows)
 {
-    const int at_once = B * (long)n < MANY_NUMBERS ? B : FEW_NUMBERS * 4 / n + 1;
+    const int at_once = rows_at_once(B, n, 4 * FEW_NUMBERS);
     struct examples examples = {B, n, at_once, order, all, rows};
-    share((B + at_once - 1) / at_once, gather_part, &examples);
+    share(in_parts(B, at_once), gather_part, &examples);
 }
 
 #endif

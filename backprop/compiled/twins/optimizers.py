@@ -13,7 +13,7 @@ from backprop.optimizers.adaptive import Adaptive
 from backprop.regularizers import L1, L2
 
 Part = tuple[slice, float]
-APART = 1 << 17  # a parameter of so many numbers is moved by itself, by the threads that used it
+SHARED_FROM = 1 << 17  # numbers of a parameter that is moved by itself, as in optimizers.h
 
 
 def write_update(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_array, check_vector, kind_of
+from backprop.core.checks import check_array, check_vector
 from backprop.core.storage import check_format, read_archive, what_is_read, write_archive
 from backprop.regularizers import Regularizer
 
@@ -56,7 +56,7 @@ class ElasticWeightConsolidation(Regularizer):
         check_vector(owner, "vector theta", theta)
         if hasattr(fisher, "diagonal") and not isinstance(fisher, np.ndarray):
             raise TypeError(
-                f"{owner}: fisher is a diagonal: give {kind_of(fisher)}(...).diagonal()"
+                f"{owner}: fisher is a diagonal: give {type(fisher).__name__}(...).diagonal()"
             )
         check_array(owner, "diagonal fisher", fisher, theta.dtype)
         if fisher.shape != theta.shape:

@@ -124,8 +124,7 @@ class KFAC(Optimizer):
         """Take a step; the layers must still hold the minibatch that nabla is of."""
         self._check(theta, nabla)
         network = self._attached(theta)
-        self.carried(theta)
-        self._theta = theta
+        self._prepare(theta, nabla)
         if self.t % self.every == 0:
             self._look_at_factors(network)
         if self._inverted is not self.accumulators:
@@ -136,8 +135,7 @@ class KFAC(Optimizer):
         length = eta**2 * float(d @ nabla)
         if length > self.trust:
             eta *= math.sqrt(self.trust / length)
-        for part, factor in [(slice(None), 1.0)] if groups is None else groups:
-            self.update(eta * factor, d[part], theta[part], d[part], v[part])
+        self._update_groups(eta, groups, (theta, d, v))
 
     def _attached(self, theta: np.ndarray) -> Network:
         network = self._network

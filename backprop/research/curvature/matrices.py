@@ -84,10 +84,17 @@ class EmpiricalFisher(OuterProducts):
 class _OfDensity(OuterProducts):
     """A matrix of which the targets are those of the model."""
 
-    def __init__(self, network: Network, x: Any, *targets: Any, sample_weight: Any = None) -> None:
+    def __init__(
+        self, network: Network, x: Any = None, *targets: Any, sample_weight: Any = None
+    ) -> None:
         check_network(type(self).__name__, network)
         if targets:
             raise self._no_targets()
+        if x is None:
+            name = type(self).__name__
+            raise TypeError(
+                f"{name} is a mean over a minibatch: give its inputs, {name}(network, x)"
+            )
         self.densities = densities_of(network.need_cost(), type(self).__name__)
         super().__init__(network, x)
         if sample_weight is not None:
@@ -158,7 +165,7 @@ class MonteCarloFisher(_OfDensity):
     def __init__(
         self,
         network: Network,
-        x: Any,
+        x: Any = None,
         samples: int = 1,
         rng: Seed = None,
         *,
