@@ -6,9 +6,28 @@ import numpy as np
 import pytest
 
 from backprop import DivergenceError, Network, Trainer
+from backprop.compiled.passes import both_passes
 from backprop.graph import Graph, Input, apply
 from backprop.graph.nodes import log
-from backprop.layers import GRU, LSTM, BatchNorm, Conv2d, Dense, Flatten, Residual, TimeStep
+from backprop.layers import (
+    ELU,
+    GELU,
+    GRU,
+    LSTM,
+    BatchNorm,
+    Conv2d,
+    Dense,
+    Flatten,
+    LeakyReLU,
+    ReLU,
+    Residual,
+    Sigmoid,
+    SiLU,
+    Softplus,
+    Tanh,
+    TimeStep,
+)
+from backprop.layers.mode import TRAINING
 from backprop.optimizers import SGD
 from backprop.training.callback import Callback
 from tests.compiled.support import needs_compiler
@@ -133,3 +152,23 @@ def test_the_steps_before_are_behind(tmp_path):
         assert trainer.step == trainer.optimizer.t == 3
         thetas.append(trainer.network.theta)
     np.testing.assert_allclose(*thetas, rtol=1e-12)
+
+
+SIGMAS = [ReLU(), Sigmoid(), Tanh(), GELU(), GELU(tanh=True), SiLU(), Softplus(), ELU(), ELU(0.0),
+          LeakyReLU(), LeakyReLU(0.0)]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("sigma", SIGMAS, ids=repr)
+def test_sigma_and_its_derivative_times_what_is_no_number(sigma, dtype):
+    """Many columns, so that most go through vectors: compilers may take 0 times infinity for 0."""
+    z = np.array([-1e30, -1e3, -1.0, 0.0, 1.0, 1e3, 1e30, np.nan], dtype)
+    nabla_a = np.array([np.inf, -np.inf, np.nan, 1.0, 0.0], dtype)
+    z, nabla_a = (one.repeat(9).reshape(1, -1) for one in np.meshgrid(z, nabla_a))
+    found = both_passes(sigma, z, nabla_a)
+    with np.errstate(all="ignore"):
+        a = sigma.run(z, TRAINING)
+        below = sigma.go_back(nabla_a, True)
+    np.testing.assert_allclose(found["output"], a, rtol=1e-6, atol=1e-30)
+    known = ~np.isnan(z)  # where it is, a is NaN, and the training ends
+    np.testing.assert_allclose(found["nabla_a_prev"][known], below[known], rtol=1e-6, atol=1e-30)

@@ -61,6 +61,8 @@ def _function(sigma: Activation, z: Buffer) -> tuple[str, list[int], list[float]
     function, argument, of = FUNCTIONS[type(sigma)]
     if type(sigma) is GELU and sigma.tanh:
         function = "gelu_tanh"
+    if type(sigma) in (LeakyReLU, ELU) and not getattr(sigma, argument):
+        function, argument = "relu", ""  # where 0 times NaN is NaN, whatever gcc makes of it
     sizes = [z.size]
     if type(sigma) is Softmax:
         sizes = [z.shape[0], math.prod(z.shape[1:])]
