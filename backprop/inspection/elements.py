@@ -193,10 +193,11 @@ class Call(Term):
 
 @dataclass(frozen=True)
 class If(Term):
-    """A term that holds where a whole number is not 0; elsewhere the number is made otherwise."""
+    """A term where a whole number is not 0, and another one where it is."""
 
     condition: Place
     then: Term
+    otherwise: Term
 
 
 @dataclass(frozen=True)
@@ -280,7 +281,7 @@ def as_plain(term: Any, place_of: Callable[[Array], Any]) -> Any:
         if isinstance(one, Call):
             return ["call", one.name, plain(one.of)]
         if isinstance(one, If):
-            return ["if", plain(one.condition), plain(one.then)]
+            return ["if", plain(one.condition), plain(one.then), plain(one.otherwise)]
         return ["rows", list(one.starts), [plain(term) for term in one.terms]]
 
     def whole(tree: Any) -> Any:

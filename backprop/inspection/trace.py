@@ -236,7 +236,7 @@ class Trace:
         items: list[Equation | str] = []
         if last.a.ndim > 2:
             items.append("The sum over $j$, or the norm, is over all numbers of an example.")
-        if self._padded:
+        if self.is_padded:
             items.append("Steps whose label is -1 cost nothing.")
         if batch == 1:
             items.append(Equation("C", self.cost, formula))
@@ -276,12 +276,13 @@ class Trace:
         if divisor > 1:
             numbers = (*numbers, "/", str(divisor))
         formula = (*factor, "(", a, "-", "y", ")", "/", below)
-        return formula, () if self._padded else numbers
+        return formula, () if self.is_padded else numbers
 
     @property
-    def _padded(self) -> bool:
+    def is_padded(self) -> bool:
         """Whether there are labels of -1, steps that cost nothing."""
-        return self.y.dtype.kind in "iu" and bool((self.y < 0).any())
+        takes_labels = isinstance(self.network_cost, costs.SoftmaxCrossEntropy)
+        return takes_labels and self.y.dtype.kind in "iu" and bool((self.y < 0).any())
 
 
 _FACTORS = {  # C's gradient is factor (a - y) / divisor, or delta^L of the canonical pair is

@@ -9,7 +9,7 @@ import pytest
 
 from backprop import Dense, History, Network, Trainer
 from backprop.application import cli
-from backprop.application.report import write_report
+from backprop.application.report import page, write_report
 from backprop.application.report.facts import Facts
 from backprop.application.report.several import ranked_by
 from backprop.application.report.words import command_of, on_the_curves
@@ -291,6 +291,29 @@ def test_runs_that_have_not_begun_come_last(run, copy, tmp_path, capsys):
     text = page_of(capsys, tmp_path, copy, run)
     rows = re.findall(r'<th scope="row">.*?\d\. (.*?)</th>', text)
     assert rows[:2] == ["run", "copy"]
+
+
+def test_costs_of_different_kinds_share_no_picture(run, copy, tmp_path, capsys):
+    file = copy / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    for cost, seen in (("cross_entropy", True), ("quadratic", False)):
+        file.write_text(json.dumps({**config, "cost": cost}), encoding="utf-8")
+        text = page_of(capsys, tmp_path, run, copy)
+        assert (">Cost</b>" in text) == seen
+        assert ">Accuracy</b>" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (172_500.4, "172,500"), (-16_670.0, "−16,670"), (9_999.4, "9999"),
+        (12_345_678.0, "1.235e+07"),
+        (0.000012, "1.2e−05"), ([784, 30, 10], "784-30-10"), (("price", "tax"), "price, tax"),
+        ({}, "–"), ([], "–"), (None, "–"), (0, "0"), (False, "no"),
+    ],
+)  # fmt: skip
+def test_how_a_person_reads_a_value(value, shown):
+    assert page.plain(value) == shown
 
 
 def test_costs_of_different_kinds_rank_nothing():

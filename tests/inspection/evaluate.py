@@ -63,7 +63,7 @@ class Evaluation:
             inner = Evaluation(index, self.shape, self.example, self.batch)
             return inner.value(term.terms[which])
         if isinstance(term, If):
-            return self.value(term.then) if self.place(term.condition) else None
+            return self.value(term.then if self.place(term.condition) else term.otherwise)
         assert isinstance(term, Total)
         return self.total(term)
 

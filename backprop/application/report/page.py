@@ -146,24 +146,24 @@ def text(value: Any) -> str:
 
 def plain(value: Any) -> str:
     """Return anything as a person reads it."""
-    if value is None:
+    if value is None or value in ((), [], {}):
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
         return short(value)
     if isinstance(value, (list, tuple)):
-        return "-".join(map(plain, value))
+        return ("-" if all(isinstance(one, int) for one in value) else ", ").join(map(plain, value))
     if isinstance(value, dict):
         return ", ".join(f"{name} {plain(one)}" for name, one in value.items())
     return str(value)
 
 
 def short(value: float) -> str:
-    """Return a number with four digits."""
+    """Return a number with four digits, of thousands with all before the point."""
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "∞" if value > 0 else "−∞"
-    return f"{value:.4g}".replace("-", "−")
+    return f"{value:{',.0f' if 1e4 <= abs(value) < 1e7 else '.4g'}}".replace("-", "−")
 
 
 def percent(value: Any) -> str:

@@ -42,7 +42,7 @@ def _parts(runs: list[Facts]) -> list[str]:
     same, different = _settings(runs)
     sections = [
         page.section("Runs", _order(column), _table_of(runs, column, different)),
-        page.section("Curves", _key(runs), page.pictures(_curves(runs))),
+        _curves_section(runs),
         page.section("How they ended", page.bullets(_endings(runs))),
         page.section("Configuration", _same(same)),
     ]
@@ -64,9 +64,8 @@ def ranked_by(runs: Sequence[Facts]) -> str | None:
     """
     quantities = quantities_of(facts.history for facts in runs)
     order = sorted(quantities, key=lambda quantity: quantity == "cost")
-    costs = {facts.config.cost for facts in runs if facts.config is not None}
     for data in ("validation", "training"):
-        candidates = [f"{data}_{q}" for q in order if q != "cost" or len(costs) < 2]
+        candidates = [f"{data}_{q}" for q in order if q != "cost" or _have_one_cost(runs)]
         known = {
             column: sum(_best(facts, column) is not None for facts in runs) for column in candidates
         }
@@ -74,6 +73,11 @@ def ranked_by(runs: Sequence[Facts]) -> str | None:
         if best is not None and known[best]:
             return best
     return None
+
+
+def _have_one_cost(runs: Sequence[Facts]) -> bool:
+    """Say whether the costs of runs can be compared: one of each kind is no measure of another."""
+    return len({facts.config.cost for facts in runs if facts.config is not None}) < 2
 
 
 def _best(facts: Facts, column: str) -> Any:
@@ -163,6 +167,16 @@ def _numbered(runs: list[Facts]) -> list[page.Markup]:
 # -- curves ----------------------------------------------------------------------------------
 
 
+def _curves_section(runs: list[Facts]) -> str:
+    drawn = page.pictures(_curves(runs))
+    if not drawn:
+        words = (
+            "There is no quantity that all runs have; costs of different kinds are not compared."
+        )
+        return page.section("Curves", page.paragraph(words))
+    return page.section("Curves", _key(runs), drawn)
+
+
 def _curves(runs: list[Facts]) -> Iterator[str]:
     """Yield the curves of what all runs have that have an epoch, numbered as in the table."""
     begun = {str(number): facts.history for number, facts in enumerate(runs, 1) if facts.history}
@@ -170,6 +184,7 @@ def _curves(runs: list[Facts]) -> Iterator[str]:
         quantity
         for quantity in quantities_of(begun.values())
         if all(is_drawable(history, quantity) for history in begun.values())
+        and (quantity != "cost" or _have_one_cost(runs))
     ]
     for quantity in shared[:MOST_CURVES]:
         title = quantity.replace("_", " ")

@@ -110,7 +110,7 @@ def _on_overfitting(
     if len(accuracies) == 2 and accuracies[0] - accuracies[1] > 0.03:
         yield (
             f"On the training data {percent(accuracies[0])} are right, on the validation data "
-            f"{percent(accuracies[1])}: it learnt some of its examples by heart."
+            f"{percent(accuracies[1])}: part of what it learnt holds for its own examples only."
         )
 
 

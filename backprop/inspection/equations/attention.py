@@ -11,7 +11,9 @@ from backprop.inspection.elements import (
     EXAMPLE,
     Array,
     Call,
+    If,
     Index,
+    Number,
     Sum,
     Term,
     by_example,
@@ -45,12 +47,14 @@ def _forward(traced: LayerTrace, symbols: LayerSymbols) -> Items:
         f"$k$, divided by $\\sqrt{{n}}$, n = {layer.d // layer.heads} rows, is its column of $A$: "
         f"how much of every step's $v$ it gets{heads}.{causal}"
     )
+    padding = ["No step sees one that is padding."] * (layer.real_steps is not None)
     scores = f"{transposed(symbols['k'])} {symbols['q']} / \\sqrt{{n}}"
     softmax = (rf"\mathrm{{softmax}}({scores})",)
     output = (symbols["w_o"], symbols["o"], "+", symbols["b_o"])
     made = _Numbers(traced, symbols)
     return [
         words,
+        *padding,
         *input_and_parameters(traced, symbols),
         Equation(symbols["q"], layer.q, (symbols["w_q"], x, "+", symbols["b_q"]), made=made.q()),
         Equation(symbols["k"], layer.k, (symbols["w_k"], x), made=made.k()),
@@ -166,23 +170,30 @@ class _Numbers:
         made: Term = product(self.parameters[w], x)
         return made + self.parameters[b].here if b else made
 
-    def A(self) -> Term | None:
-        layer, (h, s, t) = self.layer, own(3)
-        if layer.real_steps is not None:  # no step sees what is padding
-            return None
+    def A(self) -> Term:
+        h, s, t = own(3)
+        seen, sees_some = self._seen()
 
         def weight(step: Any) -> Term:
             k = Index("k", self.size)
             row = h * self.size + k
             score = Sum(self.k_[row, step] * self.q_[row, t], k) / math.sqrt(self.size)
             made: Term = Call("exp", score)
-            if layer.causal:
-                seen = of_all(r"\text{seen}", np.tri(self.steps).T)
-                made = seen[step, t] * made
-            return made
+            return made if seen is None else seen[step, t] * made
 
         j = Index("s", self.steps)
-        return weight(s) / Sum(weight(j), j)
+        share = weight(s) / Sum(weight(j), j)
+        return share if sees_some is None else If(sees_some.place_at(t), share, Number(0.0))
+
+    def _seen(self) -> tuple[Array | None, Array | None]:
+        """Return which step s is seen by which t, and which t see any; None where all do."""
+        earlier = np.tri(self.steps).T
+        if self.layer.real_steps is None:
+            return (of_all(r"\text{seen}", earlier) if self.layer.causal else None), None
+        real = self.layer.real_steps[:, np.newaxis].astype(float)
+        all_of = earlier if self.layer.causal else np.ones_like(earlier)
+        seen = real * all_of[..., np.newaxis]  # s x t x B
+        return by_example(r"\text{seen}", seen), by_example(r"\text{sees}", seen.any(axis=0))
 
     def o(self) -> Term:
         (i, t), s = own(2), Index("s", self.steps)

@@ -43,6 +43,11 @@ function canonicalDelta(filled, layer, index, example) {
   const cost = page.cost;
   const [a, y] = [arrayAt(layer.a), arrayAt(cost.y)];
   if (cost.factor === null || !allWhole(a, y)) return null;
+  const counts = arrayAt(cost.counts);
+  if (counts && counts.of(example)[flat(index.slice(1), counts.shape.slice(1))] === 0) {
+    filled.lines.push([`${filled.symbol} = `, [filled.result, "result"], ": the label of this step is −1, it costs nothing."]);
+    return filled;
+  }
   const [output, target] = [a.at(index, example), y.of(example)[flat(index, a.shape)]];
   const times = cost.factor === 1 ? "" : `${cost.factor} · `;
   const divided = cost.divisor > 1 ? ` / ${cost.divisor}` : "";

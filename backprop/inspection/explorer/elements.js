@@ -9,7 +9,7 @@
  *   ["sum", inside, indices, where] indices are [name, size]; "max" is the largest of the terms
  *   ["call", name, of]
  *   ["rows", starts, terms]         another term from each of these rows on
- *   ["if", place, term]            where that place is not 0; elsewhere the number is made otherwise
+ *   ["if", place, term, other]      where that place is not 0, and where it is
  *
  * A place is a whole number, the name of an index (of the number that is made "0", "1", ...), an
  * operation, or ["at", [array, name], places], which stands in an array of whole numbers.
@@ -86,10 +86,10 @@ function valueOf(term, around) {
     case "number": return term[1];
     case "of": return numberAt(term, around);
     case "sum": case "max": return totalOf(term, around);
-    case "if": return placeOf(term[1], around) ? valueOf(term[2], around) : null;
+    case "if": return valueOf(chosen(term, around), around);
     case "rows": {
-      const [chosen, inside] = chosenRows(term, around);
-      return valueOf(chosen, inside);
+      const [one, inside] = chosenRows(term, around);
+      return valueOf(one, inside);
     }
     case "call": {
       const value = valueOf(term[2], around);
@@ -105,6 +105,9 @@ function calculated([sign, first, second], around) {
   if (left === null || right === null) return null;
   return { "+": left + right, "-": left - right, "*": left * right, "/": left / right }[sign];
 }
+
+/** The term of an "if" that holds for the number that is made. */
+const chosen = ([, place, then, otherwise], around) => (placeOf(place, around) ? then : otherwise);
 
 /** The term for the row of the number that is made, and what it is computed in. */
 function chosenRows([, starts, terms], around) {
@@ -168,10 +171,10 @@ function partsOf(term, around, asNumbers) {
   const [kind] = term;
   if (kind === "number") return [asNumbers ? [term[1], ""] : text(term[1])];
   if (kind === "of") return asNumbers ? [[numberAt(term, around), ""]] : [nameOf(term, around)];
-  if (kind === "if") return partsOf(term[2], around, asNumbers);
+  if (kind === "if") return partsOf(chosen(term, around), around, asNumbers);
   if (kind === "rows") {
-    const [chosen, inside] = chosenRows(term, around);
-    return partsOf(chosen, inside, asNumbers);
+    const [one, inside] = chosenRows(term, around);
+    return partsOf(one, inside, asNumbers);
   }
   if (kind === "call") return FUNCTIONS[term[1]].text(partsOf(term[2], around, asNumbers));
   if (kind === "sum" || kind === "max") {
@@ -210,7 +213,7 @@ function symbolOfTotal(term, around) {
 /** The sums of a formula, those inside of others left out, with what they are computed in. */
 function totalsIn(term, around) {
   if (term[0] === "sum" || term[0] === "max") return [[term, around]];
-  if (term[0] === "if") return totalsIn(term[2], around);
+  if (term[0] === "if") return totalsIn(chosen(term, around), around);
   if (term[0] === "rows") return totalsIn(...chosenRows(term, around));
   if (term[0] === "call") return totalsIn(term[2], around);
   if (term[0] === "of" || term[0] === "number") return [];
@@ -267,11 +270,12 @@ const isOverExamples = (term) => Array.isArray(term)
 
 /** A formula that comes with the page, filled in; null where numbers of it are not there. */
 function filledElements(one, array, index, example, layer) {
-  const { made } = one;
-  if (!array.isWhole || !arraysIn(made).every((place) => arrays[place].isWhole)) return null;
+  if (!array.isWhole || !arraysIn(one.made).every((place) => arrays[place].isWhole)) return null;
+  const around = new Surroundings(index, array.shape, example);
+  let { made } = one;
+  while (made[0] === "if") made = chosen(made, around);
   const isPart = page.examples < page.batch && isOverExamples(made);
   if (isPart && made[0] !== "sum") return null;
-  const around = new Surroundings(index, array.shape, example);
   const value = valueOf(made, around);
   if (value === null) return null;
   const { touched } = around;

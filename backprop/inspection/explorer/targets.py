@@ -45,7 +45,7 @@ def cost_of(trace: Trace, arrays: Arrays) -> dict[str, Any]:
         "a": arrays.add(a, True),
         "nabla_a": arrays.add(trace.nabla_a, True),
         "terms": None,
-        "factor": None,
+        "factor": None,  # f of f (a - y) / d, where BP1 is that
     }
     y = _target(trace, a)
     if y is None:
@@ -58,12 +58,15 @@ def cost_of(trace: Trace, arrays: Arrays) -> dict[str, Any]:
             each = _terms(kind, a.astype(np.float64), y).sum(axis=axes)
         if _equal(each, trace.cost_per_example):
             found["terms"] = kind
-    factor, divisor = _factor_and_divisor(trace, a)
-    start = trace.innermost.delta if trace.canonical else trace.nabla_a
-    if start is not None and start.size == a.size:
-        made = factor * (a - y) / divisor
-        if _equal(made, start.reshape(a.shape)):
+    delta = trace.innermost.delta
+    if trace.canonical and delta is not None:
+        factor, divisor = _factor_and_divisor(trace, a)
+        counts = trace.y >= 0 if trace.is_padded else np.ones(1)
+        made = np.where(counts, factor * (a - y) / divisor, 0)
+        if _equal(made, delta.reshape(a.shape)):
             found |= {"factor": factor, "divisor": divisor}
+            if trace.is_padded:
+                found["counts"] = arrays.add(counts[np.newaxis], True)
     return found
 
 
@@ -103,7 +106,8 @@ def _factor_and_divisor(trace: Trace, a: np.ndarray) -> tuple[float, int]:
 def _equal(a: np.ndarray, b: np.ndarray) -> bool:
     """Say whether two arrays are equal but for rounding in float32."""
     scale = float(np.abs(b[np.isfinite(b)]).max(initial=0))
-    return a.shape == b.shape and np.allclose(a, b, rtol=1e-4, atol=1e-6 * scale + 1e-30)
+    close = np.allclose(a, b, rtol=1e-4, atol=1e-6 * scale + 1e-30, equal_nan=True)
+    return a.shape == b.shape and close
 
 
 def sigma_of(activation: Activation) -> dict[str, Any]:

@@ -2,9 +2,7 @@ r"""The equations of `Masked`: a chain, and in words which steps are real."""
 
 from __future__ import annotations
 
-import numpy as np
-
-from backprop.inspection.elements import Number, Rows, by_example
+from backprop.inspection.elements import If, Number, Rows, by_example, own
 from backprop.inspection.equations.base import (
     Items,
     LayerSymbols,
@@ -31,11 +29,17 @@ def _inner_symbols(traced: LayerTrace, symbols: LayerSymbols) -> list[LayerSymbo
 def _forward(traced: LayerTrace, symbols: LayerSymbols) -> Items:
     if traced.layer.integer_input:
         words = "Where the token is -1 a step is padding; the chain is given token 0 there."
+        is_real = traced.a_prev != -1
     else:
-        words = "The last row tells which steps are real; the chain is given the rows above."
+        words = (
+            "The last row tells which steps are real; the chain is given the rows above, and 0 "
+            "where a step is padding."
+        )
+        is_real = traced.a_prev[-1] > 0.5
     inner, given = with_inner_input(symbols).a_prev, traced.children[0].a_prev
-    as_it_is = np.array_equal(given, traced.a_prev[: len(given)])  # else it is 0 in the padding
-    made = by_example(symbols.a_prev, traced.a_prev).here if as_it_is else None
+    step = own(given.ndim - 1)[-1]
+    of_input = by_example(symbols.a_prev, traced.a_prev).at(*own(given.ndim - 1))
+    made = If(by_example("real", is_real).place_at(step), of_input, Number(0.0))
     given_to_chain = Equation(inner, given, made=made)
     starts = [*input_equation(traced, symbols), given_to_chain]
     return [*chain_forward(traced, symbols), words, *starts]

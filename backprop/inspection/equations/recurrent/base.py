@@ -17,6 +17,7 @@ from backprop.inspection.elements import (
     Call,
     If,
     Index,
+    Number,
     Rows,
     Sum,
     Term,
@@ -76,11 +77,15 @@ class UnrolledLayer:
         What has to be said before the equations of a pass.
     shows_parameters : bool
         Whether the equations have the parameters' numbers.
+    nabla_a, nabla_c : ndarray of the output's shape
+        dC/da_t and dC/dc_t by all ways, through later steps too; of layers that ask for them.
     """
 
     forward_words: tuple[str, ...] = ()
     backward_words: tuple[str, ...] = ()
     shows_parameters = True
+    nabla_a: np.ndarray
+    nabla_c: np.ndarray
 
     def __init__(self, traced: LayerTrace, symbols: LayerSymbols) -> None:
         self.traced, self.symbols, self.layer = traced, symbols, traced.layer
@@ -120,17 +125,30 @@ class UnrolledLayer:
         numbers: Numbers = (),
         tag: str = "",
         made: Term | None = None,
+        at_padding: Term | None = None,
     ) -> Equation:
-        """Return an equation of one step, without its numbers if they do not hold for padding."""
-        back = name in (r"\delta", r"\nabla a", r"\nabla c")  # padding hands a gradient on
-        if made is None and not (back and self.is_padded):
-            made = out_of_numbers(formula, numbers, self.is_parameter)
+        """Return an equation of one step, without its numbers if some steps are padding.
+
+        `at_padding` says how a number is made where the step is, if that is otherwise.
+        """
+        if made is None:
+            made = self.read(formula, numbers)
         if self.is_padded:
-            real = by_example("real", self.layer.real_steps[step.index])
-            numbers, made = (), None if made is None else If(real.place_at(), made)
+            numbers = ()
+            if made is not None and at_padding is not None:
+                made = self.where_real(step.t, made, at_padding)
         if len(numbers) == 1:  # it is a name of what is given
             numbers = ()
         return Equation(self.at(step.t, name), result, formula, numbers, tag, made)
+
+    def read(self, formula: Formula, numbers: Numbers) -> Term | None:
+        """Return what an equation with its numbers says of a single number, if it is known."""
+        return out_of_numbers(formula, numbers, self.is_parameter)
+
+    def where_real(self, t: int, then: Term, otherwise: Term) -> Term:
+        """Return one term where a step is real, and the other one where it is padding."""
+        real = by_example("real", self.layer.real_steps[t - 1])
+        return If(real.place_at(), then, otherwise)
 
     def is_parameter(self, array: np.ndarray) -> bool:
         """Say whether an array is a parameter, or a part of one."""
@@ -156,9 +174,10 @@ class UnrolledLayer:
     def output(
         self, step: Step, formula: Formula, numbers: Numbers = (), made: Term | None = None
     ) -> Equation:
-        """Return a_t."""
-        a = self.layer.a[:, step.index]
-        return self.equation(step, "a", a, formula, numbers, made=made)
+        """Return a_t; at padding it stays what it was."""
+        a, past = self.layer.a[:, step.index], self.layer.h_before[:, step.index]
+        stays = self.array(step.before, "a", past).here
+        return self.equation(step, "a", a, formula, numbers, made=made, at_padding=stays)
 
     def gradient_of_output(self, step: Step) -> tuple[Formula, Numbers]:
         """Return dC/da_t + w_h^T delta_{t+1}."""
@@ -170,42 +189,38 @@ class UnrolledLayer:
         formula = (upstream, "+", transposed(self.symbols["w_h"]), self.at(step.after, r"\delta"))
         return formula, (nabla_a, "+", self.layer.w_h.T, delta)
 
-    def delta_at_w_h(self, t: int) -> np.ndarray:
-        """Return the gradient of w_h a_{t-1}, which is delta_t."""
-        return self.layer.delta[:, t - 1]  # type: ignore[no-any-return]
+    def nabla_a_equation(self, step: Step, formula: Formula, numbers: Numbers) -> Equation:
+        """Return that of dC/da_t by all ways; a step that is padding hands on what it is given."""
+        made = self.read(formula, numbers)
+        if self.is_padded and not step.is_cut and made is not None:
+            upstream = symbol_at_step(self.symbols.nabla_a, step.t)
+            given = by_example(upstream, self.traced.nabla_a[:, step.index]).here
+            after = self.array(step.after, r"\nabla a", self.nabla_a[:, step.after - 1]).here
+            made = self.where_real(step.after, made, given + after)
+        nabla_a = self.nabla_a[:, step.index]
+        return self.equation_of_nabla(step, r"\nabla a", nabla_a, formula, numbers, made)
 
-    def delta(
-        self, step: Step, formula: Formula = (), numbers: Numbers = (), made: Term | None = None
+    def equation_of_nabla(
+        self,
+        step: Step,
+        name: str,
+        result: np.ndarray,
+        formula: Formula,
+        numbers: Numbers,
+        made: Term | None,
     ) -> Equation:
-        """Return BP2 of one step; in the last step of the network's last layer it is BP1."""
-        tag = "BP1" if self.symbols.is_output and step is self.steps[-1] else "BP2"
-        return self.equation(
-            step, r"\delta", self.layer.delta[:, step.index], formula, numbers, tag, made
-        )
+        """Return an equation of a gradient by all ways.
 
-    def all_steps_at_once(self, **arrays: Any) -> list[Item]:
-        """Return arrays of all steps by name, where there are too many steps to show each."""
-        if len(self.steps) <= LIMIT:
-            return []
-        words = f"Of {len(self.steps)} steps {LIMIT} are shown."
-        return [words, *(Equation(self.symbols[name], array) for name, array in arrays.items())]
+        Padded sequences are cut where the real steps of each say, so that a single number is not
+        filled in.
+        """
+        if self.is_padded and self.layer.truncate is not None:
+            numbers, made = (), None
+        return self.equation(step, name, result, formula, numbers, made=made)
 
-
-class GatedLayer(UnrolledLayer):
-    """What LSTM and GRU share: gates, and the gradients of the state by all its ways.
-
-    Attributes
-    ----------
-    names : str
-        Those of the gates, a letter each, in the order of their rows.
-    nabla_a, nabla_c : ndarray of the output's shape
-        dC/da_t and dC/dc_t by all ways, through later steps too.
-    """
-
-    names = ""
-
-    def __init__(self, traced: LayerTrace, symbols: LayerSymbols) -> None:
-        super().__init__(traced, symbols)
+    def follow_states(self) -> None:
+        """Compute `nabla_a` and `nabla_c`, from the last step to the first."""
+        traced = self.traced
         self.nabla_a, self.nabla_c = np.zeros((2, *traced.a.shape), traced.a.dtype)
         from_after: tuple[Any, ...] = (0, 0)
         begins = self.layer.begins_chunk(len(self.steps))
@@ -233,6 +248,41 @@ class GatedLayer(UnrolledLayer):
     ) -> tuple[Any, Any]:
         """Return what the gradients of a_t and c_t send to the state before."""
         raise NotImplementedError
+
+    def delta_at_w_h(self, t: int) -> np.ndarray:
+        """Return the gradient of w_h a_{t-1}, which is delta_t."""
+        return self.layer.delta[:, t - 1]  # type: ignore[no-any-return]
+
+    def delta(
+        self, step: Step, formula: Formula = (), numbers: Numbers = (), made: Term | None = None
+    ) -> Equation:
+        """Return BP2 of one step; in the last step of the network's last layer it is BP1."""
+        tag = "BP1" if self.symbols.is_output and step is self.steps[-1] else "BP2"
+        delta = self.layer.delta[:, step.index]
+        return self.equation(step, r"\delta", delta, formula, numbers, tag, made, Number(0.0))
+
+    def all_steps_at_once(self, **arrays: Any) -> list[Item]:
+        """Return arrays of all steps by name, where there are too many steps to show each."""
+        if len(self.steps) <= LIMIT:
+            return []
+        words = f"Of {len(self.steps)} steps {LIMIT} are shown."
+        return [words, *(Equation(self.symbols[name], array) for name, array in arrays.items())]
+
+
+class GatedLayer(UnrolledLayer):
+    """What LSTM and GRU share: gates, and the gradients of the state by all its ways.
+
+    Attributes
+    ----------
+    names : str
+        Those of the gates, a letter each, in the order of their rows.
+    """
+
+    names = ""
+
+    def __init__(self, traced: LayerTrace, symbols: LayerSymbols) -> None:
+        super().__init__(traced, symbols)
+        self.follow_states()
 
     def gates(self, t: int) -> list[np.ndarray]:
         """Return the gates at a step."""

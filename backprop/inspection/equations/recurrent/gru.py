@@ -57,7 +57,7 @@ class UnrolledGRU(GatedLayer):
         ]
 
     def backward(self, step: Step) -> list[Equation]:
-        after, nabla_a = step.after, self.nabla_a[:, step.index]
+        after = step.after
         formula, numbers = self.gradient_of_output(step)
         if not step.is_cut:
             kept = (self.at(after, r"\nabla a"), TIMES, self.at(after, "u"))
@@ -67,7 +67,7 @@ class UnrolledGRU(GatedLayer):
             through_numbers = (self.layer.w_h.T, self.delta_at_w_h(after))
             numbers = (numbers[0], "+", *kept_numbers, "+", *through_numbers)
         return [
-            self.equation(step, r"\nabla a", nabla_a, formula, numbers),
+            self.nabla_a_equation(step, formula, numbers),
             self.delta(step, made=self._delta_by_gate(step)),
             self.equation(step, "e", self.delta_at_w_h(step.t), made=self._e_by_gate(step)),
         ]

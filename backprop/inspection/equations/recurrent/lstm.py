@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.inspection.elements import Call, Term
+from backprop.inspection.elements import Call, Number, Term
 from backprop.inspection.equations.base import EQUATIONS
 from backprop.inspection.equations.recurrent.base import (
     TIMES,
@@ -43,11 +43,14 @@ class UnrolledLSTM(GatedLayer):
         c, c_before = layer.c[:, step.index], layer.states_of_steps[step.state_before, 1]
         kept = (self.at(t, "f"), TIMES, self.at(step.before, "c"))
         formula = (*kept, "+", self.at(t, "i"), TIMES, self.at(t, "g"))
+        stays = self.array(step.before, "c", c_before).here
         output = (self.at(t, "o"), TIMES, rf"\tanh({self.at(t, 'c')})")
         return [
             self.weighted_input(step),
             *self.gate_equations(step),
-            self.equation(step, "c", c, formula, (f, TIMES, c_before, "+", i, TIMES, g)),
+            self.equation(
+                step, "c", c, formula, (f, TIMES, c_before, "+", i, TIMES, g), at_padding=stays
+            ),
             self.output(step, output, (o, TIMES, layer.tanh_c[:, step.index])),
         ]
 
@@ -58,14 +61,25 @@ class UnrolledLSTM(GatedLayer):
         formula: Formula = (self.at(t, r"\nabla a"), TIMES, self.at(t, "o"), TIMES)
         formula += (rf"\tanh'({self.at(t, 'c')})",)
         numbers: Numbers = (nabla_a, TIMES, self.gates(t)[2], TIMES, tanh_prime)
+        made = self.read(formula, numbers)
+        if made is not None and self.is_padded:
+            made = self.where_real(t, made, Number(0.0))
         if not step.is_cut:
             formula += ("+", self.at(after, r"\nabla c"), TIMES, self.at(after, "f"))
             numbers += ("+", self.nabla_c[:, after - 1], TIMES, self.gates(after)[1])
+            if made is not None:
+                made = made + self._handed_on(after)
         return [
-            self.equation(step, r"\nabla a", nabla_a, *self.gradient_of_output(step)),
-            self.equation(step, r"\nabla c", nabla_c, formula, numbers),
+            self.nabla_a_equation(step, *self.gradient_of_output(step)),
+            self.equation_of_nabla(step, r"\nabla c", nabla_c, formula, numbers, made),
             self.delta(step, made=self._delta_by_gate(step)),
         ]
+
+    def _handed_on(self, after: int) -> Term:
+        """Return what comes from the cell of the step after: all of it, if that is padding."""
+        nabla_c = self.array(after, r"\nabla c", self.nabla_c[:, after - 1]).here
+        through_gate = nabla_c * self.array(after, "f", self.gates(after)[1]).here
+        return self.where_real(after, through_gate, nabla_c) if self.is_padded else through_gate
 
     def _delta_by_gate(self, step: Step) -> Term:
         t, layer = step.t, self.layer
