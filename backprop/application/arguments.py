@@ -124,7 +124,7 @@ def _option(found: re.Match[str]) -> str:
 
 @contextlib.contextmanager
 def said_as_options() -> Iterator[None]:
-    """Within this, what the library says is wrong is said in the words of the command."""
+    """Within this, let a ValueError of the library be one in the words of the command."""
     try:
         yield
     except ValueError as error:

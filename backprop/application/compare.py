@@ -83,12 +83,18 @@ def histories_settings_results(
 
 
 def names_of(folders: Sequence[Path]) -> list[str]:
-    """Return the names of the folders, or where some are alike their paths."""
+    """Return the names of the folders, or where some are alike their paths.
+
+    Raises
+    ------
+    ValueError
+        If one folder is there twice.
+    """
     names = [folder.resolve().name for folder in folders]
     if len(set(names)) < len(names):
         names = [str(folder) for folder in folders]
     if len(set(names)) < len(names):
-        raise ValueError(f"a run is named twice: {', '.join(names)}")
+        raise ValueError(f"a run is named twice: give each once, got {', '.join(names)}")
     return names
 
 

@@ -42,14 +42,34 @@ def report() -> str:
     """Return the report as text; lines of advice, if there are any, come last."""
     name, flags = blas.cpu()
     cores = usable_cores()
+    of_blas, advice = _blas(flags, cores)
     lines = [
         f"backprop {__version__}, Python {platform.python_version()} ({sys.executable})",
         "packages       " + ", ".join(f"{package} {_version(package)}" for package in PACKAGES),
         f"processor      {name}, {cores} cores to use, {_vector_width(flags)}",
     ]
-    advice = []
-    libraries = blas.libraries()
-    for library in libraries:
+    lines += of_blas
+    memory = environment.for_memory()
+    if memory:
+        advice.append(
+            "large arrays go back to the system when they are freed, and are cleared anew: set "
+            f"{' '.join(map('='.join, memory.items()))} before Python starts (the backprop command "
+            "does so by itself)"
+        )
+    for variable in (blas.VARIABLE, *THREAD_VARIABLES, *environment.MEMORY):
+        lines.append(f"{variable:<22} {os.environ.get(variable, 'not set')}")
+    of_programs, about_programs = selftest.report()
+    lines += of_programs
+    advice += about_programs
+    lines.append(f"matrix product {_gflops():.0f} GFLOP/s, float32, 1024 x 1024")
+    lines += [f"advice: {line}" for line in advice] or ["all is well: nothing to set"]
+    return "\n".join(lines)
+
+
+def _blas(flags: frozenset[str], cores: int) -> tuple[list[str], list[str]]:
+    """Return what there is to say of the libraries for products, and to advise."""
+    lines, advice = [], []
+    for library in blas.libraries():
         kernel = library.get("architecture") or "unknown"
         lines.append(
             f"BLAS           {library['internal_api']} {library.get('version')}, "
@@ -67,23 +87,7 @@ def report() -> str:
                 f"{library['num_threads']} BLAS threads on {cores} cores: set "
                 f"OPENBLAS_NUM_THREADS={cores}"
             )
-    if not libraries:
-        lines.append("BLAS           none that threadpoolctl knows")
-    memory = environment.for_memory()
-    if memory:
-        advice.append(
-            "large arrays go back to the system when they are freed, and are cleared anew: set "
-            f"{' '.join(map('='.join, memory.items()))} before Python starts (the backprop command "
-            "does so by itself)"
-        )
-    for variable in (blas.VARIABLE, *THREAD_VARIABLES, *environment.MEMORY):
-        lines.append(f"{variable:<22} {os.environ.get(variable, 'not set')}")
-    of_programs, about_programs = selftest.report()
-    lines += of_programs
-    advice += about_programs
-    lines.append(f"matrix product {_gflops():.0f} GFLOP/s, float32, 1024 x 1024")
-    lines += [f"advice: {line}" for line in advice] or ["all is well: nothing to set"]
-    return "\n".join(lines)
+    return lines or ["BLAS           none that threadpoolctl knows"], advice
 
 
 def usable_cores() -> int:

@@ -24,14 +24,25 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def open_model(arguments: argparse.Namespace) -> tuple[Network, RunConfig]:
-    """Return the network and its run's configuration, with the data that were asked for."""
+    """Return the network and its run's configuration, with the data that were asked for.
+
+    Raises
+    ------
+    ValueError, OSError
+        As `read_model`; if the network has no cost, or parameters that are not finite.
+    """
     path = arguments.model
     network = read_model(path)
     config = with_data(config_of(path), arguments)
     if network.cost is None:
-        raise ValueError(f"{path} holds a network without a cost")
+        raise ValueError(
+            f"{path} holds a network without a cost: load it, assign network.cost, save it again"
+        )
     if not np.isfinite(network.theta).all():
-        raise ValueError(f"{path} holds a network whose parameters are not finite")
+        raise ValueError(
+            f"{path} holds a network whose parameters are not finite: train it anew, say with a "
+            "smaller --eta"
+        )
     return network, config
 
 

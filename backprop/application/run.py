@@ -13,7 +13,7 @@ import numpy as np
 
 from backprop import __version__
 from backprop.application.architecture import make_network
-from backprop.application.console import tell_note
+from backprop.application.console import tell, tell_note
 from backprop.application.processes import OneOf
 from backprop.application.report import write_run_report
 from backprop.application.run_config import RunConfig
@@ -105,38 +105,46 @@ def train(
     trainer.callbacks += [KeepHistory(folder / HISTORY), Checkpoint(folder / CHECKPOINT)]
     for note in () if resume or not one.is_first else source.notes:
         tell_note(note)
-    one.tell(f"data: {source.words}")
-    n_training, n_validation, n_test = data.sizes()
-    split = f" ({data.split})" * bool(data.split)
-    one.tell(
-        f"      {n_training} training, {n_validation} validation, {n_test} test examples{split}"
-    )
+    one.tell(_beginning(source, data))
     one.tell(network.summary())
     if group is not None:
         DataParallel(trainer, group)
     trainer.fit(*data.training, epochs, data.validation, class_weight=config.class_weight)
-    if not one.is_first:
-        return 130 if trainer.interrupted else 0
-    judged = data.judged
+    if one.is_first:
+        _leave(folder, config, data, trainer, plots)
+    return 130 if trainer.interrupted else 0
+
+
+def _beginning(source: Any, data: RunData) -> str:
+    """Return what is said of the data before the training."""
+    n_training, n_validation, n_test = data.sizes()
+    split = f" ({data.split})" * bool(data.split)
+    return (
+        f"data: {source.words}\n"
+        f"      {n_training} training, {n_validation} validation, {n_test} test examples{split}"
+    )
+
+
+def _leave(folder: Path, config: RunConfig, data: RunData, trainer: Trainer, plots: bool) -> None:
+    """Write what a training has come to into its folder, and tell of it."""
+    network, judged = trainer.network, data.judged
     found = network.evaluate(judged.x, judged.y, metrics=trainer.metrics)
     result = describe_result(config, data, trainer, found)
     network.save(folder / MODEL)
     write_text(folder / RESULT, to_json(result, indent=1) + "\n")
     if trainer.stopping:
-        one.tell(f"stopped: {trainer.stopping}")
+        tell(f"stopped: {trainer.stopping}")
     if _best_epoch(trainer) is not None:
-        one.tell(
+        tell(
             f"{MODEL} is the network of epoch {result['model_epoch']}, the best on validation data"
         )
     if plots:
         pictures = draw_pictures(folder, network, trainer.history, data)
         write_run_report(folder, network, trainer.history, data, result, pictures)
     told = {name: value for name, value in found.items() if name != "cost" or len(found) == 1}
-    one.tell(f"{figures_in_words(judged.part, told)}; everything is in {folder}")
+    tell(f"{figures_in_words(judged.part, told)}; everything is in {folder}")
     if trainer.interrupted:
-        one.tell(f"interrupted; go on with: backprop train --resume {folder}")
-        return 130
-    return 0
+        tell(f"interrupted; go on with: backprop train --resume {folder}")
 
 
 def _go_on_in(folder: Path, config: RunConfig) -> None:
@@ -160,7 +168,10 @@ def _begin_in(folder: Path | None, config: RunConfig, trainer: Trainer, claimed:
 def _epochs_left(config: RunConfig, trainer: Trainer) -> int:
     left = (config.epochs or 0) - trainer.epoch
     if left < 0:
-        raise ValueError(f"the run is at epoch {trainer.epoch} already, asked for {config.epochs}")
+        raise ValueError(
+            f"the run is at epoch {trainer.epoch} already, asked for {config.epochs}: give more "
+            "--epochs"
+        )
     return left
 
 
@@ -176,7 +187,7 @@ def make_trainer(
     """
     callbacks: list[Callback] = []
     if config.patience is not None and data.validation is None:
-        raise ValueError("--patience needs validation data")
+        raise ValueError("--patience needs validation data: give --validation-size N")
     best_kept = config.patience is not None or config.metric is not None
     if best_kept and data.validation is not None:
         monitor = None if config.metric is None else f"validation_{config.metric}"

@@ -139,6 +139,11 @@ class Images:
         """Return training, validation and test data, and in words how they were split.
 
         The validation examples are the last of the training file, as the book has them.
+
+        Raises
+        ------
+        ValueError
+            If there are too few, or they do not fit the network.
         """
         source, maximum = self.dataset, config.maximum
         x, y = inputs_and_targets(network, source, source.x_train, source.labels_train, maximum)

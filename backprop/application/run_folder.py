@@ -55,8 +55,7 @@ def claim_new_folder(config: RunConfig) -> Path:
     """Make a folder of its own for this run, and write its configuration there.
 
     It lies under ``runs/`` and is named after the time, the data and the sizes (`config` as
-    `fitted` left it); of runs that start
-    in the same second each gets a number.
+    `fitted` left it); of runs that start in the same second each gets a number.
     """
     data = Path(config.data).name or "data"
     sizes = "layers" if config.sizes is None else "-".join(map(str, config.sizes))
@@ -101,6 +100,13 @@ def read_model(path: Path) -> Any:
 
     Of a run that was cut short it is that of the last checkpoint, and a line says so. The file may
     be a checkpoint, too.
+
+    Raises
+    ------
+    FileError
+        If the file is damaged, or the network is made of classes that are not known.
+    OSError
+        If there is none, or it cannot be opened.
     """
     file = path / MODEL if path.is_dir() else path
     if path.is_dir() and not file.exists():
@@ -117,9 +123,7 @@ def read_model(path: Path) -> Any:
 
 
 def _read_by(load: Any, call: str, file: Path) -> Any:
-    """Return what `load`, which is called `call`, makes of a file; say where else a class can be
-    given that the command cannot know.
-    """
+    """Return what `load` makes of a file; of classes of one's own say that `call` takes them."""
     try:
         return load(file)
     except FileError as error:

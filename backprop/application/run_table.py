@@ -107,7 +107,13 @@ class Rows:
         self.notes = list(_oddities(self.encoding, columns))
 
     def split(self, config: RunConfig, network: Any) -> tuple[Pair, Pair | None, Pair | None, str]:
-        """Return training, validation and test data, and in words how they were split."""
+        """Return training, validation and test data, and in words how they were split.
+
+        Raises
+        ------
+        ValueError
+            If there are too few rows, or they do not fit the network.
+        """
         self.check(network)
         training = self.table.training
         n = training[0].shape[-1]
@@ -130,9 +136,7 @@ class Rows:
 
 
 def check_network(network: Any, encoding: Any, name: str) -> None:
-    """Raise a ValueError unless a network takes rows as they are encoded, and gives as many outputs
-    as there are to be decoded.
-    """
+    """Raise a ValueError unless a network takes encoded rows, and gives their targets."""
     wanted = ((encoding.n_inputs,), (encoding.n_outputs,))
     if (network.input_shape, network.output_shape) != wanted:
         raise ValueError(

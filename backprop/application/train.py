@@ -33,8 +33,6 @@ KINDS = {"classification": "classes", "multi-label": "labels", "regression": "nu
 
 def add(commands: Any) -> None:
     """Add the command to the parser."""
-    default = RunConfig()
-    names = {option: ", ".join(known_names(base)) for option, base in NAMED.items()}
     parser = commands.add_parser(
         "train",
         help="train a network on images, a table, or arrays of one's own",
@@ -43,8 +41,21 @@ def add(commands: Any) -> None:
         epilog="--layers: " + GRAMMAR,
         argument_default=argparse.SUPPRESS,
     )
-    # fmt: off
-    add = parser.add_argument_group("data").add_argument
+    default = RunConfig()
+    names = {option: ", ".join(known_names(base)) for option, base in NAMED.items()}
+    data = parser.add_argument_group("data")
+    _add_data(data, default)
+    add_reading(parser.add_argument_group("how a table is written"))
+    _add_sizes_of_parts(data)
+    _add_network(parser.add_argument_group("network"), names)
+    _add_training(parser.add_argument_group("training"), default, names)
+    _add_run(parser.add_argument_group("the run"))
+    parser.set_defaults(run=lambda arguments: with_launched(run, arguments))
+
+
+# fmt: off
+def _add_data(group: Any, default: RunConfig) -> None:
+    add = group.add_argument
     add("--data", metavar="DATA", help=f"{DATA_HELP} (default: {default.data})")
     add("--target", nargs="+", action="extend", metavar="COLUMN",
         help="of a table: what is to be predicted, one column or several")
@@ -57,7 +68,10 @@ def add(commands: Any) -> None:
         help="of a table: columns of numbers that are names of categories, such as postcodes")
     add("--max-categories", type=positive_integer, metavar="N",
         help="of a table: the most inputs that a column may become (default: 100)")
-    add_reading(parser.add_argument_group("how a table is written"))
+
+
+def _add_sizes_of_parts(group: Any) -> None:
+    add = group.add_argument
     add("--maximum", **MAXIMUM)
     add("--train-size", type=positive_integer, metavar="N",
         help="train on the first N examples only")
@@ -66,7 +80,10 @@ def add(commands: Any) -> None:
         "(default: one in six)")
     add("--test-size", type=integer_from_0, metavar="N",
         help="of a table: test on N rows, drawn at random (default: one in six)")
-    add = parser.add_argument_group("network").add_argument
+
+
+def _add_network(group: Any, names: dict[str, str]) -> None:
+    add = group.add_argument
     add("--sizes", type=sizes_of_layers,
         help="neurons from input to output (default: what the data ask for, and 100 between them)")
     add("--layers", metavar="LAYERS",
@@ -87,7 +104,10 @@ def add(commands: Any) -> None:
         help="of the biases (default: normal, N(0, 1), as in the book, where weights are nielsen "
         "by default; zeros for all other activations)")
     add("--dtype", choices=DTYPES, help="default: float32")
-    add = parser.add_argument_group("training").add_argument
+
+
+def _add_training(group: Any, default: RunConfig, names: dict[str, str]) -> None:
+    add = group.add_argument
     add("--optimizer",
         help=f"{names['optimizer']} (default: sgd for images, adam for tables)")
     add("--eta", type=positive_number, help="the learning rate (default: the optimizer's)")
@@ -109,19 +129,27 @@ def add(commands: Any) -> None:
         "tables)")
     add("--patience", type=positive_integer, metavar="N",
         help="stop after N epochs without a better one")
-    add = parser.add_argument_group("the run").add_argument
+
+
+def _add_run(group: Any) -> None:
+    add = group.add_argument
     add("--out", type=Path, default=None, metavar="FOLDER",
         help="where everything goes (default: a new folder under runs/)")
     add("--resume", type=Path, default=None, metavar="FOLDER",
         help="go on with the run in FOLDER, from its last checkpoint; of the options above only "
         "--epochs counts")
     add("--no-plots", action="store_true", default=False, help="draw no pictures")
-    # fmt: on
-    parser.set_defaults(run=lambda arguments: with_launched(run, arguments))
+# fmt: on
 
 
 def run(arguments: argparse.Namespace, group: Any) -> int:
-    """Train as the options say, and return the exit status."""
+    """Train as the options say, and return the exit status.
+
+    Raises
+    ------
+    ValueError, OSError, DivergenceError
+        As `backprop.application.run.train`; if a run that is resumed is given options of its own.
+    """
     plots = not arguments.no_plots
     options = options_of(arguments)
     if arguments.resume is not None:
