@@ -94,6 +94,11 @@ def tensors_of(layer: Layer, arrays: Arrays, gradients: bool = False) -> dict[st
     gradients : bool
         They are gradients: what PyTorch has twice has the gradient twice, where of the numbers the
         second is 0.
+
+    Raises
+    ------
+    TypeError
+        If PyTorch has no names for them, as of a layer of one's own.
     """
     kind = type(layer)
     if kind in WEIGHT_AND_BIAS:

@@ -310,8 +310,10 @@ class Layer(MadeOnce, Stateful, Hooked, SaysWhatItGives, Masking, Configurable, 
         return nabla_a_prev
 
     def descend(self, delta: Any, input_gradient: bool) -> Any:
-        """BP3 and BP4, then BP2's w^T delta if asked for; a layer for which they share work
-        does all of it here, where neither has been replaced (see `follows`).
+        """Compute BP3 and BP4, then BP2's w^T delta if asked for.
+
+        A layer for which they share work does all of it here, where neither has been replaced (see
+        `follows`).
         """
         if self._sizes and (self._learning is None or self.wants_gradients()):
             self.parameter_gradients(delta)

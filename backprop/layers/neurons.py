@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 @OnAssignment
 def checked_activation(layer: Any, activation: Any) -> None:
-    """sigma, or its name; refused if the cost that the layer ends in cannot take its values, or
-    what the layer stands in was made with another.
+    """sigma, or its name.
+
+    Refused if the cost that the layer ends in cannot take its values, or what the layer stands in
+    was made with another.
     """
     from backprop.layers.activations import as_activation  # which are neurons
 

@@ -95,11 +95,10 @@ class History:
                     )
 
     def declare(self, column: str, greater_is_better: bool, in_percent: bool | None = None) -> None:
-        """Say of a column whether more of it is better, and whether it is a fraction that is read
-        in percent, by its name unless told; it may come later.
+        """Say whether more of a column, which may come later, is better, and how it is read.
 
-        A `Trainer` says it of its metrics. A callback that records a column of its own says it in
-        `on_fit_start`.
+        In percent, as a fraction, or not: by its name unless told. A `Trainer` says it of its
+        metrics. A callback that records a column of its own says it in `on_fit_start`.
 
         Raises
         ------

@@ -332,8 +332,15 @@ def test_update_refuses_before_it_writes():
     with pytest.raises(ValueError, match="has learnt a bias, and submodule '0' has none"):
         update_torch(model, network)
     assert torch.equal(before, model[0].weight)
-    with pytest.raises(ValueError, match="is not one that from_torch makes of this module"):
+    other = r"is not one that from_torch makes of this module: it has Dense\(4 -> 3, relu\) where "
+    with pytest.raises(ValueError, match=other + r"the module has Dense\(4 -> 2, identity\): give"):
         update_torch(nn.Linear(4, 2), network)
+    with pytest.raises(ValueError, match="it has nothing where the module has Dense"):
+        update_torch(nn.Sequential(*model, nn.Linear(3, 3)), network)
+    with pytest.raises(
+        TypeError, match=r"^update_torch: expected a torch\.nn\.Module, got Network"
+    ):
+        update_torch(network, network)
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,20 @@ import pytest
 
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
 
-from backprop.interop.torch import NoCounterpartError, from_torch, to_torch  # noqa: E402
+from backprop.interop.torch import NoCounterpartError, as_loss, from_torch, to_torch  # noqa: E402
 from backprop.layers import RNN, BatchNorm, Dense  # noqa: E402
 
 
 class Branching(nn.Module):
     def forward(self, x):
         return x if x.sum() > 0 else -x
+
+
+class InDouble(nn.Module):
+    def forward(self, x):
+        return F.softmax(x, dim=1, dtype=torch.float64)
 
 
 class Inside(nn.Module):
@@ -46,6 +52,7 @@ REFUSED = [
     (Inside(Branching()), "submodule 'part': torch.fx cannot trace"),
     (Inside(nn.Sequential(nn.Linear(3, 3), nn.PReLU())), "submodule 'part.1': PReLU"),
     (Inside(Gated()), "submodule 'part', mul"),
+    (Inside(InDouble()), "submodule 'part', softmax: with a dtype"),
     (Crossing(), "used in several places"),
     (nn.LogSoftmax(dim=1), "has no counterpart"),
     (nn.Conv2d(1, 2, 3, padding_mode="reflect"), "padding_mode"),
@@ -77,5 +84,7 @@ def test_wrong_arguments():
         to_torch(BatchNorm(3))
     with pytest.raises(NoCounterpartError, match=r"tanh or relu.*as_torch\(layer\)"):
         to_torch(RNN(3, 2, "sigmoid"))
+    with pytest.raises(ValueError, match=r"^as_loss: order must be 'channels' or .* got 'rows'"):
+        as_loss("quadratic", order="rows")
     with pytest.raises(ValueError, match="one is right"):
         from_torch(nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Softmax(1)), nn.CrossEntropyLoss())

@@ -88,23 +88,10 @@ def to_model(
     outputs: str | Sequence[str] | None = None,
     dtype: Any = "float32",
 ) -> Any:
-    """Return what `to_onnx` writes, an `onnx.ModelProto`."""
+    """Return what `to_onnx` writes, an `onnx.ModelProto`; arguments and errors are those of it."""
     with needs("onnx", "to_onnx"):
         import onnx
-    if not isinstance(network, Network):
-        raise TypeError(f"to_onnx: expected a Network, got {network!r}")
-    network.check_whole()
-    kind = check_dtype("to_onnx", dtype)
-    if kind.itemsize < 4:
-        raise TypeError(f"to_onnx: dtype must be float32 or float64, got {kind}")
-    for place, layer in network.walk():
-        if not (layer.children or np.isfinite(layer.theta).all()):
-            raise ValueError(f"to_onnx: layer {place}, {layer}, has parameters that are not finite")
-    if network.theta.size * kind.itemsize > MOST_BYTES:
-        raise ValueError(
-            f"to_onnx: {network.n_parameters:,} parameters in {kind} take more than the 2 GiB that "
-            "a file of ONNX can hold"
-        )
+    kind = _checked_dtype(network, dtype)
     root = network.root
     several = is_several(network.input_shape)
     shapes = network.input_shape if several else (network.input_shape,)
@@ -125,6 +112,25 @@ def to_model(
     model = _model(onnx, w, values, list(zip(wanted, ends, strict=True)), repr(network))
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _checked_dtype(network: Any, dtype: Any) -> np.dtype:
+    """Return the dtype that a model of the network is to have, if it can be one."""
+    if not isinstance(network, Network):
+        raise TypeError(f"to_onnx: expected a Network, got {network!r}")
+    network.check_whole()
+    kind = check_dtype("to_onnx", dtype)
+    if kind.itemsize < 4:
+        raise TypeError(f"to_onnx: dtype must be float32 or float64, got {kind}")
+    for place, layer in network.walk():
+        if not (layer.children or np.isfinite(layer.theta).all()):
+            raise ValueError(f"to_onnx: layer {place}, {layer}, has parameters that are not finite")
+    if network.theta.size * kind.itemsize > MOST_BYTES:
+        raise ValueError(
+            f"to_onnx: {network.n_parameters:,} parameters in {kind} take more than the 2 GiB that "
+            "a file of ONNX can hold"
+        )
+    return kind
 
 
 def _own_names(root: Any, which: str) -> list[str]:

@@ -247,8 +247,9 @@ class Writer:
         return self.node("Reshape", a, self.sizes([0, *sizes]))
 
     def sizes(self, sizes: Sequence[Any]) -> Any:
-        """Return a tensor of sizes: numbers (0 takes over the one that is there), None for the
-        rest, and what `size` returned.
+        """Return a tensor of sizes: numbers, None for the rest, and what `size` returned.
+
+        A 0 takes over the size that is there.
         """
         if not any(isinstance(one, str) for one in sizes):
             return [-1 if one is None else one for one in sizes]

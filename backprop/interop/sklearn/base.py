@@ -195,15 +195,11 @@ class BackpropEstimator(BaseEstimator, ABC):
             network, optimizer, rng = copy.deepcopy((self.network_, optimizer, self._rng))
             x_scaler, history = self.x_scaler_, self.history_
         else:
-            rng, history, x_scaler = generator_of(self.random_state), History(), None
+            rng, history = generator_of(self.random_state), History()
         training, held_out = self._split(y, task, rng)
         x, y_t, w_t = X[training], y[training], None if w is None else w[training]
         if not again:
-            if self.standardize:
-                x_scaler = scaler_of(x, w_t)
-            network = network_for(self, settings, task, X.shape[1], X.dtype, rng)
-            if self.standardize:
-                self._standardize_targets(task, network, y_t, w_t)
+            network, x_scaler = self._new_network(settings, task, x, y_t, w_t, rng)
         trainer = self._trainer(settings, network, optimizer, rng, x.shape[0])
         validation = None
         if held_out is not None:
@@ -223,13 +219,27 @@ class BackpropEstimator(BaseEstimator, ABC):
                 "epochs: the network is the one of then",
                 stacklevel=stacklevel(),
             )
+        self.network_, self.x_scaler_, self._rng = network, x_scaler, rng
+        self._keep_history(history, trainer)
+        self._task, self._optimizer = task, optimizer
+        self._keep(task)
+
+    def _new_network(
+        self, settings: Settings, task: Any, x: Any, y: np.ndarray, w: Any, rng: Any
+    ) -> tuple[Network, Any]:
+        """Return a network for these rows, and what standardizes them, or None."""
+        x_scaler = scaler_of(x, w) if self.standardize else None
+        network = network_for(self, settings, task, x.shape[1], x.dtype, rng)
+        if self.standardize:
+            self._standardize_targets(task, network, y, w)
+        return network, x_scaler
+
+    def _keep_history(self, before: History, trainer: Trainer) -> None:
+        """Set what was recorded, and whose epoch's network was kept."""
         stops = [one for one in trainer.callbacks if isinstance(one, EarlyStopping)]
         best = stops[-1].best_epoch if stops else None
-        self.best_epoch_ = None if best is None else len(history) + best
-        self.network_, self.x_scaler_ = network, x_scaler
-        self.history_ = _joined(history, trainer.history)
-        self._task, self._optimizer, self._rng = task, optimizer, rng
-        self._keep(task)
+        self.best_epoch_ = None if best is None else len(before) + best
+        self.history_ = _joined(before, trainer.history)
 
     def _keep(self, task: Any) -> None:
         """Set what there is to look at after a fit."""

@@ -20,6 +20,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from backprop.core.extras import needs
 from backprop.core.shapes import is_several
 from backprop.graph import Graph
@@ -66,6 +68,12 @@ OF_CHANNELS = (
     *(MaxPool1d, MaxPool2d, AvgPool1d, AvgPool2d, GlobalAvgPool),
     *(BatchNorm, GroupNorm, ChannelDropout, Flatten, Reshape, Transpose, Graph),
 )
+
+
+def check_order(owner: str, order: str | None) -> None:
+    """Raise a ValueError unless it is the name of an order, or None."""
+    if order not in (None, CHANNELS, SEQUENCES):
+        raise ValueError(f"{owner}: order must be 'channels' or 'sequences', got {order!r}")
 
 
 def axes_of(shape: Any) -> int | None:
@@ -122,6 +130,4 @@ def to_columns(array: Any, order: str | None) -> Any:
 
 
 def _mover(array: Any) -> Any:
-    import numpy as np
-
     return lambda source, destination: np.moveaxis(array, source, destination)

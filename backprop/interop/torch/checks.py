@@ -1,4 +1,4 @@
-"""What a module of PyTorch must be to come in: of one dtype, with numbers, and without hooks."""
+"""What a module of PyTorch must be to come in: its dtype, its options, and no hooks on it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ with needs("torch", "backprop.interop.torch"):
 
 
 def dtype_of(module: nn.Module) -> Any:
-    """Return the one dtype of a module's parameters, None if there are none."""
+    """Return the one dtype of a module's parameters, None if there are none.
+
+    Raises
+    ------
+    TypeError
+        If they have several, one that no network has, or no numbers yet.
+    """
     kinds = {
         tensor.dtype: name
         for name, tensor in itertools.chain(module.named_parameters(), module.named_buffers())
@@ -66,3 +72,16 @@ def _otherwise(module: nn.Module) -> str:
 def as_array(tensor: Tensor) -> np.ndarray:
     """Return a tensor's numbers, wherever it is."""
     return tensor.detach().cpu().numpy().copy()  # type: ignore[no-any-return]
+
+
+def dtype_name(tensor: Any) -> str:
+    """Return a dtype as NumPy calls it."""
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def only(module: Any, **options: Any) -> None:
+    """Raise a NoCounterpartError unless the options of a module are these, which alone have one."""
+    for name, value in options.items():
+        got = getattr(module, name)
+        if got != value:
+            raise NoCounterpartError(f"of {name} only {value!r} has a counterpart, got {got!r}")

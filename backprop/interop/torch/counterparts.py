@@ -43,7 +43,13 @@ class NoCounterpartError(ValueError):
 
 
 def module_of_activation(sigma: Activation, order: str | None, axes: int | None) -> nn.Module:
-    """Return PyTorch's module of an activation, for arrays of an order and so many axes."""
+    """Return PyTorch's module of an activation, for arrays of an order and so many axes.
+
+    Raises
+    ------
+    NoCounterpartError
+        If it is a class of somebody's own.
+    """
     kind: Any = type(sigma)
     made: Any = sigma
     if kind in (Identity, Sigmoid, Tanh, ReLU, SiLU):
@@ -64,7 +70,13 @@ def module_of_activation(sigma: Activation, order: str | None, axes: int | None)
 
 
 def activation_of_module(module: nn.Module) -> Activation | None:
-    """Return our activation for a module that is one; None for another. Softmax is by its axis."""
+    """Return our activation for a module that is one; None for another. Softmax is by its axis.
+
+    Raises
+    ------
+    NoCounterpartError
+        If it has an option that has none.
+    """
     kind, made = type(module), module
     simple: dict[Any, type[Activation]] = {
         nn.Identity: Identity,

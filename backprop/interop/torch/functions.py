@@ -66,6 +66,11 @@ def items_of_call(node: fx.Node, in_evaluation: fx.Node, module: nn.Module) -> l
     """Return the modules that do what a call of a function or a method does.
 
     `in_evaluation` is the same call in the other mode.
+
+    Raises
+    ------
+    NoCounterpartError
+        If it has none, or not with these arguments.
     """
     name = name_of_call(node)
     arguments, options = list(node.args[1:]), dict(node.kwargs)
@@ -165,6 +170,8 @@ def _pick(index: Any) -> nn.Module:
 
 
 def _softmax(dim: Any = None, _stacklevel: int = 3, dtype: Any = None) -> nn.Module:
+    if dtype is not None:
+        raise NoCounterpartError("with a dtype it has none: a network has one, and keeps it")
     return nn.Softmax(dim)
 
 

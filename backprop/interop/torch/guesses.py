@@ -65,7 +65,13 @@ def guessed_input_shape(layers: Sequence[Layer]) -> Any:
 
 
 def cost_of(cost: Any) -> tuple[Any, Activation | None]:
-    """Return a cost, and the activation that is part of a loss of PyTorch."""
+    """Return a cost, and the activation that is part of a loss of PyTorch.
+
+    Raises
+    ------
+    NoCounterpartError
+        If it is a loss, or has an option, that has none.
+    """
     if not isinstance(cost, nn.Module):
         return cost, None
     if getattr(cost, "weight", None) is not None or getattr(cost, "reduction", "mean") != "mean":

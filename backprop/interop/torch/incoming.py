@@ -12,13 +12,13 @@ import numpy as np
 
 from backprop.core.extras import needs
 from backprop.interop.tensors import OF_BLOCK, arrays_in, arrays_of, tensors_of
-from backprop.interop.torch import modules
-from backprop.interop.torch.axes import CHANNELS, SEQUENCES
+from backprop.interop.torch.axes import SEQUENCES
 from backprop.interop.torch.checks import as_array, check_forward, dtype_of
 from backprop.interop.torch.counterparts import NoCounterpartError, activation_of_module
 from backprop.interop.torch.guesses import cost_of, guessed_input_shape
-from backprop.interop.torch.known_modules import READERS, takes_of
-from backprop.interop.torch.states import FLAT, State, joined_state
+from backprop.interop.torch.known_modules import READERS
+from backprop.interop.torch.orders import first_state, time_first
+from backprop.interop.torch.states import State, joined_state
 from backprop.interop.torch.structure import Fork, Group, Items, Leaf, items_of
 from backprop.interop.torch.ties import Known
 from backprop.layers import (
@@ -107,27 +107,19 @@ def update_torch(module: Any, network: Network) -> None:
 
     Raises
     ------
+    TypeError
+        If they are no module and no network.
     ValueError
         If the network is not one that `from_torch` makes of this module, or a bias that the module
         is without has learnt something; nothing has been written then.
     """
     if not isinstance(network, Network):
         raise TypeError(f"update_torch: expected a network, got {network!r}")
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"update_torch: expected a torch.nn.Module, got {module!r}")
     network.check_whole()
     found = Incoming(module, network.input_shape)
-    root = Sequential(found.layers)
-    theirs = [inner for _, inner in root.walk() if not inner.children]
-    ours = [inner for _, inner in network.root.walk() if not inner.children]
-    sizes = [
-        [(type(one), arrays_sizes(one)) for one in some if arrays_sizes(one)]
-        for some in (theirs, ours)
-    ]
-    if sizes[0] != sizes[1]:
-        raise ValueError(
-            "update_torch: the network is not one that from_torch makes of this module"
-        )
-    with_numbers = [one for one in ours if arrays_sizes(one)]
-    pairs = dict(zip((id(o) for o in theirs if arrays_sizes(o)), with_numbers, strict=True))
+    pairs = _pairs(leaves_with_numbers(found.layers), leaves_with_numbers([network.root]))
     writes: list[tuple[Tensor, np.ndarray]] = []
     for record in found.records:
         arrays: dict[str, np.ndarray] = {}
@@ -135,16 +127,46 @@ def update_torch(module: Any, network: Network) -> None:
             if id(inner) in pairs:
                 own = arrays_in(pairs[id(inner)])
                 arrays |= {f"{name}.{key}".lstrip("."): array for key, array in own.items()}
+        before = tensors_of(record.layer, arrays_in(record.layer))
         for name, array in tensors_of(record.layer, arrays).items():
-            writes += record.writes(name, array, tensors_of(record.layer, arrays_in(record.layer)))
+            writes += record.writes(name, array, before)
     with torch.no_grad():
         for tensor, array in writes:
             tensor.copy_(torch.from_numpy(np.array(array)))
 
 
-def arrays_sizes(layer: Layer) -> dict[str, Any]:
-    """Return the shapes of all numbers of a layer."""
-    return {name: array.shape for name, array in arrays_in(layer).items()}
+def leaves_with_numbers(layers: Sequence[Layer]) -> list[Layer]:
+    """Return the layers, and those inside of them, that hold numbers and no other layers."""
+    inside = [inner for layer in layers for _, inner in layer.walk() if not inner.children]
+    return [layer for layer in inside if arrays_in(layer)]
+
+
+def _pairs(theirs: list[Layer], ours: list[Layer]) -> dict[int, Layer]:
+    """Return the network's layer for each that a module becomes, by its id.
+
+    Raises
+    ------
+    ValueError
+        If they are not alike; the message shows the first two that differ.
+    """
+    for there, here in itertools.zip_longest(theirs, ours):
+        if _kind_and_shapes(there) != _kind_and_shapes(here):
+            raise ValueError(
+                "update_torch: the network is not one that from_torch makes of this module: it has "
+                f"{_shown(here)} where the module has {_shown(there)}: give the module that the "
+                "network was made of, or make a new one, to_torch(network)"
+            )
+    return {id(there): here for there, here in zip(theirs, ours, strict=True)}
+
+
+def _shown(layer: Layer | None) -> str:
+    return "nothing" if layer is None else f"{layer}"
+
+
+def _kind_and_shapes(layer: Layer | None) -> Any:
+    if layer is None:
+        return None
+    return type(layer), {name: array.shape for name, array in arrays_in(layer).items()}
 
 
 @dataclass
@@ -166,7 +188,13 @@ class Record:
     def writes(
         self, name: str, array: np.ndarray, before: dict[str, np.ndarray]
     ) -> list[tuple[Tensor, np.ndarray]]:
-        """Return what is to be written for one tensor of the layer."""
+        """Return what is to be written for one tensor of the layer, which was so before.
+
+        Raises
+        ------
+        ValueError
+            If the module is without it, and it has changed.
+        """
         tensor = self.tensors().get(name)
         if tensor is not None:
             return [(tensor, array)]
@@ -366,68 +394,3 @@ def leaf_at(items: Items, position: int) -> nn.Module | None:
     if position < len(items) and isinstance(items[position], Leaf):
         return items[position].module  # type: ignore[no-any-return]
     return None
-
-
-def leaves_of(items: Items) -> list[Leaf]:
-    """Return all modules of a tree, in order; those on every step by themselves as the group."""
-    found: list[Any] = []
-    for item in items:
-        if isinstance(item, Leaf) or (isinstance(item, Group) and item.steps):
-            found.append(item)
-        elif isinstance(item, Group):
-            found += leaves_of(item.inside)
-        else:
-            found += [leaf for branch in item.branches for leaf in leaves_of(branch)]
-    return found
-
-
-def first_state(items: Items, input_shape: Any = None) -> State:
-    """Return how the axes of the input are, which the first module tells that sees to them.
-
-    If none does, it is by how many axes the input is said to have: N x n unless told.
-    """
-    turned, over_last = False, False
-    for leaf in leaves_of(items):
-        if isinstance(leaf, Group):
-            return State(CHANNELS if turned else SEQUENCES, None)
-        over_last = over_last or isinstance(leaf.module, (nn.Linear, nn.LayerNorm, nn.RMSNorm))
-        takes = takes_of(leaf.module)
-        kind = type(leaf.module)
-        if kind in (modules.ToSequences, modules.ToChannels) and input_shape is not None:
-            if len(input_shape) == 1:
-                return State(FLAT, 1)
-            is_channels = (kind is modules.ToSequences) != turned
-            return State(CHANNELS if is_channels else SEQUENCES, len(input_shape))
-        if takes == "turned":
-            turned = not turned
-        elif takes == "tokens":
-            return State(FLAT, 1)
-        elif takes is not None and not (over_last and isinstance(leaf.module, nn.Flatten)):
-            order, axes = takes
-            if over_last and input_shape is not None:  # a norm of some of the last ones
-                axes = len(input_shape)
-            if turned and order in (CHANNELS, SEQUENCES):
-                order = SEQUENCES if order == CHANNELS else CHANNELS
-            return State(order, axes)
-    axes = 1 if input_shape is None else len(input_shape)
-    if axes == 1:
-        return State(FLAT, 1)
-    return State(SEQUENCES if over_last and axes == 2 else CHANNELS, axes)
-
-
-def time_first(items: Items) -> bool:
-    """Say whether sequences are T x N x d: not batch_first."""
-    seen = {
-        bool(leaf.module.batch_first): leaf.name
-        for leaf in leaves_of(items)
-        if isinstance(leaf, Leaf) and hasattr(leaf.module, "batch_first")
-    }
-    for leaf in leaves_of(items):
-        attention = getattr(getattr(leaf, "module", None), "self_attn", None)
-        if attention is not None:
-            seen[bool(attention.batch_first)] = leaf.name
-    if len(seen) > 1:
-        raise NoCounterpartError(
-            f"submodule {seen[True]!r} is batch_first, and {seen[False]!r} is not: make both so"
-        )
-    return False in seen

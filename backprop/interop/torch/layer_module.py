@@ -15,7 +15,7 @@ from backprop.core.generators import generator_state, set_generator_state
 from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import ShapeError
 from backprop.graph import Graph
-from backprop.interop.torch.axes import axes_of, order_of, to_columns, to_rows
+from backprop.interop.torch.axes import axes_of, check_order, order_of, to_columns, to_rows
 from backprop.layers import Layer
 from backprop.layers.mode import INFERENCE, KEEPING, TRAINING, Mode
 from backprop.layers.state import NOT_COPIED
@@ -59,8 +59,7 @@ def as_torch(layer: Layer | Network, order: str | None = None) -> LayerModule:
     root = layer.root if isinstance(layer, Network) else layer
     if not isinstance(root, Layer):
         raise TypeError(f"as_torch: expected a layer or a network, got {layer!r}")
-    if order not in (None, "channels", "sequences"):
-        raise ValueError(f"as_torch: order must be 'channels' or 'sequences', got {order!r}")
+    check_order("as_torch", order)
     layer.check_whole()
     if root.dtype is not None and root.dtype not in (np.float32, np.float64):
         raise TypeError(f"as_torch: the layer must be float32 or float64, got {root.dtype}")
@@ -103,6 +102,13 @@ class LayerModule(nn.Module):
         """Return the layer's output for x, the batch first.
 
         `mask`, N x T of bool, says which steps of sequences are real, as in `Layer.forward`.
+
+        Raises
+        ------
+        TypeError, ShapeError
+            If x is no dense tensor on the CPU, of the layer's dtype and shape, or the mask is none.
+        RuntimeError
+            If the layer has been built into something since.
         """
         layer = self.layer
         layer.check_whole()
@@ -308,11 +314,13 @@ def as_loss(cost: Any, from_z: bool = False, order: str | None = None) -> CostMo
     Raises
     ------
     TypeError, ValueError
-        If it is no cost, or has no canonical activation where that is asked for.
+        If it is no cost, or has no canonical activation where that is asked for; if there is no
+        such order.
     """
     from backprop.costs import as_cost
 
     made = as_cost(cost, "as_loss")
+    check_order("as_loss", order)
     if from_z and made.canonical is None:
         raise ValueError(f"as_loss: {made} has no canonical activation: give it a, not z")
     return CostModule(made, from_z, order)

@@ -1,4 +1,10 @@
-"""The layers for each class of PyTorch's modules: how one is read, and what it does to the axes."""
+"""The layers for each class of PyTorch's modules: how one is read, and what it does to the axes.
+
+A reader is given the conversion, the module with its name, the state of the axes, the module that
+follows and, if that is an activation, ours of it. It returns the layers, the state after them, and
+how many modules after this one are part of them. What has no counterpart raises a
+NoCounterpartError, to which the conversion adds the module's name.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from backprop.core.extras import needs
 from backprop.interop.torch import modules
 from backprop.interop.torch.axes import CHANNELS, SEQUENCES
+from backprop.interop.torch.checks import dtype_name, only
 from backprop.interop.torch.counterparts import NoCounterpartError, activation_of_module
 from backprop.interop.torch.functions import LinearOf
-from backprop.interop.torch.states import FLAT, Found, State, dtype_name, in_order, only
+from backprop.interop.torch.states import FLAT, Found, State, in_order
 from backprop.layers import (
     AvgPool1d,
     AvgPool2d,
@@ -65,13 +72,8 @@ def read_linear(of: Incoming, item: Leaf, state: State, following: Any, after: A
         layer = turned_dense(of, item, make, weight)
     else:
         layer = of.layer(item, make, key=repr(sigma))
-    made = layer if state.order != SEQUENCES else distributed(of, layer)
+    made = layer if state.order != SEQUENCES else TimeDistributed(layer)
     return [made], state, int(after is not None)
-
-
-def distributed(of: Incoming, layer: Dense) -> Layer:
-    """Return a layer on every step by itself."""
-    return TimeDistributed(layer)
 
 
 def turned_dense(of: Incoming, item: Leaf, make: Callable[[], Dense], weight: Any) -> Dense:

@@ -1,4 +1,4 @@
-"""The layers for PyTorch's modules of sequences."""
+"""The layers for PyTorch's modules of sequences; see `backprop.interop.torch.readers`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from backprop.core.extras import needs
 from backprop.interop.torch.axes import SEQUENCES
+from backprop.interop.torch.checks import dtype_name, only
 from backprop.interop.torch.counterparts import NoCounterpartError, activation_of_module
 from backprop.interop.torch.readers import read_linear, read_norm
-from backprop.interop.torch.states import FLAT, Found, State, dtype_name, in_order, only
+from backprop.interop.torch.states import FLAT, Found, State, in_order
 from backprop.layers import (
     GRU,
     LSTM,
@@ -101,17 +102,22 @@ def attention_of(of: Incoming, item: Leaf, module: Any, prefix: str, causal: Any
     only(module, bias_k=None, add_zero_attn=False)
     if module.in_proj_weight is None:
         raise NoCounterpartError("keys and values of other sizes have no counterpart")
-    if module.dropout:
-        raise NoCounterpartError(
-            "attention here drops no weights: set its dropout to 0, module."
-            f"{prefix}dropout = 0.0, which changes nothing in evaluation"
-        )
+    check_drops_no_weights(module, prefix)
     causal = bool(getattr(module, "causal", False)) if causal is None else causal
     kind = dtype_name(module.in_proj_weight)
     arguments = module.embed_dim, module.num_heads, causal
     return of.layer(  # type: ignore[no-any-return]
         item, lambda: MultiHeadAttention(*arguments, dtype=kind), key=prefix, part=module
     )
+
+
+def check_drops_no_weights(attention: Any, prefix: str) -> None:
+    """Raise a NoCounterpartError if an attention, called so in its module, has a dropout."""
+    if attention.dropout:
+        raise NoCounterpartError(
+            f"attention here drops no weights: set its dropout to 0, module.{prefix}dropout = 0.0, "
+            "which changes nothing in evaluation"
+        )
 
 
 def read_encoder(of: Incoming, item: Leaf, state: State, following: Any, after: Any) -> Found:
@@ -121,45 +127,46 @@ def read_encoder(of: Incoming, item: Leaf, state: State, following: Any, after: 
     state = State(SEQUENCES, 2)
     causal = bool(getattr(module, "causal", False))
     sigma = activation_in(module)
+    check_drops_no_weights(module.self_attn, "self_attn.")
     drops = module.dropout.p, module.dropout1.p, module.dropout2.p
-    if module.self_attn.dropout:
-        raise NoCounterpartError(
-            "attention here drops no weights: set self_attn.dropout = 0.0, which changes nothing "
-            "in evaluation"
-        )
     whole = module.norm_first and not drops[0] and drops[1] == drops[2]
-    epsilons = {module.norm1.eps, module.norm2.eps}
-    if whole and epsilons == {1e-5}:
-        sizes = module.self_attn.embed_dim, module.self_attn.num_heads, module.linear1.out_features
-        kind = dtype_name(module.linear1.weight)
-        arguments = (*sizes, causal, sigma, float(drops[1]))
-        layer = of.layer(item, lambda: TransformerBlock(*arguments, dtype=kind))
-        return [*begun, layer], state, 0
+    if not whole or {module.norm1.eps, module.norm2.eps} != {1e-5}:
+        return [*begun, *_parts_of_encoder(of, item, state, causal, sigma)], state, 0
+    sizes = module.self_attn.embed_dim, module.self_attn.num_heads, module.linear1.out_features
+    kind = dtype_name(module.linear1.weight)
+    arguments = (*sizes, causal, sigma, float(drops[1]))
+    layer = of.layer(item, lambda: TransformerBlock(*arguments, dtype=kind))
+    return [*begun, layer], state, 0
+
+
+def _parts_of_encoder(
+    of: Incoming, item: Leaf, state: State, causal: bool, sigma: Activation
+) -> list[Layer]:
+    """Return what a block is made of: attention and dense layers, a norm before or after each."""
+    module: Any = item.module
 
     def part(name: str) -> Leaf:
         return type(item)(f"{item.name}.{name}".lstrip("."), getattr(module, name))
 
-    def dropped(p: float) -> list[Layer]:
-        return [Dropout(float(p))] if p else []
+    def dropped(dropout: Any) -> list[Layer]:
+        return [Dropout(float(dropout.p))] if dropout.p else []
 
     def norm(name: str) -> list[Layer]:
         return read_norm(of, part(name), state, None, None)[0]
 
     attention = [
         attention_of(of, part("self_attn"), module.self_attn, "self_attn.", causal),
-        *dropped(drops[1]),
+        *dropped(module.dropout1),
     ]
     dense = [
         *read_linear(of, part("linear1"), state, None, sigma)[0],
-        *dropped(drops[0]),
+        *dropped(module.dropout),
         *read_linear(of, part("linear2"), state, None, None)[0],
-        *dropped(drops[2]),
+        *dropped(module.dropout2),
     ]
     if module.norm_first:
-        both = [Residual([*norm("norm1"), *attention]), Residual([*norm("norm2"), *dense])]
-        return [*begun, *both], state, 0
-    after_norm: list[Layer] = [Residual(attention), *norm("norm1"), Residual(dense), *norm("norm2")]
-    return [*begun, *after_norm], state, 0
+        return [Residual([*norm("norm1"), *attention]), Residual([*norm("norm2"), *dense])]
+    return [Residual(attention), *norm("norm1"), Residual(dense), *norm("norm2")]
 
 
 def activation_in(module: Any) -> Activation:

@@ -47,16 +47,3 @@ def in_order(state: State, wanted: str) -> tuple[list[Layer], State]:
             f"it takes N x T x d, and is given {state.axes} axes: bring the features to axis 1"
         )
     return [Transpose((1, 0))], State(wanted, 2)  # what was axis 1 is axis 2 to it
-
-
-def dtype_name(tensor: Any) -> str:
-    """Return a dtype as NumPy calls it."""
-    return str(tensor.dtype).removeprefix("torch.")
-
-
-def only(module: Any, **options: Any) -> None:
-    """Raise unless the options of a module are these, which alone have a counterpart."""
-    for name, value in options.items():
-        got = getattr(module, name)
-        if got != value:
-            raise NoCounterpartError(f"of {name} only {value!r} has a counterpart, got {got!r}")

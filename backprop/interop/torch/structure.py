@@ -124,7 +124,13 @@ class Tracer(fx.Tracer):
 
 
 def trace(module: nn.Module, name: str, training: bool) -> fx.Graph:
-    """Return the graph of a module in one of its two modes, in which it is left as it was."""
+    """Return the graph of a module in one of its two modes, in which it is left as it was.
+
+    Raises
+    ------
+    NoCounterpartError
+        If torch.fx cannot trace it: the message says where, and why.
+    """
     modes = [(inner, inner.training) for inner in module.modules()]
     tracer = Tracer()
     try:
@@ -144,7 +150,10 @@ def trace(module: nn.Module, name: str, training: bool) -> fx.Graph:
 
 
 class Traced:
-    """A module with a forward of its own, traced: what is computed from what."""
+    """A module with a forward of its own, traced: what is computed from what.
+
+    What has no counterpart raises a NoCounterpartError that names the submodule and the call.
+    """
 
     def __init__(self, module: nn.Module, name: str) -> None:
         self.module, self.name = module, name
@@ -210,8 +219,8 @@ class Traced:
 
     def place(self, node: fx.Node) -> str:
         """Return the name of a node, for messages."""
-        return ".".join(filter(None, (self.name, str(node.target if node.op == "call_module"
-                                                     else node.name))))  # fmt: skip
+        own = node.target if node.op == "call_module" else node.name
+        return ".".join(filter(None, (self.name, str(own))))
 
     def call(self, node: fx.Node) -> None:
         """Note the call of a module."""
@@ -319,8 +328,11 @@ class Traced:
         chain: list[Items] = []
         while sink is not source:
             if sink in self.emitted:
-                raise self.error(sink, "what it gives is used in several places that do not meet "
-                                 "again as branches of one sum or concatenation")  # fmt: skip
+                raise self.error(
+                    sink,
+                    "what it gives is used in several places that do not meet again as branches of "
+                    "one sum or concatenation",
+                )
             self.emitted.add(sink)
             inputs, made = self.inputs[sink], self.found[sink]
             if isinstance(made, Fork):

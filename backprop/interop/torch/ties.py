@@ -41,8 +41,8 @@ def tensor_name(layer: Layer, name: str) -> str | None:
     return OF_CLASS.get(type(layer), {}).get(name)
 
 
-def is_turned(layer: Layer, name: str) -> bool:
-    """Say whether PyTorch has the parameter with its axes reversed."""
+def is_turned(layer: Layer) -> bool:
+    """Say whether PyTorch has the weights of a layer with their axes reversed."""
     return type(layer) is Embedding
 
 
@@ -63,7 +63,7 @@ def share_tied(owned: dict[int, tuple[Layer, nn.Module]]) -> None:
             if isinstance(module, modules.TransposedLinear) and name == "w":
                 module.source = there[1]
                 continue
-            turned = tie.transposed ^ is_turned(layer, name) ^ is_turned(tie.layer, tie.name)
+            turned = tie.transposed ^ is_turned(layer) ^ is_turned(tie.layer)
             kinds = {type(layer), type(tie.layer)}
             mixed = len(kinds) > 1 and kinds & {LSTM, GRU}
             if ours is None or theirs is None or turned or mixed:
@@ -111,5 +111,5 @@ class Known:
                     "shared here: give the submodule a copy of its own"
                 )
             if name not in layer.ties:
-                turned = is_turned(layer, name) ^ is_turned(first, of)
+                turned = is_turned(layer) ^ is_turned(first)
                 layer.tie(name, first, of, transposed=turned)
