@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -14,13 +15,15 @@ from backprop.core.shapes import each_array
 
 LOOKED_AT = 2**24  # bytes as they are stored, at a time: a file need not be in memory whole
 READ_AT_ONCE = 2**24  # bytes of the inputs that are made of them
+MAPPED = 2**28  # bytes: of a larger file, all may come to be in memory by rows here and there
 
 
 class Rows:
     """Examples one after another, N x ..., of any dtype, in a file or in memory.
 
     Of a file that is mapped into memory each look maps it anew and lets go of it again, so that
-    what has been read does not stay in this process's memory.
+    what has been read does not stay in this process's memory. Rows here and there of a large one
+    are read: the system would map megabytes around each.
 
     Parameters
     ----------
@@ -55,7 +58,22 @@ class Rows:
 
     def take(self, chosen: np.ndarray, axis: int = 0) -> np.ndarray:
         """Return some of them as numbers, scaled."""
+        large = self._file is not None and self.stored.nbytes > MAPPED
+        if large and axis == 0 and self.stored.flags.c_contiguous and hasattr(os, "pread"):
+            return self._numbers(self._read(chosen))
         return self._numbers(self._mapped().take(chosen, axis))
+
+    def _read(self, chosen: np.ndarray) -> np.ndarray:
+        """Return rows as they are stored, each read from the file."""
+        path, start, _, offset, _ = self._file
+        size = self.stored.nbytes // len(self)
+        places = start + offset + size * chosen.astype(np.int64)
+        with open(path, "rb", buffering=0) as file:
+            number = file.fileno()
+            read = b"".join([os.pread(number, size, place) for place in places.tolist()])
+        if len(read) < size * len(chosen):
+            raise OSError(f"{path} has become shorter while it was in use")
+        return np.frombuffer(read, self.stored.dtype).reshape(len(chosen), *self.shape[1:])
 
     def _mapped(self) -> np.ndarray:
         if self._file is None:

@@ -9,6 +9,7 @@ import pytest
 
 import backprop as bp
 from backprop import datasets
+from backprop.core import stored
 
 
 def network(dtype="float32"):
@@ -24,25 +25,42 @@ def trained(x, y, compiled, validation=None, dtype="float32"):
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("stored", ["uint8", "float32", "float64", "bool", "int16"])
-def test_a_memory_map_of_any_dtype(tmp_path, stored, compiled):
+@pytest.mark.parametrize("kept", ["uint8", "float32", "float64", "bool", "int16"])
+def test_a_memory_map_of_any_dtype(tmp_path, kept, compiled):
     rng = np.random.default_rng(0)
-    rows = rng.integers(0, 256, (50, 12)) if stored == "uint8" else rng.integers(0, 2, (50, 12))
-    rows, labels = rows.astype(stored), rng.integers(0, 3, 50)
+    rows = rng.integers(0, 256, (50, 12)) if kept == "uint8" else rng.integers(0, 2, (50, 12))
+    rows, labels = rows.astype(kept), rng.integers(0, 3, 50)
     np.save(tmp_path / "x.npy", rows)
     np.save(tmp_path / "y.npy", labels)
-    x = (rows / (255 if stored == "uint8" else 1)).astype(np.float32).T
+    x = (rows / (255 if kept == "uint8" else 1)).astype(np.float32).T
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r").T
     y = np.load(tmp_path / "y.npy", mmap_mode="r")
-    if stored == "int16":
+    if kept == "int16":
         with pytest.raises(ValueError, match=r"give datasets.Stored\(array, maximum=...\)"):
             trained(mapped, y, compiled)
         mapped = datasets.Stored(mapped.T, maximum=1)
     theta, history = trained(x, labels, compiled, (x[:, :9], labels[:9]))
-    validation = (mapped[:, :9] if stored != "int16" else x[:, :9], labels[:9])
+    validation = (mapped[:, :9] if kept != "int16" else x[:, :9], labels[:9])
     found, found_history = trained(mapped, y, compiled, validation)
     np.testing.assert_array_equal(found, theta)
     assert found_history == history
+
+
+def test_rows_of_a_large_file_are_read_not_mapped(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (40, 4, 3), np.uint8)
+    np.save(tmp_path / "x.npy", images)
+    part = np.load(tmp_path / "x.npy", mmap_mode="r")[10:]
+    rows, chosen = datasets.Stored(part, shape=(12,)).rows, rng.integers(0, 30, 50)
+    mapped = rows.take(chosen)
+    monkeypatch.setattr(stored, "MAPPED", 100)
+    monkeypatch.setattr(stored.Rows, "_mapped", None)
+    np.testing.assert_array_equal(rows.take(chosen), mapped)
+    np.testing.assert_array_equal(mapped, images[10:].reshape(30, 12)[chosen] / np.float32(255))
+    assert rows.take(chosen[:0]).shape == (0, 12)
+    (tmp_path / "x.npy").write_bytes((tmp_path / "x.npy").read_bytes()[:-1])
+    with pytest.raises(OSError, match="shorter while it was in use"):
+        rows.take(np.array([0, 29]))
 
 
 def test_images_as_columns_of_a_part_of_a_file(tmp_path):
