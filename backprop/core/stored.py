@@ -58,14 +58,13 @@ class Rows:
 
     def take(self, chosen: np.ndarray, axis: int = 0) -> np.ndarray:
         """Return some of them as numbers, scaled."""
-        large = self._file is not None and self.stored.nbytes > MAPPED
-        if large and axis == 0 and self.stored.flags.c_contiguous and hasattr(os, "pread"):
-            return self._numbers(self._read(chosen))
+        whole = axis == 0 and self.stored.flags.c_contiguous and hasattr(os, "pread")
+        if whole and self._file and self.stored.nbytes > MAPPED:
+            return self._numbers(self._read(chosen, *self._file[:4]))
         return self._numbers(self._mapped().take(chosen, axis))
 
-    def _read(self, chosen: np.ndarray) -> np.ndarray:
+    def _read(self, chosen: np.ndarray, path: Any, start: int, _: int, offset: int) -> np.ndarray:
         """Return rows as they are stored, each read from the file."""
-        path, start, _, offset, _ = self._file
         size = self.stored.nbytes // len(self)
         places = start + offset + size * chosen.astype(np.int64)
         with open(path, "rb", buffering=0) as file:
