@@ -59,7 +59,7 @@ INLINED void tile(const int R, const int V, int K, const real *a, long a_i, long
 CALLED void tile_of_rows(int rows, int vectors, int K, const real *a, long a_i, long a_k,
                          const real *b, long b_k, real *c, long c_i, int add, const real *bias)
 {
-    for (int R; rows > 0; rows -= R, a += R * a_i, c += R * c_i, bias += bias ? R : 0) {
+    for (int R; rows > 0; rows -= R, a += R * a_i, c += R * c_i, bias = bias ? bias + R : NULL) {
         R = rows > 1 ? rows / 2 * 2 : 1;
         switch (R * 2 + vectors - 1) {
 #define CASE(R) \
