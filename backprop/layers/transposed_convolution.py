@@ -153,8 +153,6 @@ class TransposedConvolution(WindowedNeurons):
 class ConvTranspose1d(TransposedConvolution):
     """Transposed convolution of a signal C x L x B: `ConvTranspose2d` with one axis of places.
 
-    It is `ConvTranspose2d` with one axis of places instead of two.
-
     The parameters are those of `ConvTranspose2d`; kernel, stride, padding, output_padding and
     dilation are one number.
 

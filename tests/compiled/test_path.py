@@ -261,19 +261,25 @@ def test_freezing_in_a_callback_is_heeded():
     assert_one(*found)
 
 
+def trained_both_ways(callback: Callback) -> list[Trainer]:
+    """Return a training through NumPy and a compiled one, which are held to be the same."""
+    found = []
+    for compiled in (False, True):
+        net = network().astype("float64")
+        one = Trainer(net, SGD(0.5), 4, rng=0, compiled=compiled, callbacks=[callback],
+                      progress=False)  # fmt: skip
+        one.fit(X.astype(float), Y.astype(float), epochs=3)
+        found.append(one)
+    assert_one(*found)
+    return found
+
+
 def test_another_regularizer_is_heeded_at_once():
     class Decay(Callback):
         def on_epoch_end(self, trainer):
             trainer.regularizer = L2(0.1 * trainer.epoch)
 
-    found = []
-    for compiled in (False, True):
-        net = network().astype("float64")
-        one = Trainer(net, SGD(0.5), 4, rng=0, compiled=compiled, callbacks=[Decay()],
-                      progress=False)  # fmt: skip
-        one.fit(X.astype(float), Y.astype(float), epochs=3)
-        found.append(one)
-    assert_one(*found)
+    found = trained_both_ways(Decay())
     assert found[0].history["penalty"] == pytest.approx(found[1].history["penalty"], nan_ok=True)
 
 
@@ -282,14 +288,7 @@ def test_another_batch_size_is_heeded_at_once():
         def on_epoch_end(self, trainer):
             trainer.batch_size += 3
 
-    found = []
-    for compiled in (False, True):
-        net = network().astype("float64")
-        one = Trainer(net, SGD(0.5), 4, rng=0, compiled=compiled, callbacks=[Larger()],
-                      progress=False)  # fmt: skip
-        one.fit(X.astype(float), Y.astype(float), epochs=3)
-        found.append(one)
-    assert_one(*found)
+    found = trained_both_ways(Larger())
     assert found[1].history.computed_by == ["compiled"] * 3
 
 

@@ -245,10 +245,14 @@ def test_csv_and_json_as_text(tmp_path):
     ],
 )
 def test_damaged_csv(content: bytes, match: str, tmp_path):
-    path = tmp_path / "history.csv"
+    refuses(History.from_csv, tmp_path / "history.csv", content, match)
+
+
+def refuses(read, path, content, match):
+    """Hold that a file of this content is refused, in one line that begins with its path."""
     path.write_bytes(content)
     with pytest.raises(FileError, match=match) as error:
-        History.from_csv(path)
+        read(path)
     assert str(error.value).startswith(str(path))
     assert "\n" not in str(error.value)
 
@@ -275,12 +279,7 @@ def test_damaged_csv(content: bytes, match: str, tmp_path):
     ],
 )
 def test_damaged_json(content: bytes, match: str, tmp_path):
-    path = tmp_path / "history.json"
-    path.write_bytes(content)
-    with pytest.raises(FileError, match=match) as error:
-        History.from_json(path)
-    assert str(error.value).startswith(str(path))
-    assert "\n" not in str(error.value)
+    refuses(History.from_json, tmp_path / "history.json", content, match)
 
 
 def test_an_empty_history_is_read_back(tmp_path):

@@ -18,6 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from backprop.core.callers import stacklevel
 from backprop.interop.sklearn.networks import network_for
 from backprop.interop.sklearn.settings import Settings, generator_of, settings_of
+from backprop.interop.sklearn.targets import Task
 from backprop.interop.sklearn.thin import (
     ThinColumns,
     by_batches,
@@ -50,6 +51,7 @@ class BackpropEstimator(BaseEstimator, ABC):
     network_: Network
     history_: History
     x_scaler_: StandardScaler | None
+    _task: Any  # a Task
     _rng: np.random.Generator
 
     def __init__(
@@ -180,7 +182,7 @@ class BackpropEstimator(BaseEstimator, ABC):
     def _train(
         self,
         settings: Settings,
-        task: Any,
+        task: Task,
         X: np.ndarray,
         y: np.ndarray,
         sample_weight: Any,
@@ -196,7 +198,7 @@ class BackpropEstimator(BaseEstimator, ABC):
             x_scaler, history = self.x_scaler_, self.history_
         else:
             rng, history = generator_of(self.random_state), History()
-        training, held_out = self._split(y, task, rng)
+        training, held_out = self._split(y, rng)
         x, y_t, w_t = X[training], y[training], None if w is None else w[training]
         if not again:
             network, x_scaler = self._new_network(settings, task, x, y_t, w_t, rng)
@@ -225,7 +227,7 @@ class BackpropEstimator(BaseEstimator, ABC):
         self._keep(task)
 
     def _new_network(
-        self, settings: Settings, task: Any, x: Any, y: np.ndarray, w: Any, rng: Any
+        self, settings: Settings, task: Task, x: Any, y: np.ndarray, w: Any, rng: Any
     ) -> tuple[Network, Any]:
         """Return a network for these rows, and what standardizes them, or None."""
         x_scaler = scaler_of(x, w) if self.standardize else None
@@ -241,7 +243,7 @@ class BackpropEstimator(BaseEstimator, ABC):
         self.best_epoch_ = None if best is None else len(before) + best
         self.history_ = _joined(before, trainer.history)
 
-    def _keep(self, task: Any) -> None:
+    def _keep(self, task: Task) -> None:
         """Set what there is to look at after a fit."""
         self.n_outputs_ = len(task.n_outputs) if type(task.n_outputs) is tuple else task.n_outputs
         self.n_iter_ = len(self.history_)
@@ -275,7 +277,7 @@ class BackpropEstimator(BaseEstimator, ABC):
             compiled=self.compiled,
         )
 
-    def _split(self, y: np.ndarray, task: Any, rng: Any) -> tuple[Any, Any]:
+    def _split(self, y: np.ndarray, rng: Any) -> tuple[Any, Any]:
         """Return which rows to train on, and which to hold out, if any are; both by number."""
         everything = np.arange(len(y))
         if not self.early_stopping:
@@ -299,15 +301,15 @@ class BackpropEstimator(BaseEstimator, ABC):
         return training, held_out
 
     @abstractmethod
-    def _task_of(self, y: np.ndarray, classes: Any) -> Any:
+    def _task_of(self, y: np.ndarray, classes: Any) -> Task:
         """Return what y is, of these classes; see `backprop.interop.sklearn.targets`."""
 
-    def _known_task(self, y: np.ndarray, classes: Any = None) -> Any:
+    def _known_task(self, y: np.ndarray, classes: Any = None) -> Task:
         """Return what y was before, if this one can go on with it."""
         self._task.check_y(type(self).__name__, y)
         return self._task
 
-    def _check_same_network(self, settings: Settings, task: Any, X: np.ndarray) -> None:
+    def _check_same_network(self, settings: Settings, task: Task, X: np.ndarray) -> None:
         """Raise a ValueError if the parameters are those of another network than there is."""
         rng = np.random.default_rng(0)
         new = network_for(self, settings, task, X.shape[1], X.dtype, rng)
@@ -317,7 +319,7 @@ class BackpropEstimator(BaseEstimator, ABC):
                 f"was fitted: {new!r} and not {self.network_!r}: give warm_start=False"
             )
 
-    def _standardize_targets(self, task: Any, network: Any, y: np.ndarray, w: Any) -> None:
+    def _standardize_targets(self, task: Task, network: Any, y: np.ndarray, w: Any) -> None:
         """Standardize the targets, if they are numbers."""
 
     # -- rows --------------------------------------------------------------------------------

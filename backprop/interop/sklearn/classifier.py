@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from backprop.interop.sklearn.base import BackpropEstimator
 from backprop.interop.sklearn.networks import gives, scores
-from backprop.interop.sklearn.targets import AnyOf, OneOf, OneOfEach, plain
+from backprop.interop.sklearn.targets import AnyOf, Labels, OneOf, OneOfEach, plain
 from backprop.interop.sklearn.thin import by_batches
 
 
@@ -260,7 +260,7 @@ class BackpropClassifier(ClassifierMixin, BackpropEstimator):
             y = column_or_1d(y, warn=True)
         return X, y
 
-    def _task_of(self, y: np.ndarray, classes: Any) -> Any:
+    def _task_of(self, y: np.ndarray, classes: Any) -> Labels:
         owner = type(self).__name__
         in_columns = y.ndim == 2
         numbers = in_columns and y.dtype != object
@@ -272,7 +272,7 @@ class BackpropClassifier(ClassifierMixin, BackpropEstimator):
                 f"that there will be{', a list of arrays, one for each column' * in_columns}"
             )
         if in_columns:
-            task: Any = OneOfEach(classes.T if classes is y else classes)
+            task: Labels = OneOfEach(classes.T if classes is y else classes)
         else:
             task = OneOf(classes)
             if len(task.classes) < 2:

@@ -15,6 +15,7 @@ from backprop.core.shapes import is_several
 from backprop.costs import as_cost
 from backprop.graph import Graph, Input
 from backprop.graph.nodes import apply
+from backprop.interop.sklearn.targets import Task
 from backprop.layers.activations import Sigmoid, Softmax
 from backprop.layers.base import Layer
 from backprop.layers.containers.sequential import Sequential
@@ -28,7 +29,7 @@ DEMANDED: dict[Any, str] = {Outputs.PROBABILITIES: "softmax", Outputs.UNIT_INTER
 
 
 def network_for(
-    estimator: Any, settings: Any, task: Any, n_features: int, dtype: Any, rng: np.random.Generator
+    estimator: Any, settings: Any, task: Task, n_features: int, dtype: Any, rng: np.random.Generator
 ) -> Network:
     """Return a new network for rows of so many features, its parameters drawn from `rng`.
 
@@ -39,7 +40,7 @@ def network_for(
     ----------
     estimator : BackpropClassifier or BackpropRegressor
     settings : Settings
-    task : Numbers, OneOf, AnyOf or OneOfEach
+    task : Task
     n_features : int
     dtype : dtype
         Of the network, unless the layers that are given say it.
@@ -77,7 +78,7 @@ def gives(network: Network) -> Any:
     return network.root.known_outputs(Outputs.ANYTHING, network.input_shape)
 
 
-def _dense_layers(settings: Any, task: Any, n_features: int, cost: Any, dtype: Any) -> Any:
+def _dense_layers(settings: Any, task: Task, n_features: int, cost: Any, dtype: Any) -> Any:
     """Return dense hidden layers and an output layer, or a graph with one for each output.
 
     It ends in what the cost demands, or else in what fits the targets.

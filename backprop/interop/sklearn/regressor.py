@@ -42,7 +42,7 @@ class BackpropRegressor(RegressorMixin, BackpropEstimator):
         """
         return self._pass(X, y, None, sample_weight)
 
-    def _task_of(self, y: np.ndarray, classes: Any) -> Any:
+    def _task_of(self, y: np.ndarray, classes: Any) -> Numbers:
         return Numbers(y)
 
     def _standardize_targets(self, task: Any, network: Any, y: np.ndarray, w: Any) -> None:

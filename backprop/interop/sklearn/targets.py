@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,78 @@ COSTS = {
 }
 
 
-class Numbers:
+class Task(ABC):
+    """What y is: which outputs it takes, and how the one becomes the other.
+
+    Attributes
+    ----------
+    n_outputs : int, or tuple of int
+        What a callable that builds layers is told; of several outputs for each.
+    ends : list of (int, str)
+        Units and activation of the last layer, of several outputs of each, unless told.
+    """
+
+    n_outputs: Any
+    ends: list[tuple[int, str]]
+
+    @abstractmethod
+    def default_cost(self, owner: str, gives: Any) -> Any:
+        """Return the cost for outputs of which this is known (see `gives` of a layer).
+
+        Raises
+        ------
+        ValueError
+            If there is none: the message says what the layers are to end in.
+        """
+
+    @abstractmethod
+    def check(self, owner: str, shapes: Sequence[Any]) -> None:
+        """Raise a ValueError unless outputs of these shapes, one each, can be those of y."""
+
+    @abstractmethod
+    def check_y(self, owner: str, y: np.ndarray) -> None:
+        """Raise a ValueError unless a training can go on with y."""
+
+    @abstractmethod
+    def targets(self, y: np.ndarray, network: Any) -> Any:
+        """Return y as the cost's targets, the batch last; of several outputs for each."""
+
+    @abstractmethod
+    def predicted(self, a: Any) -> np.ndarray:
+        """Return what outputs stand for, of y's shape."""
+
+
+class Labels(Task):
+    """A y of labels, which have classes.
+
+    Attributes
+    ----------
+    classes : ndarray, or list of them
+        The labels in order; of several outputs for each.
+    """
+
+    classes: Any
+
+    @abstractmethod
+    def has(self, classes: Any) -> bool:
+        """Say whether these are the classes."""
+
+    @abstractmethod
+    def probabilities(self, a: Any, gives: Any) -> Any:
+        """Return N x K probabilities of outputs, a list of them of several outputs.
+
+        Raises
+        ------
+        AttributeError
+            If the outputs are none, by what is known of them: `gives`.
+        """
+
+    @abstractmethod
+    def decision(self, scores: Any) -> Any:
+        """Return N x K scores; of two classes N, by which the second is before the first."""
+
+
+class Numbers(Task):
     """Numbers, one or several a row: the targets of a regression.
 
     Parameters
@@ -26,10 +98,6 @@ class Numbers:
 
     Attributes
     ----------
-    n_outputs : int
-        What a callable that builds layers is told.
-    ends : list of (int, str)
-        Units and activation of the last layer, of several outputs of each, unless told.
     scaler : StandardScaler or None
         By which the targets are standardized.
     """
@@ -38,19 +106,16 @@ class Numbers:
 
     def __init__(self, y: np.ndarray) -> None:
         self.is_flat = y.ndim == 1
-        self.n_outputs: Any = 1 if self.is_flat else y.shape[1]
+        self.n_outputs = 1 if self.is_flat else y.shape[1]
         self.ends = [(self.n_outputs, "identity")]
 
     def default_cost(self, owner: str, gives: Any) -> Any:
-        """Return the cost for outputs of which this is known."""
         return "quadratic"
 
     def check(self, owner: str, shapes: Sequence[Any]) -> None:
-        """Raise a ValueError unless outputs of these shapes, one each, can be those of y."""
         _check_one(owner, shapes, (self.n_outputs,), f"y has {self.n_outputs} numbers a row", "")
 
     def check_y(self, owner: str, y: np.ndarray) -> None:
-        """Raise a ValueError unless a training can go on with y."""
         n = 1 if y.ndim == 1 else y.shape[1]
         if n != self.n_outputs:
             raise ValueError(f"{owner}: y has {n} numbers a row, and had {self.n_outputs} before")
@@ -60,13 +125,11 @@ class Numbers:
         self.scaler = StandardScaler().fit(self._rows(y), sample_weight=sample_weight)
 
     def targets(self, y: np.ndarray, network: Any) -> np.ndarray:
-        """Return the targets, n x N."""
         rows = self._rows(y)
         rows = rows if self.scaler is None else self.scaler.transform(rows)
         return rows.T.astype(network.dtype)  # type: ignore[no-any-return]
 
     def predicted(self, a: np.ndarray) -> np.ndarray:
-        """Return the numbers that outputs stand for, of y's shape."""
         rows = a.T.astype(np.float64)
         rows = rows if self.scaler is None else self.scaler.inverse_transform(rows)
         return rows[:, 0] if self.is_flat else rows
@@ -76,24 +139,19 @@ class Numbers:
         return rows.astype(np.float64)
 
 
-class OneOf:
+class OneOf(Labels):
     """One label a row, a unit for each of its classes; or of two classes a single unit.
 
     Parameters
     ----------
     classes : ndarray
         Or labels, among which all classes are.
-
-    Attributes
-    ----------
-    classes : ndarray, (K,)
-        In order. The other attributes as of `Numbers`.
     """
 
     def __init__(self, classes: Any) -> None:
         self.encoder = LabelEncoder().fit(classes)
-        self.classes: Any = self.encoder.classes_
-        self.n_outputs: Any = max(2, len(self.classes))  # one class alone is sure, by a softmax too
+        self.classes = self.encoder.classes_
+        self.n_outputs = max(2, len(self.classes))  # one class alone is sure, by a softmax too
         self.ends = [(self.n_outputs, "softmax")]
 
     def default_cost(self, owner: str, gives: Any) -> Any:
@@ -121,7 +179,6 @@ class OneOf:
             )
 
     def has(self, classes: Any) -> bool:
-        """Say whether these are the classes."""
         return set(np.ravel(classes).tolist()) == set(self.classes.tolist())
 
     def targets(self, y: np.ndarray, network: Any) -> np.ndarray:
@@ -142,7 +199,6 @@ class OneOf:
         return self.classes[chosen.astype(np.intp)]  # type: ignore[no-any-return]
 
     def probabilities(self, a: np.ndarray, gives: Any) -> np.ndarray:
-        """Return N x K probabilities, of outputs that are some; see `gives` of a layer."""
         if gives not in COSTS:
             raise AttributeError(
                 'the outputs are no probabilities: let the last layer have the activation "softmax"'
@@ -157,14 +213,13 @@ class OneOf:
         return np.divide(rows, sums, out=even, where=sums > 0)
 
     def decision(self, scores: np.ndarray) -> np.ndarray:
-        """Return N x K scores, of two classes N, by which the second is before the first."""
         if len(scores) == 1:
             return scores[0]
         rows = scores[: len(self.classes)]
         return rows[1] - rows[0] if len(rows) == 2 else rows.T
 
 
-class AnyOf:
+class AnyOf(Labels):
     """Any number of labels a row, as an indicator of 0 and 1: a unit for each.
 
     Parameters
@@ -173,9 +228,9 @@ class AnyOf:
     """
 
     def __init__(self, y: np.ndarray) -> None:
-        self.n_outputs: Any = y.shape[1]
+        self.n_outputs = y.shape[1]
         self.dtype = y.dtype
-        self.classes: Any = np.arange(self.n_outputs)
+        self.classes = np.arange(self.n_outputs)
         self.ends = [(self.n_outputs, "sigmoid")]
 
     def default_cost(self, owner: str, gives: Any) -> Any:
@@ -218,7 +273,7 @@ class AnyOf:
         return scores.T
 
 
-class OneOfEach:
+class OneOfEach(Labels):
     """Several labels a row, each one of classes of its own: an output of the network for each.
 
     Parameters
@@ -230,7 +285,7 @@ class OneOfEach:
     def __init__(self, columns: Sequence[Any]) -> None:
         self.parts = [OneOf(plain(np.asarray(column))) for column in columns]
         self.classes = [part.classes for part in self.parts]
-        self.n_outputs: Any = tuple(part.n_outputs for part in self.parts)
+        self.n_outputs = tuple(part.n_outputs for part in self.parts)
         self.ends = [end for part in self.parts for end in part.ends]
 
     def default_cost(self, owner: str, gives: Any) -> Any:
