@@ -379,11 +379,11 @@ def test_early_stopping_by_a_metric():
 def test_held_out_are_so_many_of_each_class():
     model = quick(early_stopping=True, validation_fraction=0.25)
     y = np.repeat([0, 1, 2], [20, 30, 10])
-    training, held_out = model._split(y, None, np.random.default_rng(0))
+    training, held_out = model._split(y, np.random.default_rng(0))
     assert np.bincount(y[held_out]).tolist() == [5, 7, 3] or np.bincount(y[held_out]).sum() == 15
     assert sorted([*training, *held_out]) == list(range(60))
     rare = np.repeat([0, 1, 2], [39, 20, 1])
-    assert len(model._split(rare, None, np.random.default_rng(0))[1]) == 15
+    assert len(model._split(rare, np.random.default_rng(0))[1]) == 15
 
 
 def test_training_ends_when_it_does_not_get_better():
