@@ -31,11 +31,10 @@ from backprop.application import (
     train,
 )
 from backprop.application.arguments import Parser, print_help
-from backprop.application.console import discard_stdout, tell_error
+from backprop.application.console import discard_stdout, failure, tell_error
 from backprop.application.processes import launched, threads_of_launched
 from backprop.core.terminal import readable_streams
 from backprop.kernels import environment
-from backprop.training.trainer import DivergenceError
 
 COMMANDS = (
     train,
@@ -81,22 +80,18 @@ def _run(argv: Sequence[str] | None) -> int:
         arguments = _parser().parse_args(argv)
         if launched()[0] and arguments.command != "train":
             return 0  # the first process does it
-        try:
-            status = int(arguments.run(arguments))
-            if sys.stdout is not None:  # None where it was closed
-                sys.stdout.flush()
-        except DivergenceError as error:
-            return _failed(str(error), 1)
+        status = int(arguments.run(arguments))
+        if sys.stdout is not None:  # None where it was closed
+            sys.stdout.flush()
         return status
     except BrokenPipeError:  # the reader of our output has gone, as in `backprop ... | head`
         discard_stdout()
         return 0
-    except (ValueError, OSError, ImportError) as error:
-        return _failed(str(error), 2)
-    except MemoryError as error:
-        return _failed(f"not enough memory: {error}", 2)
-    except KeyboardInterrupt:
-        return _failed("interrupted", 130)
+    except (Exception, KeyboardInterrupt) as error:
+        found = failure(error)
+        if found is None:
+            raise
+        return _failed(*found)
 
 
 def _failed(message: str, status: int) -> int:

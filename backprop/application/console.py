@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 
 from backprop.core.terminal import write_line
+from backprop.training.divergence import DivergenceError
 
 
 def tell(text: str) -> None:
@@ -30,6 +31,19 @@ def tell_note(text: str) -> None:
 def tell_error(message: str) -> None:
     """Print `message` to stderr as one line that names the command."""
     write_line(f"backprop: error: {' '.join(message.split())}", sys.stderr)
+
+
+def failure(error: BaseException) -> tuple[str, int] | None:
+    """Return the line and the exit status of an error; None of one that is a fault of ours."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", 130
+    if isinstance(error, DivergenceError):
+        return str(error), 1
+    if isinstance(error, MemoryError):
+        return f"not enough memory: {error}", 2
+    if isinstance(error, (ValueError, OSError, ImportError)):
+        return str(error), 2
+    return None
 
 
 def discard_stdout() -> None:

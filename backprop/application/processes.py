@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import traceback
 import warnings
 from collections.abc import Callable
 from typing import Any
 
-from backprop.application.console import tell, tell_error
+from backprop.application.console import failure, tell, tell_error
 
 _RANKS_AND_SIZES = (
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
@@ -52,12 +53,12 @@ def group_of_launched() -> Any:
     rank, size = launched()
     if size == 1:
         return None
-    from backprop.interop.mpi import Group
+    from backprop.interop.mpi_group import Group
 
     if rank:
         warnings.simplefilter("ignore")  # the first process says it
     try:
-        group = Group(report=lambda error: tell_error(str(error) or type(error).__name__))
+        group = Group(report=tell_failure)
     except ImportError as error:
         raise ValueError(str(error)) from error
     if group.size != size:
@@ -66,6 +67,16 @@ def group_of_launched() -> Any:
             "different MPIs; start them by the mpirun that mpi4py belongs to"
         )
     return group
+
+
+def tell_failure(error: BaseException) -> int:
+    """Tell an error as the command of one process does, and return the exit status."""
+    found = failure(error)
+    if found is None:  # a fault of ours
+        traceback.print_exception(type(error), error, error.__traceback__)
+        return 1
+    tell_error(found[0])
+    return found[1]
 
 
 def with_launched(run: Callable[[Any, Any], int], arguments: Any) -> int:

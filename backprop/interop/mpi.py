@@ -20,19 +20,16 @@ from which this differs in that a minibatch is not larger with more processes.
 from __future__ import annotations
 
 import hashlib
-import math
-import sys
-import time
-import traceback
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from backprop.core.extras import needs
 from backprop.core.shapes import count_examples, each_array
 from backprop.core.stored import Stored, cut
+from backprop.interop.mpi_group import Group
 from backprop.interop.mpi_steps import path_of_all
 from backprop.kernels import memory
 from backprop.layers.parts import Part, share_of
@@ -43,133 +40,8 @@ from backprop.training.processes import Alone
 from backprop.training.stream import is_minibatches
 from backprop.training.trainer import Trainer
 
-PATIENCE = 3.0
-"""Seconds in which all processes must have failed, if they fail alike: else one ends them all."""
-
-
-def mpi() -> Any:
-    """Return mpi4py's module.
-
-    Raises
-    ------
-    ImportError
-        If it is not installed, or finds no MPI; with what to install.
-    """
-    what = "training by several processes"
-    try:
-        with needs("mpi", what):
-            from mpi4py import MPI
-    except RuntimeError as error:  # mpi4py is there, and no library of an MPI
-        raise ImportError(
-            f"{what} needs an MPI, and mpi4py finds none ({error}): pip install 'backprop[mpi]' "
-            "brings one for Linux"
-        ) from error
-    return MPI
-
-
-class Group:
-    """Processes that live and die together.
-
-    If one fails, and the others do not fail as it did, it says why on stderr and ends them all.
-
-    Parameters
-    ----------
-    comm : mpi4py.MPI.Intracomm, optional
-        All that mpirun has started, unless told.
-    report : callable of (BaseException), optional
-        What writes why a process ends the others; the traceback unless told.
-
-    Attributes
-    ----------
-    comm : mpi4py.MPI.Intracomm
-        A duplicate of its own, so that nothing meets the messages of others.
-    rank, size : int
-    """
-
-    def __init__(self, comm: Any = None, report: Callable[[BaseException], None] | None = None):
-        self._mpi = mpi()
-        comm = self._mpi.COMM_WORLD if comm is None else comm
-        if not isinstance(comm, self._mpi.Intracomm):
-            raise TypeError(f"DataParallel: comm must be an mpi4py.MPI.Intracomm, got {comm!r}")
-        self.comm, self._failing = comm.Dup(), comm.Dup()
-        self.rank, self.size = self.comm.rank, self.comm.size
-        self.report = report or _print_traceback
-        self._hook = sys.excepthook
-        if self.size > 1:
-            sys.excepthook = self._uncaught
-
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """Within this, let what is raised in some processes alone end all of them."""
-        try:
-            yield
-        except BaseException as error:
-            if not self.all_failed():
-                self.end_all(error)
-            raise
-
-    def all_failed(self) -> bool:
-        """Say whether all processes have come here within a few seconds."""
-        here, last = self._failing.Ibarrier(), time.monotonic() + PATIENCE
-        while not here.Test():
-            if time.monotonic() > last:
-                return False
-            time.sleep(0.01)
-        return True
-
-    def end_all(self, error: BaseException, status: int = 1) -> None:
-        """Say why, and end all processes."""
-        try:
-            self.report(error)
-            if self.size > 1:
-                ends = f"process {self.rank} of {self.size} has failed, and ends the others"
-                print(f"backprop: {ends}", file=sys.stderr, flush=True)
-        finally:
-            self.comm.Abort(status)
-
-    def first(self, action: Callable[[], Any]) -> Any:
-        """Return what an action returns, which the first process does before all others do it.
-
-        Where it fails there, it fails everywhere, and is not tried.
-        """
-        result, error = None, None
-        if self.rank == 0:
-            try:
-                result = action()
-            except (ValueError, OSError) as failed:
-                error = failed
-        kind_and_text = self.comm.bcast(error and (isinstance(error, OSError), str(error)))
-        if error is not None:
-            raise error
-        if kind_and_text is not None:
-            raise (OSError if kind_and_text[0] else ValueError)(kind_and_text[1])
-        return result if self.rank == 0 else action()
-
-    def join(self, array: np.ndarray, how: str = "sum") -> None:
-        """Let an array be the sum, "min" or "max" over all processes, in place."""
-        op = {"sum": self._mpi.SUM, "min": self._mpi.MIN, "max": self._mpi.MAX}[how]
-        self.comm.Allreduce(self._mpi.IN_PLACE, array, op)
-
-    def gather(self, array: np.ndarray, n: int) -> np.ndarray:
-        """Return n examples, of which each process has its share, along the last axis."""
-        rows = np.ascontiguousarray(np.moveaxis(array, -1, 0))
-        found = np.empty((n, *rows.shape[1:]), rows.dtype)
-        width = math.prod(rows.shape[1:])  # of an example: there may be none here
-        counts = [share_of(n, rank, self.size) for rank in range(self.size)]
-        counts = [(one.stop - one.start) * width for one in counts]  # type: ignore[misc]
-        self.comm.Allgatherv(rows, (found, counts))
-        return np.moveaxis(found, 0, -1)
-
-    def _uncaught(self, kind: Any, error: Any, trace: Any) -> None:
-        """Do for what nobody has caught what `together` does; the first process shows it."""
-        if not self.all_failed():
-            self.end_all(error)
-        if self.rank == 0:
-            self._hook(kind, error, trace)
-
-
-def _print_traceback(error: BaseException) -> None:
-    traceback.print_exception(type(error), error, error.__traceback__)
+NAMES = tuple(inspect.signature(Trainer.fit).parameters)[1:]
+"""What `fit` is given, in order."""
 
 
 class DataParallel(Alone):
@@ -233,10 +105,13 @@ class DataParallel(Alone):
     @contextmanager
     def fitting(self, trainer: Any, arguments: Any) -> Iterator[None]:
         """Let all begin alike, and fail together."""
+        values, named = arguments
+        given = {**dict(zip(NAMES, values, strict=False)), **named}
         with self.group.together():
+            self.group.meet()
             check_parts(trainer)
-            _refuse_minibatches(trainer.network, *arguments)
-            self._check_alike(trainer, arguments)
+            self._check_alike(trainer, given)
+            _refuse_minibatches(trainer.network, given)
             self._begin_as_first(trainer)
             self._stop = False
             yield
@@ -323,23 +198,20 @@ class DataParallel(Alone):
 
     # -- the beginning -----------------------------------------------------------------------
 
-    def _check_alike(self, trainer: Any, arguments: Any) -> None:
+    def _check_alike(self, trainer: Any, given: dict[str, Any]) -> None:
         """Raise a ValueError in all processes if one was given something else."""
         kinds = [type(callback).__name__ for callback in trainer.callbacks]
-        values, named = arguments
-        named = {name: value for name, value in named.items() if name != "progress"}
-        alike = {
-            "network": trainer.network.config(),
-            "trainer": [trainer.settings, kinds, trainer.compiled, trainer.monitor_training],
-            "data or number of epochs": [values, sorted(named.items(), key=str)],
-        }
-        mine = {what: _digest(value) for what, value in alike.items()}
-        for rank, digests in enumerate(self.group.comm.allgather(mine)):
+        how = [trainer.batch_size, trainer.shuffle, trainer.compiled, trainer.monitor_training]
+        alike = {"network": trainer.network.config(), "trainer": [trainer.settings, kinds, how]}
+        alike |= {name: given.get(name) for name in NAMES if name != "progress"}
+        everybody = self.group.comm.allgather({name: _digest(one) for name, one in alike.items()})
+        for rank, digests in enumerate(everybody):
             for what, digest in digests.items():
-                if digest != self.group.comm.bcast(mine[what]):
+                if digest != everybody[0][what]:
+                    words = self.group.comm.allgather(_in_words(given.get(what)))
                     raise ValueError(
-                        f"DataParallel: process {rank} has another {what} than process 0; every "
-                        "process is given the same"
+                        f"DataParallel: process {rank} has another {what}{words[rank]} than "
+                        f"process 0{words[0]}; every process is given the same"
                     )
 
     def _begin_as_first(self, trainer: Any) -> None:
@@ -380,13 +252,11 @@ def check_parts(trainer: Any) -> None:
         )
 
 
-def _refuse_minibatches(network: Any, values: tuple, named: dict[str, Any]) -> None:
+def _refuse_minibatches(network: Any, given: dict[str, Any]) -> None:
     """Raise a ValueError if `fit` is given minibatches, which processes could not tell apart."""
-    x = values[0] if values else named.get("x")
-    y = values[1] if len(values) > 1 else named.get("y")
-    validation = values[3] if len(values) > 3 else named.get("validation")
+    validation = given.get("validation")
     watched = validation is not None and is_watched(network, validation)
-    if watched or (y is None and is_minibatches(x)):
+    if watched or (given.get("y") is None and is_minibatches(given.get("x"))):
         raise ValueError(
             "DataParallel: every process takes its part of every minibatch, of arrays that all "
             "have: give fit(x, y), which may be mapped from a file, and not minibatches from an "
@@ -398,6 +268,16 @@ def _advances(rule: Any) -> bool:
     """Say whether a credit rule changes its arrays: whether its class writes `advance`."""
     wrote = next(kind for kind in type(rule).__mro__ if "advance" in vars(kind))
     return wrote.__name__ != "CreditRule"
+
+
+def _in_words(value: Any) -> str:
+    """Return what tells apart what processes were given, in brackets; "" if words do not."""
+    if isinstance(value, (np.ndarray, Stored)):
+        finite = isinstance(value, Stored) or value.dtype.kind != "f" or np.isfinite(value).all()
+        return f" ({value.dtype} of shape {value.shape}{'' if finite else ', not all finite'})"
+    if isinstance(value, (int, float, str)):
+        return f" ({value!r:.40})"
+    return "".join(map(_in_words, value)) if isinstance(value, (tuple, list)) else ""
 
 
 def _digest(value: Any) -> str:

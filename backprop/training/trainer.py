@@ -409,6 +409,8 @@ class Trainer:
                 errors.append(error)
         if errors:
             raise errors[0]
+        if self.error is None:
+            self.processes.agree(self)  # so that none ends before all is saved
 
     def state(self) -> dict[str, Any]:
         """Return all that a training goes on from, to the bit: `backprop.training.state`."""

@@ -102,17 +102,33 @@ def case(kind):
 
 
 class Fails(Callback):
-    """Fail after the first epoch: by an error, or as if killed."""
+    """Fail after the first epoch: by an error, or as if killed; a file tells when."""
 
-    def __init__(self, how=""):
-        self.how = how
+    def __init__(self, folder, how=""):
+        self.folder, self.how = folder, how
 
     def on_epoch_end(self, trainer):
+        if self.how == "kill":
+            time.sleep(0.5)  # until the checkpoint of the first process is there
+        if self.how:
+            (Path(self.folder) / "failed").touch()
         if self.how == "raise":
             raise ValueError("this disk is full")
         if self.how == "kill":
-            time.sleep(0.5)  # until the checkpoint of the first process is there
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def go_astray(how, trainer, data):
+    """Do, in one process, what the others do not: leave, or have other data or another trainer."""
+    if how == "leave":
+        sys.exit("no data here")
+    if how == "nan":
+        data[0][3, 5] = np.nan
+    if how == "fewer":
+        return tuple(one[..., 1:] for one in data)
+    if how == "batch":
+        trainer.batch_size = 50
+    return data
 
 
 def run(job, folder, together=False):
@@ -135,7 +151,9 @@ def run(job, folder, together=False):
         processes = DataParallel(trainer)
         rank, last = processes.rank, processes.size - 1
         if how := {"raise", "kill"} & set(options):
-            trainer.callbacks.insert(0, Fails(*(how if rank == last else ())))
+            trainer.callbacks.insert(0, Fails(folder, *(how if rank == last else ())))
+        elif rank == last and options:
+            data = go_astray(options[0], trainer, data)
     if "resume" in options and rank == 0:  # the others take over what the first has
         checkpoint.restore(trainer, file)
     try:
