@@ -9,6 +9,7 @@ import numpy as np
 
 from backprop.compiled import builder
 from backprop.compiled.program import with_included
+from tests.compiled.support import as_for_users
 
 
 class Calls:
@@ -38,7 +39,8 @@ class Calls:
             "}\n",
         ]
         texts = with_included({"calls.h": "".join(f'#include "{name}"\n' for name in headers)})
-        self._run = builder.load("\n".join(source), texts, self.dtype == np.float64)
+        with as_for_users():
+            self._run = builder.load("\n".join(source), texts, self.dtype == np.float64)
 
     def __call__(self, name: str, *arguments: Any) -> None:
         size = len(arguments)

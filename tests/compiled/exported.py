@@ -39,7 +39,7 @@ from backprop.layers import (
 )
 
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
-CHECKED = ["-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+CHECKED = ["-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 FAST = ["-O2", "-ftree-vectorize", "-march=native"]
 
 

@@ -12,7 +12,8 @@ from backprop.training import checkpoint
 from tests.compiled.support import needs_compiler
 from tests.support import name_of
 
-pytestmark = needs_compiler
+# What is no number depends on what a compiler leaves out.
+pytestmark = [needs_compiler, pytest.mark.usefixtures("full_speed")]
 
 N = 43  # minibatches of 4, and one of 3
 RNG = np.random.default_rng(0)

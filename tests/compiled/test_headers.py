@@ -14,7 +14,7 @@ from backprop.compiled import builder
 from backprop.compiled.program import with_included
 from backprop.compiled.twins.base import HEADERS
 from backprop.compiled.twins.optimizers import SHARED_FROM
-from tests.compiled.support import needs_compiler, no_compiler
+from tests.compiled.support import as_for_users, needs_compiler, no_compiler
 
 pytestmark = needs_compiler
 
@@ -69,7 +69,8 @@ int share_parts(int64_t threads, int parts, int rounds)
 
 def built(folder, double):
     """Return the functions above as a library."""
-    options = builder.flags(double)
+    with as_for_users():
+        options = builder.flags(double)
     path = folder / f"functions{double}.so"
     path.write_bytes(builder._build(builder.compiler(), FUNCTIONS, with_included(ALL), options))
     return ctypes.CDLL(str(path))
@@ -244,7 +245,7 @@ def test_sanitizers_find_nothing(sanitizer, double, tmp_path):
     for header, text in ALL.items():
         (tmp_path / header).write_text(text)
     (tmp_path / "main.c").write_text(FUNCTIONS + MAIN)
-    options = ["-O1", "-g", "-std=gnu99", f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all"]
+    options = ["-O0", "-g1", "-std=gnu99", f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all"]
     options += ["-DBACKPROP_DOUBLE"] * double
     (tmp_path / "empty.c").write_text("int main(void) { return 0; }\n")
     command = [*builder.compiler(), *options, "-o", "main", "-lm", "-pthread"]

@@ -32,7 +32,8 @@ from backprop.optimizers import SGD
 from backprop.training.callback import Callback
 from tests.compiled.support import needs_compiler
 
-pytestmark = needs_compiler
+# What is no number depends on what a compiler leaves out.
+pytestmark = [needs_compiler, pytest.mark.usefixtures("full_speed")]
 
 RNG = np.random.default_rng(0)
 

@@ -18,7 +18,7 @@ from tests.compiled.exported import (
     run,
 )
 from tests.compiled.random_networks import Drawing
-from tests.compiled.support import needs_compiler, relative
+from tests.compiled.support import as_for_users, needs_compiler, relative
 
 pytestmark = needs_compiler
 
@@ -70,8 +70,9 @@ def test_predictions(seed):
     x, y = drawing.data(network, n)
     tolerance = TOLERANCES[str(network.dtype)]
     size = drawing.one(1000, n, drawing.n(1, 70))
-    found = whole(network.predict(x, size, compiled=True))
+    with as_for_users():
+        found = whole(network.predict(x, size, compiled=True))
+        one, other = (network.evaluate(x, y, size, compiled=compiled) for compiled in (False, True))
     assert relative(found, whole(network.predict(x, compiled=False))) < tolerance, network
-    one, other = (network.evaluate(x, y, size, compiled=compiled) for compiled in (False, True))
     assert other == pytest.approx(one, rel=tolerance), network
     assert np.isfinite(found).all()
