@@ -12,8 +12,7 @@ from backprop.training import checkpoint
 from tests.compiled.support import needs_compiler
 from tests.support import name_of
 
-# What is no number depends on what a compiler leaves out.
-pytestmark = [needs_compiler, pytest.mark.usefixtures("full_speed")]
+pytestmark = needs_compiler
 
 N = 43  # minibatches of 4, and one of 3
 RNG = np.random.default_rng(0)
@@ -98,7 +97,11 @@ CASES = [
 
 
 @pytest.mark.parametrize(("make", "setting", "dtype"), CASES, ids=name_of)
-def test_both_ways_end_alike_and_go_on_from_their_last_checkpoint(make, setting, dtype, tmp_path):
+def test_both_ways_end_alike_and_go_on_from_their_last_checkpoint(
+    make, setting, dtype, tmp_path, request
+):
+    if setting == "huge":  # what is no number depends on what a compiler leaves out
+        request.getfixturevalue("full_speed")
     ends = []
     for compiled in (False, True):
         path = tmp_path / f"{compiled}.npz"
