@@ -4,6 +4,7 @@ import copy
 import os
 import pickle
 import signal
+import threading
 import warnings
 
 import numpy as np
@@ -48,6 +49,13 @@ class EveryStep(Callback):
         self.steps += 1
 
 
+class LimitedTime(Callback):
+    """Has a timer stop the training."""
+
+    def on_fit_start(self, trainer):
+        threading.Timer(0.3, trainer.stop, ["time is up"]).start()
+
+
 class Doubled(Dense):
     """A layer of the user's."""
 
@@ -66,6 +74,15 @@ def test_small_trainings_go_by_numpy_unless_told(monkeypatch):
     one.fit(X, Y)
     assert one.computed_by == "compiled"
     assert [text.partition(":")[0] for text in one.history.computed_by] == ["NumPy", "compiled"]
+
+
+def test_a_timer_stops_a_training_between_two_stretches():
+    x, y = np.tile(X, 10**5), np.tile(Y, 10**5)
+    one = trainer(callbacks=[LimitedTime()], shuffle=False, monitor_training=False)
+    one.fit(x, y, epochs=1000)
+    assert (one.stopping, one.computed_by) == ("time is up", "compiled")
+    behind = one.epoch * one.steps_per_epoch + one.step
+    assert 0 < behind == one.optimizer.t < 100 * one.steps_per_epoch
 
 
 def hooked():

@@ -3,7 +3,8 @@
  * is computed. In their place stand the same sums by tiles that stay in the registers, or, where
  * runs are short, the products of matrices that they are: z = w P + b, P being all patches.
  *
- * What lies around the input must be there already, as zeros: `lay_out` puts it.
+ * What lies around the input must be there already, as zeros: `lay_out` puts it. BP1 is, as of
+ * every layer, in costs.h, dC/da, and in activations.h, which multiplies it by sigma'(z).
  */
 #ifndef BACKPROP_CONVOLUTION_H
 #define BACKPROP_CONVOLUTION_H

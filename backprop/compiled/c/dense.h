@@ -1,4 +1,5 @@
-/* The fully connected layer: the four equations, as in layers/dense.py.
+/* The fully connected layer: the four equations, as in layers/dense.py. Of BP1, delta = dC/da *
+ * sigma'(z), dC/da is in costs.h; the product, which follows on BP2, too, is in activations.h.
  *
  * w is n_out x n_in; a_prev is n_in x B and z, a and delta are n_out x B, one example a column. The
  * input of a network comes as its rows, B x n_in, one example after another.
