@@ -12,6 +12,7 @@ from backprop.costs import (
     SoftmaxCrossEntropy,
     SquaredError,
 )
+from backprop.gradients.numeric import central_difference, complex_step, relative_error
 from backprop.layers import Dense, Flatten, Reshape, Sigmoid, Softmax
 from backprop.network import Network
 from tests.cases import assert_unchanged, snapshot
@@ -50,6 +51,21 @@ def data(network: Network, batch: int, seed: int = 0):
 def cost_of(network: Network, x, y):
     """Return C from the output alone, by the cost's own `value`."""
     return network.cost.value(network.forward(x), y)
+
+
+def assert_gradients(network: Network, x, y) -> None:
+    """Check nabla and dC/dx by both methods, against the cost of the output."""
+    network.forward(x, training=True)
+    nabla_x = network.backward(y)
+    # The rounding error of C, some 1e-16, over the step of 6e-6 is in every element: hence floor.
+    numeric = central_difference(lambda _: cost_of(network, x, y), network.theta)
+    assert relative_error(numeric, network.nabla, floor=0.01) <= 1e-7
+    numeric = central_difference(lambda x: cost_of(network, x, y), x)
+    assert relative_error(numeric, nabla_x, floor=0.01) <= 1e-7
+    twin, z = network.astype(complex), x.astype(complex)
+    exact = complex_step(lambda _: cost_of(twin, z, y), twin.theta)
+    assert relative_error(exact, network.nabla) <= 1e-12
+    assert relative_error(complex_step(lambda z: cost_of(network, z, y), z), nabla_x) <= 1e-12
 
 
 def states(network: Network) -> list[dict]:

@@ -7,17 +7,9 @@ import re
 import numpy as np
 import pytest
 
-from backprop.layers import (
-    ShapeError,
-    Sigmoid,
-)
+from backprop.layers import ShapeError, Sigmoid
 from backprop.network import Network
-from tests.network.support import (
-    assert_same_states,
-    data,
-    small,
-    states,
-)
+from tests.network.support import assert_same_states, data, small, states
 
 
 def bad_inputs(x):

@@ -8,14 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from backprop.costs import (
-    Cost,
-)
-from backprop.layers import (
-    Dense,
-    Dropout,
-    ShapeError,
-)
+from backprop.costs import Cost
+from backprop.layers import Dense, Dropout, Flatten, ShapeError
 from backprop.metrics import Metric
 from backprop.network import Network
 from tests.network.support import (
@@ -241,3 +235,10 @@ def test_no_metric_can_change_what_the_next_one_and_the_training_look_at(n: int)
     assert y.flags.writeable
     np.testing.assert_array_equal(y, y_before)
     assert network.evaluate(x, y, metrics=["mse"])["mse"] == right
+
+
+def test_what_predict_returns_is_the_caller_s_own():
+    x = np.ones((3, 2, 4), np.float32)
+    a = Network([Flatten()], input_shape=(3, 2)).predict(x)
+    a[...] = 5
+    assert (x == 1).all()

@@ -1,9 +1,11 @@
-"""Saved networks: classes of one's own wherever they are, and sizes that are only declared."""
+"""Saved networks: of every kind, with classes of one's own, and files that only declare."""
 
 from __future__ import annotations
 
 import json
 import math
+import pickle
+import re
 import subprocess
 import sys
 import time
@@ -13,8 +15,12 @@ import numpy as np
 import pytest
 
 import backprop as bp
-from backprop.core.storage import read_archive, write_archive
+from backprop.core.storage import FileError, read_archive, write_archive
+from backprop.costs import Cost
 from backprop.layers import Dense, Layer
+from backprop.network import Network
+from tests.cases import CASES, Case, Scale
+from tests.network.support import assert_gradients, data, mixed, pairs, small
 from tests.support import ROOT
 
 SCRIPT = """
@@ -229,3 +235,179 @@ def test_deep_descriptions_are_refused(tmp_path):
     write_archive(path, arrays, meta)
     with pytest.raises(bp.FileError, match="recursion"):
         bp.Network.load(path)
+
+
+# -- save and load --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_save_and_load_every_layer(case: Case, dtype, tmp_path):
+    network = Network([case.make(dtype)], input_shape=case.input_shape).astype(dtype)
+    _, x, _ = case.problem(3, dtype)
+    network.forward(x, training=True)  # which moves running statistics and carried states
+    network.save(tmp_path / "model.npz")
+    twin = Network.load(tmp_path / "model.npz")
+    assert twin.dtype == network.dtype == dtype
+    assert twin.config() == network.config()
+    assert repr(twin) == repr(network)
+    np.testing.assert_array_equal(twin.theta, network.theta, strict=True)
+    np.testing.assert_array_equal(twin.predict(x), network.predict(x), strict=True)
+
+
+@pairs
+def test_save_and_load_every_cost(cost: Cost, output: str, tmp_path):
+    network = small(cost, output_activation=output)
+    x, y = data(network, 3)
+    path = str(tmp_path / "folder" / "model")  # made on the way, and the name is kept
+    network.save(path)
+    twin = Network.load(path)
+    assert repr(twin.cost) == repr(cost)
+    assert twin.evaluate(x, y) == network.evaluate(x, y)
+    np.testing.assert_array_equal(twin.predict(x), network.predict(x))
+
+
+def test_save_and_load_a_mixed_chain(tmp_path):
+    network = mixed("float32")
+    network.save(tmp_path / "model.npz")
+    twin = Network.load(tmp_path / "model.npz")
+    x, y = data(network, 3)
+    assert twin.summary() == network.summary()
+    for one in (network, twin):
+        one.forward(x, training=True)
+        one.backward(y)
+    np.testing.assert_array_equal(twin.nabla, network.nabla, strict=True)
+
+
+def test_save_and_load_a_layer_of_ones_own(tmp_path):
+    layers = [Scale(3, "float64"), Dense(3, 2, dtype="float64", rng=0)]
+    network = Network(layers, "quadratic", input_shape=(3,))
+    x, y = data(network, 3)
+    network[0].g = [[2.0], [-3.0], [4.0]]
+    assert_gradients(network, x, y)
+    network.save(tmp_path / "model.npz")
+    twin = Network.load(tmp_path / "model.npz")
+    assert type(twin[0]) is Scale
+    np.testing.assert_array_equal(twin.predict(x), network.predict(x))
+    assert network.root.weight_parts() == [(slice(0, 9), 1.0)]
+    network[1].decay_factor = 2
+    assert network.root.weight_parts() == [(slice(0, 3), 1.0), (slice(3, 9), 2.0)]
+
+
+def test_load_of_what_is_no_network(tmp_path):
+    network, path = small(), tmp_path / "model.npz"
+    network.save(path)
+    whole = path.read_bytes()
+    for content, match in (
+        (b"", "is not a backprop archive, or is damaged"),
+        (b"PK\x03\x04 but no more", "is not a backprop archive, or is damaged"),
+        (pickle.dumps({"theta": 1}), "is not a backprop archive, or is damaged"),
+        (whole[: len(whole) // 2], "is not a backprop archive, or is damaged"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(FileError, match=match) as error:
+            Network.load(path)
+        assert str(path) in str(error.value)
+        assert "\n" not in str(error.value)
+    with pytest.raises(FileNotFoundError):
+        Network.load(tmp_path / "none.npz")
+
+
+def test_load_of_a_damaged_description(tmp_path):
+    from backprop.core.storage import read_archive, write_archive
+
+    network, path = small(), tmp_path / "model.npz"
+    network.save(path)
+    arrays, meta = read_archive(path)
+    good = meta["network"]
+    root, layers = good["root"], good["root"]["layers"]
+    layer = layers[0]
+
+    def of(*layers):
+        return {**good, "root": {**root, "layers": list(layers)}}
+
+    for description, match in (
+        (None, "does not describe a network"),
+        ({}, "does not describe a network"),
+        ({**good, "root": None}, "does not describe a network"),
+        ({**good, "root": good["cost"]}, r"the root of a network is no Layer but Quadratic\(\)"),
+        (of(), "at least one layer"),
+        (of(good["cost"]), "is no Layer"),
+        ({**good, "cost": layer}, "cost must be a Cost"),
+        (of(layer), "theta has 16 numbers of float64, the state has 26"),
+        (of(*layers[::-1]), "expects shape"),
+        (of({**layer, "class": "Dens"}), "unknown class 'Dens'"),
+        (of({**layer, "n_put": 3}), "Dense takes no argument n_put"),
+        (of({**layer, "n_in": "3"}), "Dense: n_in must be an integer, got '3'"),
+        (of({"class": "Dense"}), "missing 2 required"),
+        (
+            {**good, "dtype": "float32"},
+            "theta has 26 numbers of float32, the state has 26 numbers of",
+        ),
+        ({**good, "dtype": "no dtype"}, "does not describe a network"),
+        ({**good, "places": {"1": "0"}}, "layer 1, .* cannot be another place of Dense"),
+        ({**good, "places": {"1": "7"}}, "does not describe a network"),
+        ({**good, "learning": {"1": {"trainable": 3}}}, "trainable must be True or False"),
+        ({**good, "learning": {"1": {"learns": 3}}}, "learns is none of trainable, eta_f"),
+        ({**good, "ties": [{"layer": "1"}]}, "does not describe a network"),
+        (
+            {**good, "ties": [{"layer": "1", "parameter": "w", "to": "0", "of": "w",
+                               "transposed": False}]},
+            r"w has shape \(2, 4\), and w of Dense\(3 -> 4, sigmoid\) is \(4, 3\)",
+        ),
+    ):  # fmt: skip
+        write_archive(path, arrays, {**meta, "network": description})
+        with pytest.raises(FileError, match=match) as error:
+            Network.load(path)
+        assert str(error.value).startswith(f"{path} does not describe a network: ")
+        assert "\n" not in str(error.value)
+    write_archive(path, {}, meta)
+    with pytest.raises(FileError, match="the state has none"):
+        Network.load(path)
+    for other in ("backprop checkpoint 4", "backprop network 1", None):
+        write_archive(path, arrays, {**meta, "format": other})
+        with pytest.raises(FileError, match=f"is not a saved network, but {other!r}"):
+            Network.load(path)
+
+
+def test_state():
+    network, twin = small(), small()
+    twin.theta += 1
+    state = twin.state()
+    network.set_state(state)
+    np.testing.assert_array_equal(network.theta, twin.theta)
+    twin.theta += 1
+    assert not np.array_equal(state["theta"], twin.theta)  # the state is a copy
+    assert not np.shares_memory(network.theta, state["theta"])
+
+
+def test_the_state_of_another_architecture():
+    network = small()
+    before = network.theta.copy()
+    for theta in (np.zeros(25), np.zeros((26, 1)), np.zeros(26, np.float32)):
+        match = (
+            f"^theta has 26 numbers of float64, the state has {theta.size} numbers of {theta.dtype}"
+        )
+        with pytest.raises(ValueError, match=match):
+            network.set_state({"theta": theta})
+    with pytest.raises(ValueError, match=r"^theta has 26 numbers of float64, the state has none$"):
+        network.set_state({})
+    np.testing.assert_array_equal(network.theta, before)
+
+
+def test_a_save_that_fails_leaves_the_earlier_file(tmp_path, monkeypatch):
+    network, path = small(), tmp_path / "model.npz"
+    network.save(path)
+    before, theta = path.read_bytes(), network.theta.copy()
+    network.theta += 1
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    message = re.escape(f"cannot write {path}: No space left on device")
+    with pytest.raises(OSError, match=message):
+        network.save(path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["model.npz"]
+    np.testing.assert_array_equal(Network.load(path).theta, theta)

@@ -15,14 +15,7 @@ from backprop.core.storage import read_archive, write_archive
 from backprop.schedules import StepDecay
 from backprop.training import checkpoint
 from tests.core.test_storage import largest_file
-from tests.training.test_trainer import (
-    N_IN,
-    N_OUT,
-    Stop,
-    make_data,
-    make_network,
-    make_trainer,
-)
+from tests.training.support import N_IN, N_OUT, Stop, make_data, make_network, make_trainer
 
 
 @pytest.fixture

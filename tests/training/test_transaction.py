@@ -13,7 +13,7 @@ import backprop as bp
 from backprop.layers import Dense, Dropout, Layer
 from backprop.schedules import CosineDecay, StepDecay
 from backprop.training import checkpoint
-from tests.training.test_trainer import N_IN, N_OUT, Stop, make_data, make_network, make_trainer
+from tests.training.support import N_IN, N_OUT, Stop, make_data, make_network, make_trainer
 
 DATA, HELD_OUT = make_data(), make_data(20, seed=2)
 

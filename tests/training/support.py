@@ -1,0 +1,42 @@
+"""Data, networks and trainers of the tests of training, and what stops one."""
+
+import numpy as np
+
+import backprop as bp
+from backprop.layers import Dense, Dropout
+
+N, N_IN, N_OUT = 53, 6, 3  # 53 examples: the last minibatch of 10 holds 3
+
+
+def make_data(n=N, seed=1, dtype=np.float32):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, N_IN)).astype(dtype).T
+    labels = rng.integers(N_OUT, size=n)
+    y = np.zeros((n, N_OUT), dtype)
+    y[np.arange(n), labels] = 1
+    return x, y.T
+
+
+def make_network(seed=0, dtype="float32", dropout=False, cost="cross_entropy"):
+    rng = np.random.default_rng(seed)
+    hidden = Dense(N_IN, 5, dtype=dtype, rng=rng)
+    middle = [Dropout(0.3, rng=rng)] if dropout else []
+    return bp.Network([hidden, *middle, Dense(5, N_OUT, dtype=dtype, rng=rng)], cost)
+
+
+def make_trainer(network=None, optimizer=None, **options):
+    options = {"batch_size": 10, "rng": 3, "progress": False, **options}
+    network = make_network() if network is None else network
+    return bp.Trainer(network, optimizer or bp.SGD(0.5), **options)
+
+
+class Stop(bp.Callback):
+    """Do something at the minibatch that is the `at`-th of all."""
+
+    def __init__(self, at, action):
+        self.at, self.action, self.seen = at, action, 0
+
+    def on_step_end(self, trainer):
+        self.seen += 1
+        if self.seen == self.at:
+            self.action(trainer)
