@@ -86,7 +86,7 @@ def own(axes: int) -> list[Place]:
 
 
 class Term:
-    """A number that depends on indices; made of others by + - * /."""
+    """A number that depends on indices; made of others by + - * /, and ^ as an `Operation`."""
 
     def __add__(self, other: Any) -> Term:
         return Operation("+", self, as_term(other))
@@ -185,7 +185,7 @@ class Total(Term):
 
 @dataclass(frozen=True)
 class Call(Term):
-    """A function of a term: "tanh", "s" (the sigmoid), "exp", "sqrt" or "square"."""
+    """A function of a term: "tanh", "s" (the sigmoid), "exp", "ln", "sqrt", "square" and others."""
 
     name: str
     of: Term

@@ -18,6 +18,8 @@ from backprop.graph.elementwise import Elementwise
 from backprop.graph.graph import Graph
 from backprop.graph.nodes import expression_of, number_text
 from backprop.graph.operations import Operation
+from backprop.inspection.record import LayerTrace
+from backprop.inspection.watched_run import WatchedRun
 from backprop.layers.base import Layer
 
 if TYPE_CHECKING:
@@ -44,6 +46,11 @@ class Row:
         The gradient by each input (None by a constant).
     labels : tuple of str
         What is in `local`: ``("d/da", "d/db")``.
+    layer : LayerTrace or None
+        Of a node that is a layer of one input and one output all that it computed, z and gradients
+        of parameters too, and the layers inside it. Its number is that of ``network[2]``.
+    operation : Operation or None
+        Of a node that is none; a copy, which keeps its inputs.
     """
 
     name: str
@@ -54,6 +61,8 @@ class Row:
     local: tuple[Any, ...] = ()
     downstream: tuple[Any, ...] = ()
     labels: tuple[str, ...] = ()
+    layer: LayerTrace | None = None
+    operation: Operation | None = None
 
 
 @dataclass(frozen=True)
@@ -158,22 +167,28 @@ def trace_graph(network: Network, x: Any, y: Any = None) -> GraphTrace:
     twin = copy.deepcopy(network)
     graph = twin.root
     assert isinstance(graph, Graph)
-    watches = [layer.watch() for layer in graph.children]
+    run = WatchedRun(twin)
     a = twin.forward(x, training=True)
     if y is None:
         starts = tuple(np.ones_like(one) for one in (a if isinstance(a, tuple) else (a,)))
         found = graph.go_back(starts if isinstance(a, tuple) else starts[0], True)
     else:
         found = twin.go_back(*twin.bp1(y))
+    run.leave_frozen_gradients_out()
     values = x if isinstance(x, tuple) else (x,)
     gradients = found if isinstance(found, tuple) else (found,)
     rows = [
         Row(name, "input", (), value, gradient)
         for name, value, gradient in zip(graph.input_names, values, gradients, strict=True)
     ]
-    for name, layer, operands, watch in zip(
-        graph.names[len(rows) :], graph.children, graph.operands, watches, strict=True
+    start = None  # dC/da of the output, where the way back begins below its activation
+    if y is not None and not isinstance(a, tuple):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            start = twin.need_cost().nabla_a(a, y)
+    for number, (name, layer, operands) in enumerate(
+        zip(graph.names[len(rows) :], graph.children, graph.operands, strict=True)
     ):
+        watch = run.watches[id(layer)]
         inputs = tuple(operand_text(graph.names, o) for o in operands)
         labels, local = _local(layer, inputs)
         if watch.nabla_a is None and layer.z is not None and layer.output_activation is not None:
@@ -181,10 +196,23 @@ def trace_graph(network: Network, x: Any, y: Any = None) -> GraphTrace:
         sent = watch.downstream
         downstream = () if sent is None else sent if isinstance(sent, tuple) else (sent,)
         expression = expression_of(layer, inputs)
-        rows.append(
-            Row(name, expression, inputs, layer.a, watch.nabla_a, local, downstream, labels)
-        )
+        upstream = start if watch.nabla_a is None else watch.nabla_a
+        traced = None
+        if upstream is not None and _is_of_one_array_each(layer):
+            traced = run.record(str(number), layer, upstream)
+        numbers = (layer.a, watch.nabla_a, local, downstream, labels)
+        operation = layer if isinstance(layer, Operation) else None
+        rows.append(Row(name, expression, inputs, *numbers, traced, operation))
     return GraphTrace(tuple(rows))
+
+
+def _is_of_one_array_each(layer: Layer) -> bool:
+    """Say whether a layer, and each inside it, is no operation and took and gave one array."""
+    layers = [layer, *(inside for _, inside in layer.walk())]
+    return not any(
+        isinstance(one, Operation) or isinstance(one.a_prev, tuple) or isinstance(one.a, tuple)
+        for one in layers
+    )
 
 
 def _local(layer: Layer, inputs: Sequence[str]) -> tuple[tuple[str, ...], tuple[Any, ...]]:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from backprop import Conv2d, Dense, Flatten, MaxPool2d, Network
-from backprop.graph import Graph, Input, cos, exp, sqrt
-from backprop.layers import LSTM, Masked, TimeDistributed, TimeStep
+from backprop.graph import Graph, Input, Variable, apply, concatenate, cos, exp, sin, sqrt
+from backprop.layers import LSTM, Masked, Residual, TimeDistributed, TimeStep
 from tests.browser.support import errors, poor_contrast, screen, wide
 from tests.cases import CASES, NETWORK_CASES
 from tests.cases.feedforward import CASES as FEEDFORWARD
@@ -199,14 +199,6 @@ def test_every_step_of_every_network_is_shown(case, browser, tmp_path):
     all_steps(browser)
 
 
-def test_a_graph(browser, tmp_path):
-    u = Input("u", shape=(1,))
-    a = (u**2).named("a")
-    network = Network(Graph(sqrt((a + exp(a)).named("c")) + cos(a))).astype("float64")
-    opened(browser, network.trace(np.array([[0.5, 0.7]])), tmp_path / "page.html")
-    all_steps(browser)
-
-
 # -- every number that can be pointed at ------------------------------------------------------
 
 FILLED = """
@@ -257,6 +249,44 @@ def test_the_formulas_of_every_layer_give_its_numbers(case, browser, tmp_path):
         assert "null" not in words, place
         if value:
             assert float(value) == pytest.approx(float(result), rel=1e-8, abs=1e-10), place
+    assert errors(browser) == []
+
+
+def graph_of_operations():
+    u, w, b = Input("u", shape=(3,)), apply(Variable((2, 3), rng=0)), apply(Variable((2,), rng=1))
+    z = (w @ u + b).named("z")
+    parts = [
+        z[0:1] ** 2,
+        z[1:2] / 3.14159265358979,
+        z - 1,
+        exp(z),
+        cos(z) * sin(z),
+        2 / sqrt(exp(z)),
+    ]
+    network = Network(Graph(concatenate(*parts).sum())).astype("float64")
+    return network.trace(np.random.default_rng(0).standard_normal((3, 4)))
+
+
+def graph_of_layers():
+    u = Input("u", shape=(3,))
+    h = apply(Dense(3, 3, "tanh", rng=0), u)
+    h = apply(Residual([Dense(3, 3, "tanh", rng=2)]), h * u + u)
+    network = Network(Graph(apply(Dense(3, 2, "softmax", rng=1), h)), "softmax_cross_entropy")
+    x = np.random.default_rng(0).standard_normal((3, 4))
+    return network.astype("float64").trace(x, np.array([0, 1, 1, 0]))
+
+
+@pytest.mark.parametrize("graph", [graph_of_operations, graph_of_layers])
+def test_every_number_of_a_graph_is_filled_in(graph, browser, tmp_path):
+    trace = graph()
+    opened(browser, trace, tmp_path / "page.html")
+    found = browser.execute_script(FILLED)
+    nodes = {one[0].split("node ")[1].split(":")[0].split(",")[0] for one in found}
+    assert nodes == {row.name for row in trace.rows}
+    for place, cell, result, value, words in found:
+        assert result is not None, f"{place}: {words}"
+        assert cell is None or float(result) == float(cell), place
+        assert not value or float(value) == pytest.approx(float(result), rel=1e-8, abs=1e-10), place
     assert errors(browser) == []
 
 

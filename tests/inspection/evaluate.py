@@ -29,6 +29,9 @@ FUNCTIONS = {
     "tanh": math.tanh,
     "s": lambda value: 1 / (1 + math.exp(-value)),
     "relu": lambda value: max(0.0, value),
+    "ln": math.log,
+    "sin": math.sin,
+    "cos": math.cos,
     "identity": lambda value: value,
 }
 SIGNS = {
@@ -36,6 +39,7 @@ SIGNS = {
     "-": lambda a, b: a - b,
     "*": lambda a, b: a * b,
     "/": lambda a, b: a / b,
+    "^": lambda a, b: a**b,
 }
 
 

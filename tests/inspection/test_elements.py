@@ -5,7 +5,8 @@ import pytest
 
 from backprop import Network
 from backprop.inspection import elements
-from backprop.inspection.explorer.chain import FILLED_IN, _Page
+from backprop.inspection.explorer.chain import _Page
+from backprop.inspection.explorer.layers import FILLED_IN, kind_of
 from backprop.inspection.typeset import Equation
 from backprop.layers import (
     GRU,
@@ -45,7 +46,7 @@ def equations_of(trace):
 
 
 def check(page, t, equation, made):
-    result = page.arrays._kept[page._result(_array(equation), t.name)]
+    result = page.arrays._kept[page.result(_array(equation), t.name)]
     numbers = result.array if result.by_example else result.array[np.newaxis]
     shape = numbers.shape[1:]
     places = list(np.ndindex(*shape))
@@ -68,22 +69,16 @@ def missing_and_checked(trace):
     """Check all formulas of a trace, and return of which equations with a result none is known."""
     missing = []
     for page, section, t, equation in equations_of(trace):
-        kind = None if t.children else _kind(t)
-        if kind is not None and page._role(equation, t)["role"] in FILLED_IN[kind]:
+        kind = kind_of(t)
+        if kind is not None and page.role(equation, t)["role"] in FILLED_IN[kind]:
             continue
-        made = page._made(equation)
+        made = page.made(equation)
         if made is None:
             if equation.formula or section.part == "backward":
                 missing.append(f"{section.title}: {equation.left}")
             continue
         check(page, t, equation, made)
     return missing
-
-
-def _kind(t):
-    from backprop.inspection.explorer.chain import _kind_of
-
-    return _kind_of(t)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

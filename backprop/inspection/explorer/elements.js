@@ -5,7 +5,7 @@
  *
  *   ["of", [array, name], places]   a number of an array; places are a list, "here" or "flat"
  *   ["number", value]
- *   ["+", left, right]              and so - * /
+ *   ["+", left, right]              and so - * / ^
  *   ["sum", inside, indices, where] indices are [name, size]; "max" is the largest of the terms
  *   ["call", name, of]
  *   ["rows", starts, terms]         another term from each of these rows on
@@ -77,6 +77,9 @@ const FUNCTIONS = {
   tanh: { of: Math.tanh, text: (inside) => ["tanh(", ...inside, ")"] },
   s: { of: (value) => 1 / (1 + Math.exp(-value)), text: (inside) => ["s(", ...inside, ")"] },
   relu: { of: (value) => Math.max(0, value), text: (inside) => ["max(0, ", ...inside, ")"] },
+  ln: { of: Math.log, text: (inside) => ["ln(", ...inside, ")"] },
+  sin: { of: Math.sin, text: (inside) => ["sin(", ...inside, ")"] },
+  cos: { of: Math.cos, text: (inside) => ["cos(", ...inside, ")"] },
   identity: { of: (value) => value, text: (inside) => inside },
 };
 
@@ -103,7 +106,7 @@ function calculated([sign, first, second], around) {
   const left = valueOf(first, around);
   const right = valueOf(second, around);
   if (left === null || right === null) return null;
-  return { "+": left + right, "-": left - right, "*": left * right, "/": left / right }[sign];
+  return { "+": left + right, "-": left - right, "*": left * right, "/": left / right, "^": left ** right }[sign];
 }
 
 /** The term of an "if" that holds for the number that is made. */
@@ -159,8 +162,8 @@ function placeText(tree, around) {
   }
 }
 
-const STRENGTH = { "+": 1, "-": 1, "*": 2, "/": 2, sum: 2 };
-const SIGNS = { "+": " + ", "-": " − ", "*": " · ", "/": " / " };
+const STRENGTH = { "+": 1, "-": 1, "*": 2, "/": 2, "^": 3, sum: 2 };
+const SIGNS = { "+": " + ", "-": " − ", "*": " · ", "/": " / ", "^": " ^ " };
 
 /**
  * A formula as parts of a line: text, and [value, role] of numbers with `asNumbers`.
@@ -182,9 +185,9 @@ function partsOf(term, around, asNumbers) {
   }
   const side = (part, isRight) => {
     const inside = partsOf(part, around, asNumbers);
-    const [own, other] = [STRENGTH[kind], STRENGTH[part[0]] || 3];
+    const [own, other] = [STRENGTH[kind], STRENGTH[part[0]] || 4];
     const isNegative = asNumbers && isRight && inside.length === 1 && inside[0][0] < 0;
-    const isWeak = other < own || (isRight && other === own && (kind === "-" || kind === "/"));
+    const isWeak = other < own || (other === own && (kind === "^" || (isRight && kind !== "+" && kind !== "*")));
     return isWeak || isNegative ? ["(", ...inside, ")"] : inside;
   };
   return [...side(term[1], false), SIGNS[kind], ...side(term[2], true)];

@@ -36,7 +36,7 @@ function pythonOf(layer, name, index, example) {
     if (layer.steps) place.push(place.pop() * page.batch + example); // steps and examples, one axis
     else place.push(example);
   }
-  return `trace["${layer.name}"].${name}${brackets(place)}`;
+  return `${layer.python || `trace["${layer.name}"]`}.${name}${brackets(place)}`;
 }
 
 const parameterOf = (layer, name) => arrayAt(layer.parameters[name]);

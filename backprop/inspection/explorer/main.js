@@ -42,8 +42,9 @@ function goTo(at, focus = false) {
   const inPanel = $("panel").contains(document.activeElement);
   $("step-title").textContent = step.title[0].toUpperCase() + step.title.slice(1);
   $("where").textContent = `step ${state.step + 1} of ${page.steps.length}`;
-  $("picture-title").textContent = { forward: "The network: a, going forward", cost: "The network: its output, and the cost",
-    backward: "The network: δ, going back" }[step.way];
+  const [values, gradients] = page.kind === "graph" ? ["values", "gradients"] : ["a", "δ"];
+  $("picture-title").textContent = { forward: `The network: ${values}, going forward`, cost: "The network: its output, and the cost",
+    backward: `The network: ${gradients}, going back` }[step.way];
   $("picture-note").textContent = noteOnPicture(step);
   $("back").disabled = state.step === 0;
   $("next").disabled = state.step === page.steps.length - 1;
@@ -59,7 +60,7 @@ function goTo(at, focus = false) {
 /** How the picture is to be read; of a gradient, of which cost it is. */
 function noteOnPicture(step) {
   const how = isSmall ? "Edges are weights: full lines positive, dashed lines negative, the thicker the larger."
-    : "Press a layer to go to its step.";
+    : `Press a ${page.kind === "graph" ? "node" : "layer"} to go to its step.`;
   if (step.way !== "backward" || page.batch === 1) return how;
   return `Of example ${state.example}, as part of the mean cost: with 1/B, B = ${page.batch}. ${how}`;
 }
@@ -150,6 +151,7 @@ function start() {
   fillLayers($("layer"), chooseLayer);
   drawSteps($("list"), goTo);
   explainSigns();
+  if (page.kind === "graph") document.querySelector("label[for=layer]").textContent = "Node";
   $("example-before").addEventListener("click", () => chooseExample(state.example - 1));
   $("example-after").addEventListener("click", () => chooseExample(state.example + 1));
   $("back").addEventListener("click", () => goTo(state.step - 1));

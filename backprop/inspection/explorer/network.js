@@ -8,15 +8,21 @@ const isSmall = page.kind === "chain" && page.layers.length <= MOST_LAYERS
   && page.layers.every((layer) => layer.kind === "dense" && !layer.steps && allWhole(arrayAt(layer.a), parameterOf(layer, "w"))
     && arrayAt(layer.a).shape[0] <= MOST_NEURONS && parameterOf(layer, "w").shape[1] <= MOST_NEURONS);
 
+/** Whether an entry is the node of a graph, and no layer inside one. */
+const isNode = (layer) => page.kind === "graph" && !layer.inside;
+
+/** What a layer is called: "node dense_1", "layer 0". */
+const calledOf = (layer) => `${isNode(layer) ? "node" : "layer"} ${layer.name}`;
+
 /** What a layer shows of itself in a pass: its array, its symbol. */
 function shownOf(layer, way) {
   if (way === "backward") {
     const delta = arrayAt(layer.delta);
     if (delta) return [delta, `δ${layer.sup}`];
     const nabla = arrayAt(layer.nabla_a);
-    return [nabla, page.kind === "graph" ? `∂C/∂${layer.name}` : `∂C/∂a${layer.sup}`];
+    return [nabla, isNode(layer) ? `∂C/∂${layer.name}` : `∂C/∂a${layer.sup}`];
   }
-  return [arrayAt(layer.a), page.kind === "graph" ? layer.name : `a${layer.sup}`];
+  return [arrayAt(layer.a), isNode(layer) ? layer.name : `a${layer.sup}`];
 }
 
 let drawn = ""; // what the heat maps show, which do not depend on what is pointed at
@@ -154,7 +160,7 @@ function moveInPicture(event, nodes, columns, at) {
 
 function heatMaps(state, step, choose) {
   const way = step.way === "backward" ? "backward" : "forward";
-  const list = make("ol", { class: `cards ${way}` });
+  const list = make("ol", { class: `cards ${page.kind} ${way}` });
   if (page.kind === "chain") list.append(cardOf(null, -1, arrayAt(page.x), "x", state, step, choose));
   page.layers.forEach((layer, at) => {
     const [array, symbol] = shownOf(layer, way);
@@ -173,13 +179,12 @@ function heatMaps(state, step, choose) {
 function cardOf(layer, at, array, symbol, state, step, choose) {
   const canvas = make("canvas", { "aria-hidden": "true" });
   const title = layer === null ? "input" : layer.name;
-  const from = layer && layer.from && layer.from.length ? ` of ${layer.from.join(", ")}` : "";
-  const words = `${layer === null ? "the input" : `${page.kind === "graph" ? "node" : "layer"} ${layer.name}, ${layer.title}`}: ${symbol}`;
+  const words = `${layer === null ? "the input" : `${calledOf(layer)}, ${layer.title}`}: ${symbol}`;
   const card = make("button", { type: "button", class: "card", "data-layer": at, "aria-label": words,
     "aria-current": step.layer === at && step.layer >= 0 ? "true" : null, onclick: () => choose(at, null) },
   make("b", {}, title), canvas,
   make("span", { class: "card-symbol math" }, array === null ? "" : symbol),
-  make("small", {}, layer === null ? sizes(array.shape) : layer.title + from));
+  make("small", {}, layer === null ? sizes(array.shape) : layer.title));
   if (array === null) canvas.remove();
   else paintSmall(canvas, array, state.example, 84);
   const nested = layer && layer.inside ? ` inside ${layer.inside}` : "";

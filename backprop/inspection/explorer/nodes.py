@@ -1,34 +1,61 @@
-"""The page of a run through a graph: upstream x local = downstream, a node a step."""
+"""The page of a run through a graph: upstream x local = downstream, a node a step.
+
+A node that is a layer has the steps that the layer has in a chain.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from backprop.inspection.explorer.arrays import Arrays
+from backprop.inspection import operations
+from backprop.inspection.alphabet import UNICODE
+from backprop.inspection.elements import Array, Term
+from backprop.inspection.equations import LayerSymbols, backward_sections, forward_sections
+from backprop.inspection.equations.base import gradient_symbol, symbol
+from backprop.inspection.explorer.layers import LayerPage
 from backprop.inspection.graph_trace import GraphTrace, Row
+from backprop.inspection.record import LayerTrace
 
 
 def content(trace: GraphTrace, title: str) -> dict[str, Any]:
     """Return all that the page of a graph's trace shows, as plain data."""
-    batch = max(row.value.shape[-1] if row.value.ndim else 1 for row in trace.rows)
-    return _Page(trace, batch).content(title)
+    return _Page(trace).content(title)
 
 
-class _Page:
+@dataclass(frozen=True)
+class _Shown:
+    """An array of a step, what it is, and how a number of it is made, where that is known."""
+
+    left: str
+    formula: str
+    array: Array
+    made: Term | None = None
+    python: str = ""
+
+
+class _Page(LayerPage):
     """The page of one trace, while it is made."""
 
-    def __init__(self, trace: GraphTrace, batch: int) -> None:
-        self.trace, self.batch = trace, batch
-        self.arrays = Arrays(batch)
-        self.numbers = {row.name: number for number, row in enumerate(trace.rows)}
+    def __init__(self, trace: GraphTrace) -> None:
+        layers = [row.layer for row in trace.rows if row.layer is not None]
+        super().__init__(layers, max(row.value.shape[-1] for row in trace.rows))
+        self.trace = trace
+        self.entries: list[tuple[Row, LayerTrace | None]] = []  # a node, or a layer inside it
+        for row in trace.rows:
+            self.entries += [(row, t) for t in ([None] if row.layer is None else row.layer.walk())]
+        self.numbers = {t.name: at for at, (_, t) in enumerate(self.entries) if t is not None}
+        self.places = {row.name: at for at, (row, _) in reversed([*enumerate(self.entries)])}
 
     def content(self, title: str) -> dict[str, Any]:
         rows = self.trace.rows
-        nodes = [self._node(row) for row in rows]
-        steps = [self._forward(row) for row in rows if row.inputs]
-        steps += [self._backward(row) for row in reversed(rows)]
+        entries = [self._entry(row, t) for row, t in self.entries]
+        steps = [step for row in rows for step in self._forward(row)]
+        steps += [step for row in reversed(rows) for step in self._backward(row)]
+        x = self._place(self._array(rows[0].name, rows[0].value))
         arrays, examples = self.arrays.packed()
         return {
             "kind": "graph",
@@ -37,101 +64,196 @@ class _Page:
             "examples": examples,
             "names": [],
             "classes": None,
-            "x": self._add(rows[0].value),
-            "layers": nodes,
+            "x": x,
+            "layers": entries,
             "cost": None,
             "steps": steps,
             "arrays": arrays,
         }
 
-    def _add(self, array: Any) -> int:
-        array = np.asarray(array)
-        by_example = array.ndim > 0 and array.shape[-1] == self.batch
-        return self.arrays.add(array, by_example)
+    # -- arrays ------------------------------------------------------------------------------
 
-    def _node(self, row: Row) -> dict[str, Any]:
-        node: dict[str, Any] = {
-            "name": row.name,
-            "title": row.expression,
-            "kind": "node",
-            "sup": "",
-            "inside": None,
-            "from": list(row.inputs),
-            "parameters": {},
-            "a": self._add(row.value),
-        }
+    def _array(self, name: str, values: Any) -> Array:
+        """Return an array with its name; of all examples if it has a batch of 1."""
+        values = np.asarray(values)
+        return Array(name, values, bool(values.shape[-1] == self.batch))
+
+    def _place(self, array: Array) -> int:
+        return self.arrays.add(array.values, array.by_example)
+
+    # -- nodes -------------------------------------------------------------------------------
+
+    def _entry(self, row: Row, t: LayerTrace | None) -> dict[str, Any]:
+        """Return what is known of a node, or of a layer inside it."""
+        inside = t is not None and t is not row.layer
+        found: dict[str, Any] = {"kind": "node", "sup": "", "parameters": {}}
+        if t is not None:
+            found = {**self.layer(t), "python": _python_of(row, t)}
+        if inside:
+            return found
+        found |= {"name": row.name, "title": row.expression, "inside": None}
+        found["a"] = self._place(self._array(row.name, row.value))
         if row.upstream is not None:
-            node["nabla_a"] = self._add(row.upstream)
-        return node
+            found["nabla_a"] = self._place(self._array(_upstream(row), row.upstream))
+        return found
 
-    def _forward(self, row: Row) -> dict[str, Any]:
+    # -- steps -------------------------------------------------------------------------------
+
+    def _forward(self, row: Row) -> Iterator[dict[str, Any]]:
+        if row.layer is not None:
+            sections = forward_sections(row.layer, _symbols(row, row.layer))
+            yield from self._of_layer(row, row.layer, sections)
+        elif row.inputs:
+            yield self._step(row, "forward", "value", self._values(row))
+
+    def _backward(self, row: Row) -> Iterator[dict[str, Any]]:
+        arriving = self._upstream_of(row)
+        if row.layer is not None:
+            if arriving.made is not None:
+                yield self._step(row, "backward", "upstream", [arriving])
+            sections = backward_sections(row.layer, _symbols(row, row.layer))
+            yield from self._of_layer(row, row.layer, sections)
+            return
+        shown = [] if row.upstream is None else [arriving]
+        shown += self._gradients(row)
+        words = []
+        if row.inputs and all(one.made is None for one in shown[1:]):
+            words = ["It has a Jacobian, by whose transpose the upstream gradient is multiplied."]
+        yield self._step(row, "backward", "gradient", shown, words)
+
+    def _of_layer(self, row: Row, t: LayerTrace, sections: Any) -> Iterator[dict[str, Any]]:
+        """Yield the steps of a layer, and say which node it is."""
+        a = UNICODE.text(symbol("a", t.superscript))
+        node = f"node {row.name}"
+        for number, step in enumerate(step for one in sections for step in self.steps_of(one)):
+            if step["way"] == "forward" and number == 0:
+                step["words"] = [f"The value of {row.name} is {a}.", *step["words"]]
+            title = step["title"].removeprefix(f"layer {t.name}, ")
+            inside = f"{node}, inside: " if title == step["title"] else f"{node}, "
+            yield {**step, "title": inside + title}
+
+    def _step(
+        self, row: Row, way: str, label: str, shown: Iterable[_Shown], words: Iterable[str] = ()
+    ) -> dict[str, Any]:
+        used: dict[int, str] = {}
+        made = [self._plainly(one, used) for one in shown]
+        results = {one["result"] for one in made}
         return {
-            "way": "forward",
-            "layer": self.numbers[row.name],
+            "way": way,
+            "layer": self.places[row.name],
             "role": "all",
-            "label": "value",
-            "title": f"node {row.name}: forward",
-            "words": [],
-            "shown": [
-                *self._inputs(row),
-                _shown(row.name, row.expression, self._add(row.value)),
-            ],
+            "label": label,
+            "title": f"node {row.name}: {label}",
+            "words": list(words),
+            "shown": made,
+            "used": [[place, name] for place, name in used.items() if place not in results],
         }
 
-    def _inputs(self, row: Row) -> list[dict[str, Any]]:
-        """Return the values of the nodes that this one was computed from, each once."""
-        named = dict.fromkeys(name for name in row.inputs if name in self.numbers)
-        values = ((name, self.trace[name].value) for name in named)
-        return [_shown(name, "", self._add(value)) for name, value in values]
+    def _plainly(self, one: _Shown, used: dict[int, str]) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "tag": "",
+            "left": one.left,
+            "formula": one.formula,
+            "result": self._place(one.array),
+        }
+        if one.made is not None:
+            found |= {"made": self.plain(one.made, "", used), "python": one.python}
+        return found
 
-    def _backward(self, row: Row) -> dict[str, Any]:
-        upstream = f"∂C/∂{row.name}"
-        shown, products = [], []
-        if row.upstream is not None:
-            shown.append(_shown(upstream, "upstream", self._add(row.upstream)))
-        for label, local in zip(row.labels, row.local, strict=False):
+    # -- operations --------------------------------------------------------------------------
+
+    def _values(self, row: Row) -> Iterator[_Shown]:
+        """Yield the values of the nodes that this one was computed from, each once, and its own."""
+        for name in dict.fromkeys(name for name in row.inputs if name in self.places):
+            yield _Shown(name, "", self._array(name, self.trace[name].value))
+        node = self._node(row)
+        made = None if node is None else operations.value_of(node)
+        value = self._array(row.name, row.value)
+        yield _Shown(row.name, row.expression, value, made, "value")
+
+    def _upstream_of(self, row: Row) -> _Shown:
+        """Return the upstream gradient: the sum of what comes back on all ways."""
+        if row.upstream is None:
+            return _Shown(_upstream(row), "", self._array(_upstream(row), row.value))
+        parts = [
+            self._array(_by_way_of(row.name, above.name), down)
+            for above in self.trace.rows
+            for name, down in zip(above.inputs, above.downstream, strict=False)
+            if name == row.name and down is not None
+        ]
+        upstream = self._array(_upstream(row), row.upstream)
+        total = sum(part.values for part in parts)
+        if not parts or not np.allclose(total, row.upstream, rtol=1e-4, equal_nan=True):
+            return _Shown(_upstream(row), "", upstream)  # of an output it comes from the cost
+        made: Term = parts[0].here
+        for part in parts[1:]:
+            made = made + part.here
+        formula = " + ".join(part.symbol for part in parts)
+        return _Shown(_upstream(row), formula, upstream, made, "upstream")
+
+    def _gradients(self, row: Row) -> Iterator[_Shown]:
+        """Yield the local gradients, and what is sent to every input."""
+        node = self._node(row)
+        locals_: dict[int, Array] = {}
+        for position, (label, local) in enumerate(zip(row.labels, row.local, strict=False)):
             if local is not None:
                 text = label.replace("sigma'(z)", "σ′(z)").replace("delta", "δ")
-                shown.append(_shown(text, "local", self._add(local)))
-        for name, downstream in zip(row.inputs, row.downstream, strict=False):
-            if downstream is not None:
-                left = f"∂C/∂{name} by way of {row.name}"
-                shown.append(_shown(left, "downstream", self._add(downstream)))
-        for index, (name, downstream) in enumerate(zip(row.inputs, row.downstream, strict=False)):
-            local = row.local[index] if index < len(row.local) else None
-            if _is_product(row.upstream, local, downstream):
-                products.append(
-                    {
-                        "name": name,
-                        "label": row.labels[index],
-                        "upstream": self._add(row.upstream),
-                        "local": self._add(local),
-                        "downstream": self._add(downstream),
-                    }
-                )
-        words = [] if row.inputs else ["An input: what comes back on all ways is added up."]
-        if row.inputs and not products and not row.local:
-            words = ["It has a Jacobian, by whose transpose the upstream gradient is multiplied."]
-        return {
-            "way": "backward",
-            "layer": self.numbers[row.name],
-            "role": "products" if products else "all",
-            "label": "gradient",
-            "title": f"node {row.name}: backward",
-            "words": words,
-            "shown": shown,
-            "products": products,
-        }
+                text = f"∂{row.name}/∂{text[3:]}" if text.startswith("d/d") else text
+                locals_[position] = self._array(text, local)
+                yield _Shown(text, "", locals_[position])
+        for position, (name, downstream) in enumerate(
+            zip(row.inputs, row.downstream, strict=False)
+        ):
+            if downstream is None:
+                continue
+            local = locals_.get(position)
+            made = None
+            if node is not None:
+                made = operations.downstream_of(node, position, local)
+            left = _by_way_of(name, row.name)
+            formula = "" if local is None else f"{_upstream(row)} · {local.symbol}"
+            place = f"downstream[{position}]"
+            yield _Shown(left, formula, self._array(left, downstream), made, place)
+
+    def _node(self, row: Row) -> operations.Node | None:
+        """Return an operation with its arrays; None of a layer, and of an output without one."""
+        if row.operation is None or not row.inputs or row.upstream is None:
+            return None
+        given = row.operation.operands(row.operation.a_prev)
+        inputs = [
+            u if isinstance(u, float) else self._array(name, u)
+            for name, u in zip(row.inputs, given, strict=True)
+        ]
+        value, upstream = (
+            self._array(row.name, row.value),
+            self._array(_upstream(row), row.upstream),
+        )
+        return operations.Node(row.operation, inputs, value, upstream)
 
 
-def _shown(left: str, formula: str, result: int) -> dict[str, Any]:
-    return {"tag": "", "left": left, "formula": formula, "result": result}
+def _upstream(row: Row) -> str:
+    return f"∂C/∂{row.name}"
 
 
-def _is_product(upstream: Any, local: Any, downstream: Any) -> bool:
-    """Say whether a gradient is upstream x local, number by number: nothing was added up."""
-    if upstream is None or local is None or downstream is None:
-        return False
-    local, downstream = np.asarray(local), np.asarray(downstream)
-    same = upstream.shape == local.shape == downstream.shape
-    return same and np.allclose(upstream * local, downstream, rtol=1e-4, atol=1e-12)
+def _by_way_of(name: str, node: str) -> str:
+    return f"∂C/∂{name} by way of {node}"
+
+
+def _symbols(row: Row, t: LayerTrace) -> LayerSymbols:
+    """Return the symbols of a layer whose input and upstream gradient are those of nodes."""
+    x = symbol(row.inputs[0])
+    return LayerSymbols(
+        t.superscript,
+        a_prev=x,
+        nabla_a=gradient_symbol(symbol(row.name)),
+        downstream=rf"{gradient_symbol(x)}\text{{ by way of {row.name}}}",
+        is_output=row.upstream is None,
+    )
+
+
+def _python_of(row: Row, t: LayerTrace) -> str:
+    """Return how Python finds a layer in the trace."""
+    assert row.layer is not None
+    inside = t.name.removeprefix(row.layer.name).split(".")[1:]
+    children = "".join(f".children[{number}]" for number in inside)
+    return f'trace["{row.name}"].layer{children}'

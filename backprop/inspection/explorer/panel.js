@@ -98,7 +98,7 @@ class Panel {
 
   words() {
     const { step } = this;
-    const equations = step.shown.filter((one) => step.role === "all" || step.role === "products" || step.role === "cost"
+    const equations = step.shown.filter((one) => step.role === "all" || step.role === "cost"
       || one === lastOf(step)).filter((one) => one.formula || step.shown.length === 1);
     const list = equations.map((one) => make("p", { class: "equation math" },
       one.tag ? make("span", { class: "tag" }, one.tag) : null, one.left, one.formula ? ` = ${one.formula}` : ""));
@@ -140,7 +140,6 @@ class Panel {
   /** What fills in the one result of this step, if a script does. */
   maker() {
     const { step, layer } = this;
-    if (layer && step.role === "products") return filledProducts;
     return layer ? (FILLED[layer.kind] || {})[step.role] || null : null;
   }
 
@@ -280,22 +279,4 @@ function barOf(value, largest) {
   const bar = make("span", { class: value < 0 ? "bar minus" : "bar plus" });
   bar.style.width = `${(50 * share).toFixed(1)}%`;
   return make("td", { class: "bars", "aria-hidden": "true" }, bar);
-}
-
-/** Upstream x local = downstream, of a node of a graph. */
-function filledProducts(layer, step, index, example) {
-  const lines = [];
-  let result = 0;
-  for (const one of step.products) {
-    const [up, local, down] = [one.upstream, one.local, one.downstream].map(arrayAt);
-    if (!allWhole(up, local, down) || up.shape.length !== index.length) return null;
-    if (index.some((i, axis) => i >= up.shape[axis])) return null;
-    result = down.at(index, example);
-    lines.push([`to ${one.name}: upstream × local (${one.label}) = `, [up.at(index, example), "sum"], " × ",
-      [local.at(index, example), "prime"], " = ", [result, "result"]]);
-  }
-  return {
-    symbol: `∂C/∂${step.products[step.products.length - 1].name}${brackets(index)} by way of ${layer.name}`,
-    python: `trace["${layer.name}"].downstream`, result, lines, sums: [], marks: {}, curve: null,
-  };
 }

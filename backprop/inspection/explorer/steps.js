@@ -12,7 +12,7 @@ function drawSteps(parent, choose) {
     const here = `${step.way} ${step.layer}`;
     if (here !== key) {
       key = here;
-      const name = step.layer < 0 ? "cost" : `${page.kind === "graph" ? "node" : "layer"} ${page.layers[step.layer].name}`;
+      const name = step.layer < 0 ? "cost" : calledOf(page.layers[step.layer]);
       const arrow = { forward: "→ ", backward: "← ", cost: "" }[step.way];
       group = make("ol", { class: "buttons" });
       list.append(make("li", { class: `group ${step.way}` }, make("span", { class: "group-name" }, arrow + name), group));
@@ -50,7 +50,7 @@ function fillExamples(select, choose) {
 
 function fillLayers(select, choose) {
   page.layers.forEach((layer, at) => {
-    select.append(make("option", { value: at }, page.kind === "graph" ? `${layer.name} = ${layer.title}` : `${layer.name}: ${layer.title}`));
+    select.append(make("option", { value: at }, `${layer.name}${isNode(layer) ? " =" : ":"} ${layer.title}`));
   });
   select.addEventListener("change", () => choose(Number(select.value)));
 }
