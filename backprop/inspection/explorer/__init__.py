@@ -2,8 +2,8 @@
 
 `Trace.to_html` and `GraphTrace.to_html` write it. What the page shows is made here, as plain data:
 `chain` has it of a trace of layers, `nodes` of one of a graph, `layers` what both have of a layer,
-`arrays` packs the numbers, and `page` joins data, style and scripts to one file. The scripts lie beside these modules, in plain
-JavaScript, a subject a file:
+`arrays` packs the numbers, and `page` joins data, style and scripts to one file. The scripts lie
+beside these modules, in plain JavaScript, a subject a file:
 
 ==================  ==============================================================================
 ``numbers.js``      arrays out of the data, and numbers as text
