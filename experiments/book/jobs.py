@@ -52,9 +52,11 @@ def work_of(row: Row) -> float:
     if row.kind != "train":
         return 2.0
     if row.init == "network3":
-        conv = {0: 15e-6, 1: 60e-6, 2: 230e-6}[sum(str(name)[0] == "C" for name in row.layers)]
-        wide = 150e-6 if "F1000" in row.layers else 0
-        return 1.2 * row.epochs * n * (conv + wide)
+        convolutions = sum(str(name)[0] == "C" for name in row.layers)
+        conv, size = ((0, 784), (70e-6, 20 * 12**2), (160e-6, 40 * 4**2))[convolutions]
+        sizes = [size, *(int(str(name)[1:]) for name in row.layers[convolutions:]), 10]
+        weights = sum(a * b for a, b in pairwise(sizes))
+        return row.epochs * n * (conv + 2.5e-10 * weights)
     weights = sum(a * b for a, b in pairwise(row.layers))
     return row.epochs * (n * weights * 1e-10 + (0.01 if row.every == 1 else 0.002)) + 1
 
