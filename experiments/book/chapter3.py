@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.ticker import FuncFormatter
 
-from experiments.book.drawing import COLOURS, Runs, column, draw_band, label_end, values_of
+from experiments.book.drawing import COLOURS, Runs, column, draw_band, values_of
 from experiments.book.row import Published, Row
 from experiments.common import figure, tidy
 
@@ -282,12 +282,13 @@ def draw_more_data(runs: Runs, path: Path) -> None:
             if kind == "size":
                 ax.fill_between(sizes, [v.min() for v in ours], [v.max() for v in ours],
                                 color=colour, alpha=0.2, linewidth=0)  # fmt: skip
-            ax.plot(sizes, median, color=colour, marker="o", ms=3)
-            label_end(ax, (sizes[-1], median[-1]), "network" if kind == "size" else "SVM", colour)
+            name = "784-30-10, λ growing with the data" if kind == "size" else "SVM"
+            ax.plot(sizes, median, color=colour, marker="o", ms=3, label=name)
             book = [100 * SIZES[size][number] for size in SIZES]
             ax.plot(list(SIZES), book, "o", color="k", mfc="none", ms=7)
         ax.set(xscale="log", xlabel="training images", ylabel="validation accuracy (%)")
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        ax.legend(frameon=False, loc="lower right")
         ax.set_title("Chapter 3: more data, and ○ the book's")
         tidy(ax, "both")
 

@@ -101,7 +101,7 @@ def draw(runs: Runs, path: Path) -> None:
                 ax.plot(100 * book, place, "o", color="k", mfc="none", ms=9)
         ax.plot([], [], "o", color="k", mfc="none", ms=9, label="the book, best of three")
         ax.set_yticks(range(len(rows)), [row.what for row in rows])
-        ax.invert_yaxis()
+        ax.set_ylim(len(rows) - 0.5, -0.5)
         ax.set_xlabel("test accuracy (%), at the best epoch on validation data")
         ax.legend(frameon=False, fontsize=8)
         ax.set_title("Chapter 6: convolutional networks")

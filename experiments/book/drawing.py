@@ -53,12 +53,6 @@ def draw_band(
     ax.plot(epochs, np.median(values, 0), style, color=colour, linewidth=1.3, label=label)
 
 
-def label_end(ax: Axes, point: tuple[float, float], text: str, colour: str) -> None:
-    """Write beside the end of a curve what it is."""
-    ax.annotate(text, point, (7, 0), textcoords="offset points", color=colour, va="center",
-                fontsize=8, annotation_clip=False)  # fmt: skip
-
-
 def accuracy_curves(
     ax: Axes,
     runs: Runs,

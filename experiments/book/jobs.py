@@ -100,7 +100,10 @@ def do(job: Job) -> str:
 
 
 def jobs_of(arguments: argparse.Namespace) -> list[Job]:
-    """Return the runs that are asked for and not there yet, in the order of the book."""
+    """Return the runs that are asked for and not there yet, by chapters, the longest first.
+
+    So no process works on a long one alone while the others have nothing left to do.
+    """
     minutes = arguments.minutes
     deadline = time.time() + 60 * minutes if minutes else float("inf")
     found = []
@@ -114,7 +117,7 @@ def jobs_of(arguments: argparse.Namespace) -> list[Job]:
                 check_same(path, form)
             else:
                 found.append(Job(form, seed, path, arguments.data, arguments.quick, deadline))
-    return found
+    return sorted(found, key=lambda job: (job.row.name.split("-")[0], -job.work))
 
 
 def check_same(path: Path, row: Row) -> None:
