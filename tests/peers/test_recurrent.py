@@ -9,7 +9,7 @@ import pytest
 
 from backprop.gradients.numeric import relative_error
 from backprop.layers import GRU, LSTM, RNN, Embedding, Parallel
-from tests.layers.recurrent.test_recurrent import KINDS, draw, draw_mask, make, run
+from tests.layers.recurrent.support import KINDS, draw, draw_mask, make, run
 
 torch = pytest.importorskip("torch")
 
