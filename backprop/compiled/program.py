@@ -30,6 +30,7 @@ from backprop.compiled.twins.optimizers import SHARED_FROM, write_update
 from backprop.compiled.writer import INCLUDE, Buffer, Writer, as_rows, text_of
 from backprop.core.shapes import Shape, each_array, is_several
 
+MOST = 2**31 - 1  # numbers of an array, which C counts by int
 WIDTH = 60  # of a line of code, beside which its comment stands
 
 
@@ -121,6 +122,12 @@ class Program:
                 out = w.given(f"all_{name}", "real *", name)
                 w.call("put_columns", n, batch_size, "count", "N", array, f"{out} + first")
         self.output = a
+        sizes = [planned.size for _, planned in w.places.values()]
+        largest = max([*sizes, w.scratch_size, network.root.n_parameters])
+        if largest > MOST:
+            raise NoTwin(
+                f"an array of {largest:,} numbers: those of a program have {MOST:,} at most"
+            )
         self.source = self._source(w)
         self.headers = with_included(w.headers)
 

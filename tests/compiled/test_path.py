@@ -85,6 +85,15 @@ def test_a_timer_stops_a_training_between_two_stretches():
     assert 0 < behind == one.optimizer.t < 100 * one.steps_per_epoch
 
 
+def test_arrays_of_more_numbers_than_an_int_counts_are_for_numpy():
+    found = Network([Dense(5, 4), Dense(4, 3)], "quadratic")
+    most = (2**31 - 1) // 5
+    assert "B = 429496729 }" in str(found.program(most, SGD(0.5)))
+    for optimizer in (None, SGD(0.5)):
+        with pytest.raises(NoTwin, match="an array of 2,147,483,650 numbers"):
+            found.program(most + 1, optimizer)
+
+
 def hooked():
     found = network()
     found[0].add_hook("delta", lambda layer: None)
