@@ -173,6 +173,19 @@ def check_gradients(
         check_integer("check_gradients: elements", elements)
     batch = check_integer("check_gradients: batch", batch)
     rng = np.random.default_rng(rng)
+    input_shape = _checked_shape(target, x, input_shape)
+    given = {"y": y, "nabla_a": nabla_a, "regularizer": regularizer, "gradient": gradient}
+    title, problems = _problems_of(target, x, input_shape, batch, given, rng, training)
+    arrays, disagreements = [], []
+    for problem in problems:
+        arrays += _check_problem(problem, rng, elements, tolerance, exact_tolerance)
+        if not arrays[-1].reason:
+            disagreements += what_backward_changes(problem) + problem.other_ways()
+    return Report(title, tuple(arrays), tuple(disagreements))
+
+
+def _checked_shape(target: Any, x: Any, input_shape: Any) -> Any:
+    """Return the shape that was given for the input, if it and x are such as a target takes."""
     if isinstance(target, type):
         name = target.__name__
         raise TypeError(f"check_gradients: got the class {name}, expected an object: {name}(...)")
@@ -190,19 +203,30 @@ def check_gradients(
         raise TypeError(f"check_gradients: x is an array, {x!r} a shape: give input_shape={x!r}")
     if isinstance(x, tuple) and not isinstance(target, (Layer, Network)):
         raise TypeError("check_gradients: only layers and networks take several inputs x")
-    title = repr(target)
-    given = {"y": y, "nabla_a": nabla_a, "regularizer": regularizer, "gradient": gradient}
+    return input_shape
+
+
+def _problems_of(
+    target: Any,
+    x: Any,
+    input_shape: Any,
+    batch: int,
+    given: dict[str, Any],
+    rng: np.random.Generator,
+    training: bool,
+) -> tuple[str, list[Problem]]:
+    """Return what a target is called, and what is to be checked of it; x is drawn if it is None."""
+    y, nabla_a = given["y"], given["nabla_a"]
     if isinstance(target, Layer):
         _refuse("a layer", given, "y", "regularizer", "gradient")
         shape = target.input_shape if input_shape is None else input_shape
         x = drawn_input(x, shape, batch, rng, target.integer_input)
-        problems = [layer_problem(target, x, nabla_a, rng, training)]
-    elif isinstance(target, Cost):
+        return repr(target), [layer_problem(target, x, nabla_a, rng, training)]
+    if isinstance(target, Cost):
         _refuse("a cost", given, "nabla_a", "regularizer", "gradient")
-        problems = cost_problems(
-            target, drawn_input(x, input_shape, batch, rng), y, rng, drawn=x is None
-        )
-    elif isinstance(target, Network):
+        outputs = drawn_input(x, input_shape, batch, rng)
+        return repr(target), cost_problems(target, outputs, y, rng, drawn=x is None)
+    if isinstance(target, Network):
         if target.cost is None:
             _refuse("a network without a cost", given, "y", "gradient")
         else:
@@ -210,28 +234,21 @@ def check_gradients(
         x = drawn_input(x, target.input_shape, batch, rng, target.root.integer_input)
         n = len(target.layers)
         title = f"{type(target).__name__} of {n} layer{'s' if n > 1 else ''}"
-        problems = [network_problem(target, x, y, nabla_a, regularizer, rng, training)]
-    elif callable(target):
-        _refuse("a function", given, "y", "nabla_a", "regularizer")
-        title = getattr(target, "__name__", title)
-        if gradient is None:
-            raise TypeError(
-                "check_gradients: a function needs its gradient, check_gradients(f, x, gradient=g)"
-            )
-        if input_shape is not None:
-            raise TypeError("check_gradients: a function takes no input_shape, give x")
-        problems = [function_problem(target, drawn_input(x, None, batch, rng), gradient)]
-    else:
+        return title, [network_problem(target, x, y, nabla_a, given["regularizer"], rng, training)]
+    if not callable(target):
         raise TypeError(
             "check_gradients: the target must be a layer, a cost, a network or a function, "
             f"got {target!r}"
         )
-    arrays, disagreements = [], []
-    for problem in problems:
-        arrays += _check_problem(problem, rng, elements, tolerance, exact_tolerance)
-        if not arrays[-1].reason:
-            disagreements += what_backward_changes(problem) + problem.other_ways()
-    return Report(title, tuple(arrays), tuple(disagreements))
+    _refuse("a function", given, "y", "nabla_a", "regularizer")
+    if given["gradient"] is None:
+        raise TypeError(
+            "check_gradients: a function needs its gradient, check_gradients(f, x, gradient=g)"
+        )
+    if input_shape is not None:
+        raise TypeError("check_gradients: a function takes no input_shape, give x")
+    problem = function_problem(target, drawn_input(x, None, batch, rng), given["gradient"])
+    return getattr(target, "__name__", repr(target)), [problem]
 
 
 def assert_gradients(
