@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NoReturn
 
@@ -77,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = _parsed(argv)
         if launched()[0] and arguments.command != "train":
             return 0  # the first process does it
         status = int(arguments.run(arguments))
@@ -92,6 +93,14 @@ def _run(argv: Sequence[str] | None) -> int:
         if found is None:
             raise
         return _failed(*found)
+
+
+def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Return the arguments; of several processes the first says what is wrong with them."""
+    if launched()[0] == 0:
+        return _parser().parse_args(argv)
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        return _parser().parse_args(argv)
 
 
 def _failed(message: str, status: int) -> int:

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from backprop.application.cli import main
 from backprop.application.processes import launched, threads_of_launched
 
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
@@ -41,3 +42,14 @@ def test_threads_that_were_asked_for_are_left(name, of_four, monkeypatch):
 def test_a_process_alone_takes_what_it_wants(of_four, monkeypatch):
     monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "1")
     assert threads_of_launched() == {}
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["train", "--epochs", "x"]])
+def test_what_is_wrong_with_the_arguments_is_said_by_the_first(arguments, monkeypatch, capsys):
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    for rank in "01":
+        monkeypatch.setenv("OMPI_COMM_WORLD_RANK", rank)
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == (0 if arguments == ["--version"] else 2)
+        assert ("backprop" in "".join(capsys.readouterr())) == (rank == "0")
