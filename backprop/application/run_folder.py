@@ -108,6 +108,8 @@ def read_model(path: Path) -> Any:
     OSError
         If there is none, or it cannot be opened.
     """
+    if not path.exists():
+        raise FileNotFoundError(f"{path} holds no run: there is no such folder")
     file = path / MODEL if path.is_dir() else path
     if path.is_dir() and not file.exists():
         file = path / CHECKPOINT

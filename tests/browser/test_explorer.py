@@ -290,6 +290,48 @@ def test_every_number_of_a_graph_is_filled_in(graph, browser, tmp_path):
     assert errors(browser) == []
 
 
+@pytest.mark.parametrize("size", [1.0, 10.89, 104.5, 1.0e3, 33_300.0, 2.5e7, 3e-4])
+def test_numbers_in_circles_and_elsewhere_are_rounded_and_no_others(browser, tmp_path, size):
+    """A 0 before the point is left out in a circle, one behind another digit is not."""
+    layers = [Dense(3, 4, "identity", rng=0), Dense(4, 2, "identity", rng=1)]
+    network = Network(layers, "quadratic").astype("float64")
+    x = size * np.random.default_rng(0).standard_normal((3, 1))
+    x[0] = -size
+    opened(browser, network.trace(x, np.ones((2, 1))), tmp_path / "page.html")
+    pairs = browser.execute_script(
+        "return [...document.querySelectorAll('.neuron, td[data-value]')].map((e) =>"
+        " [Number(e.dataset.value), (e.querySelector('text') || e).textContent])"
+    )
+    assert len(pairs) > 9
+    raised = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻−", "0123456789--")
+    for value, shown in pairs:
+        digits, _, exponent = shown.replace("·10", "e").translate(raised).partition("e")
+        found = float(f"{digits}e{exponent or 0}")
+        one_digit = 0.5 * 10 ** int(exponent) if "e" in shown else 0  # in a circle
+        assert found == pytest.approx(value, rel=0.5e-2, abs=1.01 * one_digit), shown
+
+
+def test_what_is_too_large_is_cut_and_said(browser, tmp_path):
+    """A vector in blocks is seen, many kernels scroll, and of many examples there are the first."""
+    layers = [
+        Conv2d(2, 32, 3, padding="same", rng=0), Conv2d(32, 48, 3, padding="same", rng=0),
+        Flatten(), Dense(49152, 2, rng=1),
+    ]  # fmt: skip
+    network = Network(layers, "quadratic", (2, 32, 32))
+    x = np.random.default_rng(0).random((2, 32, 32, 12), dtype="float32")
+    opened(browser, network.trace(x, np.ones((2, 12), "float32")), tmp_path / "page.html")
+    assert "Of 12 examples this page has the first" in text(browser, ".example #remarks")
+    size = "const {width, height} = document.querySelector(arguments[0]).getBoundingClientRect();"
+    wide_, high = browser.execute_script(
+        f"{size} return [width, height]", '.card[data-layer="2"] canvas'
+    )
+    assert min(wide_, high) >= 8
+    step(browser, labels(browser).index(next(one for one in labels(browser) if "48" in one)))
+    assert browser.execute_script(f"{size} return height", ".strip") <= 222
+    assert browser.execute_script(f"{size} return height", "#step") < 1500
+    all_steps(browser)
+
+
 def test_bp1_of_a_step_without_a_label(browser, tmp_path):
     """Where a label is -1 the delta is 0, whatever comes out there."""
     layers = [Masked([LSTM(2, 3, rng=0), TimeDistributed(Dense(3, 2, "softmax", rng=1))])]

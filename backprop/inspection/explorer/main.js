@@ -165,7 +165,8 @@ function start() {
   });
   if (page.examples === 1) document.querySelector(".example .chooser").hidden = true;
   if (page.examples < page.batch) {
-    $("remarks").textContent = `The trace has ${page.batch} examples; this page has the numbers of the first ${page.examples}. `
+    const first = page.examples === 1 ? "the first one" : `the first ${page.examples}`;
+    $("remarks").textContent = `Of ${page.batch} examples this page has ${first}: more would make it too large. `
       + "Gradients of parameters are those of all.";
   }
   nameTheme();

@@ -125,7 +125,8 @@ class NumberMap {
       if (image < images) this.go([image, this.cursor[1], this.cursor[2]], true);
     });
     this.which = make("p", { class: "note" });
-    this.body.append(this.thumbnails, this.which);
+    this.strip = make("div", { class: "scroll strip" }, this.thumbnails);
+    this.body.append(this.strip, this.which);
     this.thumbnailSize = [wide, high];
   }
 
@@ -180,6 +181,8 @@ class NumberMap {
     const image = this.cursor[0];
     const [x, y] = [(image % this.across) * wide, Math.floor(image / this.across) * high];
     paintFrame(context, palette, x + 1, y + 1, columns * this.small, rows * this.small, 1.5);
+    const [top, room] = [this.strip.scrollTop, this.strip.clientHeight];
+    if (y < top || y + high > top + room) this.strip.scrollTop = y - (room - high) / 2;
     this.which.textContent = `image ${image} of ${images}, ${this.symbol}${imageIndex(this.array.shape, image)}`;
   }
 

@@ -104,7 +104,7 @@ function shortText(value) {
   if (!Number.isFinite(value) || value === 0) return text(value);
   const size = Math.abs(value);
   if (size < 0.001 || size >= 10000) return signed(value.toExponential(0).replace("e-", "e−").replace("e+", "e"));
-  return signed(String(Number(value.toPrecision(size < 0.1 ? 2 : 3))).replace("0.", "."));
+  return signed(String(Number(value.toPrecision(size < 0.1 ? 2 : 3))).replace(/^(-?)0\./, "$1."));
 }
 
 function drawEdges(svg, layer, at, place, step, pointed) {

@@ -83,7 +83,7 @@ function text(value) {
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
   if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size >= 1e5 || size < 1e-3) {
+  if (size >= 9999.5 || size < 1e-3) {
     const [digits, exponent] = value.toExponential(3).split("e");
     const raised = [...String(Number(exponent))].map((c) => RAISED[c]).join("");
     return signed(`${trimmed(digits)}·10${raised}`);

@@ -8,7 +8,14 @@ class View {
     const last = shape.length ? shape[shape.length - 1] : 1;
     this.image = asImage && array.isWhole ? array.image : null;
     this.wrap = 0; // of a vector: numbers in a row
-    if (!array.isWhole) {
+    this.block = 0; // of a pooled vector: numbers of which one is kept
+    if (!array.isWhole && isVector(shape)) {
+      this.images = 1;
+      this.wrap = 32;
+      this.block = array.pool[0] * array.pool[1];
+      this.rows = Math.ceil(count(shape) / this.block / this.wrap);
+      this.columns = this.wrap;
+    } else if (!array.isWhole) {
       const rows = shape.length > 1 ? shape[shape.length - 2] : 1;
       this.images = array.images;
       this.rows = Math.ceil(rows / array.pool[0]);
@@ -40,7 +47,8 @@ class View {
   /** The array's index of a cell; of a pooled array that of the block's first number. */
   index(image, row, column) {
     const shape = this.array.shape;
-    if (this.array.isWhole) return unflat(image * this.cells + row * this.columns + column, shape);
+    const cell = image * this.cells + row * this.columns + column;
+    if (this.array.isWhole || this.block) return unflat(cell * (this.block || 1), shape);
     const rows = shape.length > 1 ? shape[shape.length - 2] : 1;
     const [down, across] = this.array.pool;
     const place = (image * rows + row * down) * shape[shape.length - 1] + column * across;
@@ -50,7 +58,7 @@ class View {
   /** The cell of an index. */
   cell(index) {
     const shape = this.array.shape;
-    if (this.array.isWhole) return this.cellAt(flat(index, shape));
+    if (this.array.isWhole || this.block) return this.cellAt(Math.floor(flat(index, shape) / (this.block || 1)));
     const leading = shape.slice(0, -2);
     const row = shape.length > 1 ? Math.floor(index[shape.length - 2] / this.array.pool[0]) : 0;
     const column = Math.floor(index[shape.length - 1] / this.array.pool[1]);
