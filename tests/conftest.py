@@ -64,9 +64,11 @@ SLOW = (
     "inspection/equations",
     "inspection/test_looking.py",
     "inspection/test_trace.py",
+    "inspection/test_trace_as_text.py",
     "layers/recurrent",
     "layers/test_mode.py",
     "layers/test_ties.py",
+    "layers/test_ties_in_files.py",
     "layers/test_transformer.py",
     "network/test_files.py",
     "peers",
@@ -78,6 +80,7 @@ SLOW = (
     "test_crash.py",
     "test_fuzz.py",
     "training/test_health.py",
+    "training/test_health_warnings.py",
     "training/test_transaction.py",
 )
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -16,30 +14,13 @@ from scipy import sparse
 from sklearn import datasets
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_diabetes, load_iris, load_wine
-from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from backprop import L2, SGD, Dense, DivergenceError, EarlyStopping
+from backprop import L2, SGD, Dense
 from backprop.interop.sklearn import BackpropClassifier, BackpropRegressor
-
-RNG = np.random.default_rng(0)
-X = RNG.normal(size=(60, 4))
-NUMBERS = X @ [1.0, -2.0, 0.5, 0.0]
-LABELS = np.array(["low", "middle", "high"])[np.digitize(NUMBERS, [-1, 1])]
-SIGNS = (X[:, :3] > 0).astype(int)
-KINDS = np.column_stack([LABELS, np.where(X[:, 0] > 0, "yes", "no")])
-QUICK = {"hidden_sizes": (20,), "epochs": 60, "eta": 0.02, "random_state": 0}
-
-
-def quick(**parameters):
-    return BackpropClassifier(**{**QUICK, **parameters})
-
-
-def quick_numbers(**parameters):
-    return BackpropRegressor(**{**QUICK, **parameters})
-
+from tests.interop.estimators import KINDS, LABELS, NUMBERS, SIGNS, X, quick, quick_numbers
 
 # -- what goes in and comes out ------------------------------------------------------------------
 
@@ -249,87 +230,6 @@ def test_balanced_classes_weigh_alike():
     np.testing.assert_allclose(balanced.predict_proba(x), by_hand.predict_proba(x), rtol=1e-10)
 
 
-# -- going on ------------------------------------------------------------------------------------
-
-
-def test_partial_fit_goes_on_with_optimizer_and_order():
-    whole = quick(epochs=3, n_iter_no_change=None, batch_size=20).fit(X, LABELS)
-    parts = quick(batch_size=20)
-    for _ in range(3):
-        parts.partial_fit(X, LABELS, classes=np.unique(LABELS))
-    np.testing.assert_allclose(parts.predict_proba(X), whole.predict_proba(X), rtol=1e-12)
-    assert parts.n_iter_ == 3
-    assert parts.history_["epoch"] == [1, 2, 3]
-    np.testing.assert_allclose(parts.loss_curve_, whole.loss_curve_, rtol=1e-12)
-
-
-def test_partial_fit_goes_on_after_a_pickle():
-    models = [quick().partial_fit(X, LABELS, classes=np.unique(LABELS))]
-    models.append(pickle.loads(pickle.dumps(models[0])))
-    one, other = (model.partial_fit(X, LABELS).predict_proba(X) for model in models)
-    np.testing.assert_array_equal(one, other)
-
-
-def test_partial_fit_learns_from_parts_that_lack_a_class():
-    model = quick()
-    for _ in range(40):
-        for part in (LABELS != "low", LABELS != "high"):
-            model.partial_fit(X[part], LABELS[part], classes=["low", "middle", "high"])
-    assert model.score(X, LABELS) > 0.9
-
-
-@pytest.mark.parametrize(
-    ("y", "classes"), [(SIGNS, None), (KINDS, [["low", "middle", "high"], ["no", "yes"]])]
-)
-def test_partial_fit_of_several_labels(y, classes):
-    model = quick()
-    for _ in range(60):
-        model.partial_fit(X, y, classes=classes)
-    assert model.score(X, y) > 0.8
-
-
-def test_partial_fit_of_numbers():
-    model = quick_numbers()
-    for _ in range(100):
-        model.partial_fit(X, NUMBERS)
-    assert model.score(X, NUMBERS) > 0.95
-
-
-def test_what_partial_fit_refuses():
-    with pytest.raises(ValueError, match="classes must be passed on the first call to partial_fit"):
-        quick().partial_fit(X, LABELS)
-    model = quick().partial_fit(X, LABELS, classes=np.unique(LABELS))
-    with pytest.raises(ValueError, match="y has the label 'huge', and the classes are"):
-        model.partial_fit(X, np.where(LABELS == "low", "huge", LABELS))
-    with pytest.raises(ValueError, match=r"classes are \['a'\], and were .* before"):
-        model.partial_fit(X, LABELS, classes=["a"])
-    with pytest.raises(ValueError, match="cannot stop early: give early_stopping=False"):
-        quick(early_stopping=True).partial_fit(X, LABELS, classes=np.unique(LABELS))
-    with pytest.raises(ValueError, match="give partial_fit a dict of label to weight"):
-        quick(class_weight="balanced").partial_fit(X, LABELS, classes=np.unique(LABELS))
-
-
-def test_a_warm_start_goes_on_with_the_network():
-    model = quick(epochs=5, warm_start=True).fit(X, LABELS)
-    first = model.network_.theta.copy()
-    model.fit(X, LABELS)
-    assert model.n_iter_ == 10
-    assert model.loss_curve_[5] < model.loss_curve_[4]
-    cold = quick(epochs=5).fit(X, LABELS)
-    np.testing.assert_array_equal(cold.network_.theta, first)
-    np.testing.assert_array_equal(cold.fit(X, LABELS).network_.theta, first)
-    with pytest.raises(ValueError, match="y has the label 'huge'"):
-        model.fit(X, np.where(LABELS == "low", "huge", LABELS))
-
-
-def test_a_warm_start_of_other_layers_is_refused():
-    model = quick(epochs=2, warm_start=True).fit(X, LABELS)
-    before = model.network_.theta.copy()
-    with pytest.raises(ValueError, match=r"describe another network .*give warm_start=False"):
-        model.set_params(hidden_sizes=(7,)).fit(X, LABELS)
-    np.testing.assert_array_equal(model.network_.theta, before)
-
-
 # -- how well ------------------------------------------------------------------------------------
 
 CLASSES = {"iris": 0.93, "wine": 0.95, "breast_cancer": 0.95, "digits": 0.95}
@@ -471,105 +371,3 @@ def test_verbose_prints_a_line_an_epoch(capsys):
     assert len(capsys.readouterr().out.splitlines()) == 3
     quick(epochs=3).fit(X, LABELS)
     assert capsys.readouterr().out == ""
-
-
-# -- what is wrong -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"hidden_sizes": (10, 0)}, "BackpropClassifier: hidden_sizes must be at least 1, got 0"),
-        ({"hidden_sizes": "10"}, "BackpropClassifier: hidden_sizes must be a sequence of integers"),
-        ({"activation": "rectifier"}, "unknown activation 'rectifier'"),
-        ({"optimizer": "adamm"}, "unknown optimizer 'adamm': .* did you mean 'adam'"),
-        ({"eta": -1}, r"BackpropClassifier: eta must be in \[0, inf\), got -1"),
-        ({"epochs": 0}, "BackpropClassifier: epochs must be at least 1, got 0"),
-        ({"batch_size": 0.5}, "BackpropClassifier: batch_size must be an integer, got 0.5"),
-        ({"validation_fraction": 1}, r"validation_fraction must be in \(0, 1\), got 1"),
-        ({"n_iter_no_change": 0}, "n_iter_no_change must be at least 1, got 0"),
-        ({"tol": "little"}, "tol must be a number, got 'little'"),
-        ({"dtype": "int8"}, "dtype must be float32 or float64, got int8"),
-        ({"standardize": "yes"}, "standardize must be True or False, got 'yes'"),
-        ({"early_stopping": 3}, "early_stopping must be True or False, got 3"),
-        ({"verbose": None}, "verbose must be True, False"),
-        ({"regularizer": 0.1}, "regularizer must be a Regularizer, got 0.1"),
-        ({"cost": "hinge"}, "unknown cost 'hinge'"),
-        ({"class_weight": "even"}, "class_weight"),
-        (
-            {"class_weight": {"low": -1, "high": 1, "middle": 1}},
-            "class_weight must be at least 0, got",
-        ),
-        ({"callbacks": EarlyStopping()}, r"callbacks must be a sequence of them, got .*: give \["),
-        ({"metrics": ["f1"]}, "f1_macro"),
-        ({"early_stopping": "f2_micro"}, "f2_micro"),
-        ({"input_shape": (2, 3)}, r"input_shape is \(2, 3\), 6 numbers a row, and X has 4 feat"),
-        ({"random_state": "seed"}, "seed"),
-        ({"compiled": "yes"}, "compiled must be True or False"),
-    ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
-)
-def test_wrong_parameters_are_named_by_fit_and_change_nothing(parameters, message):
-    model = quick().fit(X, LABELS)
-    before = pickle.dumps(model.network_), model.classes_, model.n_iter_
-    model.set_params(**parameters)
-    with pytest.raises((TypeError, ValueError), match=message):
-        model.fit(X, LABELS)
-    assert (pickle.dumps(model.network_), model.classes_, model.n_iter_) == before
-
-
-@pytest.mark.parametrize(
-    ("x", "y", "w", "message"),
-    [
-        (X[:, 0], LABELS, None, "Expected 2D array, got 1D array"),
-        (X, LABELS[:-1], None, "inconsistent numbers of samples"),
-        (np.where(X > 1, np.nan, X), LABELS, None, "contains NaN"),
-        (X, NUMBERS, None, "Unknown label type"),
-        (X, np.full(60, "so"), None, "y has only one class, 'so': give two or more"),
-        (X, None, None, "requires y to be passed, but the target y is None"),
-        (X, LABELS, -np.ones(60), "sample_weight must be at least 0, got -1"),
-        (X, LABELS, np.zeros(60), "zero"),
-        (X, LABELS, np.ones(3), "sample_weight"),
-        (np.full((60, 1), "text"), LABELS, None, "could not convert string to float"),
-    ],
-)
-def test_wrong_data_are_refused_and_change_nothing(x, y, w, message):
-    model = quick().fit(X, LABELS)
-    before = {**vars(model)}
-    with pytest.raises(ValueError, match=message):
-        model.fit(x, y, sample_weight=w)
-    assert vars(model) == before
-
-
-def test_a_training_that_diverges_leaves_what_was_there():
-    model = quick_numbers(standardize=False, batch_size=1).fit(X, NUMBERS)
-    model.set_params(optimizer=SGD(), eta=1e300)
-    network, theta, state = model.network_, model.network_.theta.copy(), vars(model).copy()
-    for train in (model.fit, model.set_params(warm_start=True).fit, model.partial_fit):
-        with pytest.raises(DivergenceError, match="smaller eta"):
-            train(X, NUMBERS)
-        assert model.network_ is network
-        np.testing.assert_array_equal(network.theta, theta)
-        assert vars(model).keys() == state.keys()
-
-
-def test_without_a_fit_there_is_nothing_to_predict():
-    for method in (quick().predict, quick().predict_proba, quick_numbers().predict):
-        with pytest.raises(NotFittedError):
-            method(X)
-
-
-def test_the_error_names_the_extra_where_scikit_learn_is_missing():
-    code = """
-import sys
-sys.modules["sklearn"] = None
-try:
-    import backprop.interop.sklearn
-except ImportError as error:
-    print(error)
-"""
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout == (
-        "backprop.interop.sklearn needs sklearn, which is not installed: "
-        "pip install 'backprop[sklearn]'\n"
-    )
