@@ -27,7 +27,9 @@ def test_the_network_of_a_run_becomes_a_model(saved, tmp_path, capsys):
     assert main(["export", str(model), "--onnx", str(tmp_path / "net.onnx")]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'net.onnx'}\n"
     x = np.random.default_rng(0).standard_normal((4, 5)).astype("f4")
-    session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"))
+    session = onnxruntime.InferenceSession(
+        str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"]
+    )
     (found,) = session.run(None, {"input": np.ascontiguousarray(x.T)})
     np.testing.assert_allclose(found, network.predict(x).T, rtol=1e-5)
 
