@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from backprop.datasets import write_idx
+from tests.support import as_for_users
 
 # The same examples in every run, and no clock: a slow machine is not a failure.
 settings.register_profile("backprop", derandomize=True, deadline=None, database=None)
@@ -27,6 +28,13 @@ def quick_builds(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BACKPROP_CFLAGS", "-Og")
         patch.setenv("BACKPROP_CACHE", str(run / "programs" / "backprop"))
+        yield
+
+
+@pytest.fixture
+def full_speed():
+    """Build programs as users do: of what compilers may do with numbers, and of long trainings."""
+    with as_for_users():
         yield
 
 

@@ -6,16 +6,28 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+from backprop.compiled import builder
 from backprop.core.config import from_config
 from backprop.layers import Activation, Dense
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = ROOT / "experiments"
+
+
+@contextmanager
+def as_for_users() -> Iterator[None]:
+    """Build at full speed, as users do; other tests have what is built soonest."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(builder.MORE_FLAGS, raising=False)
+        yield
 
 
 def dense(n_in: int = 3, n_out: int = 3, sigma: Activation | str = "tanh", rng: Any = 0) -> Dense:

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(not FOLDER, reason="BACKPROP_MNIST is not set")
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_the_first_network_of_the_book_reaches_95_percent(tmp_path, seed):
+def test_the_first_network_of_the_book_reaches_95_percent(tmp_path, seed, full_speed):
     """The book's best of three runs is 95.42% (on the test data, chapter 1)."""
     status = cli.main(
         ["train", "--data", str(FOLDER), "--sizes", "784,30,10", "--activation", "sigmoid",

@@ -9,7 +9,7 @@ import numpy as np
 
 from backprop.compiled import builder
 from backprop.compiled.program import with_included
-from tests.compiled.support import as_for_users
+from tests.support import as_for_users
 
 
 class Calls:

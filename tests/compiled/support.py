@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -23,14 +21,6 @@ except builder.NotBuilt as error:
     no_compiler = str(error)
 
 needs_compiler = pytest.mark.skipif(bool(no_compiler), reason=no_compiler)
-
-
-@contextmanager
-def as_for_users() -> Iterator[None]:
-    """Build at full speed, as users do; other tests have what is built soonest."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv(builder.MORE_FLAGS, raising=False)
-        yield
 
 
 def relative(found: np.ndarray, expected: np.ndarray) -> float:

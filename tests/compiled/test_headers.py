@@ -14,7 +14,8 @@ from backprop.compiled import builder
 from backprop.compiled.program import with_included
 from backprop.compiled.twins.base import HEADERS
 from backprop.compiled.twins.optimizers import SHARED_FROM
-from tests.compiled.support import as_for_users, needs_compiler, no_compiler
+from tests.compiled.support import needs_compiler, no_compiler
+from tests.support import as_for_users
 
 pytestmark = needs_compiler
 

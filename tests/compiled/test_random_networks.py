@@ -18,7 +18,8 @@ from tests.compiled.exported import (
     run,
 )
 from tests.compiled.random_networks import Drawing
-from tests.compiled.support import as_for_users, needs_compiler, relative
+from tests.compiled.support import needs_compiler, relative
+from tests.support import as_for_users
 
 pytestmark = needs_compiler
 
