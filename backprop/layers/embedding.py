@@ -103,7 +103,8 @@ class Embedding(Layer):
             )
 
     def output(self, a_prev: np.ndarray, mode: Mode) -> np.ndarray:
-        a = np.take(self.w, a_prev, axis=1)  # a = w x
+        tokens = a_prev.astype(np.intp, copy=False)  # NumPy 1 takes no columns by uint64
+        a = np.take(self.w, tokens, axis=1)  # a = w x
         if mode.keep:
             self.z = a
         return a
