@@ -196,6 +196,12 @@ def check_finite(name: str, array: np.ndarray) -> None:
     )
 
 
+def holds_nan(a: Any) -> bool:
+    """Say whether an array, or one of several, holds NaN."""
+    several = a if isinstance(a, tuple) else (a,)
+    return any(bool(np.isnan(one.min(initial=0))) for one in several)  # no copy of many outputs
+
+
 def check_sequence(owner: str, name: str, value: Any, of: str = "integers") -> tuple[Any, ...]:
     """Return the elements of a sequence as a tuple, or say that one is expected."""
     if isinstance(value, str) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from backprop.core.checks import check_array, check_integer
+from backprop.core.checks import check_array, check_integer, holds_nan
 from backprop.metrics.weights import check_sample_weight, counted
 
 SEVERAL_LABELS = '"subset_accuracy", "binary_accuracy" or "f1_samples"'
@@ -146,7 +146,7 @@ def check_outputs(owner: str, what: str, a: Any) -> None:
         raise ValueError(f"{owner}: the {what} have one example a column, got the shape {a.shape}")
     if a.size == 0:
         raise ValueError(f"{owner}: there is no example in the {what} of shape {a.shape}")
-    if a.dtype.kind == "f" and np.isnan(a.min()):  # no copy of many outputs
+    if holds_nan(a):
         raise ValueError(f"{owner}: the {what} hold NaN")
 
 

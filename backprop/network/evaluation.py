@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.checks import check_integer
+from backprop.core.checks import check_integer, holds_nan
 from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import count_examples, each_array, is_several
 from backprop.core.stored import most_read, sample_of
@@ -214,12 +214,6 @@ def measure(
         for name, metric in metrics.items():
             found[name] = math.nan if lost else metric(a, y, sample_weight)
     return found
-
-
-def holds_nan(a: Any) -> bool:
-    """Say whether an array, or one of several, holds NaN."""
-    several = a if isinstance(a, tuple) else (a,)
-    return any(bool(np.isnan(one.min(initial=0))) for one in several)  # no copy of many outputs
 
 
 def batches(x: Any, batch_size: int) -> list[Any]:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from backprop.core.checks import holds_nan
 from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import each_array
 from backprop.costs import mean
 from backprop.layers.mode import INFERENCE
 from backprop.metrics import Metric
-from backprop.network.evaluation import holds_nan, in_batches
+from backprop.network.evaluation import in_batches
 from backprop.training.prepared import Minibatch, size_of
 
 AT_ONCE = 1000  # examples
