@@ -13,12 +13,9 @@ import pytest
 from backprop.core import temporary
 from backprop.core.storage import write_atomically, write_text
 from backprop.core.temporary import hold, remove_if_left, temporary_folder
+from tests.core.support import names
 
 pytestmark = pytest.mark.skipif(not temporary.LOCKS, reason="there are no locks")
-
-
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import backprop as bp
 from backprop.core.storage import read_archive, write_archive
 from backprop.schedules import StepDecay
 from backprop.training import checkpoint
-from tests.core.test_storage import largest_file
+from tests.core.support import largest_file
 from tests.training.support import N_IN, N_OUT, Stop, make_data, make_network, make_trainer
 
 
