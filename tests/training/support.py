@@ -40,3 +40,14 @@ class Stop(bp.Callback):
         self.seen += 1
         if self.seen == self.at:
             self.action(trainer)
+
+
+class StopAfter(bp.Callback):
+    """Ask to stop, once, when so many minibatches of the second epoch are behind."""
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def on_step_end(self, trainer):
+        if trainer.step == self.steps and trainer.epoch == 1:
+            trainer.stop("enough")
