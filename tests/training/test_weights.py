@@ -7,64 +7,26 @@ import copy
 import numpy as np
 import pytest
 
-from backprop import L2, SGD, Adam, Callback, Network, Trainer
-from backprop.costs import Cost
+from backprop import L2, SGD, Adam, Callback, Network
 from backprop.datasets import one_hot
 from backprop.gradients.numeric import central_difference, relative_error
 from backprop.graph import Graph, Input, apply
-from backprop.layers import LSTM, Conv2d, Dense, Masked, TimeDistributed
-from backprop.metrics import Metric
+from backprop.layers import Conv2d, Dense
 from backprop.training import checkpoint
-
-N, K = 40, 3
-rng = np.random.default_rng(7)
-X = rng.standard_normal((4, N))
-LABELS = rng.choice(K, N, p=[0.7, 0.2, 0.1])
-WEIGHT = rng.uniform(0, 3, N)
-WEIGHT[:3] = 0
-
-COSTS = {
-    "softmax-labels": ("softmax_cross_entropy", "softmax", LABELS),
-    "softmax-one-hot": ("softmax_cross_entropy", "softmax", one_hot(LABELS, K, "float64")),
-    "cross-entropy": ("cross_entropy", "sigmoid", one_hot(LABELS, K, "float64")),
-    "quadratic": ("quadratic", "sigmoid", one_hot(LABELS, K, "float64")),
-    "squared-error": ("squared_error", "identity", rng.standard_normal((K, N))),
-    "mean-squared-error": ("mean_squared_error", "tanh", rng.standard_normal((K, N))),
-}
-every_cost = pytest.mark.parametrize(("cost", "output", "y"), list(COSTS.values()), ids=list(COSTS))
-
-
-class AbsoluteError(Cost):
-    """A cost of the user's own, which knows nothing of weights."""
-
-    def cost_of_each(self, a, y):
-        return np.abs(a - y).sum(axis=0)
-
-    def gradient(self, a, y):
-        return np.sign(a - y) / a.shape[-1]
-
-
-class OneNumberAnExample(AbsoluteError):
-    def cost_of_each(self, a, y):
-        return np.abs(a - y).reshape(-1, a.shape[-1]).sum(axis=0)
-
-
-def network_of(cost="softmax_cross_entropy", output="softmax", seed=0, dtype="float64"):
-    hidden = Dense(4, 5, "tanh", dtype=dtype, rng=seed)
-    return Network([hidden, Dense(5, K, output, dtype=dtype, rng=seed + 1)], cost)
-
-
-def trainer_of(network, optimizer=None, **options):
-    options = {"batch_size": N, "progress": False, "rng": 3, "metrics": {}, **options}
-    return Trainer(network, optimizer or SGD(0.1), **options)
-
-
-def weighted_cost(network, x, y, w):
-    """Return sum(w C) / sum(w), from the C of every example alone."""
-    parts = [slice(j, j + 1) for j in range(x.shape[-1])]
-    c = [network.evaluate(x[..., j], y[..., j], metrics={})["cost"] for j in parts]
-    return float(np.dot(w, c) / np.sum(w))
-
+from tests.training.support import StopAfter
+from tests.training.weighted import (
+    LABELS,
+    WEIGHT,
+    AbsoluteError,
+    K,
+    N,
+    X,
+    every_cost,
+    network_of,
+    rng,
+    trainer_of,
+    weighted_cost,
+)
 
 # -- the gradient ----------------------------------------------------------------------------------
 
@@ -266,123 +228,6 @@ def test_weights_of_classes_and_of_examples_multiply():
     np.testing.assert_allclose(both.theta, product.theta, rtol=1e-12)
 
 
-# -- sequences -------------------------------------------------------------------------------------
-
-
-def sequences(steps: int, fill: float):
-    """Return sequences of 5, 3 and 2 steps, padded to `steps` with `fill`, and their weights."""
-    made = np.random.default_rng(0)
-    x, y, w = np.full((2, steps, 3), fill), np.full((K, steps, 3), fill), np.zeros((steps, 3))
-    for j, length in enumerate((5, 3, 2)):
-        x[:, :length, j] = made.standard_normal((2, length))
-        y[:, :length, j] = made.random((K, length))
-        w[:length, j] = 1
-    return x, y, w
-
-
-def steps_network(cost, output):
-    layers = [LSTM(2, 4, dtype="float64", rng=0),
-              TimeDistributed(Dense(4, K, output, dtype="float64", rng=1))]  # fmt: skip
-    return Network(layers, cost, input_shape=(2, None))
-
-
-STEP_COSTS = [("quadratic", "identity"), ("squared_error", "sigmoid"), ("cross_entropy", "sigmoid"),
-              ("mean_squared_error", "tanh"), (AbsoluteError(), "identity")]  # fmt: skip
-
-
-@pytest.mark.parametrize(("cost", "output"), STEP_COSTS, ids=str)
-def test_padding_of_weight_0_is_left_out_however_far_a_batch_is_padded(cost, output):
-    found = []
-    for steps, fill in ((5, 0.0), (9, 0.25), (14, 0.75)):
-        network = steps_network(cost, output)
-        x, y, w = sequences(steps, fill)
-        network.forward(x, training=True)
-        network.backward(y, sample_weight=w)
-        nabla = network.nabla.copy()
-        assert (network[-1].delta[:, w == 0] == 0).all()
-        value = network.evaluate(x, y, metrics={}, sample_weight=w)["cost"]
-        history = trainer_of(network, SGD(0.0)).fit(x, y, sample_weight=w)
-        assert history["training_cost"][0] == pytest.approx(value, rel=1e-12)
-        found.append((value, nabla))
-    for value, nabla in found[1:]:
-        assert value == pytest.approx(found[0][0], rel=1e-12)
-        np.testing.assert_allclose(nabla, found[0][1], rtol=1e-9, atol=1e-14)
-
-
-@pytest.mark.parametrize(("cost", "output"), STEP_COSTS, ids=str)
-def test_a_padded_batch_costs_what_its_sequences_cost_alone(cost, output):
-    network = steps_network(cost, output)
-    x, y, w = sequences(9, 0.5)
-    lengths = (5, 3, 2)
-    alone = [
-        network.evaluate(x[:, :n, j : j + 1], y[:, :n, j : j + 1], metrics={})["cost"]
-        for j, n in enumerate(lengths)
-    ]
-    # a mean over outputs is one over all real steps, a sum the mean of what the sequences cost
-    weights = lengths if cost == "mean_squared_error" else (1, 1, 1)
-    expected = np.average(alone, weights=weights)
-    found = network.evaluate(x, y, metrics={}, sample_weight=w)["cost"]
-    assert found == pytest.approx(expected, rel=1e-12)
-
-
-def test_labels_of_minus_1_and_weights_of_0_leave_out_the_same():
-    x, _, w = sequences(9, 0.5)
-    labels = np.random.default_rng(1).integers(0, K, w.shape)
-    by_label, by_weight = (steps_network("softmax_cross_entropy", "softmax") for _ in "12")
-    a = trainer_of(by_label).fit(x, np.where(w > 0, labels, -1), epochs=2)
-    b = trainer_of(by_weight).fit(x, labels, epochs=2, sample_weight=w)
-    np.testing.assert_allclose(a["training_cost"], b["training_cost"], rtol=1e-12)
-    np.testing.assert_allclose(by_label.theta, by_weight.theta, rtol=1e-11)
-    c = trainer_of(steps_network("softmax_cross_entropy", "softmax")).fit(
-        x, np.where(w > 0, labels, -1), epochs=2, sample_weight=np.ones_like(w)
-    )
-    np.testing.assert_allclose(a["training_cost"], c["training_cost"], rtol=1e-12)
-
-
-def test_classes_of_steps_are_weighted_and_padding_counts_in_no_class():
-    x, _, w = sequences(9, 0.5)
-    labels = np.where(w > 0, np.random.default_rng(1).integers(0, K, w.shape), -1)
-    counts = np.bincount(labels[labels >= 0], minlength=K)
-    of_steps = np.where(labels >= 0, (10 / (K * counts))[labels], 0.0)
-    balanced, by_hand = (steps_network("softmax_cross_entropy", "softmax") for _ in "12")
-    trainer_of(balanced).fit(x, labels, class_weight="balanced")
-    trainer_of(by_hand).fit(x, labels, sample_weight=of_steps)
-    np.testing.assert_allclose(balanced.theta, by_hand.theta, rtol=1e-12)
-
-
-def test_a_weight_of_each_sequence_is_one_of_all_its_steps():
-    x, y, _ = sequences(9, 0.5)
-    one, other = (steps_network("quadratic", "identity") for _ in "12")
-    for network, weight in ((one, np.array([1.0, 2, 4])), (other, np.ones((9, 1)) * [1, 2, 4])):
-        network.forward(x, training=True)
-        network.backward(y, sample_weight=weight)
-    np.testing.assert_allclose(one.nabla, other.nabla, rtol=1e-12)
-
-
-def test_below_masked_the_same_weights_leave_the_padding_out():
-    x, y, w = sequences(9, 0.5)
-    layers = [LSTM(2, 4, dtype="float64", rng=0),
-              TimeDistributed(Dense(4, K, "identity", dtype="float64", rng=1))]  # fmt: skip
-    masked = Network([Masked(layers)], "quadratic", input_shape=(3, None))
-    plain = steps_network("quadratic", "identity")
-    x_masked = np.concatenate([x, w[None]])
-    found = masked.evaluate(x_masked, y, metrics={}, sample_weight=w)["cost"]
-    expected = plain.evaluate(x, y, metrics={}, sample_weight=w)["cost"]
-    assert found == pytest.approx(expected, rel=1e-12)
-
-
-def test_a_cost_that_adds_up_the_steps_itself_refuses_weights_of_steps():
-    x, y, w = sequences(9, 0.5)
-    network = steps_network(OneNumberAnExample(), "identity")
-    for call in (
-        lambda: network.evaluate(x, y, metrics={}, sample_weight=w),
-        lambda: trainer_of(network).fit(x, y, sample_weight=w),
-    ):
-        with pytest.raises(ValueError, match=r"cost_of_each returns one number an example, .* let"):
-            call()
-    assert network.evaluate(x, y, metrics={}, sample_weight=w.max(axis=0))["cost"] > 0
-
-
 # -- several outputs -------------------------------------------------------------------------------
 
 
@@ -428,91 +273,7 @@ def test_several_outputs_take_class_weights_for_each():
     np.testing.assert_allclose(one.theta, other.theta, rtol=1e-12)
 
 
-# -- what is refused, before anything changes ------------------------------------------------------
-
-
-BAD = [
-    ({"sample_weight": np.ones(N - 1)}, ValueError, r"sample_weight must have the shape .*\(40,\)"),
-    ({"sample_weight": np.ones((1, N))}, ValueError, "sample_weight must have the shape"),
-    ({"sample_weight": -WEIGHT}, ValueError, "sample_weight must not be negative"),
-    ({"sample_weight": np.full(N, np.nan)}, ValueError, "must be finite"),
-    ({"sample_weight": np.zeros(N)}, ValueError, "is 0 for all|must not all be 0"),
-    ({"sample_weight": "balanced"}, TypeError, "sample_weight must be"),
-    ({"sample_weight": np.array(["a"] * N)}, TypeError, "sample_weight must be"),
-    ({"class_weight": "equal"}, TypeError, 'must be "balanced", or a dict of label to weight'),
-    ({"class_weight": [1, 2, 3]}, TypeError, r"give dict\(enumerate\(class_weight\)\)$"),
-    ({"class_weight": {3: 1}}, ValueError, r"names the class 3, and the classes are .* 0\.\.2"),
-    ({"class_weight": {"a": 1}}, ValueError, "names the class 'a'"),
-    ({"class_weight": {-1: 1}}, ValueError, "names the class -1"),
-    ({"class_weight": {0: -1}}, ValueError, r"class_weight\[0\] must be in \[0, inf\)"),
-    ({"class_weight": {0: np.nan}}, ValueError, r"class_weight\[0\] must be"),
-    ({"class_weight": {0: 0, 1: 0, 2: 0}}, ValueError, "^fit: class_weight, .* adds up to 0"),
-    ({"sample_weight": np.full(N, 1e307)}, ValueError, "adds up to infinity: .* give"),
-    ({"class_weight": {0: 1e300}, "sample_weight": np.full(N, 1e300)}, ValueError, "up to inf"),
-    ({"class_weight": {0: "1"}}, TypeError, r"class_weight\[0\] must be a number"),
-    ({"validation": (X, LABELS, -WEIGHT)}, ValueError, "^fit: validation: .* negative"),
-    ({"validation": (X, LABELS, 0 * WEIGHT)}, ValueError, "^fit: validation: .* is 0 for all"),
-    ({"validation": (X, LABELS, WEIGHT, WEIGHT)}, TypeError, "validation must be"),
-    ({"validation": (X, LABELS, WEIGHT[1:])}, ValueError, "sample_weight must have the shape"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("given", "error", "match"), BAD, ids=[m for _, _, m in BAD])
-def test_bad_weights_are_refused_before_anything_changes(given, error, match):
-    network = network_of()
-    trainer, before = trainer_of(network), network.theta.copy()
-    state = trainer.rng.bit_generator.state
-    with pytest.raises(error, match=match):
-        trainer.fit(X, LABELS, **given)
-    np.testing.assert_array_equal(network.theta, before)
-    assert trainer.rng.bit_generator.state == state
-    assert (trainer.epoch, trainer.step, len(trainer.history)) == (0, 0, 0)
-
-
-def test_weights_of_classes_need_classes():
-    y = rng.random((K, N))
-    with pytest.raises(ValueError, match=r"class_weight is for targets that are classes .* give"):
-        trainer_of(network_of("quadratic", "sigmoid")).fit(X, y, class_weight="balanced")
-
-
-def test_a_class_that_only_the_validation_data_have_has_no_balanced_weight():
-    few = LABELS < 2
-    with pytest.raises(ValueError, match="no weight for label 2, which only the validation data"):
-        trainer_of(network_of()).fit(
-            X[:, few], LABELS[few], class_weight="balanced", validation=(X, LABELS)
-        )
-    trainer_of(network_of()).fit(
-        X[:, few], LABELS[few], class_weight={0: 1, 1: 2}, validation=(X, LABELS)
-    )
-
-
-def test_monitored_examples_that_weigh_nothing_are_refused_before_training():
-    trainer = trainer_of(network_of(), monitor_training=3)  # whose weights are 0
-    with pytest.raises(ValueError, match=r"^fit: of the first 3, monitor_training: .* is 0"):
-        trainer.fit(X, LABELS, sample_weight=WEIGHT)
-    assert trainer.epoch == 0
-
-
-def test_a_metric_that_takes_no_weights_is_refused_before_training():
-    worst = Metric(lambda a, y: float(np.abs(a).max()), greater_is_better=False, name="worst")
-    trainer = trainer_of(network_of(), metrics=[worst])
-    with pytest.raises(ValueError, match="'worst' cannot weight the examples: leave it out, or"):
-        trainer.fit(X, LABELS, sample_weight=WEIGHT)
-    assert trainer.epoch == 0
-
-
 # -- going on from a checkpoint --------------------------------------------------------------------
-
-
-class StopAt(Callback):
-    wants_steps = True
-
-    def __init__(self, step):
-        self.step = step
-
-    def on_step_end(self, trainer):
-        if trainer.epoch == 1 and trainer.step == self.step:
-            trainer.stop("here")
 
 
 @pytest.mark.parametrize("weights", [{"class_weight": "balanced"}, {"sample_weight": WEIGHT}],
@@ -524,7 +285,7 @@ def test_a_weighted_training_goes_on_bit_for_bit(weights, step, tmp_path):
 
     straight = fresh()
     straight.fit(X, LABELS, epochs=3, **weights)
-    first = fresh(callbacks=[] if step is None else [StopAt(step)])
+    first = fresh(callbacks=[] if step is None else [StopAfter(step)])
     first.fit(X, LABELS, epochs=1 if step is None else 2, **weights)
     assert first.step == (step or 0)
     checkpoint.save(first, tmp_path / "run.npz")
