@@ -1,94 +1,42 @@
-"""Layers that do not learn, or learn more slowly: trainable, eta_factor and decay_factor."""
+"""Layers that do not learn, alone and in containers: trainable."""
 
 from __future__ import annotations
 
 import copy
-import pickle
-import re
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from backprop.gradients.check import check_gradients
-from backprop.graph import Graph, Input, apply
 from backprop.layers import (
     LSTM,
     BatchNorm,
     Conv2d,
     Dense,
-    Dropout,
     Flatten,
-    Layer,
     MultiHeadAttention,
-    Parallel,
-    ReLU,
-    Residual,
-    Sequential,
     TimeDistributed,
     TimeStep,
     TransformerBlock,
 )
 from backprop.network import Network
-from backprop.optimizers import SGD, Adam, AdamW, Momentum, Nesterov, RMSProp
+from backprop.optimizers import SGD, Adam, AdamW, Momentum
 from backprop.regularizers import L1, L2
-from backprop.training import checkpoint
 from backprop.training.callback import Callback
 from backprop.training.health import GradientHealth
 from backprop.training.trainer import Trainer
 from tests.cases import CASES, Case
-
-OPTIMIZERS: list[Callable[[], object]] = [
-    lambda: SGD(0.2),
-    lambda: Momentum(0.1, 0.9),
-    lambda: Nesterov(0.1, 0.9),
-    lambda: RMSProp(0.01),
-    lambda: Adam(0.01),
-    lambda: AdamW(0.01, weight_decay=0.1),
-]
-every_optimizer = pytest.mark.parametrize(
-    "optimizer", OPTIMIZERS, ids=lambda make: type(make()).__name__
+from tests.training.learning import (
+    KIND,
+    OPTIMIZERS,
+    chain,
+    data,
+    every_optimizer,
+    fit,
+    moved,
+    nested,
+    numbers,
 )
-KIND = {"dtype": "float64"}
-
-
-def chain(seed: int = 0) -> Network:
-    layers = [Dense(4, 5, "tanh", **KIND), BatchNorm(5, **KIND), Dense(5, 4, "tanh", **KIND),
-              Dropout(0.2), Dense(4, 3, "softmax", **KIND)]  # fmt: skip
-    return Network(layers, "softmax_cross_entropy", rng=seed)
-
-
-def data(network: Network, batch: int = 20) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
-    return rng.standard_normal((*network.input_shape, batch)), rng.integers(0, 3, batch)
-
-
-def fit(network: Network, optimizer, epochs: int = 2, **arguments) -> Trainer:
-    arguments = {"batch_size": 6, "rng": 0, "progress": False, **arguments}
-    trainer = Trainer(network, optimizer, **arguments)
-    trainer.fit(*data(network), epochs)
-    return trainer
-
-
-def moved(network: Network, before: dict[str, np.ndarray]) -> set[str]:
-    """Return the names of the layers of which a number is not what it was, to the bit."""
-    found = set()
-    for name, layer in network.walk():
-        if not layer.children:
-            for key, array in layer.state().items():
-                if array.tobytes() != before[f"{name}.{key}"].tobytes():
-                    found.add(name)
-    return found
-
-
-def numbers(network: Network) -> dict[str, np.ndarray]:
-    return {
-        f"{name}.{key}": array
-        for name, layer in network.walk()
-        if not layer.children
-        for key, array in layer.state().items()
-    }
-
 
 # -- frozen layers ------------------------------------------------------------------------------
 
@@ -301,97 +249,7 @@ def test_looking_at_a_frozen_network():
     assert "delta_0" in health.history.columns
 
 
-# -- factors ------------------------------------------------------------------------------------
-
-
-@every_optimizer
-def test_factors_are_optimizers_of_their_own(optimizer):
-    """A step of groups is one of an optimizer for each layer, with its eta and its decay."""
-    factors = {0: (0.5, 1.0), 1: (1.0, 1.0), 2: (3.0, 0.25), 4: (0.0, 2.0)}
-    network, twin = chain(), chain()
-    penalty = L2(0.2)
-    for index, (eta, decay) in factors.items():
-        network[index].eta_factor, network[index].decay_factor = eta, decay
-    separate = {}
-    for index, (eta, decay) in factors.items():
-        separate[index] = optimizer()
-        separate[index].eta *= eta
-        if isinstance(separate[index], AdamW):
-            separate[index].weight_decay *= decay
-    trainer = fit(network, optimizer(), epochs=3, regularizer=penalty)
-    assert trainer.optimizer.eta == optimizer().eta
-    order, (x, y) = np.random.default_rng(0), data(network)
-    for _ in range(3):
-        shuffled = order.permutation(20)
-        for start in range(0, 20, 6):
-            batch = shuffled[start : start + 6]
-            twin.forward(np.ascontiguousarray(x[:, batch]), training=True)
-            twin.backward(y[batch], input_gradient=False)
-            for index, (_, decay) in factors.items():
-                layer = twin[index]
-                for part, _ in layer.weight_parts():
-                    scaled = L2(0.2 * decay)
-                    scaled.add_gradient(layer.theta[part], layer.nabla[part])
-                weights = [part for part, _ in layer.weight_parts()]
-                separate[index].step(layer.theta, layer.nabla, weights)
-    np.testing.assert_allclose(network.theta, twin.theta, rtol=1e-11, atol=1e-14)
-    np.testing.assert_array_equal(network[4].theta, chain()[4].theta)
-
-
-def test_an_eta_factor_of_1_and_groups_change_no_bit():
-    plain, network = chain(), chain()
-    network[0].eta_factor = 2.0
-    network[0].eta_factor = 1.0
-    network[2].decay_factor = 3.0  # without decay nor penalty
-    for one in (plain, network):
-        fit(one, Momentum(0.1))
-    np.testing.assert_array_equal(network.theta, plain.theta)
-
-
-def test_a_schedule_goes_on_under_the_factors():
-    from backprop.schedules import StepDecay
-
-    network = chain()
-    network[0].eta_factor = 0.5
-    trainer = fit(network, SGD(0.1), 2, schedule=StepDecay(0.1, 0.5, 1))
-    assert trainer.history["eta"] == [0.1, 0.05]
-
-
-@pytest.mark.parametrize("name", ["eta_factor", "decay_factor"])
-@pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), "1", None, True])
-def test_a_factor_is_a_number_from_0_up(name, value):
-    layer = Dense(2, 3, rng=0)
-    error = ValueError if isinstance(value, (int, float)) and value is not True else TypeError
-    with pytest.raises(error, match=f"{name} must be"):
-        setattr(layer, name, value)
-    assert layer.learning == {}
-    block = Sequential([layer])
-    with pytest.raises(error):
-        setattr(block, name, value)
-    assert layer.learning == {}
-
-
-@pytest.mark.parametrize("value", [0, 1, None, "no", 1.0, np.ones(1)])
-def test_trainable_is_true_or_false(value):
-    layer = Dense(2, 3, rng=0)
-    with pytest.raises(TypeError, match="trainable must be True or False, got"):
-        layer.trainable = value
-    layer.trainable = np.False_
-    assert layer.trainable is False
-    assert layer.learning == {"trainable": False}
-
-
 # -- containers ---------------------------------------------------------------------------------
-
-
-def nested() -> Network:
-    x = Input("x", (4,))
-    u = apply(Dense(4, 4, "tanh", **KIND), x)
-    graph = Graph(u + apply(Dense(4, 4, "tanh", **KIND), u))
-    residual = Residual([Dense(4, 4, "tanh", **KIND), Sequential([BatchNorm(4, **KIND), ReLU()])])
-    branches = Parallel([Dense(4, 2, **KIND), Dense(4, 3, **KIND)])
-    return Network([residual, graph, branches, Dense(5, 3, "softmax", **KIND)],
-                   "softmax_cross_entropy", rng=0)  # fmt: skip
 
 
 LEAVES = {"0.0", "0.1.0", "1.0", "1.1", "2.0", "2.1", "3"}
@@ -446,119 +304,3 @@ def test_a_frozen_convolution_below():
     before = numbers(network)
     fit(network, Momentum(0.1))
     assert moved(network, before) == {"2"}
-
-
-# -- where it is remembered ---------------------------------------------------------------------
-
-
-def learning_of(network: Network) -> dict[str, dict]:
-    return {name: layer.learning for name, layer in network.walk() if layer.learning}
-
-
-def test_how_layers_learn_goes_with_the_network(tmp_path):
-    network = nested()
-    network[0].trainable = False
-    network[1]["dense_1"].eta_factor = 0.25
-    network[3].decay_factor = 0.0
-    expected = {"0.0": {"trainable": False}, "0.1.0": {"trainable": False},
-                "0.1.1": {"trainable": False}, "1.0": {"eta_factor": 0.25},
-                "3": {"decay_factor": 0.0}}  # fmt: skip
-    assert learning_of(network) == expected
-    network.save(tmp_path / "n.npz")
-    again = Network(copy.deepcopy(network.layers), network.cost)
-    twins = [again, copy.deepcopy(network), pickle.loads(pickle.dumps(network)),
-             network.astype("float32").astype("float64"), Network.load(tmp_path / "n.npz"),
-             Network.from_config(network.config())]  # fmt: skip
-    for twin in twins:
-        assert learning_of(twin) == expected
-        assert twin.config()["learning"] == expected
-        twin.root.trainable = True
-        assert learning_of(twin)["3"] == {"decay_factor": 0.0}
-    twins[0].root.trainable = False
-    assert learning_of(twins[1])["1.0"] == {"eta_factor": 0.25}
-
-
-def test_a_network_that_learns_as_usual_says_nothing_of_it():
-    network = nested()
-    assert "learning" not in network.config()
-    network[3].trainable = False
-    network[3].trainable = True
-    assert "learning" not in network.config()
-
-
-class FreezeAt(Callback):
-    def __init__(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def on_epoch_end(self, trainer: Trainer) -> None:
-        if trainer.epoch == self.epoch:
-            trainer.network[0].trainable = False
-            trainer.network[2].eta_factor = 0.1
-
-
-@every_optimizer
-def test_a_run_that_froze_layers_goes_on_to_the_bit(optimizer, tmp_path):
-    last = fit(chain(), optimizer(), 6, callbacks=[FreezeAt(2)])
-    first = fit(chain(), optimizer(), 4, callbacks=[FreezeAt(2)])
-    checkpoint.save(first, tmp_path / "c.npz")
-    arguments = {"batch_size": 6, "rng": 0, "progress": False}
-    second = Trainer(chain(), optimizer(), callbacks=[FreezeAt(2)], **arguments)
-    checkpoint.restore(second, tmp_path / "c.npz")
-    assert learning_of(second.network) == {
-        "0": {"trainable": False}, "2": {"eta_factor": 0.1}}  # fmt: skip
-    second.fit(*data(second.network), 2)
-    for found, expected in ((second.network, last.network), (second.optimizer, last.optimizer)):
-        for name, array in found.state().items():
-            np.testing.assert_array_equal(array, expected.state()[name], strict=True)
-
-
-def test_a_checkpoint_from_before_the_freezing_frees_again(tmp_path):
-    trainer = fit(chain(), Momentum(0.1), 1)
-    checkpoint.save(trainer, tmp_path / "c.npz")
-    trainer.network.root.trainable = False
-    trainer.fit(*data(trainer.network), 1)
-    checkpoint.restore(trainer, tmp_path / "c.npz")
-    assert learning_of(trainer.network) == {}
-    trainer.fit(*data(trainer.network), 1)
-    whole = fit(chain(), Momentum(0.1), 2)
-    np.testing.assert_array_equal(trainer.network.theta, whole.network.theta)
-
-
-def test_freezing_between_fits():
-    network = chain()
-    trainer = fit(network, Adam(0.01), 1)
-    network[2].trainable = False
-    before = numbers(network)
-    trainer.fit(*data(network), 1)
-    assert moved(network, before) == {"0", "1", "4"}
-    network[2].trainable, network[4].trainable = True, False
-    before = numbers(network)
-    trainer.fit(*data(network), 1)
-    assert moved(network, before) == {"0", "1", "2"}
-
-
-def test_two_trainers_of_two_networks_do_not_disturb_one_another():
-    one, other = chain(), chain(1)
-    plain = chain()
-    first = fit(one, Momentum(0.1), 1)
-    fit(other, Momentum(0.1), 1)
-    other[0].trainable = False
-    first.fit(*data(one), 1)
-    fit(plain, Momentum(0.1), 2)
-    np.testing.assert_array_equal(one.theta, plain.theta)
-
-
-def test_layers_say_how_they_learn():
-    layer = Dense(2, 3, rng=0)
-    assert (layer.trainable, layer.eta_factor, layer.decay_factor) == (True, 1.0, 1.0)
-    layer.eta_factor = 2
-    assert (layer.eta_factor, type(layer.eta_factor)) == (2.0, float)
-    plain: Layer = Dense(2, 3, rng=0)
-    assert plain.learning == {}
-    twin = copy.deepcopy(layer)
-    twin.eta_factor = 5
-    assert layer.eta_factor == 2
-    network = Network([layer, Dense(3, 2, rng=0)])
-    layer.trainable = False
-    line = network.summary().splitlines()[3]
-    assert re.search(r"Dense\(2 -> 3, sigmoid\) \(frozen, eta_factor 2\)", line)
