@@ -51,3 +51,17 @@ class StopAfter(bp.Callback):
     def on_step_end(self, trainer):
         if trainer.step == self.steps and trainer.epoch == 1:
             trainer.stop("enough")
+
+
+def fingerprint(trainer):
+    """Return all that a checkpoint restores, to be compared."""
+    state = {k: np.array(v).tobytes() for k, v in trainer.optimizer.state().items()}
+    return (
+        trainer.network.theta.tobytes(),
+        state,
+        trainer.rng.bit_generator.state,
+        trainer.epoch,
+        trainer.step,
+        trainer.history.records.copy(),
+        trainer.optimizer.eta,
+    )
