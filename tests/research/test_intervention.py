@@ -32,7 +32,7 @@ from backprop.research import (
     project_conflicts,
 )
 from backprop.training.trainer import Trainer
-from tests.layers.test_hooks import EVERYWHERE, NETWORKS, around, run
+from tests.layers.hooks.networks import EVERYWHERE, NETWORKS, around, run
 
 
 def network(dtype: str = "float64") -> Network:
