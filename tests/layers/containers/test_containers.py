@@ -1,22 +1,19 @@
-"""Containers: what they compute, whom the parameters belong to, and what they refuse."""
+"""Containers: what they compute, of tokens too, and what they refuse."""
 
 from __future__ import annotations
 
 import copy
-import pickle
 import re
 
 import numpy as np
 import pytest
 
 from backprop import SGD, DivergenceError, Network, SoftmaxCrossEntropy, Trainer
-from backprop.datasets.sequences import pad
 from backprop.gradients.check import check_gradients
 from backprop.gradients.contract import check_layer
-from backprop.graph import Graph, Input, apply
+from backprop.graph import Input, apply
 from backprop.layers import (
     GRU,
-    Conv1d,
     Conv2d,
     Dense,
     Dropout,
@@ -24,9 +21,7 @@ from backprop.layers import (
     Flatten,
     Identity,
     LayerNorm,
-    Masked,
     MaxPool2d,
-    MultiHeadAttention,
     Parallel,
     ReLU,
     Reshape,
@@ -34,10 +29,8 @@ from backprop.layers import (
     Sequential,
     ShapeError,
     TimeDistributed,
-    TimeStep,
 )
 from backprop.training import checkpoint
-from tests.cases import assert_unchanged, snapshot
 from tests.support import dense
 
 # -- what they compute -------------------------------------------------------------------------
@@ -130,76 +123,6 @@ def test_a_deep_network_of_containers_passes_the_gradient_check():
     assert report.passed, str(report)
 
 
-# -- masks ------------------------------------------------------------------------------------
-
-
-def tokens_of_three_lengths():
-    rng = np.random.default_rng(0)
-    x = pad([rng.integers(0, 5, n) for n in (2, 5, 3)])
-    return x, np.where(x >= 0, 1, -1)
-
-
-@pytest.mark.parametrize("kind", ["gru", "attention", "last step"])
-def test_the_mask_reaches_what_the_cost_is_evaluated_from(kind):
-    """The chain ends in a canonical activation, so that evaluation enters it at z."""
-    steps = TimeDistributed(dense(4, 3, "softmax"))
-    inner = {
-        "gru": [GRU(4, 4, reverse=True, dtype="f8", rng=1), steps],
-        "attention": [Sequential([MultiHeadAttention(4, 2, dtype="f8", rng=1), steps])],
-        "last step": [GRU(4, 4, dtype="f8", rng=1), TimeStep(-1), dense(4, 3, "softmax")],
-    }[kind]
-    layers = [Embedding(5, 4, dtype="f8", rng=2), Sequential(inner)]
-    network = Network([Masked(layers)], "softmax_cross_entropy", (None,))
-    x, y = tokens_of_three_lengths()
-    y = y[1] if kind == "last step" else y
-    network.forward(x, training=True)
-    trained = network.cost_per_example(y).mean()
-    assert network.evaluate(x, y)["cost"] == pytest.approx(trained, rel=1e-12)
-
-
-def test_above_a_layer_that_changes_the_steps_the_mask_is_that_of_its_output():
-    convolution, gru = Conv1d(3, 4, 2, dtype="f8", rng=0), GRU(4, 2, dtype="f8", rng=1)
-    masked = Masked([convolution, Sequential([gru])])
-    assert masked.output_shape((4, 5)) == (2, 4)
-    x = np.random.default_rng(0).standard_normal((4, 5, 3))
-    x[-1] = np.arange(5)[:, None] < [5, 4, 2]
-    a = masked.forward(x)[:, -1]  # the state after the last window of each
-    for j, windows in enumerate((4, 3, 1)):
-        alone = gru.forward(convolution.forward(x[:-1, :, j : j + 1].copy())[:, :windows])
-        np.testing.assert_allclose(a[:, j], alone[:, -1, 0], rtol=1e-12)
-
-
-def test_a_forgotten_mask_row_is_recognised():
-    with pytest.raises(ShapeError, match=r"the last row of \(2, 4\) is the mask, and the layers"):
-        Masked([GRU(2, 3)]).forward(np.ones((2, 4, 5), np.float32))
-
-
-def test_masked_needs_somebody_to_mask_and_lets_the_layers_go():
-    layers = [dense()]
-    for refused in (layers, [TimeDistributed(GRU(2, 3))]):
-        with pytest.raises(ValueError, match="no layer takes a mask; use Sequential"):
-            Masked(refused)
-    Sequential(layers)
-
-
-def test_accuracy_is_over_the_labels_that_count():
-    x, y = tokens_of_three_lengths()
-    y[:, 1] = -1  # the longest is not labelled
-    y[0] = [0, -1, 2]
-    layers = [Embedding(5, 4, rng=0), GRU(4, 4, rng=1)]
-    network = Network(
-        [Masked(layers), TimeDistributed(Dense(4, 3, "softmax", rng=2))],
-        "softmax_cross_entropy",
-        (None,),
-    )
-    right = (network.predict(x).argmax(axis=0) == y)[y >= 0]
-    for batch_size in (1, 2, 3):
-        found = network.evaluate(x, y, batch_size)["accuracy"]
-        assert found == pytest.approx(right.mean())
-    with pytest.raises(ValueError, match="all labels are -1"):
-        network.evaluate(x, np.full_like(y, -1))
-
-
 # -- tokens ------------------------------------------------------------------------------------
 
 
@@ -230,140 +153,6 @@ def test_tokens_come_first():
 def test_chains_of_tokens_conform(above):
     x = np.array([[0, 1, 2], [2, 1, 3]])
     check_layer(Sequential([Embedding(4, 3, rng=1), copy.deepcopy(above)]), x=x)
-
-
-# -- whom the parameters belong to -------------------------------------------------------------
-
-
-def test_all_parameters_are_one_vector_of_the_network():
-    inner = dense(3, 2, rng=1)
-    layer = Sequential([Residual([dense(rng=2)]), inner])
-    network = Network([dense(4, 3, rng=3), layer])
-    assert list(layer.parameters) == ["0.0.w", "0.0.b", "1.w", "1.b"]
-    for array in (layer.theta, inner.theta, inner.w, layer.parameters["0.0.b"]):
-        assert np.shares_memory(array, network.theta)
-    for array in (layer.nabla, inner.nabla_w, layer.gradients["0.0.b"]):
-        assert np.shares_memory(array, network.nabla)
-    network.theta[...] = 7
-    assert (inner.b == 7).all()
-    inner.w = np.zeros((2, 3))
-    assert network.theta[-8:].tolist() == [0] * 6 + [7] * 2
-    assert [name for name, _ in network.walk()] == ["0", "1", "1.0", "1.0.0", "1.1"]
-    weights = [slice(0, 12), slice(15, 24), slice(27, 33)]
-    assert network.root.weight_parts() == [(part, 1.0) for part in weights]
-
-
-def test_a_network_seed_initialises_the_children():
-    networks = [Network([Residual([dense(rng=s)]), dense(rng=s)], rng=5) for s in (1, 2)]
-    np.testing.assert_array_equal(networks[0].theta, networks[1].theta)
-    flat = Network([dense(), dense()], rng=5)
-    np.testing.assert_array_equal(networks[0].theta, flat.theta)
-
-
-def test_copies_are_independent_and_whole():
-    layer = Sequential([Residual([dense(rng=1)]), dense(rng=2)])
-    x, u = np.random.default_rng(1).standard_normal((2, 3, 4))
-    layer.forward(x, training=True)
-    for twin in (copy.copy(layer), copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
-        np.testing.assert_array_equal(twin.backward(u), layer.backward(u))
-        assert np.shares_memory(twin.children[0].children[0].w, twin.theta)
-        assert not np.shares_memory(twin.theta, layer.theta)
-        Network([twin])  # it belongs to nobody
-
-
-def test_what_took_a_layer_last_has_it_and_the_other_says_so():
-    shared = dense()
-    x = np.ones((3, 2))
-    container = Sequential([shared])
-    for make in (lambda: Residual([shared]), lambda: Network([shared])):
-        taken = make()
-        assert taken.forward(x).shape == (3, 2)
-        with pytest.raises(RuntimeError, match=r"Dense\(3 -> 3, tanh\) has been built into somet"):
-            container.forward(x)
-    network = Network([container])
-    assert network.forward(x).shape == (3, 2)  # and has them back
-    Sequential([*network.layers])
-    with pytest.raises(RuntimeError, match=r"^network: its layer .* copies, copy.deepcopy\(lay"):
-        network.forward(x)
-
-
-def test_what_has_lost_its_layers_cannot_change_them():
-    layers = [dense(rng=1), dense(rng=2)]
-    old = Network(layers, "quadratic")
-    new = Network(layers, "quadratic")
-    theta = new.theta.copy()
-    for change in (
-        lambda: old.initialize(7),
-        lambda: old.root.initialize(7),
-        lambda: old.set_state(new.state()),
-        lambda: old.root.set_state(new.state()),
-        lambda: setattr(old, "theta", 0 * theta),
-    ):
-        with pytest.raises(RuntimeError, match="has been built into"):
-            change()
-    np.testing.assert_array_equal(new.theta, theta)
-
-
-class Halved(Sequential):
-    """Sends half of the gradient down."""
-
-    def downstream(self, delta):
-        return 0.5 * super().downstream(delta)
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: Sequential([dense(rng=1)]),
-        lambda: Residual([dense(rng=1)]),
-        lambda: Parallel([dense(rng=1), dense(rng=2)], "sum"),
-        lambda: Graph(apply(dense(rng=1), Input("x", (3,)))),
-    ],
-    ids=["sequential", "residual", "parallel", "graph"],
-)
-def test_what_is_sent_down_can_be_replaced_in_containers_too(make):
-    container = make()
-    network = Network([dense(rng=3), container, dense(rng=4)], "quadratic")
-    x, y = np.random.default_rng(0).random((2, 3, 5))
-    network.forward(x, training=True)
-    network.backward(y)
-    plain = network.nabla.copy()
-    container.downstream = lambda delta: np.zeros((3, 5))
-    network.forward(x, training=True)
-    network.backward(y)
-    assert not network[0].nabla.any()
-    n = network[0].n_parameters
-    np.testing.assert_array_equal(network.nabla[n:], plain[n:])
-
-
-def test_an_overridden_downstream_of_a_container_counts():
-    x, u = np.random.default_rng(0).random((2, 3, 5))
-    whole, half = Sequential([dense(rng=1)]), Halved([dense(rng=1)])
-    for layer in (whole, half):
-        layer.forward(x, training=True)
-    np.testing.assert_array_equal(half.backward(u), 0.5 * whole.backward(u))
-    np.testing.assert_array_equal(half.nabla, whole.nabla)
-    assert half.backward(u, input_gradient=False) is None
-
-
-def test_saving_warns_of_what_it_cannot_write_down(tmp_path):
-    network = Network([dense(rng=1), Residual([dense(rng=2)])], "quadratic")
-    network[1].children[0].downstream = lambda delta: delta
-    with pytest.warns(UserWarning, match=r"^layer 1\.0, Dense.*: the downstream assigned to"):
-        network.save(tmp_path / "n.npz")
-
-
-def test_a_refused_layer_stays_free():
-    layer = dense()
-    before = snapshot(layer)
-    with pytest.raises(TypeError, match="Residual: layer 1 is no Layer but 'relu'"):
-        Residual([layer, "relu"])
-    with pytest.raises(TypeError, match=r"Sequential has one dtype, got .*float64"):
-        Sequential([layer, Dense(3, 3)])
-    with pytest.raises(ShapeError):
-        Network([dense(4, 5), layer])
-    assert_unchanged(layer, before)
-    Network([layer])
 
 
 # -- what they refuse --------------------------------------------------------------------------
