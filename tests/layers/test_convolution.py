@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import threading
 from typing import Any
 
 import numpy as np
@@ -16,20 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backprop import Network
-from backprop.gradients.contract import check_layer
 from backprop.kernels import memory
 from backprop.kernels.windows import Windows
-from backprop.layers import (
-    Conv1d,
-    Conv2d,
-    ConvTranspose1d,
-    ConvTranspose2d,
-    Flatten,
-    MaxPool2d,
-    ShapeError,
-)
-from tests.cases.convolution import each, pads
+from backprop.layers import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
+from tests.cases.convolution import each, image, pads
 
 CLOSE = {"rtol": 1e-12, "atol": 1e-13}
 PAIRS = (1, 2, (2, 1), (1, 3))
@@ -125,10 +114,6 @@ def assert_like_the_twin(layer: Any, x: np.ndarray, seed: int = 0) -> None:
     np.testing.assert_allclose(layer.nabla_b.ravel(), nabla_b, **CLOSE)
     np.testing.assert_allclose(as_image(downstream, axes), nabla_x, **CLOSE)
     np.testing.assert_array_equal(layer.forward(x), a)
-
-
-def image(*shape: int) -> np.ndarray:
-    return np.random.default_rng(sum(shape)).standard_normal(shape)
 
 
 # -- against the loops -------------------------------------------------------------------------
@@ -385,241 +370,3 @@ def test_any_length():
     back = ConvTranspose2d(2, 3, 3, 2)
     assert back.output_shape((2, None, 4)) == (3, None, 9)
     assert back.shape_rule((2, None, 4)) == "width (4 - 1)*2 + 3 - 2*0 + 0 = 9"
-
-
-# -- parameters --------------------------------------------------------------------------------
-
-
-def test_the_defaults():
-    layer = Conv2d(16, 300, 3, rng=0)
-    assert layer.activation.name == "relu"
-    assert layer.dtype == np.float32
-    assert layer.w.shape == (300, 16, 3, 3)
-    assert layer.b.shape == (300, 1, 1, 1)
-    assert layer.w.std() == pytest.approx(math.sqrt(2 / (16 * 9)), rel=0.02)
-    assert not layer.b.any()
-    assert Conv1d(4, 6, 3, groups=2).w.shape == (6, 2, 3)
-    assert Conv1d(4, 6, 3).b.shape == (6, 1, 1)
-    assert ConvTranspose2d(4, 6, 3, groups=2).w.shape == (4, 3, 3, 3)
-
-
-@pytest.mark.parametrize("kind", [Conv2d, ConvTranspose2d])
-@pytest.mark.parametrize("groups", [1, 8])
-def test_the_fan_in_is_what_z_sums_over(kind, groups: int):
-    layer = kind(64, 128, 5, groups=groups, rng=1)
-    assert layer.w.std() == pytest.approx(math.sqrt(2 / (64 // groups * 25)), rel=0.02)
-
-
-def test_a_transposed_convolution_is_drawn_as_the_convolution_of_as_many_channels():
-    there, back = (kind(4, 6, 3, groups=2, rng=7) for kind in (Conv2d, ConvTranspose2d))
-    for of_in, of_out in ((slice(0, 2), slice(0, 3)), (slice(2, 4), slice(3, 6))):
-        np.testing.assert_array_equal(back.w[of_in], there.w[of_out].swapaxes(0, 1))
-
-
-def test_parameters_come_from_the_seed():
-    for kind in (Conv2d, ConvTranspose2d):
-        one, same, other = kind(2, 3, 3, rng=7), kind(2, 3, 3, rng=7), kind(2, 3, 3, rng=8)
-        np.testing.assert_array_equal(one.theta, same.theta)
-        assert not np.array_equal(one.theta, other.theta)
-        other.initialize(7)
-        np.testing.assert_array_equal(one.theta, other.theta)
-
-
-def test_repr():
-    assert str(Conv2d(1, 20, 5)) == "Conv2d(1 -> 20, kernel 5x5, relu)"
-    layer = Conv2d(4, 8, (3, 5), (1, 2), "same", 2, 4, "tanh")
-    assert str(layer) == (
-        "Conv2d(4 -> 8, kernel 3x5, stride (1, 2), padding same, dilation 2, groups 4, tanh)"
-    )
-    assert str(Conv1d(4, 8, 3, padding=1)) == "Conv1d(4 -> 8, kernel 3, padding 1, relu)"
-    assert str(ConvTranspose2d(4, 8, 3, 2, 1, 1)) == (
-        "ConvTranspose2d(4 -> 8, kernel 3x3, stride 2, padding 1, output_padding 1, relu)"
-    )
-
-
-# -- working memory ----------------------------------------------------------------------------
-
-
-def test_layers_that_take_turns_do_not_disturb_each_other():
-    """They share their working memory, which holds nothing from one call to the next."""
-    large = Conv2d(3, 4, 3, padding=1, activation="tanh", dtype="float64", rng=1)
-    small = Conv1d(2, 2, 2, activation="tanh", rng=2)
-    x, u = image(3, 6, 7, 2), image(4, 6, 7, 2)
-    signal = image(2, 5, 3).astype(np.float32)
-    large.forward(x, training=True)
-    expected, nabla = large.backward(u), large.nabla.copy()
-    large.forward(x, training=True)
-    small.forward(signal, training=True)
-    small.backward(image(2, 4, 3).astype(np.float32))
-    large.forward(-x)
-    np.testing.assert_array_equal(large.backward(u), expected)
-    np.testing.assert_array_equal(large.nabla, nabla)
-
-
-def test_the_buffer_of_numpy_is_left_as_it_was():
-    layer = Conv2d(2, 3, 3, dtype="float64", rng=1)
-    before = np.getbufsize()
-    layer.forward(image(2, 4, 4, 2), training=True)
-    layer.backward(image(3, 2, 2, 2))
-    assert np.getbufsize() == before
-
-
-def test_inference_from_several_threads():
-    layer = Conv2d(3, 8, 3, padding="same", rng=1)
-    inputs = [image(3, 20, 20, n).astype(np.float32) for n in (3, 4, 5, 6)]
-    expected = [layer.forward(x) for x in inputs]
-    wrong = []
-
-    def predict(x, a):
-        wrong.extend(1 for _ in range(20) if not np.array_equal(layer.forward(x), a))
-
-    threads = [
-        threading.Thread(target=predict, args=pair) for pair in zip(inputs, expected, strict=True)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
-
-
-def test_no_large_memory_is_kept(monkeypatch):
-    monkeypatch.setattr(memory, "scratch", memory.ScratchMemory())
-    monkeypatch.setattr(memory, "PATCH_BYTES", 2000)
-    x = image(2, 6, 6, 8).astype(np.float32)  # a row of patches takes 2,304 bytes
-    Conv2d(2, 1, 3, rng=0).forward(x)
-    assert not memory.scratch.kept
-    Conv2d(2, 1, 3, rng=0).forward(x[..., :4])
-    assert [kept.nbytes for kept in memory.scratch.kept.values()] == [1152]
-
-
-def test_single_precision_stays():
-    layer = Conv2d(2, 3, 3, padding=1, rng=0)
-    x = image(2, 5, 5, 2).astype(np.float32)
-    double = layer.astype(np.float64)
-    u = image(3, 5, 5, 2).astype(np.float32)
-    close = {"rtol": 1e-4, "atol": 1e-5}
-    np.testing.assert_allclose(
-        layer.forward(x, True), double.forward(x.astype(float), True), **close
-    )
-    downstream = layer.backward(u)
-    assert downstream.dtype == np.float32
-    np.testing.assert_allclose(downstream, double.backward(u.astype(float)), **close)
-    np.testing.assert_allclose(layer.nabla, double.nabla, **close)
-
-
-# -- mistakes ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", [Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d])
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ({"channels_in": 0}, ValueError, "channels_in must be at least 1, got 0"),
-        ({"channels_out": 1.5}, TypeError, "channels_out must be an integer, got 1.5"),
-        ({"kernel": 0}, ValueError, "kernel must be at least 1, got 0"),
-        ({"kernel": "3"}, TypeError, "kernel must be an integer, got '3'"),
-        ({"kernel": (1, 2, 3)}, ValueError, r"kernel must be an integer.*, got \(1, 2, 3\)"),
-        ({"stride": 0}, ValueError, "stride must be at least 1, got 0"),
-        ({"stride": True}, TypeError, "stride must be an integer, got True"),
-        ({"dilation": 0}, ValueError, "dilation must be at least 1, got 0"),
-        ({"padding": -1}, ValueError, "padding must be at least 0, got -1"),
-        ({"padding": 0.5}, TypeError, "padding must be an integer, got 0.5"),
-        ({"groups": 3}, ValueError, "groups must divide channels_in and channels_out, got 3 for 2"),
-        ({"groups": 0}, ValueError, "groups must be at least 1, got 0"),
-        ({"activation": "rely"}, ValueError, "rely"),
-    ],
-)
-def test_wrong_arguments(kind, arguments, error, message):
-    good: dict[str, Any] = {"channels_in": 2, "channels_out": 4, "kernel": 3}
-    prefix = "" if "activation" in arguments else f"^{kind.__name__}: "
-    if arguments.get("kernel") == (1, 2, 3) and kind.axes == 1:  # it takes no tuple at all
-        error = TypeError
-    with pytest.raises(error, match=prefix + ".*" * (not prefix) + message) as raised:
-        kind(**{**good, **arguments})
-    assert "\n" not in str(raised.value)
-
-
-def test_wrong_padding():
-    with pytest.raises(ValueError, match=r"^Conv2d: padding must be 'valid', 'same' or .*'full'$"):
-        Conv2d(1, 1, 3, padding="full")
-    with pytest.raises(
-        TypeError, match=r"^ConvTranspose2d: padding must be an integer, got 'same'"
-    ):
-        ConvTranspose2d(1, 1, 3, padding="same")
-    message = r"^ConvTranspose2d: output_padding must be less than the stride, got \(0, 2\) for 2$"
-    with pytest.raises(ValueError, match=message):
-        ConvTranspose2d(1, 1, 3, 2, output_padding=(0, 2))
-    with pytest.raises(TypeError, match=r"^Conv1d: kernel must be an integer, got \(3,\)$"):
-        Conv1d(1, 1, (3,))
-
-
-def test_wrong_channels_and_axes():
-    layer = Conv2d(3, 4, 3)
-    with pytest.raises(ShapeError, match=r"expected input of shape \(3, H, W\), got \(1, 28, 28\)"):
-        layer.output_shape((1, 28, 28))
-    with pytest.raises(ShapeError, match=r"expected input of shape \(3, H, W\), got \(3, 28\)"):
-        layer.output_shape((3, 28))
-    with pytest.raises(ShapeError, match=r"expected input of shape \(2, L, B\), got \(3, 9, 1\)"):
-        Conv1d(2, 4, 3).forward(np.zeros((3, 9, 1), np.float32))
-
-
-def test_other_orders_of_axes_are_recognised():
-    layer = Conv2d(3, 4, 3)
-
-    def hint(*shape):
-        with pytest.raises(ShapeError) as error:
-            layer.forward(np.zeros(shape, np.float32))
-        return str(error.value).partition(f"got {shape}; ")[2]
-
-    turned = np.zeros((64, 3, 28, 20))
-    assert hint(*turned.shape).endswith("did you mean np.moveaxis(x, 0, -1)?")
-    assert hint(64, 28, 20, 3).endswith("did you mean x.transpose(3, 1, 2, 0)?")
-    assert hint(28, 20, 3, 64).endswith("did you mean np.moveaxis(x, -2, 0)?")
-    assert hint(7, 28, 20, 64) == "the batch is the last axis"
-    assert np.moveaxis(turned, 0, -1).shape == (3, 28, 20, 64)
-    assert np.zeros((64, 28, 20, 3)).transpose(3, 1, 2, 0).shape == (3, 28, 20, 64)
-
-
-def test_a_kernel_that_does_not_fit():
-    layer = Conv2d(1, 2, 5, padding=(1, 0))
-    message = (
-        r"^Conv2d\(1 -> 2, kernel 5x5, padding \(1, 0\), relu\): the kernel does not fit into the "
-        r"input \(1, 2, 9\): height \(2 \+ 2\*1 - 5\) // 1 \+ 1 = 0, "
-        r"width \(9 \+ 2\*0 - 5\) // 1 \+ 1 = 5$"
-    )
-    with pytest.raises(ShapeError, match=message):
-        layer.output_shape((1, 2, 9))
-    with pytest.raises(ShapeError, match=message):
-        layer.forward(np.zeros((1, 2, 9, 3), np.float32))
-    with pytest.raises(
-        ShapeError, match=r"the padding leaves nothing .*length \(1 - 1\)\*1 \+ 2 - 2\*1 \+ 0 = 0"
-    ):
-        ConvTranspose1d(1, 1, 2, padding=1).output_shape((1, 1))
-
-
-def test_a_network_is_checked_when_it_is_built():
-    with pytest.raises(ShapeError) as error:
-        Network(
-            [Conv2d(1, 4, 5), MaxPool2d(2), Conv2d(4, 8, 5), MaxPool2d(2), Flatten()],
-            input_shape=(1, 11, 12),
-        )
-    message = str(error.value)
-    assert "layer 2, Conv2d(4 -> 8, kernel 5x5, relu)" in message
-    assert "height (3 + 2*0 - 5) // 1 + 1 = -1" in message
-    assert "layer 0, Conv2d(1 -> 4, kernel 5x5, relu): (4, 7, 8), height (11 + 2*0 - 5)" in message
-    assert "layer 1, MaxPool2d(2x2): (4, 3, 4), height (7 + 2*0 - 2) // 2 + 1 = 3" in message
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "layer",
-    [
-        Conv2d(2, 4, (2, 3), (2, 1), "same", (1, 2), 2, "softplus", rng=1),
-        Conv1d(2, 2, 3, padding=2, groups=2, activation="tanh", rng=1),
-        ConvTranspose2d(2, 4, 2, (1, 2), (1, 0), (0, 1), (1, 2), 2, "sigmoid", rng=1),
-    ],
-    ids=str,
-)
-def test_conformance(layer):
-    check_layer(layer, (2, 3, 4)[: layer.axes + 1])
