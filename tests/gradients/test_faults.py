@@ -8,8 +8,8 @@ from backprop.gradients import check_gradients
 from backprop.gradients.contract import PROPERTIES, ConformanceError, check_layer
 from backprop.layers import Layer
 from tests.compiled.support import no_compiler
+from tests.gradients.broken import BROKEN
 from tests.gradients.faults import FAULTS
-from tests.gradients.test_contract import BROKEN
 
 WRONG = [f for f in FAULTS if f[3] <= {"gradients", "delta"}]
 
