@@ -18,6 +18,7 @@ from backprop.graph.elementwise import Elementwise
 from backprop.graph.graph import Graph
 from backprop.graph.nodes import expression_of, number_text
 from backprop.graph.operations import Operation
+from backprop.inspection.cost_trace import CostTrace, trace_costs
 from backprop.inspection.record import LayerTrace
 from backprop.inspection.watched_run import WatchedRun
 from backprop.layers.base import Layer
@@ -67,13 +68,15 @@ class Row:
 
 @dataclass(frozen=True)
 class GraphTrace:
-    """The rows of a run, the input first; prints as a table, in a notebook too.
+    """The rows of a run, the input first, and its costs; prints as a table, in a notebook too.
 
     ``trace["c"].upstream`` is an array; ``str(trace)`` and `to_markdown` show arrays of up to
-    4 numbers, and of larger ones shape and norm.
+    4 numbers, and of larger ones shape and norm. With targets `costs` has the cost of every output:
+    ``trace.costs[0].value`` is C.
     """
 
     rows: tuple[Row, ...]
+    costs: tuple[CostTrace, ...] = ()
 
     def __getitem__(self, name: str) -> Row:
         for row in self.rows:
@@ -169,10 +172,12 @@ def trace_graph(network: Network, x: Any, y: Any = None) -> GraphTrace:
     assert isinstance(graph, Graph)
     run = WatchedRun(twin)
     a = twin.forward(x, training=True)
+    traced_costs: tuple[CostTrace, ...] = ()
     if y is None:
         starts = tuple(np.ones_like(one) for one in (a if isinstance(a, tuple) else (a,)))
         found = graph.go_back(starts if isinstance(a, tuple) else starts[0], True)
     else:
+        traced_costs = trace_costs(twin, y, tuple(graph.names[i] for i in graph.outputs))
         found = twin.go_back(*twin.bp1(y))
     run.leave_frozen_gradients_out()
     values = x if isinstance(x, tuple) else (x,)
@@ -181,10 +186,14 @@ def trace_graph(network: Network, x: Any, y: Any = None) -> GraphTrace:
         Row(name, "input", (), value, gradient)
         for name, value, gradient in zip(graph.input_names, values, gradients, strict=True)
     ]
-    start = None  # dC/da of the output, where the way back begins below its activation
-    if y is not None and not isinstance(a, tuple):
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            start = twin.need_cost().nabla_a(a, y)
+    arriving = {cost.name: cost.nabla_a for cost in traced_costs}  # where the way back begins below
+    for layer, operands in zip(graph.children, graph.operands, strict=True):  # the activation
+        for operand, sent in zip(
+            operands, _several(run.watches[id(layer)].downstream), strict=False
+        ):
+            if isinstance(operand, int) and sent is not None:
+                name = graph.names[operand]
+                arriving[name] = arriving[name] + sent if name in arriving else sent
     for number, (name, layer, operands) in enumerate(
         zip(graph.names[len(rows) :], graph.children, graph.operands, strict=True)
     ):
@@ -193,17 +202,21 @@ def trace_graph(network: Network, x: Any, y: Any = None) -> GraphTrace:
         labels, local = _local(layer, inputs)
         if watch.nabla_a is None and layer.z is not None and layer.output_activation is not None:
             labels, local = ("delta",), (layer.delta,)  # entered below its activation
-        sent = watch.downstream
-        downstream = () if sent is None else sent if isinstance(sent, tuple) else (sent,)
+        downstream = _several(watch.downstream)
         expression = expression_of(layer, inputs)
-        upstream = start if watch.nabla_a is None else watch.nabla_a
+        upstream = arriving.get(name) if watch.nabla_a is None else watch.nabla_a
         traced = None
         if upstream is not None and _is_of_one_array_each(layer):
             traced = run.record(str(number), layer, upstream)
         numbers = (layer.a, watch.nabla_a, local, downstream, labels)
         operation = layer if isinstance(layer, Operation) else None
         rows.append(Row(name, expression, inputs, *numbers, traced, operation))
-    return GraphTrace(tuple(rows))
+    return GraphTrace(tuple(rows), traced_costs)
+
+
+def _several(sent: Any) -> tuple[Any, ...]:
+    """Return what a node sends down as a tuple, of as many as it has inputs; () of none."""
+    return () if sent is None else sent if isinstance(sent, tuple) else (sent,)
 
 
 def _is_of_one_array_each(layer: Layer) -> bool:

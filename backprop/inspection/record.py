@@ -107,6 +107,13 @@ class LayerTrace:
             yield from child.walk()
 
 
+def innermost_of(t: LayerTrace) -> LayerTrace:
+    """Return the layer whose activation the output of one is: itself or, of a chain, its last."""
+    while t.children and t.layer.output_activation is not None:
+        t = t.children[-1]
+    return t
+
+
 def superscript_of(name: str) -> str:
     """Return the superscript of the layer of that name: "3.1" of "2.0"."""
     return ".".join(str(int(number) + 1) for number in name.split("."))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import os
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,15 +17,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backprop import costs
 from backprop.core.checks import check_bool, check_integer
 from backprop.core.shapes import is_several
 from backprop.core.terminal import can_write, in_ascii
 from backprop.inspection import equations, typeset
 from backprop.inspection.alphabet import ASCII, UNICODE
+from backprop.inspection.cost_trace import trace_costs
 from backprop.inspection.equations import LayerSymbols, gradient_symbol
-from backprop.inspection.record import LayerTrace
-from backprop.inspection.typeset import Equation, Part, Section
+from backprop.inspection.equations.base import symbol
+from backprop.inspection.record import LayerTrace, innermost_of
+from backprop.inspection.typeset import Section
 from backprop.inspection.watched_run import WatchedRun
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ class Trace:
         Whether delta^L came from the cost at once, (a - y) / B, and not from nabla_a C.
     network_cost : Cost
         The cost of the network, which C is a value of.
+    cost_trace : CostTrace
+        All that is known of the cost, as of each output of a graph.
 
     Raises
     ------
@@ -80,13 +82,11 @@ class Trace:
         _check_one_array_each(network)
         twin = copy.deepcopy(network)
         self.x, self.y = x.copy(), y.copy()
-        self.canonical = twin.canonical
-        self.network_cost = twin.need_cost()
-        a = twin.forward(self.x, training=True)
-        self.cost_per_example = twin.cost_per_example(self.y)
-        self.cost = float(costs.mean(self.cost_per_example))
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            self.nabla_a = self.network_cost.nabla_a(a, self.y)
+        twin.forward(self.x, training=True)
+        (self.cost_trace,) = trace_costs(twin, self.y)
+        self.cost, self.cost_per_example = self.cost_trace.value, self.cost_trace.each
+        self.nabla_a, self.canonical = self.cost_trace.nabla_a, self.cost_trace.canonical
+        self.network_cost = self.cost_trace.cost
 
         run = WatchedRun(twin)
         start = twin.bp1(self.y) if self.canonical else (self.nabla_a, False)
@@ -198,6 +198,8 @@ class Trace:
         return self.x.shape[-1]
 
     def sections(self) -> list[Section]:
+        last, cost = self.layers[-1], self.cost_trace
+        innermost = symbol("a", innermost_of(last).superscript)
         ends = LayerSymbols(
             "",
             a_prev="a^{0}",
@@ -206,108 +208,16 @@ class Trace:
             shows_input=True,
             downstream_wanted=False,
             is_output=True,
-            bp1=self._bp1(self.innermost) if self.canonical else None,
+            bp1=cost.bp1(innermost) if self.canonical else None,
         )
         pairs = list(zip(self.layers, equations.chain(self.layers, ends), strict=True))
         sections = [equations.notation(self.layers)]
         for traced, symbols in pairs:
             sections += equations.forward_sections(traced, symbols)
-        sections.append(Section(f"cost, {self.network_cost}", self._cost_items()))
+        sections.append(Section(f"cost, {cost.cost}", cost.items(symbol("a", last.superscript))))
         for traced, symbols in reversed(pairs):
             sections += equations.backward_sections(traced, symbols)
         return sections
-
-    @property
-    def innermost(self) -> LayerTrace:
-        """The layer whose activation the output is: the last one or, of a chain, its last."""
-        t = self.layers[-1]
-        while t.children and t.layer.output_activation is not None:
-            t = t.children[-1]
-        return t
-
-    # -- the cost and BP1 --------------------------------------------------------------------
-
-    def _cost_items(self) -> tuple[Equation | str, ...]:
-        """Return C, and nabla_a C where the backward pass starts from it."""
-        batch, last = self._batch, self.layers[-1]
-        formula: tuple[str, ...] = ()
-        if type(self.network_cost) in _VALUES:
-            formula = (_with_a(_VALUES[type(self.network_cost)], last.superscript),)
-        items: list[Equation | str] = []
-        if last.a.ndim > 2:
-            items.append("The sum over $j$, or the norm, is over all numbers of an example.")
-        if self.is_padded:
-            items.append("Steps whose label is -1 cost nothing.")
-        if batch == 1:
-            items.append(Equation("C", self.cost, formula))
-        else:
-            each = self.cost_per_example[np.newaxis]
-            total: list[Part] = ["("]
-            for c in self.cost_per_example[: typeset.LIMIT]:
-                total += [float(c), "+"]
-            total[-1:] = [")", "/", str(batch)]
-            items += [
-                f"The batch has $B$ = {batch} examples, one a column. $C$ is the mean over them, "
-                r"so every column of $\delta$ carries 1/$B$ (times $B$ it is the example's own "
-                r"$\delta$), and BP3 and BP4 are plain sums over the columns.",
-                Equation("C_{x}", each, formula),
-                Equation("C", self.cost, (r"\frac{1}{B}", r"\sum_{x}", "C_{x}"), tuple(total)),
-            ]
-        if not self.canonical:
-            formula, numbers = self._bp1(last)
-            items.append(Equation(r"\nabla_{a}C", self.nabla_a, formula, numbers))
-        return tuple(items)
-
-    def _bp1(self, last: LayerTrace) -> tuple[tuple[str, ...], tuple[Part, ...]]:
-        """Return formula and numbers of delta^L of a canonical pair, else of nabla_a C."""
-        cost, a, batch = self.network_cost, f"a^{{{last.superscript}}}", self._batch
-        if not self.canonical and type(cost) in _RATIOS:
-            return (_with_a(_RATIOS[type(cost)], last.superscript), "/", "B"), ()
-        if type(cost) not in _FACTORS:
-            return (), ()
-        factor, below = _FACTORS[type(cost)]
-        divisor = last.a.size if below == "(n B)" else batch
-        target = self.y
-        if isinstance(cost, costs.SoftmaxCrossEntropy):
-            target = cost.probabilities(self.y, self.layers[-1].a)
-        numbers: tuple[Part, ...] = (last.a, "-", target.reshape(last.a.shape))
-        if factor or divisor > 1:
-            numbers = (*factor, "(", *numbers, ")")
-        if divisor > 1:
-            numbers = (*numbers, "/", str(divisor))
-        formula = (*factor, "(", a, "-", "y", ")", "/", below)
-        return formula, () if self.is_padded else numbers
-
-    @property
-    def is_padded(self) -> bool:
-        """Whether there are labels of -1, steps that cost nothing."""
-        takes_labels = isinstance(self.network_cost, costs.SoftmaxCrossEntropy)
-        return takes_labels and self.y.dtype.kind in "iu" and bool((self.y < 0).any())
-
-
-_FACTORS = {  # C's gradient is factor (a - y) / divisor, or delta^L of the canonical pair is
-    costs.Quadratic: ("", "B"),
-    costs.SquaredError: ("2", "B"),
-    costs.MeanSquaredError: ("2", "(n B)"),
-    costs.CrossEntropy: ("", "B"),
-    costs.SoftmaxCrossEntropy: ("", "B"),
-}
-_RATIOS = {  # B times C's gradient
-    costs.CrossEntropy: "((1 - y)/(1 - a) - y/a)",
-    costs.SoftmaxCrossEntropy: "(-y/a)",
-}
-_VALUES = {  # C_x
-    costs.Quadratic: r"\frac{1}{2} \lVert a - y \rVert^{2}",
-    costs.SquaredError: r"\lVert a - y \rVert^{2}",
-    costs.MeanSquaredError: r"\frac{1}{n} \lVert a - y \rVert^{2}",
-    costs.CrossEntropy: r"-\sum_{j} [y_{j} \ln a_{j} + (1 - y_{j}) \ln(1 - a_{j})]",
-    costs.SoftmaxCrossEntropy: r"-\sum_{j} y_{j} \ln a_{j}",
-}
-
-
-def _with_a(formula: str, superscript: str) -> str:
-    """Let the a in a formula be that of the layer of this superscript."""
-    return re.sub(r"\ba(?=\b|_)", f"a^{{{superscript}}}", formula)
 
 
 def _check_one_array_each(network: Network) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from backprop import Conv2d, Dense, Flatten, MaxPool2d, Network
+from backprop.costs import WeightedCosts
 from backprop.graph import Graph, Input, Variable, apply, concatenate, cos, exp, sin, sqrt
 from backprop.layers import LSTM, Masked, Residual, TimeDistributed, TimeStep
 from tests.browser.support import errors, poor_contrast, screen, wide
@@ -276,17 +277,53 @@ def graph_of_layers():
     return network.astype("float64").trace(x, np.array([0, 1, 1, 0]))
 
 
-@pytest.mark.parametrize("graph", [graph_of_operations, graph_of_layers])
+def graph_of_outputs():
+    """Outputs of a layer and of an operation, one used elsewhere too, with costs of all kinds."""
+    u = Input("u", shape=(3,))
+    h = apply(Dense(3, 3, "sigmoid", rng=0), u).named("used")
+    outputs = [h, apply(Dense(3, 2, "softmax", rng=1), h), (h * u + u).named("sum"), exp(h)]
+    outputs.append(apply(Dense(3, 2, "sigmoid", rng=2), h).named("canonical"))
+    names = ["cross_entropy", "softmax_cross_entropy", "quadratic", "mean_squared_error"]
+    cost = WeightedCosts([*names, "cross_entropy"], [1, 0.5, 1, 2, 1])
+    rng = np.random.default_rng(0)
+    x, targets = rng.standard_normal((3, 4)), [rng.random((n, 4)) for n in (3, 2, 3, 3, 2)]
+    targets[1] = np.array([0, 1, 1, 0])
+    return Network(Graph(outputs), cost).astype("float64").trace(x, tuple(targets))
+
+
+@pytest.mark.parametrize("graph", [graph_of_operations, graph_of_layers, graph_of_outputs])
 def test_every_number_of_a_graph_is_filled_in(graph, browser, tmp_path):
     trace = graph()
     opened(browser, trace, tmp_path / "page.html")
     found = browser.execute_script(FILLED)
-    nodes = {one[0].split("node ")[1].split(":")[0].split(",")[0] for one in found}
+    steps = [one[0].split("node ")[1] for one in found if "node " in one[0]]
+    nodes = {one.split(":")[0].split(",")[0] for one in steps}
     assert nodes == {row.name for row in trace.rows}
     for place, cell, result, value, words in found:
         assert result is not None, f"{place}: {words}"
         assert cell is None or float(result) == float(cell), place
         assert not value or float(value) == pytest.approx(float(result), rel=1e-8, abs=1e-10), place
+    assert errors(browser) == []
+
+
+def test_the_costs_of_a_graph_have_steps(browser, tmp_path):
+    trace = graph_of_outputs()
+    opened(browser, trace, tmp_path / "page.html")
+    places = [n for n, words in enumerate(labels(browser)) if "Cost" in words]
+    assert len(places) == len(trace.costs)
+    for number, (place, cost) in enumerate(zip(places, trace.costs, strict=True)):
+        browser.execute_script(
+            "document.querySelectorAll('.card[data-layer=cost]')[arguments[0]].click()", number
+        )
+        assert text(browser, "#where").startswith(f"step {place + 1} of")
+        assert shown(browser, "h3 .result") == pytest.approx([cost.each[0]])
+        assert f"trace.costs[{number}].each[0]" in text(browser, ".python")
+        cells = browser.find_elements("css selector", ".map.result td")
+        assert len(cells) == (0 if cost.canonical else len(cost.a))
+        for cell, value in zip(cells, cost.nabla_a[:, 0], strict=False):
+            browser.execute_script("arguments[0].click()", cell)
+            assert shown(browser, "h3 .result") == pytest.approx([value])
+            assert "With the 1/B of the mean cost" in text(browser, ".filled")
     assert errors(browser) == []
 
 

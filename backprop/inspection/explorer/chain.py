@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from backprop.inspection.alphabet import UNICODE
+from backprop.inspection.equations.base import symbol
 from backprop.inspection.explorer import targets
-from backprop.inspection.explorer.layers import LayerPage, array_of
+from backprop.inspection.explorer.layers import LayerPage
+from backprop.inspection.record import innermost_of
 from backprop.inspection.trace import Trace
-from backprop.inspection.typeset import Equation, Section, inline, sentence
+from backprop.inspection.typeset import Section
 
 
 def content(
@@ -38,7 +39,8 @@ class _Page(LayerPage):
     def __init__(
         self, trace: Trace, classes: Sequence[str] | None, image_shape: tuple[int, ...]
     ) -> None:
-        canonical = trace.innermost if trace.canonical else None
+        self.innermost = innermost_of(trace.layers[-1])
+        canonical = {self.innermost.name: 0} if trace.canonical else {}
         super().__init__(trace.layers, trace.x.shape[-1], image_shape, canonical)
         self.trace, self.classes = trace, classes
 
@@ -46,7 +48,8 @@ class _Page(LayerPage):
         trace = self.trace
         x = self.by_example(trace.x, "")
         layers = [self.layer(t) for t in self.traced]
-        cost = targets.cost_of(trace, self.arrays)
+        a = symbol("a", trace.layers[-1].superscript)
+        cost = targets.cost_of(trace.cost_trace, a, self.innermost.delta, self.arrays)
         steps = [step for section in trace.sections() for step in self._steps(section)]
         arrays, examples = self.arrays.packed()
         return {
@@ -58,7 +61,7 @@ class _Page(LayerPage):
             "classes": None if self.classes is None else list(self.classes),
             "x": x,
             "layers": layers,
-            "cost": cost,
+            "costs": [cost],
             "steps": steps,
             "arrays": arrays,
         }
@@ -67,30 +70,4 @@ class _Page(LayerPage):
         if section.layer:
             yield from self.steps_of(section)
         elif section.title.startswith("cost"):
-            yield self._cost_step(section)
-
-    def _cost_step(self, section: Section) -> dict[str, Any]:
-        words = [sentence(word, UNICODE) for word in section.sentences]
-        shown = [
-            {
-                "tag": "",
-                "left": UNICODE.text(equation.left),
-                "formula": inline(equation.formula, UNICODE),
-                "result": self._cost_result(equation),
-            }
-            for equation in section.equations
-        ]
-        return {
-            "way": "cost",
-            "layer": -1,
-            "role": "cost",
-            "label": "C",
-            "title": section.title,
-            "words": words,
-            "shown": shown,
-        }
-
-    def _cost_result(self, equation: Equation) -> int:
-        array = array_of(equation)
-        by_example = array.ndim > 0 and array.shape[-1] == self.batch
-        return self.arrays.add(array[0] if array.shape[:1] == (1,) else array, by_example)
+            yield self.cost_step(section, 0)

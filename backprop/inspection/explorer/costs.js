@@ -13,14 +13,14 @@ const TERMS = { // what an output adds to C_x; `targets.py` has tried that it do
 const timesLn = (factor_, of) => (factor_ === 0 ? 0 : factor_ * Math.log(of));
 
 /** C of an example, as a sum over the outputs, and C, the mean over the batch. */
-function filledCost(example) {
-  const cost = page.cost;
+function filledCost(step, example) {
+  const cost = page.costs[step.cost];
   const [each, value] = [arrayAt(cost.each), arrayAt(cost.value).values[0]];
   const own = each.of(example)[0];
   const [a, y] = [arrayAt(cost.a), arrayAt(cost.y)];
   const filled = {
-    symbol: "Cₓ", python: `trace.cost_per_example[${example}]`, result: own, lines: [], sums: [],
-    marks: {}, curve: null,
+    symbol: "Cₓ", python: `${pathOf(null)}.${page.kind === "graph" ? "each" : "cost_per_example"}[${example}]`,
+    result: own, lines: [], sums: [], marks: {}, curve: null,
   };
   if (cost.terms && allWhole(a, y)) {
     const term = TERMS[cost.terms];
@@ -39,8 +39,8 @@ function filledCost(example) {
 }
 
 /** BP1 of a canonical pair: the two factors are one. */
-function canonicalDelta(filled, layer, index, example) {
-  const cost = page.cost;
+function canonicalDelta(filled, step, layer, index, example) {
+  const cost = page.costs[step.cost];
   const [a, y] = [arrayAt(layer.a), arrayAt(cost.y)];
   if (cost.factor === null || !allWhole(a, y)) return null;
   const counts = arrayAt(cost.counts);

@@ -33,10 +33,16 @@ function shownTerms(sum, all) {
 function pythonOf(layer, name, index, example) {
   const place = [...index];
   if (example !== null) {
-    if (layer.steps) place.push(place.pop() * page.batch + example); // steps and examples, one axis
+    if (layer && layer.steps) place.push(place.pop() * page.batch + example); // steps and examples, one axis
     else place.push(example);
   }
-  return `${layer.python || `trace["${layer.name}"]`}.${name}${brackets(place)}`;
+  return `${pathOf(layer)}.${name}${brackets(place)}`;
+}
+
+/** How Python finds a layer, or the cost, in the trace. */
+function pathOf(layer) {
+  if (layer === null) return page.kind === "graph" ? `trace.costs[${page.steps[state.step].cost}]` : "trace";
+  return layer.python || `trace["${layer.name}"]`;
 }
 
 const parameterOf = (layer, name) => arrayAt(layer.parameters[name]);
@@ -97,7 +103,7 @@ function filledDelta(layer, step, index, example) {
     symbol: `δ${layer.sup}${brackets(index)}`, python: pythonOf(layer, "delta", index, example),
     result: delta.at(index, example), lines: [], sums: [], marks: { delta: [index] }, curve: null,
   };
-  if (step.arrives === "canonical") return canonicalDelta(filled, layer, index, example);
+  if (step.arrives === "canonical") return canonicalDelta(filled, step, layer, index, example);
   const arriving = step.arrives === "above"
     ? arrivingFromAbove(filled, page.layers[step.above], layer, index, example)
     : arrivingGiven(filled, step, layer, index, example);

@@ -8,8 +8,9 @@ convolutions in for a single number. All other layers have a step a pass, with a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -60,8 +61,8 @@ class LayerPage:
     batch : int
     image_shape : (height, width), optional
         Of the input, if it is the numbers of an image in one axis.
-    canonical : LayerTrace, optional
-        The layer whose delta is that of a canonical pair, if there is one.
+    canonical : dict of str to int
+        By the names of the layers whose delta is that of a canonical pair, which cost it is.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class LayerPage:
         layers: Sequence[LayerTrace],
         batch: int,
         image_shape: tuple[int, ...] = (),
-        canonical: LayerTrace | None = None,
+        canonical: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self.batch, self.image_shape, self.canonical = batch, image_shape, canonical
         self.arrays = Arrays(batch)
@@ -206,10 +207,40 @@ class LayerPage:
         is_sent_down = t.downstream is not None and equation.result is t.downstream
         return {"role": "down", "label": "wᵀδ"} if is_sent_down else {"role": "all", "label": "Σ"}
 
+    def cost_step(self, section: Section, number: int) -> dict[str, Any]:
+        """Return the step of a cost, of the one of that number."""
+        words = [sentence(word, UNICODE) for word in section.sentences]
+        shown = []
+        for equation in section.equations:
+            one: dict[str, Any] = {
+                "tag": "",
+                "left": UNICODE.text(equation.left),
+                "formula": inline(equation.formula, UNICODE),
+                "result": self._cost_result(equation),
+            }
+            if equation.made is not None:
+                one |= {"made": self.plain(equation.made, "", {}), "python": "nabla_a"}
+            shown.append(one)
+        return {
+            "way": "cost",
+            "layer": -1,
+            "role": "cost",
+            "cost": number,
+            "label": "C",
+            "title": section.title,
+            "words": words,
+            "shown": shown,
+        }
+
+    def _cost_result(self, equation: Equation) -> int:
+        array = array_of(equation)
+        by_example = array.ndim > 0 and array.shape[-1] == self.batch
+        return self.arrays.add(array[0] if equation.left == "C_{x}" else array, by_example)
+
     def _arriving(self, equation: Equation, t: LayerTrace) -> dict[str, Any]:
         """Return whence the first factor of BP1 and BP2 comes."""
-        if t is self.canonical:
-            return {"arrives": "canonical"}
+        if t.name in self.canonical:
+            return {"arrives": "canonical", "cost": self.canonical[t.name]}
         deltas = {symbol(r"\delta", other.superscript): other for other in self.traced}
         for part in equation.formula:
             if part in deltas:

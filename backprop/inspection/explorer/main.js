@@ -12,7 +12,7 @@ function picture(pointed) {
 /** A layer of the picture was pressed, or one of its neurons. */
 function pressed(layer, neuron) {
   if (layer === "cost") {
-    goTo(page.steps.findIndex((step) => step.way === "cost"));
+    goTo(page.steps.findIndex((step) => step.way === "cost" && step.cost === neuron));
     return;
   }
   if (layer < 0) {

@@ -166,13 +166,14 @@ function heatMaps(state, step, choose) {
     const [array, symbol] = shownOf(layer, way);
     list.append(cardOf(layer, at, array, symbol, state, step, choose));
   });
-  if (page.cost) {
-    const value = arrayAt(page.cost.each).of(state.example)[0];
+  page.costs.forEach((cost, at) => {
+    const value = arrayAt(cost.each).of(state.example)[0];
     list.append(make("li", {}, make("button", { type: "button", class: "card", "data-layer": "cost",
-      "aria-current": step.way === "cost" ? "true" : null, onclick: () => choose("cost", 0) },
-    make("b", {}, "cost"), make("span", { class: "card-value" }, `Cₓ = ${text(value)}`),
-    make("small", {}, page.cost.name.replaceAll("_", " ")))));
-  }
+      "aria-current": step.cost === at && step.way === "cost" ? "true" : null, onclick: () => choose("cost", at) },
+    make("b", {}, page.costs.length > 1 ? `cost of ${cost.of}` : "cost"),
+    make("span", { class: "card-value" }, `Cₓ = ${text(value)}`),
+    make("small", {}, cost.name.replaceAll("_", " ")))));
+  });
   return list;
 }
 

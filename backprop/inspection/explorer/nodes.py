@@ -13,12 +13,15 @@ import numpy as np
 
 from backprop.inspection import operations
 from backprop.inspection.alphabet import UNICODE
+from backprop.inspection.cost_trace import CostTrace
 from backprop.inspection.elements import Array, Term
 from backprop.inspection.equations import LayerSymbols, backward_sections, forward_sections
 from backprop.inspection.equations.base import gradient_symbol, symbol
+from backprop.inspection.explorer import targets
 from backprop.inspection.explorer.layers import LayerPage
 from backprop.inspection.graph_trace import GraphTrace, Row
-from backprop.inspection.record import LayerTrace
+from backprop.inspection.record import LayerTrace, innermost_of
+from backprop.inspection.typeset import Section
 
 
 def content(trace: GraphTrace, title: str) -> dict[str, Any]:
@@ -42,8 +45,17 @@ class _Page(LayerPage):
 
     def __init__(self, trace: GraphTrace) -> None:
         layers = [row.layer for row in trace.rows if row.layer is not None]
-        super().__init__(layers, max(row.value.shape[-1] for row in trace.rows))
         self.trace = trace
+        self.costs = {cost.name: cost for cost in trace.costs}
+        used = {name for row in trace.rows for name in row.inputs}
+        self.ends = {name: cost for name, cost in self.costs.items() if name not in used}
+        canonical = {}
+        for number, (name, cost) in enumerate(self.costs.items()):
+            t = trace[name].layer
+            if cost.canonical and t is not None and name in self.ends:
+                canonical[innermost_of(t).name] = number
+        batch = max(row.value.shape[-1] for row in trace.rows)
+        super().__init__(layers, batch, canonical=canonical)
         self.entries: list[tuple[Row, LayerTrace | None]] = []  # a node, or a layer inside it
         for row in trace.rows:
             self.entries += [(row, t) for t in ([None] if row.layer is None else row.layer.walk())]
@@ -54,6 +66,9 @@ class _Page(LayerPage):
         rows = self.trace.rows
         entries = [self._entry(row, t) for row, t in self.entries]
         steps = [step for row in rows for step in self._forward(row)]
+        costs = [self._cost(cost) for cost in self.trace.costs]
+        for number, cost in enumerate(self.trace.costs):
+            steps.append(self.cost_step(self._section_of(cost), number))
         steps += [step for row in reversed(rows) for step in self._backward(row)]
         x = self._place(self._array(rows[0].name, rows[0].value))
         arrays, examples = self.arrays.packed()
@@ -66,7 +81,7 @@ class _Page(LayerPage):
             "classes": None,
             "x": x,
             "layers": entries,
-            "cost": None,
+            "costs": costs,
             "steps": steps,
             "arrays": arrays,
         }
@@ -97,11 +112,27 @@ class _Page(LayerPage):
             found["nabla_a"] = self._place(self._array(_upstream(row), row.upstream))
         return found
 
+    # -- the cost ----------------------------------------------------------------------------
+
+    def _cost(self, cost: CostTrace) -> dict[str, Any]:
+        t = self.trace[cost.name].layer
+        delta = None if t is None else innermost_of(t).delta
+        return targets.cost_of(cost, self._output_of(cost), delta, self.arrays)
+
+    def _output_of(self, cost: CostTrace) -> str:
+        """Return the symbol of the output that a cost is of."""
+        t = self.trace[cost.name].layer
+        return symbol(cost.name) if t is None else symbol("a", t.superscript)
+
+    def _section_of(self, cost: CostTrace) -> Section:
+        of = f" of {cost.name}" if len(self.costs) > 1 else ""
+        return Section(f"cost{of}, {cost.cost}", cost.items(self._output_of(cost)))
+
     # -- steps -------------------------------------------------------------------------------
 
     def _forward(self, row: Row) -> Iterator[dict[str, Any]]:
         if row.layer is not None:
-            sections = forward_sections(row.layer, _symbols(row, row.layer))
+            sections = forward_sections(row.layer, self._symbols(row, row.layer))
             yield from self._of_layer(row, row.layer, sections)
         elif row.inputs:
             yield self._step(row, "forward", "value", self._values(row))
@@ -109,9 +140,10 @@ class _Page(LayerPage):
     def _backward(self, row: Row) -> Iterator[dict[str, Any]]:
         arriving = self._upstream_of(row)
         if row.layer is not None:
-            if arriving.made is not None:
+            if arriving.made is not None and row.name not in self.ends:
                 yield self._step(row, "backward", "upstream", [arriving])
-            sections = backward_sections(row.layer, _symbols(row, row.layer))
+            symbols = self._symbols(row, row.layer)
+            sections = backward_sections(row.layer, symbols)
             yield from self._of_layer(row, row.layer, sections)
             return
         shown = [] if row.upstream is None else [arriving]
@@ -120,6 +152,20 @@ class _Page(LayerPage):
         if row.inputs and all(one.made is None for one in shown[1:]):
             words = ["It has a Jacobian, by whose transpose the upstream gradient is multiplied."]
         yield self._step(row, "backward", "gradient", shown, words)
+
+    def _symbols(self, row: Row, t: LayerTrace) -> LayerSymbols:
+        """Return the symbols of a layer whose input and upstream gradient are those of nodes."""
+        x, end = symbol(row.inputs[0]), self.ends.get(row.name)
+        innermost = innermost_of(t)
+        is_canonical = innermost.name in self.canonical
+        return LayerSymbols(
+            t.superscript,
+            a_prev=x,
+            nabla_a=gradient_symbol(symbol(row.name)) if end is None else r"\nabla_{a}C",
+            downstream=rf"{gradient_symbol(x)}\text{{ by way of {row.name}}}",
+            is_output=row.name in self.costs or row.upstream is None,
+            bp1=end.bp1(symbol("a", innermost.superscript)) if end and is_canonical else None,
+        )
 
     def _of_layer(self, row: Row, t: LayerTrace, sections: Any) -> Iterator[dict[str, Any]]:
         """Yield the steps of a layer, and say which node it is."""
@@ -173,7 +219,8 @@ class _Page(LayerPage):
 
     def _upstream_of(self, row: Row) -> _Shown:
         """Return the upstream gradient: the sum of what comes back on all ways."""
-        if row.upstream is None:
+        given = row.layer.nabla_a if row.upstream is None and row.layer else row.upstream
+        if given is None:
             return _Shown(_upstream(row), "", self._array(_upstream(row), row.value))
         parts = [
             self._array(_by_way_of(row.name, above.name), down)
@@ -181,15 +228,18 @@ class _Page(LayerPage):
             for name, down in zip(above.inputs, above.downstream, strict=False)
             if name == row.name and down is not None
         ]
-        upstream = self._array(_upstream(row), row.upstream)
+        if row.name in self.costs:
+            parts.insert(0, self._array("∇ₐC", self.costs[row.name].nabla_a))
+        upstream = self._array(_upstream(row), given)
         total = sum(part.values for part in parts)
-        if not parts or not np.allclose(total, row.upstream, rtol=1e-4, equal_nan=True):
-            return _Shown(_upstream(row), "", upstream)  # of an output it comes from the cost
+        if not parts or not np.allclose(total, given, rtol=1e-4, equal_nan=True):
+            return _Shown(_upstream(row), "", upstream)  # of an output without a cost of its own
         made: Term = parts[0].here
         for part in parts[1:]:
             made = made + part.here
         formula = " + ".join(part.symbol for part in parts)
-        return _Shown(_upstream(row), formula, upstream, made, "upstream")
+        place = "layer.nabla_a" if row.upstream is None else "upstream"
+        return _Shown(_upstream(row), formula, upstream, made, place)
 
     def _gradients(self, row: Row) -> Iterator[_Shown]:
         """Yield the local gradients, and what is sent to every input."""
@@ -237,18 +287,6 @@ def _upstream(row: Row) -> str:
 
 def _by_way_of(name: str, node: str) -> str:
     return f"∂C/∂{name} by way of {node}"
-
-
-def _symbols(row: Row, t: LayerTrace) -> LayerSymbols:
-    """Return the symbols of a layer whose input and upstream gradient are those of nodes."""
-    x = symbol(row.inputs[0])
-    return LayerSymbols(
-        t.superscript,
-        a_prev=x,
-        nabla_a=gradient_symbol(symbol(row.name)),
-        downstream=rf"{gradient_symbol(x)}\text{{ by way of {row.name}}}",
-        is_output=row.upstream is None,
-    )
 
 
 def _python_of(row: Row, t: LayerTrace) -> str:

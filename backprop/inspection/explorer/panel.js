@@ -40,7 +40,7 @@ function deltaArrays(step, layer, result) {
   const second = prime ? [[`σ′(z${layer.sup})`, prime, "⊙", "sigma_prime"]] : [];
   const made = [...result, "=", "delta"];
   if (step.arrives === "canonical") {
-    const y = arrayAt(page.cost.y);
+    const y = arrayAt(page.costs[step.cost].y);
     const target = y ? [["y", y, "−", "y"]] : [];
     return [[`a${layer.sup}`, arrayAt(layer.a), "", "a"], ...target, made];
   }
@@ -54,7 +54,8 @@ function deltaArrays(step, layer, result) {
 
 /** Whether an array holds derivatives of C, of one example: they carry its 1/B. */
 function isGradientIn(step, symbol, array, name, one) {
-  if (step.way !== "backward" || !array.byExample) return false;
+  if (!array.byExample) return false;
+  if (step.way !== "backward") return step.way === "cost" && Boolean(one);
   return Boolean(one) || ["delta", "above", "nabla_a", "down"].includes(name) || /^[(]?(δ|∂C|∇)/.test(symbol);
 }
 
@@ -87,8 +88,8 @@ class Panel {
     this.filled = make("section", { class: "filled", "aria-label": "The numbers of what is pointed at" });
     this.parent.replaceChildren(...this.words(), this.maps_(), this.filled);
     if (step.role === "cost") {
-      this.fill(filledCost(this.state.example));
       this.picked = null;
+      this.showCost();
       return;
     }
     this.picked = this.start();
@@ -144,9 +145,9 @@ class Panel {
   }
 
   costArrays() {
-    const cost = page.cost;
-    return [["a", arrayAt(cost.a), "", "a"], ["y", arrayAt(cost.y), "", "y"]]
-      .concat(this.step.shown.filter((one) => one.left.includes("∇")).map((one) => [one.left, arrayAt(one.result), "", ""]));
+    const cost = page.costs[this.step.cost];
+    return [[cost.symbol, arrayAt(cost.a), "", "a"], ["y", arrayAt(cost.y), "", "y"]]
+      .concat(this.step.shown.filter((one) => one.left.includes("∇")).map((one) => [one.left, arrayAt(one.result), "", "", one]));
   }
 
   /** Where the reader starts: what was pointed at last in this layer, or the largest number. */
@@ -180,7 +181,8 @@ class Panel {
 
   point(index, isSpoken) {
     if (index === null) {
-      this.filled.replaceChildren();
+      if (this.step.role === "cost") this.showCost();
+      else this.filled.replaceChildren();
       this.onPoint(null);
       return;
     }
@@ -214,7 +216,17 @@ class Panel {
       this.fill(filled);
       if (isSpoken) say(`${filled.symbol} = ${text(filled.result)}`);
     }
-    this.onPoint(index);
+    this.onPoint(step.role === "cost" ? null : index);
+  }
+
+  /** C, as long as no number of its gradient is pointed at. */
+  showCost() {
+    this.made = this.pickedIn = null;
+    for (const map of this.all) {
+      map.mark([]);
+      map.element.classList.remove("now");
+    }
+    this.fill(filledCost(this.step, this.state.example));
   }
 
   /** Write a formula with its numbers. */

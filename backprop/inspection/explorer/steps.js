@@ -66,7 +66,7 @@ function stepOfLayer(layer, like) {
 
 /** What is known of an example, in words. */
 function wordsOnExample(x) {
-  const cost = page.cost ? `Cₓ = ${text(arrayAt(page.cost.each).of(x)[0])}.` : "";
+  const cost = page.costs.map(({ each, of }) => `Cₓ${page.costs.length > 1 ? ` of ${of}` : ""} = ${text(arrayAt(each).of(x)[0])}.`).join(" ");
   const name = page.names[x];
   if (!name) return cost;
   const verdict = name.right ? "right" : "wrong";

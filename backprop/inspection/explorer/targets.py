@@ -9,6 +9,8 @@ import numpy as np
 
 from backprop import costs
 from backprop.core.config import name_of
+from backprop.inspection.alphabet import UNICODE
+from backprop.inspection.cost_trace import CostTrace
 from backprop.inspection.explorer.arrays import Arrays
 from backprop.inspection.trace import Trace
 from backprop.layers import Activation
@@ -30,24 +32,37 @@ TERMS = {  # of C_x, a number of an output; as the scripts know them
 }
 
 
-def cost_of(trace: Trace, arrays: Arrays) -> dict[str, Any]:
+def cost_of(
+    trace: CostTrace, symbol: str, delta: np.ndarray | None, arrays: Arrays
+) -> dict[str, Any]:
     """Return what the page says of C: its value, of every example, and BP1.
 
     How C and BP1 are made of a and y is told only where it gives the numbers of the trace.
+
+    Parameters
+    ----------
+    trace : CostTrace
+    symbol : str
+        Of the output, in LaTeX.
+    delta : ndarray or None
+        Of the layer that the output is of, where cost and activation are a canonical pair.
+    arrays : Arrays
+        Of the page.
     """
-    cost, a = trace.network_cost, trace.layers[-1].a
+    cost, a, y = trace.cost, trace.a, trace.target
     found: dict[str, Any] = {
         "name": name_of(type(cost)),
         "title": repr(cost),
+        "of": trace.name,
+        "symbol": UNICODE.text(symbol),
         "canonical": trace.canonical,
-        "value": arrays.add(np.array([trace.cost]), False),
-        "each": arrays.add(trace.cost_per_example, True),
+        "value": arrays.add(np.array([trace.value]), False),
+        "each": arrays.add(trace.each, True),
         "a": arrays.add(a, True),
         "nabla_a": arrays.add(trace.nabla_a, True),
         "terms": None,
         "factor": None,  # f of f (a - y) / d, where BP1 is that
     }
-    y = _target(trace, a)
     if y is None:
         return found
     found["y"] = arrays.add(y, True)
@@ -56,11 +71,11 @@ def cost_of(trace: Trace, arrays: Arrays) -> dict[str, Any]:
         axes = tuple(range(a.ndim - 1))
         with np.errstate(all="ignore"):
             each = _terms(kind, a.astype(np.float64), y).sum(axis=axes)
-        if _equal(each, trace.cost_per_example):
+        if _equal(each, trace.each):
             found["terms"] = kind
-    delta = trace.innermost.delta
-    if trace.canonical and delta is not None:
-        factor, divisor = _factor_and_divisor(trace, a)
+    start = trace.factor_and_divisor()
+    if trace.canonical and delta is not None and start is not None:
+        factor, divisor = start
         counts = trace.y >= 0 if trace.is_padded else np.ones(1)
         made = np.where(counts, factor * (a - y) / divisor, 0)
         if _equal(made, delta.reshape(a.shape)):
@@ -68,14 +83,6 @@ def cost_of(trace: Trace, arrays: Arrays) -> dict[str, Any]:
             if trace.is_padded:
                 found["counts"] = arrays.add(counts[np.newaxis], True)
     return found
-
-
-def _target(trace: Trace, a: np.ndarray) -> np.ndarray | None:
-    """Return y in the shape of the output, of labels a 1 at the label's place."""
-    cost, y = trace.network_cost, trace.y
-    if isinstance(cost, costs.SoftmaxCrossEntropy):
-        y = cost.probabilities(y, a)
-    return np.asarray(y).reshape(a.shape) if np.size(y) == a.size else None
 
 
 def _terms(kind: str, a: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -93,14 +100,6 @@ def _terms(kind: str, a: np.ndarray, y: np.ndarray) -> np.ndarray:
 def _times_ln(factor: np.ndarray, of: np.ndarray) -> np.ndarray:
     """Return factor * ln(of), 0 where the factor is."""
     return np.where(factor == 0, 0.0, factor * np.log(of))
-
-
-def _factor_and_divisor(trace: Trace, a: np.ndarray) -> tuple[float, int]:
-    """Return f and d, if BP1 starts from f (a - y) / d."""
-    cost, batch = trace.network_cost, a.shape[-1]
-    if isinstance(cost, costs.MeanSquaredError):
-        return 2.0, a.size
-    return (2.0, batch) if isinstance(cost, costs.SquaredError) else (1.0, batch)
 
 
 def _equal(a: np.ndarray, b: np.ndarray) -> bool:
