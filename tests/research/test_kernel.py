@@ -23,7 +23,8 @@ from backprop.layers import (
 from backprop.network import Network
 from backprop.research import ExampleGradients, factors, gradient_gram, ntk
 from tests.cases import CASES, NETWORK_CASES, Case, NetworkCase, assert_unchanged, snapshot
-from tests.research.test_per_example import SOFTMAX, dense64, network_of
+from tests.research.per_example.one_by_one import SOFTMAX, network_of
+from tests.support import dense
 
 
 def jacobians(network: Network, x: np.ndarray, of: str = "a") -> np.ndarray:
@@ -72,19 +73,19 @@ def test_the_tangent_kernel_is_the_product_of_jacobians(case: Case):
 
 @pytest.mark.parametrize("of", ["a", "z"])
 def test_of_the_output_and_of_the_weighted_input(of):
-    network = Network([dense64(4, 6), dense64(6, 3, "softmax", 1)], SOFTMAX)
+    network = Network([dense(4, 6), dense(6, 3, "softmax", 1)], SOFTMAX)
     rng = np.random.default_rng(0)
     assert_products(network, rng.standard_normal((4, 5)), rng.standard_normal((4, 2)), of)
 
 
 def convolutions() -> tuple[Network, tuple[int, ...]]:
     one = Conv1d(2, 2, 3, padding=1, activation="tanh", dtype="float64", rng=0)
-    return Network([one, one, Flatten(), dense64(16, 2)], "quadratic", input_shape=(2, 8)), (2, 8)
+    return Network([one, one, Flatten(), dense(16, 2)], "quadratic", input_shape=(2, 8)), (2, 8)
 
 
 def tied() -> tuple[Network, tuple[int, ...]]:
-    one = dense64(4, 3)
-    return Network([one, dense64(3, 4, seed=1).tie("w", one, transposed=True)]), (4,)
+    one = dense(4, 3)
+    return Network([one, dense(3, 4, rng=1).tie("w", one, transposed=True)]), (4,)
 
 
 @pytest.mark.parametrize("make", [convolutions, tied])
@@ -96,7 +97,7 @@ def test_what_places_share_adds_up(make):
 
 def test_an_embedding_tied_to_the_output():
     embedding = Embedding(5, 3, dtype="float64", rng=0)
-    end = dense64(3, 5, "identity", 1).tie("w", embedding, transposed=True)
+    end = dense(3, 5, "identity", 1).tie("w", embedding, transposed=True)
     network = Network([embedding, TimeStep(-1), end], "quadratic", input_shape=(4,))
     rng = np.random.default_rng(2)
     assert_products(network, rng.integers(0, 5, (4, 6)), rng.integers(0, 5, (4, 3)))
@@ -110,14 +111,14 @@ def test_block_by_block(monkeypatch, block):
     few_places = [Conv2d(1, 20, 3, activation="tanh", dtype="float64", rng=0), Flatten()]
     for below, size in ((layers, (5, 4)), (few_places, (3, 4))):
         n = 36 if below is layers else 40
-        network = Network([*below, dense64(n, 2)], "quadratic", input_shape=(1, *size))
+        network = Network([*below, dense(n, 2)], "quadratic", input_shape=(1, *size))
         assert_products(
             network, rng.standard_normal((1, *size, 5)), rng.standard_normal((1, *size, 3))
         )
 
 
 def test_frozen_layers_add_nothing():
-    network = Network([dense64(4, 6), dense64(6, 3)], "quadratic")
+    network = Network([dense(4, 6), dense(6, 3)], "quadratic")
     x = np.random.default_rng(4).standard_normal((4, 5))
     network[0].trainable = False
     full = ntk(network, x)
@@ -151,7 +152,7 @@ def test_the_gram_matrix_tells_how_a_step_along_one_example_moves_the_others():
 
 
 def test_a_step_moves_the_outputs_by_the_kernel():
-    network = Network([dense64(4, 8), dense64(8, 2, "identity", 1)], "quadratic")
+    network = Network([dense(4, 8), dense(8, 2, "identity", 1)], "quadratic")
     rng = np.random.default_rng(5)
     x, y, other = (rng.standard_normal(shape) for shape in ((4, 5), (2, 5), (4, 3)))
     kernel = ntk(network, other, x, "all")
@@ -165,7 +166,7 @@ def test_a_step_moves_the_outputs_by_the_kernel():
 
 
 def test_a_network_stays_as_it_is():
-    network = Network([dense64(4, 4), dense64(4, 3, "softmax")], SOFTMAX)
+    network = Network([dense(4, 4), dense(4, 3, "softmax")], SOFTMAX)
     x = np.random.default_rng(6).standard_normal((4, 5))
     network.forward(x, training=True)
     network.backward(np.zeros(5, int))
@@ -192,7 +193,7 @@ def test_a_thousand_examples_take_less_than_500_megabytes(outputs):
 
 
 def test_what_is_refused():
-    network = Network([dense64(4, 3)], "quadratic")
+    network = Network([dense(4, 3)], "quadratic")
     x = np.ones((4, 2))
     with pytest.raises(ValueError, match="of is 'a' or 'z'"):
         ntk(network, x, of="b")
@@ -202,13 +203,13 @@ def test_what_is_refused():
         ntk(network, x, outputs=3)
     layer: Layer = Flatten()
     with pytest.raises(ValueError, match="no z"):
-        ntk(Network([dense64(4, 3), layer], "quadratic"), x, of="z")
+        ntk(Network([dense(4, 3), layer], "quadratic"), x, of="z")
     with pytest.raises(ValueError, match="no parameter that learns"):
         ntk(Network([ReLU()], "quadratic", input_shape=(4,)).astype("float64"), x)
-    ends = [apply(dense64(4, 2), Input("x", (4,))), apply(dense64(4, 2), Input("y", (4,)))]
+    ends = [apply(dense(4, 2), Input("x", (4,))), apply(dense(4, 2), Input("y", (4,)))]
     with pytest.raises(TypeError, match="2 output arrays"):
         ntk(Network(Graph(ends), ["quadratic"] * 2), (x, x))
-    other = Network([dense64(4, 2)], "quadratic")
+    other = Network([dense(4, 2)], "quadratic")
     with pytest.raises(ValueError, match="not of one network"):
         gradient_gram(
             ExampleGradients(network, x, np.ones((3, 2))),
