@@ -2,7 +2,10 @@
 
 import shutil
 
+import numpy as np
 import pytest
+
+from backprop import Network
 
 OPTIONS = (
     "--headless=new",
@@ -31,3 +34,11 @@ def browser(tmp_path_factory):
     found.set_window_size(1300, 1000)
     yield found
     found.quit()
+
+
+@pytest.fixture
+def tiny():
+    """Give the trace of a network of two layers."""
+    network = Network.from_sizes([2, 3, 2], dtype="float64", rng=0)
+    rng = np.random.default_rng(1)
+    return network.trace(rng.standard_normal((2, 4)), np.eye(2)[:, [0, 1, 1, 0]])
