@@ -90,7 +90,6 @@ class DataParallel(Alone):
         self.trainer = trainer
         self._buffer = np.empty(0)
         self._stop = False
-        self._fitting = False
         trainer.processes = self
 
     def __repr__(self) -> str:

@@ -47,6 +47,25 @@ class Crossing(nn.Module):
         return self.c(b) + a
 
 
+class Called(nn.Module):
+    def __init__(self, function, *more):
+        super().__init__()
+        self.function, self.more = function, more
+
+    def forward(self, x):
+        return self.function(x, *self.more)
+
+
+class Hooked(nn.Module):
+    def __init__(self, register):
+        super().__init__()
+        self.a = nn.Linear(3, 3)
+        getattr(self.a, register)(lambda *given: None)
+
+    def forward(self, x):
+        return self.a(x)
+
+
 REFUSED = [
     (nn.Sequential(nn.Linear(3, 3), nn.Hardtanh()), "submodule '1': Hardtanh"),
     (Inside(Branching()), "submodule 'part': torch.fx cannot trace"),
@@ -54,26 +73,51 @@ REFUSED = [
     (Inside(Gated()), "submodule 'part', mul"),
     (Inside(InDouble()), "submodule 'part', softmax: with a dtype"),
     (Crossing(), "used in several places"),
-    (nn.LogSoftmax(dim=1), "has no counterpart"),
+    (nn.LogSoftmax(dim=1), r"give cost=nn.NLLLoss\(\)"),
     (nn.Conv2d(1, 2, 3, padding_mode="reflect"), "padding_mode"),
     (nn.MaxPool2d(2, ceil_mode=True), "ceil_mode"),
     (nn.BatchNorm1d(3, track_running_stats=False), "track_running_stats"),
     (nn.LSTM(3, 4, proj_size=2), "proj_size"),
     (nn.Embedding(5, 3, padding_idx=0), "padding_idx"),
     (nn.Sequential(nn.Conv2d(1, 2, 3), nn.Linear(3, 3)), "put nn.Flatten"),
-    (nn.utils.parametrizations.weight_norm(nn.Linear(3, 3)), "no counterpart"),
+    (
+        nn.utils.parametrizations.weight_norm(nn.Linear(3, 3)),
+        "its weight is computed, .*remove_param",
+    ),
+    (nn.Sequential(nn.DataParallel(nn.Linear(3, 3))), r"'0': it wraps .* module\.module"),
+    (
+        Inside(Hooked("register_full_backward_hook")),
+        "submodule 'part.a': hooks hang on its backward",
+    ),
+    (Inside(Hooked("register_forward_hook")), "submodule 'part.a': hooks hang on its forward"),
+    (
+        Inside(Called(torch.maximum, torch.zeros(3))),
+        "submodule 'part', maximum: it has no counterp",
+    ),
+    (Inside(Called(torch.hstack)), "submodule 'part', hstack: it has no counterpart"),
+    (Inside(Called(lambda x: x.view(x.size(1), -1))), "the first axis must be the batch, got"),
+    (Inside(Called(lambda x: x.view(x.size(0), x.size(1), 1))), "after the batch must be numbers"),
+    (Inside(Called(lambda x: x + torch.ones(3))), "a tensor that no module computes"),
 ]
 
 
 @pytest.mark.parametrize(("module", "message"), REFUSED, ids=lambda v: type(v).__name__)
 def test_what_has_no_counterpart_is_named(module, message):
+    before = [set(vars(inner)) for inner in module.modules()]
     with pytest.raises(NoCounterpartError, match=message):
         from_torch(module, input_shape=(3,))
+    assert [set(vars(inner)) for inner in module.modules()] == before  # torch.fx notes constants
 
 
 def test_wrong_arguments():
     with pytest.raises(TypeError, match=r"expected a torch\.nn\.Module"):
         from_torch(Dense(3, 2))
+    with pytest.raises(
+        TypeError, match=r"^from_torch: .* OrderedDict.*load it into its model firs"
+    ):
+        from_torch(nn.Linear(3, 2).state_dict())
+    with pytest.raises(TypeError, match=r"call it, Linear\(\.\.\.\)$"):
+        from_torch(nn.Linear)
     with pytest.raises(TypeError, match="expected a network or a layer"):
         to_torch(nn.Linear(3, 2))
     with pytest.raises(TypeError, match=r"module.float\(\)"):

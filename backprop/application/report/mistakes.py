@@ -13,7 +13,6 @@ from backprop.application.report.facts import Facts
 from backprop.application.tasks import metrics_of
 from backprop.core.shapes import is_several
 from backprop.metrics.labels import decisions, holds_classes, holds_several_labels
-from backprop.network import Network
 
 MOST_CLASSES = 20  # up to which the confusion matrix is a table
 MOST_IMAGES = 40
@@ -275,8 +274,3 @@ def _of_numbers(a: np.ndarray, y: np.ndarray, names: Sequence[str] | None) -> st
         page.paragraph(more),
         page.table(rows, head, "The largest errors on the test data"),
     )
-
-
-def accuracy_of(network: Network, pair: Any) -> Any:
-    """Return the accuracy on some data; None where there are no classes."""
-    return None if pair is None or network.cost is None else network.evaluate(*pair).get("accuracy")

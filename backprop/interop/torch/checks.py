@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,10 @@ with needs("torch", "backprop.interop.torch"):
     import torch
     from torch import Tensor, nn
     from torch.nn.parameter import is_lazy
+    from torch.nn.utils.parametrize import is_parametrized
+    from torch.optim.swa_utils import AveragedModel
+
+WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
 
 
 def dtype_of(module: nn.Module) -> Any:
@@ -60,13 +65,39 @@ def _otherwise(module: nn.Module) -> str:
         return "TorchScript cannot be read: convert the module that it was made of"
     if "_orig_mod" in module._modules:
         return "it is compiled: convert the module itself, module._orig_mod"
+    if isinstance(module, WRAPPERS):
+        return "it wraps a module: convert that itself, module.module"
+    if is_parametrized(module):
+        names = ", ".join(module.parametrizations)  # type: ignore[arg-type]
+        return (
+            f"its {names} is computed, by a parametrization: torch.nn.utils.parametrize."
+            "remove_parametrizations leaves the numbers that it has now"
+        )
     if module._forward_hooks or module._forward_pre_hooks:
         return (
-            "hooks hang on its forward pass, which may change what it computes: remove them first"
+            "hooks hang on its forward pass, which may change what it computes: remove them first "
+            "(those of pruning by torch.nn.utils.prune.remove)"
         )
+    tensors = module._parameters.values()
+    on_tensors = any(tensor is not None and tensor._backward_hooks for tensor in tensors)
+    if module._backward_hooks or module._backward_pre_hooks or on_tensors:
+        return "hooks hang on its backward pass, which may change gradients: remove them first"
     if "forward" in vars(module):
         return "a forward was assigned to it in the place of its class's: write it as a class"
     return ""
+
+
+def check_module(what: str, module: Any) -> None:
+    """Raise a TypeError unless it is a module."""
+    if isinstance(module, nn.Module):
+        return
+    remedy = ""
+    if isinstance(module, Mapping):
+        remedy = ": a state_dict has numbers alone, load it into its model first"
+    if isinstance(module, type):
+        remedy = f": call it, {module.__name__}(...)"
+    text = " ".join(repr(module).split())
+    raise TypeError(f"{what}: expected a torch.nn.Module, got {text:.80}{remedy}")
 
 
 def as_array(tensor: Tensor) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +46,16 @@ class LinearOf(nn.Module):
         self.weight, self.bias, self.turned = weight, bias, turned
 
 
+WITH_ARGUMENTS = ("linear", "dropout", "dropout1d", "dropout2d", "dropout3d", "view", "reshape")
+"""The functions that take parameters, the mode, or the batch besides."""
+
+OF_ONE_MEMORY = (
+    *("getitem", "squeeze", "flatten", "unflatten", "view", "reshape", "permute", "transpose"),
+    *("contiguous", "dropout"),
+)
+"""The functions whose output may be their input, or a part of it, and not a copy."""
+
+
 def name_of_call(node: Any) -> str:
     """Return what is called, as it is named."""
     if node.op == "call_function":
@@ -53,13 +64,51 @@ def name_of_call(node: Any) -> str:
 
 
 def is_of_shape(node: fx.Node) -> bool:
-    """Say whether a node is no tensor but a shape, or a number in one; or a parameter turned."""
+    """Say whether a node is no tensor but a shape, or a number of one; or a parameter turned."""
     name = name_of_call(node)
+    if name in ("mul", "floordiv") and all(
+        isinstance(one, int) or (isinstance(one, fx.Node) and is_of_shape(one)) for one in node.args
+    ):
+        return True
     if name == "size" or (name == "getattr" and node.args[1] in ("shape", "T", "mT", "dtype")):
         return True
     if name in ("t", "transpose") and node.op != "call_module":
         return isinstance(node.args[0], fx.Node) and node.args[0].op == "get_attr"
     return name == "getitem" and isinstance(node.args[0], fx.Node) and is_of_shape(node.args[0])
+
+
+def is_in_place(node: fx.Node, module: nn.Module | None) -> bool:
+    """Say whether a call writes into the tensor that it is given; of a module, if it is one."""
+    if module is not None:
+        return bool(getattr(module, "inplace", False))
+    name = name_of_call(node)
+    if node.op == "call_method":
+        return name.endswith("_") and not name.endswith("__")
+    if node.op != "call_function" or name == "iadd" or name.endswith("_"):
+        return node.op == "call_function"
+    try:
+        bound = inspect.signature(node.target).bind(*node.args, **node.kwargs)  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # a builtin, which has no such option
+        return False
+    return bool(bound.arguments.get("inplace", False))
+
+
+def shares_memory(call: str | nn.Module) -> bool:
+    """Say whether what a function or module gives may lie in the memory of what it is given."""
+    if isinstance(call, str):
+        return call.startswith(OF_ONE_MEMORY)
+    return isinstance(call, (nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout))
+
+
+def joined_values(node: fx.Node, join: str) -> tuple[list[Any], Any]:
+    """Return the values that meet in a sum or a concatenation, and along which axis."""
+    arguments, given = list(node.args), dict(node.kwargs)
+    if join == "sum":
+        by_name = [given[name] for name in ("input", "other") if name in given]
+        return [*arguments[:2], *by_name], 0
+    values: Any = arguments[0] if arguments else given["tensors"]
+    dim = arguments[1] if len(arguments) > 1 else 0
+    return list(values), given.get("dim", given.get("axis", dim))
 
 
 def items_of_call(node: fx.Node, in_evaluation: fx.Node, module: nn.Module) -> list[nn.Module]:
@@ -106,7 +155,7 @@ def _attribute(module: nn.Module, node: Any) -> nn.Parameter | None:
     if not isinstance(node, fx.Node) or node.op != "get_attr":
         raise NoCounterpartError("its weight or bias is computed")
     place, _, name = str(node.target).rpartition(".")
-    found = getattr(module.get_submodule(place), name)
+    found = getattr(module.get_submodule(place), name, None)  # a constant is there no more
     if not isinstance(found, nn.Parameter):
         raise NoCounterpartError(f"{node.target} is no Parameter")
     return found
@@ -131,12 +180,24 @@ def _reshape(arguments: list[Any], options: dict[str, Any]) -> list[nn.Module]:
     if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
         sizes = sizes[0]
     first, *rest = sizes
-    keeps_batch = isinstance(first, fx.Node) or (first == -1 and -1 not in rest)
-    if not keeps_batch or not rest or not all(isinstance(n, int) for n in rest):
+    of_batch = is_batch(first)
+    if not rest or not (of_batch or (first == -1 and -1 not in rest)):
         raise NoCounterpartError(f"of a new shape the first axis must be the batch, got {sizes}")
-    if rest == [-1]:
+    if of_batch and (rest == [-1] or (len(rest) == 1 and isinstance(rest[0], fx.Node))):
         return [nn.Flatten()]
+    if not all(isinstance(n, int) for n in rest):
+        raise NoCounterpartError(
+            f"of a new shape the sizes after the batch must be numbers, got {sizes}"
+        )
     return [nn.Flatten(), nn.Unflatten(1, tuple(rest))]
+
+
+def is_batch(size: Any) -> bool:
+    """Say whether a size in a traced forward is that of the first axis, ``x.size(0)``."""
+    if not isinstance(size, fx.Node):
+        return False
+    at = size.args[1] if len(size.args) > 1 else size.kwargs.get("dim")
+    return at == 0 and name_of_call(size) in ("size", "getitem")
 
 
 def _permute(*axes: Any, dims: Any = None) -> nn.Module:
@@ -175,6 +236,10 @@ def _softmax(dim: Any = None, _stacklevel: int = 3, dtype: Any = None) -> nn.Mod
     return nn.Softmax(dim)
 
 
+def _log_softmax(dim: Any = None, _stacklevel: int = 3, dtype: Any = None) -> nn.Module:
+    return nn.LogSoftmax(_softmax(dim, _stacklevel, dtype).dim)  # type: ignore[arg-type]
+
+
 def _flatten(start_dim: int = 0, end_dim: int = -1) -> nn.Module:
     return nn.Flatten(start_dim, end_dim)
 
@@ -185,11 +250,13 @@ def _mean(dim: Any = None, keepdim: bool = False) -> nn.Module:
     return Mean(dim)
 
 
-def _leaky_relu(negative_slope: float = 0.01) -> nn.Module:
+def _leaky_relu(negative_slope: float = 0.01, inplace: bool = False) -> nn.Module:
     return nn.LeakyReLU(negative_slope)
 
 
 CALLS: dict[str, Callable[..., Any]] = {
+    "clone": list,
+    "contiguous": list,
     "relu": nn.ReLU,
     "relu_": nn.ReLU,
     "tanh": nn.Tanh,
@@ -202,6 +269,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "leaky_relu": _leaky_relu,
     "softplus": nn.Softplus,
     "softmax": _softmax,
+    "log_softmax": _log_softmax,
     "flatten": _flatten,
     "unflatten": lambda dim, sizes: nn.Unflatten(dim, tuple(sizes)),
     "permute": _permute,

@@ -79,9 +79,11 @@ def cost_of(cost: Any) -> tuple[Any, Activation | None]:
             f"the loss {cost}: weights are given to fit, class_weight=..., and a cost is the mean"
         )
     kind = type(cost)
+    if getattr(cost, "ignore_index", -100) != -100:
+        raise NoCounterpartError(f"the loss {cost}: steps are left out by the label -1")
+    if kind is nn.NLLLoss:
+        return SoftmaxCrossEntropy(), None
     if kind is nn.CrossEntropyLoss:
-        if cost.ignore_index != -100:
-            raise NoCounterpartError(f"the loss {cost}: steps are left out by the label -1")
         return SoftmaxCrossEntropy(float(cost.label_smoothing)), Softmax()
     if kind is nn.BCEWithLogitsLoss and cost.pos_weight is None:
         return CrossEntropy(), Sigmoid()

@@ -13,7 +13,7 @@ import numpy as np
 from backprop.core.extras import needs
 from backprop.interop.tensors import OF_BLOCK, arrays_in, arrays_of, tensors_of
 from backprop.interop.torch.axes import SEQUENCES
-from backprop.interop.torch.checks import as_array, check_forward, dtype_of
+from backprop.interop.torch.checks import as_array, check_forward, check_module, dtype_of
 from backprop.interop.torch.counterparts import NoCounterpartError, activation_of_module
 from backprop.interop.torch.guesses import cost_of, guessed_input_shape
 from backprop.interop.torch.known_modules import READERS
@@ -32,6 +32,7 @@ from backprop.layers import (
     Softmax,
     TimeDistributed,
     TransformerBlock,
+    Transpose,
 )
 from backprop.network import Network
 
@@ -66,7 +67,8 @@ def from_torch(module: Any, cost: Any = None, input_shape: Sequence[Any] | None 
     module : torch.nn.Module
     cost : Cost, str or loss of PyTorch, optional
         Of the network. ``nn.CrossEntropyLoss()`` and ``nn.BCEWithLogitsLoss()`` take z, the
-        network then ends in the softmax or sigmoid that is part of them.
+        network then ends in the softmax or sigmoid that is part of them. With ``nn.NLLLoss()`` the
+        module ends in a LogSoftmax, and the network in the softmax.
     input_shape : tuple of int, optional
         Of one example in the order of axes here, ``(C, H, W)`` or ``(d, T)``; needed where no
         layer tells it, as when images are flattened. None stands for any length.
@@ -79,11 +81,11 @@ def from_torch(module: Any, cost: Any = None, input_shape: Sequence[Any] | None 
     TypeError, ValueError, ShapeError
         If it is no module, of a dtype that is no float32 or float64, or of shapes that do not fit.
     """
-    if not isinstance(module, nn.Module):
-        raise TypeError(f"from_torch: expected a torch.nn.Module, got {module!r}")
+    check_module("from_torch", module)
+    of_log = isinstance(cost, nn.NLLLoss)
     cost, sigma = cost_of(cost)
     try:
-        found = Incoming(module, input_shape)
+        found = Incoming(module, input_shape, of_log)
     except NoCounterpartError as error:
         raise NoCounterpartError(f"from_torch: {error}{REMEDY}") from error.__cause__
     layers = found.layers
@@ -115,10 +117,9 @@ def update_torch(module: Any, network: Network) -> None:
     """
     if not isinstance(network, Network):
         raise TypeError(f"update_torch: expected a network, got {network!r}")
-    if not isinstance(module, nn.Module):
-        raise TypeError(f"update_torch: expected a torch.nn.Module, got {module!r}")
+    check_module("update_torch", module)
     network.check_whole()
-    found = Incoming(module, network.input_shape)
+    found = Incoming(module, network.input_shape, of_log=None)
     pairs = _pairs(leaves_with_numbers(found.layers), leaves_with_numbers([network.root]))
     writes: list[tuple[Tensor, np.ndarray]] = []
     for record in found.records:
@@ -207,9 +208,15 @@ class Record:
 
 
 class Incoming:
-    """A conversion from PyTorch: the layers of a module, and whose numbers they have."""
+    """A conversion from PyTorch: the layers of a module, and whose numbers they have.
 
-    def __init__(self, module: nn.Module, input_shape: Any = None) -> None:
+    `of_log` says whether the module ends in the logarithm of a softmax, which is left out, as it is
+    part of the cost here; None that it may.
+    """
+
+    def __init__(
+        self, module: nn.Module, input_shape: Any = None, of_log: bool | None = False
+    ) -> None:
         self.records: list[Record] = []
         self.known = Known()
         self.made: dict[Any, Layer] = {}
@@ -217,6 +224,13 @@ class Incoming:
         self.peek_after: nn.Module | None = None
         check_forward(module)
         items = items_of(module)
+        without = None if of_log is False else without_log(items)
+        if of_log and without is None:
+            raise NoCounterpartError(
+                "nn.NLLLoss takes the logarithm of probabilities, and the module does not end in a "
+                "LogSoftmax: nn.CrossEntropyLoss takes what is before it"
+            )
+        items = items if without is None else without
         self.time_first = time_first(items)
         self.layers, _ = self.chain(items, first_state(items, input_shape))
         if not self.layers:
@@ -233,16 +247,17 @@ class Incoming:
         while position < len(items):
             item = items[position]
             position += 1
+            took = 0
             if isinstance(item, Group):
                 made, state = self.group(item, state)
-                layers += made
-                continue
-            if isinstance(item, Fork):
+            elif isinstance(item, Fork):
                 made, state = self.fork(item, state)
-                layers += made
-                continue
-            following, self.peek_after = (leaf_at(items, position + n) for n in (0, 1))
-            made, state, took = self.leaf(item, state, following)
+            else:
+                following, self.peek_after = (leaf_at(items, position + n) for n in (0, 1))
+                made, state, took = self.leaf(item, state, following)
+            if made and layers and all(is_turn(one) for one in (layers[-1], made[0])):
+                layers.pop()
+                made = made[1:]
             layers += made
             position += took
         return layers, state
@@ -305,6 +320,11 @@ class Incoming:
             if isinstance(sigma, Softmax) and not state.is_features(module.dim):
                 raise NoCounterpartError(f"a softmax is over the features, not axis {module.dim}")
             return [sigma], state, 0
+        if kind is nn.LogSoftmax:
+            raise NoCounterpartError(
+                "the logarithm is part of the cost here: at the end of a module give "
+                "cost=nn.NLLLoss(), and the network ends in the softmax"
+            )
         if kind not in READERS:
             raise NoCounterpartError("it has no counterpart here")
         after = None
@@ -331,7 +351,7 @@ class Incoming:
     ) -> Any:
         """Return the layer of a module with parameters, filled; the same one if it comes again."""
         module = part or item.module
-        key = (id(module), key)
+        key = (id(module._parameters), key)
         if key in self.made:
             return self.made[key]
         made = self.made[key] = make()
@@ -387,6 +407,22 @@ def ending_in(layers: list[Layer], sigma: Activation) -> list[Layer]:
             f"from_torch: the module ends in {last}, and so does the loss: one is right"
         )
     return [*layers, sigma]
+
+
+def is_turn(layer: Layer) -> bool:
+    """Say whether a layer exchanges two axes: two of them after one another do nothing."""
+    return isinstance(layer, Transpose) and layer.axes == (1, 0)
+
+
+def without_log(items: Items) -> Items | None:
+    """Return the items with a softmax for its logarithm at the end; None if it is not there."""
+    last = items[-1] if items else None
+    if isinstance(last, Leaf) and type(last.module) is nn.LogSoftmax:
+        return [*items[:-1], Leaf(last.name, nn.Softmax(last.module.dim))]
+    if isinstance(last, Group) and not last.steps:
+        inside = without_log(last.inside)
+        return None if inside is None else [*items[:-1], Group(last.name, inside)]
+    return None
 
 
 def leaf_at(items: Items, position: int) -> nn.Module | None:

@@ -32,7 +32,7 @@ def leaves_of(items: Items) -> list[Leaf]:
 def first_state(items: Items, input_shape: Any = None) -> State:
     """Return how the axes of the input are, which the first module tells that sees to them.
 
-    If none does, it is by how many axes the input is said to have: N x n unless told.
+    If none does, it is by how many axes the input is said to have: N x n unless told, or turned.
     """
     turned, over_last = False, False
     for leaf in leaves_of(items):
@@ -58,6 +58,8 @@ def first_state(items: Items, input_shape: Any = None) -> State:
                 order = SEQUENCES if order == CHANNELS else CHANNELS
             return State(order, axes)
     axes = 1 if input_shape is None else len(input_shape)
+    if input_shape is None and any(takes_of(leaf.module) == "turned" for leaf in leaves_of(items)):
+        axes = 2
     if axes == 1:
         return State(FLAT, 1)
     return State(SEQUENCES if over_last and axes == 2 else CHANNELS, axes)

@@ -55,7 +55,10 @@ if TYPE_CHECKING:
 def read_linear(of: Incoming, item: Leaf, state: State, following: Any, after: Any) -> Found:
     """Linear: `Dense`, of sequences on every step."""
     module: Any = item.module
-    if state.order == CHANNELS and (state.axes or 2) > 1:
+    turned: list[Layer] = []
+    if state.order == CHANNELS and state.axes == 2:  # N x C x L, over L
+        turned = [Transpose((1, 0))]
+    elif state.order == CHANNELS and (state.axes or 2) > 1:
         raise NoCounterpartError(
             "a linear layer of N x C x H x W is over the last axis: put nn.Flatten() before it"
         )
@@ -72,8 +75,8 @@ def read_linear(of: Incoming, item: Leaf, state: State, following: Any, after: A
         layer = turned_dense(of, item, make, weight)
     else:
         layer = of.layer(item, make, key=repr(sigma))
-    made = layer if state.order != SEQUENCES else TimeDistributed(layer)
-    return [made], state, int(after is not None)
+    made = TimeDistributed(layer) if turned or state.order == SEQUENCES else layer
+    return [*turned, made, *turned], state, int(after is not None)
 
 
 def turned_dense(of: Incoming, item: Leaf, make: Callable[[], Dense], weight: Any) -> Dense:

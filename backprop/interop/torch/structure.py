@@ -8,7 +8,6 @@ a sum or a concatenation, the ways between are branches.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +15,17 @@ from backprop.core.extras import needs
 from backprop.interop.torch import graphs, modules
 from backprop.interop.torch.counterparts import NoCounterpartError
 from backprop.interop.torch.functions import (
+    CALLS,
     JOINS,
-    LinearOf,
+    WITH_ARGUMENTS,
+    is_in_place,
     is_of_shape,
     items_of_call,
+    joined_values,
     name_of_call,
+    shares_memory,
 )
+from backprop.interop.torch.tracer import as_base, is_leaf, trace
 
 with needs("torch", "backprop.interop.torch"):
     from torch import fx, nn
@@ -68,7 +72,8 @@ def items_of(module: nn.Module, name: str = "") -> Items:
     NoCounterpartError
         If it cannot be traced, or something in it is not known; the message names the submodule.
     """
-    kind = type(module)
+    module = as_base(module)
+    kind: Any = type(module)
     if kind.forward is nn.Sequential.forward:
         found: Items = []
         for key, child in module._modules.items():  # one module may stand there twice
@@ -98,55 +103,28 @@ def items_of(module: nn.Module, name: str = "") -> Items:
     return Traced(module, name).items()
 
 
-def is_leaf(module: nn.Module) -> bool:
-    """Say whether a module is one of PyTorch's, or of ours: nothing to look into."""
-    room = type(module).__module__
-    return room.startswith("torch.") or room in (modules.__name__, LinearOf.__module__)
-
-
-class Tracer(fx.Tracer):
-    """A tracer that looks into modules with a forward of their own, and knows where it fails."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.failed_in: str | None = None
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return is_leaf(m) or type(m).forward is nn.Sequential.forward
-
-    def call_module(self, m: Any, forward: Any, args: Any, kwargs: Any) -> Any:
-        try:
-            return super().call_module(m, forward, args, kwargs)
-        except Exception:
-            if self.failed_in is None:
-                self.failed_in = self.path_of_module(m)
-            raise
-
-
-def trace(module: nn.Module, name: str, training: bool) -> fx.Graph:
-    """Return the graph of a module in one of its two modes, in which it is left as it was.
-
-    Raises
-    ------
-    NoCounterpartError
-        If torch.fx cannot trace it: the message says where, and why.
-    """
-    modes = [(inner, inner.training) for inner in module.modules()]
-    tracer = Tracer()
+def changes_its_input(module: nn.Module) -> bool:
+    """Say whether a module writes into the tensor that it is given, as nn.ReLU(inplace=True)."""
+    if type(module).forward is nn.Sequential.forward:
+        for child in module.children():
+            if changes_its_input(child):
+                return True
+            if not shares_memory(child):
+                break
+        return False
+    if is_leaf(module):
+        return bool(getattr(module, "inplace", False))
     try:
-        for inner, _ in modes:
-            inner.training = training
-        return tracer.trace(module)
-    except Exception as error:
-        where = ".".join(filter(None, (name, tracer.failed_in))) or type(module).__name__
-        reason = " ".join(str(error).split())
-        raise NoCounterpartError(
-            f"submodule {where!r}: torch.fx cannot trace its forward: {reason:.200}: write "
-            "it as an nn.Sequential"
-        ) from error
-    finally:
-        for inner, mode in modes:
-            inner.training = mode
+        return Traced(module, "").changes_its_input
+    except NoCounterpartError:  # which is said when its turn comes
+        return False
+
+
+def is_whole(module: nn.Module) -> bool:
+    """Say whether a module is converted by itself: not if what it writes into may be used again."""
+    if type(module).forward is nn.Sequential.forward:
+        return not changes_its_input(module)
+    return is_leaf(module)
 
 
 class Traced:
@@ -157,13 +135,16 @@ class Traced:
 
     def __init__(self, module: nn.Module, name: str) -> None:
         self.module, self.name = module, name
-        graph = trace(module, name, training=True)
-        in_evaluation = list(trace(module, name, training=False).nodes)
+        graph = trace(module, name, True, is_whole)
+        in_evaluation = list(trace(module, name, False, is_whole).nodes)
         nodes = list(graph.nodes)
         if [(n.op, str(n.target)) for n in nodes] != [(n.op, str(n.target)) for n in in_evaluation]:
             raise self.error("", "its forward does something else in training")
         self.twins = dict(zip(nodes, in_evaluation, strict=True))
         self.alias: dict[fx.Node, fx.Node] = {}
+        self.memory: dict[fx.Node, fx.Node] = {}  # whose a node's memory may be, if not its own
+        self.position = {node: index for index, node in enumerate(nodes)}
+        self.changes_its_input = False
         self.states: set[fx.Node] = set()  # what recurrent modules return besides
         self.inputs: dict[fx.Node, list[fx.Node]] = {}
         self.found: dict[fx.Node, Any] = {}  # items, or a Fork whose branches are to be found
@@ -195,27 +176,51 @@ class Traced:
                 raise self.error("", f"its forward must return one tensor, it returns {value}")
             self.sink = self.value(value)
             return
-        if node.op == "get_attr" or is_of_shape(node) or not node.users:
+        in_place = is_in_place(node, self.called(node))
+        if node.op == "get_attr" or is_of_shape(node) or not (node.users or in_place):
             return
         if self.of_recurrent(node):
             return
         name = name_of_call(node)
-        if name in ("contiguous", "clone"):
-            self.alias[node] = self.value(node.args[0])
-        elif name in JOINS and node.op != "call_module":
+        if name in JOINS and node.op != "call_module":
             self.join(node, JOINS[name])
         elif node.op == "call_module":
             self.call(node)
         else:
-            value = node.args[0] if node.args else node.kwargs.get("input")
-            if not isinstance(value, fx.Node):
-                raise self.error(node, "it is not applied to a tensor that is computed")
-            self.inputs[node] = [self.value(value)]
-            try:
-                made = items_of_call(node, self.twins[node], self.module)
-            except NoCounterpartError as error:
-                raise self.error(node, str(error)) from None
-            self.found[node] = [Leaf(self.place(node), module) for module in made]
+            self.call_function(node, name)
+        first = self.inputs[node][0]
+        if in_place or shares_memory(self.called(node) or name):
+            self.memory[node] = self.memory.get(first, first)
+        if in_place:
+            self.change(first, node)
+
+    def change(self, value: fx.Node, node: fx.Node) -> None:
+        """Let what is used of a value from here on be what a node has written into it."""
+        root = self.memory[node]
+        self.changes_its_input |= root is self.source
+        for other in (root, *(n for n, of in self.memory.items() if of is root)):
+            later = [user for user in other.users if self.position[user] > self.position[node]]
+            if other not in (value, node) and other not in self.alias and later:
+                raise self.error(
+                    node,
+                    f"it writes into the memory of {other.name}, which is used again after it: "
+                    "let it not work in place",
+                )
+        self.alias[value] = node
+
+    def call_function(self, node: fx.Node, name: str) -> None:
+        """Note the call of a function or of a tensor's method."""
+        if name not in CALLS and name not in WITH_ARGUMENTS:
+            raise self.error(node, "it has no counterpart here")
+        value = node.args[0] if node.args else node.kwargs.get("input")
+        if not isinstance(value, fx.Node):
+            raise self.error(node, "it is not applied to a tensor that is computed")
+        self.inputs[node] = [self.value(value)]
+        try:
+            made = items_of_call(node, self.twins[node], self.module)
+        except NoCounterpartError as error:
+            raise self.error(node, str(error)) from None
+        self.found[node] = [Leaf(self.place(node), module) for module in made]
 
     def place(self, node: fx.Node) -> str:
         """Return the name of a node, for messages."""
@@ -243,16 +248,13 @@ class Traced:
 
     def join(self, node: fx.Node, join: str) -> None:
         """Note where values meet."""
-        values: Sequence[Any] = node.args[:2]
-        if join == "concat":
-            values = node.args[0] if node.args else node.kwargs["tensors"]  # type: ignore[assignment]
+        values, dim = joined_values(node, join)
         if not all(isinstance(value, fx.Node) and not is_of_shape(value) for value in values):
             raise self.error(node, "a constant, or a tensor that no module computes, is added")
         if node.kwargs.get("alpha", 1) != 1:
             raise self.error(node, "with an alpha it has no counterpart")
-        dim = node.kwargs.get("dim", node.args[1] if join == "concat" and len(node.args) > 1 else 0)
         self.inputs[node] = [self.value(value) for value in values]
-        self.found[node] = Fork(self.place(node), [], join, dim)  # type: ignore[arg-type]
+        self.found[node] = Fork(self.place(node), [], join, dim)
 
     def of_recurrent(self, node: fx.Node) -> bool:
         """Take what is picked of the tuple that a recurrent module or an attention returns."""
@@ -276,6 +278,8 @@ class Traced:
             recurrent = recurrent.args[0]  # type: ignore[union-attr]
         of = self.called(recurrent)
         assert isinstance(of, RECURRENT)
+        if recurrent in self.alias:
+            raise self.error(node, "the outputs were changed in place, and its states are not")
         if isinstance(of, nn.LSTM) and whole.args[0] is recurrent:  # of (h, c)
             if index != 0:
                 raise self.error(node, "the cell of an LSTM is no output here")
@@ -318,7 +322,7 @@ class Traced:
         for node, inputs in self.inputs.items():
             if any(i not in found for i in inputs):
                 missing = next(i for i in inputs if i not in found)
-                raise self.error(missing, "it does not come from the input")
+                raise self.error(missing, "a tensor that no module computes has no counterpart")
             first, *others = (found[i] for i in inputs)
             found[node] = [n for n in first if all(n in other for other in others)] + [node]
         return found
