@@ -20,13 +20,9 @@ from backprop.core.quiet import underflow_is_0
 from backprop.core.shapes import ShapeError, each_array
 from backprop.costs import Cost
 from backprop.gradients.arguments import drawn_input
-from backprop.gradients.problems import (
-    Problem,
-    cost_problems,
-    function_problem,
-    layer_problem,
-    network_problem,
-)
+from backprop.gradients.network_problem import network_problem
+from backprop.gradients.problem import Problem
+from backprop.gradients.problems import cost_problems, function_problem, layer_problem
 from backprop.gradients.repeated import (
     what_backward_changes,
     why_no_longer,

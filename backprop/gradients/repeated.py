@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backprop.gradients.problems import Problem
+from backprop.gradients.problem import Problem
 from backprop.gradients.rounding import EPS
 
 

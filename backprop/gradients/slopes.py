@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backprop.gradients.numeric import imaginary_slope, relative_errors, values_beside
-from backprop.gradients.problems import Problem, Value
+from backprop.gradients.problem import Problem, Value
 from backprop.gradients.rounding import EPS, SAFETY
 
 EPS32 = float(np.finfo(np.float32).eps)
@@ -218,40 +218,31 @@ def _central_slope(
         # steps are for places where no usual one will do: near a pole, or the end of a domain.
         if h < usual and found is not None and (best is None or straddles >= 3):
             break
-        up, down, above, below = values_beside(problem.value, array, index, h)
-        slope = _difference(weights, up, down) / (above - below)
-        right = _difference(weights, up, base) / (above - here)
-        left = _difference(weights, base, down) / (here - below)
-        hidden = slope == 0 and not finite.all()  # an infinite value hides what moves
-        if hidden or not np.isfinite([slope, right, left]).all():
+        beside = _beside(problem, array, index, base, h)
+        if beside is None:
             last, h = None, h / 10
             continue
+        up, down, slope, left, right, flow = beside
         size = (np.abs(weights) + problem.inner) * np.maximum(np.abs(up), np.abs(down))
         if last is None:  # an output that stays the same at the largest step: it may still move
             moved = up != down
             seen = moved & (weights != 0)
             eps = max(eps, _rounding_unit(np.append(up[seen], down[seen])))
-            still = ~moved & np.isfinite(size)
-            if problem.of_arguments and not moved[problem.inner > 0].any():
-                still &= problem.inner > 0  # what of a cost can move if its arguments do not
-            unmoved = size[still].sum()
+            unmoved = _unmoved(problem, moved, size)
         rounding = noise * (4 * eps * size[moved].sum() + EPS * unmoved) / h
         rounding += HIDDEN * inside / h
         gap = abs(right - left)
-        flow = (np.abs(weights) + problem.inner) * _changes(up, down)
         off = 2 * abs(slope - agreed) + rounding
         if off <= CONFIRMED * abs(agreed):
-            best, straddles = Slope(slope, off, h, left, right, flow.sum() / (above - below)), 0
-            found = best
+            found = best = Slope(slope, off, h, left, right, flow)
+            straddles = 0
             break
         if last is not None:
             last_slope, last_gap = last
             drift = abs(slope - last_slope) / 9  # the error of the smaller step, if of order h
             # Both slopes grow without bound, as those of sqrt(abs(x)) at 0: there is none.
             steeper = gap if gap >= 3 * last_gap and gap > 8 * rounding else 0.0
-            found = Slope(
-                slope, drift + rounding + steeper, h, left, right, flow.sum() / (above - below)
-            )
+            found = Slope(slope, drift + rounding + steeper, h, left, right, flow)
             # Curvature makes the gap shrink with h, and rounding makes it grow.
             kinked = bool(0.3 * last_gap < gap < 3 * last_gap and gap > 8 * rounding)
             straddles = straddles + 1 if kinked else 0
@@ -270,6 +261,35 @@ def _central_slope(
         best = found._replace(kink=straddles > 0)
     assert best is not None
     return best._replace(float32=eps > EPS)
+
+
+def _beside(
+    problem: Problem, array: np.ndarray, index: Index, base: np.ndarray, h: float
+) -> tuple[np.ndarray, np.ndarray, float, float, float, float] | None:
+    """Return what is seen at a distance of h on both sides, or None if that is not finite.
+
+    The values above and below, the slopes between both, to the left and to the right, and how
+    fast the values change.
+    """
+    weights, here = problem.weights, array[index]
+    up, down, above, below = values_beside(problem.value, array, index, h)
+    slope = _difference(weights, up, down) / (above - below)
+    right = _difference(weights, up, base) / (above - here)
+    left = _difference(weights, base, down) / (here - below)
+    # An infinite value hides what moves.
+    hidden = slope == 0 and not np.isfinite(base[weights != 0]).all()
+    if hidden or not np.isfinite([slope, right, left]).all():
+        return None
+    flow = (np.abs(weights) + problem.inner) * _changes(up, down)
+    return up, down, slope, left, right, flow.sum() / (above - below)
+
+
+def _unmoved(problem: Problem, moved: np.ndarray, size: np.ndarray) -> float:
+    """Return the sum of the sizes of the values that did not move, and yet may."""
+    still = ~moved & np.isfinite(size)
+    if problem.of_arguments and not moved[problem.inner > 0].any():
+        still &= problem.inner > 0  # what of a cost can move if its arguments do not
+    return size[still].sum()  # type: ignore[no-any-return]
 
 
 def _difference(weights: np.ndarray, up: np.ndarray, down: np.ndarray) -> Any:

@@ -28,17 +28,10 @@ from backprop.layers.mode import TRAINING
 
 def masks(trial: Trial) -> bool:
     """A layer refuses a mask, or what stands in padded steps, and how many, changes nothing."""
-    layer, x = trial.fresh(), trial.x
-    real = np.ones(x.shape[-2:], bool)
-    try:
-        layer.forward(x.copy(), mask=real)
-    except (TypeError, ValueError) as error:
-        sequences = x.ndim > 2 or layer.integer_input
-        heeds = sequences and not layer.why_unmasked() and not isinstance(error, ShapeError)
-        need(not heeds, f"it says that it may be given a mask, and refuses one: {error}")
+    if not _takes_a_mask(trial):
         return False
     _independent_steps(trial)
-    whole = _masked_run(layer, x, trial.u, real)
+    whole = _masked_run(trial.fresh(), trial.x, trial.u, np.ones(trial.x.shape[-2:], bool))
     trial.same(whole, trial.result, "when a mask says that all steps are real")
     x = trial.of_batch(max(3, trial.batch))
     u = trial.upstream(x)
@@ -46,9 +39,40 @@ def masks(trial: Trial) -> bool:
     lengths = [steps, *(trial.rng.integers(1, steps + 1, batch - 1))]
     lengths[-1] = max(1, steps - 1)
     mask = np.arange(steps)[:, None] < np.array(lengths)
-    given = mask.copy()
     after = trial.fresh().output_mask(mask)
     u = u if after is None else np.where(after, u, 0)
+    _padding_changes_nothing(trial, x, u, mask, after)
+    _hold(trial, x, trial.upstream(x), mask)
+    _hold_with_gaps(trial, x, mask)
+    layer = trial.fresh()
+    rewind = rewinder([layer])
+    _masked_run(layer, x, u, mask)
+    rewind()
+    trial.same(_masked_run(layer, trial.x, trial.u, None), trial.result, "after a masked pass")
+    return True
+
+
+def _takes_a_mask(trial: Trial) -> bool:
+    """Say whether a layer takes a mask; raise if it refuses one although it says that it may."""
+    layer, x = trial.fresh(), trial.x
+    try:
+        layer.forward(x.copy(), mask=np.ones(x.shape[-2:], bool))
+    except (TypeError, ValueError) as error:
+        sequences = x.ndim > 2 or layer.integer_input
+        heeds = sequences and not layer.why_unmasked() and not isinstance(error, ShapeError)
+        need(not heeds, f"it says that it may be given a mask, and refuses one: {error}")
+        return False
+    return True
+
+
+def _padding_changes_nothing(
+    trial: Trial, x: np.ndarray, u: np.ndarray, mask: np.ndarray, after: Any
+) -> None:
+    """Raise unless both passes, and inference, are the same whatever stands in padded steps.
+
+    `after` is the mask of the output, and `u` is 0 in its padded steps.
+    """
+    given = mask.copy()
     expected = _masked_run(trial.fresh(), x, u, mask)
     need(equal(mask, given), "it changes the mask")
     if "input" in expected:
@@ -56,7 +80,9 @@ def masks(trial: Trial) -> bool:
         need(not padded.any(), "the gradient by a padded step is not 0", "BP2, dC/da_prev,")
     expected["output"] = _real(expected["output"], after)
     rounding = _rounding(trial, x, u, mask, after)
+    steps = x.shape[-2]
     for name, other in _otherwise_padded(trial, x, mask).items():
+        when = f"when the padding is {name}"
         longer = other.shape[-2] - steps
         wide = np.pad(mask, ((0, longer), (0, 0)))
         layer = trial.fresh()
@@ -75,27 +101,22 @@ def masks(trial: Trial) -> bool:
             found["output"] = _real(found["output"], then)
             if "input" in found:
                 found["input"] = found["input"][..., :steps, :]
-            trial.same(found, expected, f"when the padding is {name}", rounding)
+            trial.same(found, expected, when, rounding)
         predicted = _real(trial.fresh().forward(other, mask=wide), then)
         wanted = _real(trial.fresh().forward(x, mask=mask), after)
-        trial.same(
-            {"output": predicted}, {"output": wanted}, f"when the padding is {name}", rounding
-        )
-    _hold(trial, x, trial.upstream(x), mask)
+        trial.same({"output": predicted}, {"output": wanted}, when, rounding)
+
+
+def _hold_with_gaps(trial: Trial, x: np.ndarray, mask: np.ndarray) -> None:
+    """Raise unless the gradients hold under a mask with gaps, or it is refused."""
+    steps, batch = mask.shape
     gaps = trial.rng.random(mask.shape) < 0.6
     gaps[trial.rng.integers(steps, size=batch), np.arange(batch)] = True
     try:
         trial.fresh().forward(x, mask=gaps)
     except ValueError:
-        pass  # only what is filled up at its end
-    else:
-        _hold(trial, x, trial.upstream(x), gaps)
-    layer = trial.fresh()
-    rewind = rewinder([layer])
-    _masked_run(layer, x, u, mask)
-    rewind()
-    trial.same(_masked_run(layer, trial.x, trial.u, None), trial.result, "after a masked pass")
-    return True
+        return  # only what is filled up at its end
+    _hold(trial, x, trial.upstream(x), gaps)
 
 
 def _independent_steps(trial: Trial) -> None:
