@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backprop.core.stored import Stored
 from backprop.datasets.augmentation import (
+    Affine,
     Compose,
     CutOut,
     Elastic,
@@ -28,6 +29,7 @@ __all__ = [
     "Compose",
     "CutOut",
     "Dataset",
+    "Affine",
     "Elastic",
     "Encoding",
     "Noise",

@@ -123,6 +123,40 @@ class Scale(Warp):
         return rows / factor + 0 * columns, columns / factor + 0 * rows
 
 
+class Affine(Warp):
+    """Move, turn, stretch and slant images in one step, so that they are interpolated only once.
+
+    Parameters
+    ----------
+    pixels : float
+        Images move by up to so many in each direction, or parts of them.
+    degrees : float
+        They turn about their centre by up to so many, either way.
+    scale : float
+        Height and width are multiplied by factors from 1/(1 + scale) to 1 + scale, each its own.
+    shear : float
+        Rows move sideways by up to so many pixels for each one that they are from the centre.
+    """
+
+    def __init__(
+        self, pixels: float = 1.0, degrees: float = 10.0, scale: float = 0.1, shear: float = 0.1
+    ) -> None:
+        self.pixels = check_number("Affine: pixels", pixels, "[0, inf)")
+        self.degrees = check_number("Affine: degrees", degrees, "[0, 180]")
+        self.scale = check_number("Affine: scale", scale, "[0, inf)")
+        self.shear = check_number("Affine: shear", shear, "[0, inf)")
+
+    def places(self, rows: Any, columns: Any, n: int, rng: Any) -> tuple[np.ndarray, np.ndarray]:
+        most = np.log1p(self.scale)
+        sizes = (self.pixels, self.pixels, np.deg2rad(self.degrees), most, most, self.shear)
+        drawn = (rng.uniform(-size, size, n).astype(np.float32) for size in sizes)
+        down, right, angle, high, wide, shear = drawn
+        sin, cos = np.sin(angle), np.cos(angle)
+        u = np.exp(-high) * (cos * rows - sin * columns)
+        v = np.exp(-wide) * (sin * rows + cos * columns)
+        return u - down, v + shear * u - right
+
+
 class Elastic(Warp):
     """Bend images: every pixel is moved at random, the movements smoothed by a Gaussian.
 

@@ -11,6 +11,7 @@ ALL = [
     datasets.Shift(2),
     datasets.Rotate(30),
     datasets.Scale(0.3),
+    datasets.Affine(1.5, 20, 0.2, 0.3),
     datasets.Elastic(8, 2),
     datasets.CutOut(3),
     datasets.Noise(0.1),
@@ -35,8 +36,8 @@ def test_every_transform_is_by_a_seed_and_leaves_its_argument(transform, dtype):
 
 
 @pytest.mark.parametrize(
-    "none", [datasets.Shift(0), datasets.Rotate(0), datasets.Scale(0), datasets.Elastic(0, 2),
-             datasets.Noise(0)], ids=repr,
+    "none", [datasets.Shift(0), datasets.Rotate(0), datasets.Scale(0),
+             datasets.Affine(0, 0, 0, 0), datasets.Elastic(0, 2), datasets.Noise(0)], ids=repr,
 )  # fmt: skip
 def test_nothing_is_changed_by_nothing(none):
     np.testing.assert_allclose(none(images(), np.random.default_rng(0)), images(), atol=1e-6)
@@ -58,6 +59,23 @@ def test_a_rotation_is_that_of_scipy():
     wanted = ndimage.rotate(x[..., 0], -angle, (2, 1), reshape=False, order=1, prefilter=False)
     inner = (slice(None), slice(3, 6), slice(3, 5))
     np.testing.assert_allclose(found[inner], wanted[inner], atol=1e-4)
+
+
+def test_an_affine_map_is_that_of_scipy():
+    x, rng = images(5, "float64"), np.random.default_rng(3)
+    sizes = (1.5, 1.5, np.deg2rad(20), np.log1p(0.2), np.log1p(0.2), 0.3)
+    drawn = [np.random.default_rng(3)] * len(sizes)
+    drawn = [one.uniform(-size, size, 5) for one, size in zip(drawn, sizes, strict=True)]
+    found = datasets.Affine(1.5, 20, 0.2, 0.3)(x, rng)
+    for k, (down, right, angle, high, wide, shear) in enumerate(zip(*drawn, strict=True)):
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        matrix = [[1, 0], [shear, 1]] @ np.diag([np.exp(-high), np.exp(-wide)]) @ turn
+        centre = np.array([4, 3.5])
+        offset = centre - matrix @ centre - [down, right]
+        wanted = ndimage.affine_transform(
+            x[0, ..., k], matrix, offset, order=1, mode="grid-constant", prefilter=False
+        )
+        np.testing.assert_allclose(found[0, ..., k], wanted, atol=1e-4)
 
 
 def test_cut_out_is_a_square_of_zeros():
@@ -115,8 +133,8 @@ def test_what_is_no_transform():
 
 @pytest.mark.parametrize(
     "transform",
-    [datasets.Shift(), datasets.Rotate(), datasets.Scale(), datasets.Elastic(), datasets.CutOut(),
-     datasets.Noise()],
+    [datasets.Shift(), datasets.Rotate(), datasets.Scale(), datasets.Affine(), datasets.Elastic(),
+     datasets.CutOut(), datasets.Noise()],
     ids=str,
 )  # fmt: skip
 def test_integers_are_refused(transform):
