@@ -35,6 +35,11 @@ def dense(n_in: int = 3, n_out: int = 3, sigma: Activation | str = "tanh", rng: 
     return Dense(n_in, n_out, sigma, dtype="float64", rng=rng)
 
 
+def normal(*shape: int) -> np.ndarray:
+    """Draw numbers, the same for a shape every time."""
+    return np.random.default_rng(sum(shape)).standard_normal(shape)
+
+
 def made_with(layer: Any, **arguments: Any) -> Any:
     """Return a layer that was made with other arguments, of the same parameters and state."""
     twin = from_config({**layer.config(), **arguments})

@@ -29,11 +29,6 @@ def distinct(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return 0.1 * (rng.permutation(size).reshape(shape) - size // 2)
 
 
-def image(*shape: int) -> np.ndarray:
-    """Draw numbers, the same for a shape every time."""
-    return np.random.default_rng(sum(shape)).standard_normal(shape)
-
-
 HE = ("he_normal", "zeros")
 
 CASES = [

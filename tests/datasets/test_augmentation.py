@@ -6,6 +6,7 @@ from scipy import ndimage
 
 import backprop as bp
 from backprop import datasets
+from tests.training.support import StopAfter
 
 ALL = [
     datasets.Shift(2),
@@ -99,14 +100,7 @@ def test_training_with_a_transform_goes_on_to_the_bit(tmp_path):
     straight.fit(x, y, epochs=2)
     assert straight.computed_by.startswith("NumPy: an epoch is so short")
 
-    class Stop(bp.Callback):
-        wants_steps = True
-
-        def on_step_end(self, trainer):
-            if trainer.epoch == 1 and trainer.step == 3:
-                trainer.stop("here")
-
-    first = trainer(COMPOSED, callbacks=[Stop()])
+    first = trainer(COMPOSED, callbacks=[StopAfter(3)])
     first.fit(x, y, epochs=2)
     assert first.step == 3
     bp.training.checkpoint.save(first, tmp_path / "c.npz")

@@ -26,6 +26,7 @@ from tests.graph.examples import (
     residual,
     two_branches,
 )
+from tests.training.support import assert_resumes
 
 # -- a chain is a network --------------------------------------------------------------------------
 
@@ -157,14 +158,7 @@ def test_resuming_is_bit_exact(tmp_path):
         network = Network(graph, "softmax_cross_entropy")
         return Trainer(network, Adam(), 7, rng=3, progress=False)
 
-    whole, part, rest = trainer(), trainer(), trainer()
-    x, y = data(whole.network, 30)
-    whole.fit(x, y, 4)
-    part.fit(x, y, 2)
-    checkpoint.save(part, tmp_path / "checkpoint.npz")
-    checkpoint.restore(rest, tmp_path / "checkpoint.npz")
-    rest.fit(x, y, 2)
-    np.testing.assert_array_equal(rest.network.theta, whole.network.theta)
+    assert_resumes(trainer, *data(trainer().network, 30), tmp_path / "checkpoint.npz")
     other = Trainer(residual("float32"), Adam(), 7, progress=False)
     with pytest.raises(ValueError, match="is a checkpoint of another network: "):
         checkpoint.restore(other, tmp_path / "checkpoint.npz")

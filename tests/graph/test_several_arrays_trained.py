@@ -18,10 +18,10 @@ from backprop.layers import (
 from backprop.metrics import Metric, accuracy, metric_named
 from backprop.network import Network
 from backprop.optimizers import Adam
-from backprop.training import checkpoint
 from backprop.training.health import GradientHealth
 from backprop.training.trainer import DivergenceError, Trainer
 from tests.graph.examples import HEADS, heads, heads_data
+from tests.training.support import assert_resumes
 
 cases = pytest.mark.parametrize("case", HEADS)
 
@@ -189,14 +189,7 @@ def test_resuming_is_bit_exact(tmp_path):
         network = heads(HEADS["weights"][1], last="sigmoid")
         return Trainer(network, Adam(), 4, rng=3, progress=False)
 
-    whole, part, rest = trainer(), trainer(), trainer()
-    x, y = heads_data(18)
-    whole.fit(x, y, 4)
-    part.fit(x, y, 2)
-    checkpoint.save(part, tmp_path / "checkpoint.npz")
-    checkpoint.restore(rest, tmp_path / "checkpoint.npz")
-    rest.fit(x, y, 2)
-    np.testing.assert_array_equal(rest.network.theta, whole.network.theta)
+    assert_resumes(trainer, *heads_data(18), tmp_path / "checkpoint.npz")
 
 
 def test_the_summary_lists_the_inputs_and_what_the_costs_are():

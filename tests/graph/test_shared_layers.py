@@ -26,8 +26,8 @@ from backprop.layers import (
 from backprop.network import Network
 from backprop.optimizers import SGD, Adam
 from backprop.regularizers import L2
-from backprop.training import checkpoint
 from backprop.training.trainer import Trainer
+from tests.training.support import assert_resumes
 
 F8 = {"dtype": "float64"}
 
@@ -278,17 +278,12 @@ def test_training_and_resuming(make, tmp_path):
     def trainer():
         return Trainer(make("quadratic"), Adam(0.01), 5, L2(0.01), rng=3, progress=False)
 
-    whole, part, rest = trainer(), trainer(), trainer()
-    x, y = data(whole.network, 20)
+    x, y = data(trainer().network, 20)
     y = tuple(0.1 * one for one in y) if isinstance(y, tuple) else 0.1 * y
-    costs = whole.fit(x, y, 8)["training_cost"]
+    whole, _, _ = assert_resumes(trainer, x, y, tmp_path / "checkpoint.npz", 8, 3)
+    costs = whole.history["training_cost"]
     if make is not statistics:  # whose running statistics are those of neither place
         assert costs[-1] < costs[0]
-    part.fit(x, y, 3)
-    checkpoint.save(part, tmp_path / "checkpoint.npz")
-    checkpoint.restore(rest, tmp_path / "checkpoint.npz")
-    rest.fit(x, y, 5)
-    np.testing.assert_array_equal(rest.network.theta, whole.network.theta)
 
 
 def test_a_dropout_in_two_places_draws_two_masks_of_one_generator():

@@ -23,13 +23,7 @@ from backprop import (
 )
 from backprop.graph import Input, apply
 from backprop.interop.sklearn import BackpropClassifier, BackpropRegressor
-
-RNG = np.random.default_rng(0)
-X = RNG.normal(size=(60, 4))
-NUMBERS = X @ [1.0, -2.0, 0.5, 0.0]
-LABELS = np.array(["low", "middle", "high"])[np.digitize(NUMBERS, [-1, 1])]
-SIGNS = (X[:, :3] > 0).astype(int)
-KINDS = np.column_stack([LABELS, np.where(X[:, 0] > 0, "yes", "no")])
+from tests.interop.estimators import KINDS, LABELS, NUMBERS, SIGNS, X
 
 
 def dense(n_out=3, sigma="softmax"):

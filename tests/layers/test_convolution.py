@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from backprop.kernels import memory
 from backprop.kernels.windows import Windows
 from backprop.layers import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
-from tests.cases.convolution import each, image, pads
+from tests.cases.convolution import each, pads
+from tests.support import normal
 
 CLOSE = {"rtol": 1e-12, "atol": 1e-13}
 PAIRS = (1, 2, (2, 1), (1, 3))
@@ -126,7 +127,7 @@ def assert_like_the_twin(layer: Any, x: np.ndarray, seed: int = 0) -> None:
 def test_conv2d_against_loops(stride, padding, dilation, groups: int):
     options = {"activation": "tanh", "dtype": "float64", "rng": 1}
     layer = Conv2d(4, 4, (2, 3), stride, padding, dilation, groups, **options)
-    assert_like_the_twin(layer, image(4, 4, 6, 2))
+    assert_like_the_twin(layer, normal(4, 4, 6, 2))
 
 
 @pytest.mark.parametrize("groups", [1, 2, 4])
@@ -136,7 +137,7 @@ def test_conv2d_against_loops(stride, padding, dilation, groups: int):
 def test_conv1d_against_loops(stride, padding, dilation, groups: int):
     options = {"activation": "tanh", "dtype": "float64", "rng": 1}
     layer = Conv1d(4, 8, 3, stride, padding, dilation, groups, **options)
-    assert_like_the_twin(layer, image(4, 7, 3))
+    assert_like_the_twin(layer, normal(4, 7, 3))
 
 
 @pytest.mark.parametrize("kernel", [1, (1, 3), (4, 1), (5, 6)])
@@ -144,7 +145,7 @@ def test_conv1d_against_loops(stride, padding, dilation, groups: int):
 @pytest.mark.parametrize("batch", [1, 3])
 def test_kernels_from_one_place_to_the_whole_image(kernel, stride, batch: int):
     layer = Conv2d(2, 3, kernel, stride, activation="identity", dtype="float64", rng=2)
-    assert_like_the_twin(layer, image(2, 5, 6, batch))
+    assert_like_the_twin(layer, normal(2, 5, 6, batch))
 
 
 @pytest.mark.parametrize("multiplier", [1, 3])
@@ -152,7 +153,7 @@ def test_depthwise(multiplier: int):
     options = {"activation": "identity", "dtype": "float64", "rng": 3}
     layer = Conv2d(5, 5 * multiplier, 3, padding="same", groups=5, **options)
     assert layer.w.shape == (5 * multiplier, 1, 3, 3)
-    assert_like_the_twin(layer, image(5, 4, 3, 2))
+    assert_like_the_twin(layer, normal(5, 4, 3, 2))
 
 
 @pytest.mark.parametrize("groups", [1, 2])
@@ -163,7 +164,7 @@ def test_depthwise(multiplier: int):
 def test_conv_transpose2d_against_loops(stride, padding, output_padding, dilation, groups: int):
     options = {"activation": "tanh", "dtype": "float64", "rng": 1}
     arguments = 4, 2, (2, 3), stride, padding, output_padding, dilation, groups
-    assert_like_the_twin(ConvTranspose2d(*arguments, **options), image(4, 4, 3, 2))
+    assert_like_the_twin(ConvTranspose2d(*arguments, **options), normal(4, 4, 3, 2))
 
 
 @pytest.mark.parametrize("groups", [1, 3])
@@ -173,7 +174,7 @@ def test_conv_transpose2d_against_loops(stride, padding, output_padding, dilatio
 def test_conv_transpose1d_against_loops(stride, padding, output_padding, dilation, groups: int):
     options = {"activation": "tanh", "dtype": "float64", "rng": 1}
     arguments = 3, 6, 3, stride, padding, output_padding, dilation, groups
-    assert_like_the_twin(ConvTranspose1d(*arguments, **options), image(3, 4, 1))
+    assert_like_the_twin(ConvTranspose1d(*arguments, **options), normal(3, 4, 1))
 
 
 @settings(max_examples=40, deadline=None)
@@ -194,7 +195,7 @@ def test_any_shape(data):
         dtype="float64",
         rng=0,
     )
-    assert_like_the_twin(layer, image(channels_in, *sizes, draw(1, 3)))
+    assert_like_the_twin(layer, normal(channels_in, *sizes, draw(1, 3)))
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -206,7 +207,7 @@ def test_blocks_of_any_size_give_the_same(monkeypatch, stride, kernel):
     )
     for layer, n_bytes in itertools.product(layers, (1, 1500, 4000)):
         monkeypatch.setattr(memory, "PATCH_BYTES", n_bytes)
-        assert_like_the_twin(layer, image(4, 5, 6, 2))
+        assert_like_the_twin(layer, normal(4, 5, 6, 2))
 
 
 def test_the_blocks_are_as_large_as_they_may_be(monkeypatch):
@@ -249,7 +250,7 @@ def test_the_backward_pass_is_what_the_docstring_calls_it():
     from scipy.signal import convolve2d, correlate2d
 
     layer = Conv2d(2, 3, (3, 2), activation="identity", dtype="float64", rng=5)
-    x, u = image(2, 6, 5, 4), image(3, 4, 4, 4)
+    x, u = normal(2, 6, 5, 4), normal(3, 4, 4, 4)
     z = layer.forward(x, training=True)
     downstream = layer.backward(u)
     for m, c in itertools.product(range(3), range(2)):
@@ -276,9 +277,9 @@ def test_a_transposed_convolution_is_the_downstream_pass(
     back = ConvTranspose2d(4, 6, 3, stride, padding, output_padding, dilation, groups, **options)
     there = Conv2d(6, 4, 3, stride, padding, dilation, groups, **options)
     there.w = back.w
-    u = image(4, 3, 4, 2)
+    u = normal(4, 3, 4, 2)
     z = back.forward(u, training=True)
-    v = image(*z.shape)
+    v = normal(*z.shape)
     there.forward(v, training=True)
     np.testing.assert_allclose(there.backward(u), z, **CLOSE)
     np.testing.assert_allclose(back.backward(v), there.a, **CLOSE)
@@ -287,7 +288,7 @@ def test_a_transposed_convolution_is_the_downstream_pass(
 
 def test_one_by_one_is_dense_at_every_place():
     layer = Conv2d(3, 2, 1, activation="softmax", b_init="zeros", dtype="float64", rng=7)
-    x = image(3, 4, 5, 2)
+    x = normal(3, 4, 5, 2)
     z = np.einsum("mc,chwb->mhwb", layer.w[:, :, 0, 0], x)
     np.testing.assert_allclose(layer.forward(x), layer.activation.sigma(z), **CLOSE)
 
@@ -295,7 +296,7 @@ def test_one_by_one_is_dense_at_every_place():
 def test_a_signal_is_an_image_of_height_one():
     signal = Conv1d(2, 3, 3, 2, 1, 2, dtype="float64", rng=8)
     flat = Conv2d(2, 3, (1, 3), (1, 2), (0, 1), (1, 2), dtype="float64", rng=8)
-    x = image(2, 9, 3)
+    x = normal(2, 9, 3)
     np.testing.assert_array_equal(flat.forward(x[:, None])[:, 0], signal.forward(x))
 
 
@@ -330,7 +331,7 @@ def test_where_the_zeros_of_same_are(kernel, stride, n, expected):
 
 
 def test_valid_is_no_padding():
-    x = image(2, 5, 6, 3)
+    x = normal(2, 5, 6, 3)
     for padding in (0, (0, 0)):
         layer = Conv2d(2, 3, 3, padding=padding, dtype="float64", rng=1)
         valid = Conv2d(2, 3, 3, dtype="float64", rng=1)
@@ -339,9 +340,9 @@ def test_valid_is_no_padding():
 
 def test_what_no_window_reaches_has_no_gradient():
     layer = Conv2d(1, 2, 2, 3, activation="identity", dtype="float64", rng=0)
-    x = image(1, 7, 6, 2)
+    x = normal(1, 7, 6, 2)
     layer.forward(x, training=True)
-    downstream = layer.backward(image(2, 2, 2, 2))
+    downstream = layer.backward(normal(2, 2, 2, 2))
     unseen = np.ones((7, 6), bool)
     unseen[np.ix_([0, 1, 3, 4], [0, 1, 3, 4])] = False
     assert (downstream[0, unseen] == 0).all()

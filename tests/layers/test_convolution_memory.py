@@ -8,20 +8,20 @@ import numpy as np
 
 from backprop.kernels import memory
 from backprop.layers import Conv1d, Conv2d
-from tests.cases.convolution import image
+from tests.support import normal
 
 
 def test_layers_that_take_turns_do_not_disturb_each_other():
     """They share their working memory, which holds nothing from one call to the next."""
     large = Conv2d(3, 4, 3, padding=1, activation="tanh", dtype="float64", rng=1)
     small = Conv1d(2, 2, 2, activation="tanh", rng=2)
-    x, u = image(3, 6, 7, 2), image(4, 6, 7, 2)
-    signal = image(2, 5, 3).astype(np.float32)
+    x, u = normal(3, 6, 7, 2), normal(4, 6, 7, 2)
+    signal = normal(2, 5, 3).astype(np.float32)
     large.forward(x, training=True)
     expected, nabla = large.backward(u), large.nabla.copy()
     large.forward(x, training=True)
     small.forward(signal, training=True)
-    small.backward(image(2, 4, 3).astype(np.float32))
+    small.backward(normal(2, 4, 3).astype(np.float32))
     large.forward(-x)
     np.testing.assert_array_equal(large.backward(u), expected)
     np.testing.assert_array_equal(large.nabla, nabla)
@@ -30,14 +30,14 @@ def test_layers_that_take_turns_do_not_disturb_each_other():
 def test_the_buffer_of_numpy_is_left_as_it_was():
     layer = Conv2d(2, 3, 3, dtype="float64", rng=1)
     before = np.getbufsize()
-    layer.forward(image(2, 4, 4, 2), training=True)
-    layer.backward(image(3, 2, 2, 2))
+    layer.forward(normal(2, 4, 4, 2), training=True)
+    layer.backward(normal(3, 2, 2, 2))
     assert np.getbufsize() == before
 
 
 def test_inference_from_several_threads():
     layer = Conv2d(3, 8, 3, padding="same", rng=1)
-    inputs = [image(3, 20, 20, n).astype(np.float32) for n in (3, 4, 5, 6)]
+    inputs = [normal(3, 20, 20, n).astype(np.float32) for n in (3, 4, 5, 6)]
     expected = [layer.forward(x) for x in inputs]
     wrong = []
 
@@ -57,7 +57,7 @@ def test_inference_from_several_threads():
 def test_no_large_memory_is_kept(monkeypatch):
     monkeypatch.setattr(memory, "scratch", memory.ScratchMemory())
     monkeypatch.setattr(memory, "PATCH_BYTES", 2000)
-    x = image(2, 6, 6, 8).astype(np.float32)  # a row of patches takes 2,304 bytes
+    x = normal(2, 6, 6, 8).astype(np.float32)  # a row of patches takes 2,304 bytes
     Conv2d(2, 1, 3, rng=0).forward(x)
     assert not memory.scratch.kept
     Conv2d(2, 1, 3, rng=0).forward(x[..., :4])
@@ -66,9 +66,9 @@ def test_no_large_memory_is_kept(monkeypatch):
 
 def test_single_precision_stays():
     layer = Conv2d(2, 3, 3, padding=1, rng=0)
-    x = image(2, 5, 5, 2).astype(np.float32)
+    x = normal(2, 5, 5, 2).astype(np.float32)
     double = layer.astype(np.float64)
-    u = image(3, 5, 5, 2).astype(np.float32)
+    u = normal(3, 5, 5, 2).astype(np.float32)
     close = {"rtol": 1e-4, "atol": 1e-5}
     np.testing.assert_allclose(
         layer.forward(x, True), double.forward(x.astype(float), True), **close

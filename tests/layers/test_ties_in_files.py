@@ -24,6 +24,7 @@ from tests.layers.shared import (
     trainer_of,
     twice_in_a_chain,
 )
+from tests.training.support import assert_resumes
 
 
 def saved(network: Network, path) -> Network:
@@ -109,17 +110,12 @@ def test_places_draw_nothing():
 
 @sharing
 def test_a_checkpoint_goes_on_to_the_bit(make, tmp_path):
-    network, whole = make(), make()
-    x, y = data(network, 12)
-    trainer_of(whole, regularizer=L2(0.01)).fit(x, y, 4)
-    first = trainer_of(network, regularizer=L2(0.01))
-    first.fit(x, y, 2)
-    checkpoint.save(first, tmp_path / "c.npz")
-    second = trainer_of(make(), regularizer=L2(0.01))
-    checkpoint.restore(second, tmp_path / "c.npz")
-    second.fit(x, y, 2)
+    def trainer():
+        return trainer_of(make(), regularizer=L2(0.01))
+
+    whole, _, second = assert_resumes(trainer, *data(make(), 12), tmp_path / "c.npz")
     for key, array in second.network.state().items():
-        np.testing.assert_array_equal(array, whole.state()[key], strict=True)
+        np.testing.assert_array_equal(array, whole.network.state()[key], strict=True)
     assert_shared(second.network)
 
 

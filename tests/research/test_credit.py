@@ -25,6 +25,7 @@ from tests.research.credit_networks import (
     every_rule,
     graph_network,
 )
+from tests.training.support import assert_resumes
 
 # -- the rule that does nothing --------------------------------------------------------------
 
@@ -103,14 +104,7 @@ def test_killed_and_resumed_is_uninterrupted_to_the_bit(network, make, tmp_path)
     def trainer():
         return Trainer(network(credit=make()), "adam", 7, rng=1, progress=False, compiled=False)
 
-    whole = trainer()
-    whole.fit(x, y, epochs=4)
-    first = trainer()
-    first.fit(x, y, epochs=2)
-    checkpoint.save(first, tmp_path / "run.npz")
-    second = trainer()
-    checkpoint.restore(second, tmp_path / "run.npz")
-    second.fit(x, y, epochs=2)
+    whole, first, second = assert_resumes(trainer, x, y, tmp_path / "run.npz")
     assert second.network.theta.tobytes() == whole.network.theta.tobytes()
     for name, array in whole.network.credit.arrays.items():
         assert array.tobytes() == second.network.credit.arrays[name].tobytes()

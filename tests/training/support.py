@@ -4,6 +4,7 @@ import numpy as np
 
 import backprop as bp
 from backprop.layers import Dense, Dropout
+from backprop.training import checkpoint
 
 N, N_IN, N_OUT = 53, 6, 3  # 53 examples: the last minibatch of 10 holds 3
 
@@ -28,6 +29,22 @@ def make_trainer(network=None, optimizer=None, **options):
     options = {"batch_size": 10, "rng": 3, "progress": False, **options}
     network = make_network() if network is None else network
     return bp.Trainer(network, optimizer or bp.SGD(0.5), **options)
+
+
+def assert_resumes(make, x, y, path, epochs=4, before=2):
+    """Check that a checkpoint on the way changes no bit, whatever it is restored into.
+
+    Returns the trainers: the one that went all the way, the one that was saved, what went on.
+    """
+    whole, first, second = make(), make(), make()
+    whole.fit(x, y, epochs)
+    first.fit(x, y, before)
+    checkpoint.save(first, path)
+    second.network.initialize(9)
+    checkpoint.restore(second, path)
+    second.fit(x, y, epochs - before)
+    np.testing.assert_array_equal(second.network.theta, whole.network.theta)
+    return whole, first, second
 
 
 class Stop(bp.Callback):

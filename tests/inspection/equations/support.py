@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from scipy.signal import convolve2d, correlate2d
 
-from backprop import Dense, Network, TimeDistributed
+from backprop import Dense, Network, Tanh, TimeDistributed
 from backprop.inspection import typeset
 from backprop.inspection.alphabet import UNICODE
 from backprop.inspection.typeset import Equation
 from backprop.layers import Conv2d
 from backprop.layers.containers.base import Container
 from tests.cases import Scale
-from tests.support import dense
+from tests.support import dense, normal
 
 # -- layers ----------------------------------------------------------------------------------
 
@@ -76,10 +76,6 @@ class Twice(Container):
 
 
 # -- traces and their texts -------------------------------------------------------------------
-
-
-def normal(*shape):
-    return np.random.default_rng(sum(shape)).standard_normal(shape)
 
 
 def trace_of(layers, x, y=None, cost="quadratic"):
@@ -207,6 +203,15 @@ def check_numbers(trace):
 
 
 # -- that they are the network's -------------------------------------------------------------
+
+
+def check_convolution(make, shape, has_numbers, batch):
+    """Check a layer above another; where the numbers are printed, they are all there."""
+    below = Tanh() if len(shape) == 2 else conv(shape[0], shape[0], 1)
+    trace = trace_of([below, make()], normal(*shape, batch))
+    checked = set(check_numbers(trace))
+    assert "δ²" in checked
+    assert ({"z²", "∂C/∂w²", "∂C/∂a¹"} <= checked) == has_numbers
 
 
 def check_traced(trace, network, x, y):

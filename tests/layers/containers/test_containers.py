@@ -30,8 +30,8 @@ from backprop.layers import (
     ShapeError,
     TimeDistributed,
 )
-from backprop.training import checkpoint
 from tests.support import dense
+from tests.training.support import assert_resumes
 
 # -- what they compute -------------------------------------------------------------------------
 
@@ -240,13 +240,7 @@ def test_a_run_with_dropout_inside_resumes_to_the_bit(tmp_path):
 
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((3, 20)), rng.standard_normal((2, 20))
-    whole, first, second = trainer(), trainer(), trainer()
-    whole.fit(x, y, epochs=4)
-    first.fit(x, y, epochs=2)
-    checkpoint.save(first, tmp_path / "c.npz")
-    checkpoint.restore(second, tmp_path / "c.npz")
-    second.fit(x, y, epochs=2)
-    np.testing.assert_array_equal(second.network.theta, whole.network.theta)
+    assert_resumes(trainer, x, y, tmp_path / "c.npz")
 
 
 def test_where_numbers_ceased_to_be_finite_is_told_inside_a_container():

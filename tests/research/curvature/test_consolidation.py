@@ -9,6 +9,7 @@ from backprop.core.storage import FileError
 from backprop.gradients import check_gradients
 from backprop.research import ElasticWeightConsolidation, Fisher
 from backprop.training import checkpoint
+from tests.training.support import assert_resumes
 
 
 def drawn(n=12, seed=0):
@@ -86,13 +87,7 @@ def test_a_checkpoint_goes_on_to_the_bit_with_the_same_penalty_and_no_other(tmp_
             penalty = ElasticWeightConsolidation(10.0, penalty.theta + 1, penalty.fisher)
         return Trainer(network(), "momentum", 16, penalty, rng=0, progress=False)
 
-    whole, half, other = made(), made(), made()
-    whole.fit(x, y, 4)
-    half.fit(x, y, 2)
-    checkpoint.save(half, tmp_path / "half.npz")
-    checkpoint.restore(other, tmp_path / "half.npz")
-    other.fit(x, y, 2)
-    np.testing.assert_array_equal(other.network.theta, whole.network.theta)
+    assert_resumes(made, x, y, tmp_path / "half.npz")
     with pytest.raises(FileError, match=r"regularizer\.digest"):
         checkpoint.restore(made(another=True), tmp_path / "half.npz")
 

@@ -11,8 +11,8 @@ from backprop.compiled import NoTwin
 from backprop.layers import BatchNorm, Conv2d, Dense, Flatten
 from backprop.optimizers import Momentum
 from backprop.research import KFAC, MonteCarloFisher
-from backprop.training import checkpoint
 from backprop.training.callback import Callback
+from tests.training.support import assert_resumes
 
 
 def data(n=40, seed=0):
@@ -150,16 +150,7 @@ def test_a_checkpoint_goes_on_to_the_bit(every, tmp_path):
         optimizer = KFAC(0.2, every=every, seed=3)
         return Trainer(network(), optimizer, 16, L2(1e-3), rng=0, progress=False)
 
-    whole = made()
-    whole.fit(x, y, 4)
-    half = made()
-    half.fit(x, y, 2)
-    checkpoint.save(half, tmp_path / "half.npz")
-    other = made()
-    other.network.initialize(9)
-    checkpoint.restore(other, tmp_path / "half.npz")
-    other.fit(x, y, 2)
-    np.testing.assert_array_equal(other.network.theta, whole.network.theta)
+    assert_resumes(made, x, y, tmp_path / "half.npz")
 
 
 def test_a_copied_trainer_goes_on_alike_and_apart():
