@@ -19,7 +19,9 @@ SETUP = Path(__file__).parents[1] / "setup.cfg"
 REQUIREMENT = re.compile(r"([\w.-]+) >= ([\d.]+)(?:; .+)?")
 
 # What the oldest versions need of packages that are not ours to name, and why.
-BESIDE: dict[str, str] = {}
+BESIDE = {
+    "pyparsing": "==3.0.9",  # matplotlib 3.7 calls what pyparsing 3.3 deprecates
+}
 
 # Extras of tools for those who change the package, which are not installed with the others.
 TOOLS = ("docs", "lint")

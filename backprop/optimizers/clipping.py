@@ -100,4 +100,5 @@ def clip_by_value(nabla: np.ndarray, limit: float) -> None:
     """
     check_vector("clip_by_value", "gradient nabla", nabla)
     limit = check_number("clip_by_value: limit", limit, "(0, inf)")
-    np.clip(nabla, -limit, limit, out=nabla)
+    with np.errstate(over="ignore", under="ignore"):  # a limit may be beyond the dtype
+        np.clip(nabla, -limit, limit, out=nabla)

@@ -187,14 +187,16 @@ class Clamp(Limited):
     """Every element of B delta <- the nearest number in [-limit, limit]; see `Limited`."""
 
     def within(self, limit: float, delta: np.ndarray) -> np.ndarray:
-        return np.clip(delta, -limit, limit, out=delta)
+        with np.errstate(over="ignore", under="ignore"):  # a limit may be beyond the dtype
+            return np.clip(delta, -limit, limit, out=delta)
 
 
 class ClampNorm(Limited):
     """B delta of every example <- its direction, no longer than `limit` in the 2-norm."""
 
     def within(self, limit: float, delta: np.ndarray) -> np.ndarray:
-        largest = np.maximum(limit, np.sqrt((np.abs(delta) ** 2).sum(axis=features(delta))))
+        norm = np.sqrt((np.abs(delta) ** 2).sum(axis=features(delta)))
+        largest = np.maximum(np.float64(limit), norm)  # a limit may be beyond delta's dtype
         return delta * (limit / largest).astype(delta.dtype)
 
 

@@ -88,6 +88,15 @@ def test_clip_by_value(dtype):
     np.testing.assert_array_equal(nabla, [-0.75, -0.5, 0, 0.5, 0.75, 0.75, -0.75, math.nan])
 
 
+@pytest.mark.parametrize("limit", [1e-300, 1e-42, 1e39])
+@pytest.mark.parametrize("clip", [clip_by_norm, clip_by_value])
+def test_limits_beyond_the_dtype(clip, limit):
+    nabla = np.array([-2.0, 0.0], np.float32)
+    with np.errstate(all="raise"):
+        clip(nabla, limit)
+    np.testing.assert_allclose(nabla, [-min(2, limit), 0], atol=2e-45)
+
+
 @pytest.mark.parametrize(("clip", "name"), [(clip_by_norm, "max_norm"), (clip_by_value, "limit")])
 def test_clip_errors(clip, name):
     nabla, owner = np.ones(3), clip.__name__

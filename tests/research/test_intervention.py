@@ -163,6 +163,17 @@ def test_norms_are_clamped_and_directions_kept(dtype):
     assert (7 * np.linalg.norm(net[1].delta, axis=0) <= limit * (1 + 1e-6)).all()
 
 
+@pytest.mark.parametrize("kind", [Clamp, ClampNorm])
+def test_a_limit_beyond_the_dtype(kind):
+    plain, net = both_passes(network("float32")), network("float32")
+    with kind(1e40).on(net[1]), np.errstate(all="raise"):
+        both_passes(net)
+    np.testing.assert_array_equal(net.nabla, plain.nabla)
+    with kind(1e-42).on(net[1]), np.errstate(all="raise"):
+        both_passes(net)
+    assert (abs(net[1].delta) <= 1e-42).all()
+
+
 @pytest.mark.parametrize("bits", [2, 3, 8])
 def test_quantised_to_the_nearest_level(bits):
     plain, net = both_passes(network()), network()
