@@ -17,6 +17,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", "
 _TRAINING, _TEST = ("train", "training"), ("test", "testing", "val", "valid", "validation")
 _HELD_BACK = 6  # one in so many is for testing, where no folder is
 
+Files = tuple[list[Path], np.ndarray]  # and their labels
+
 
 def read_image(path: str | os.PathLike[str], channels: int | None = None) -> np.ndarray:
     """Return an image as bytes, height x width if it is grey, else 3 x height x width.
@@ -98,30 +100,40 @@ def read_images(folder: Path, rng: int = 0) -> Dataset:
     ImportError
         If Pillow is not installed.
     """
-    parts = {part: find_part(folder, names) for part, names in (("a", _TRAINING), ("b", _TEST))}
-    if parts["a"] is not None and parts["b"] is not None:
-        classes = _classes(parts["a"])
-        unknown = sorted(set(_classes(parts["b"])) - set(classes))
+    training, test = find_part(folder, _TRAINING), find_part(folder, _TEST)
+    if training is not None and test is not None:
+        classes = _classes(training)
+        unknown = sorted(set(_classes(test)) - set(classes))
         if unknown:
             raise FileError(
-                f"{parts['b']} has the class {unknown[0]!r}, and {parts['a']} has not: there are "
+                f"{test} has the class {unknown[0]!r}, and {training} has not: there are "
                 f"{', '.join(classes[:12])}{', ...' * (len(classes) > 12)}"
             )
-        files = [_files(part, classes) for part in (parts["a"], parts["b"])]
-        source = f"images in {parts['a']} and {parts['b'].name}"
+        files = [_files(part, classes) for part in (training, test)]
+        source = f"images in {training} and {test.name}"
     else:
-        base = parts["a"] or parts["b"] or folder
+        base = training or test or folder
         classes = _classes(base)
-        paths, labels = _files(base, classes)
-        order = np.random.default_rng(rng).permutation(len(paths))
-        cut = len(order) - len(order) // _HELD_BACK
-        if cut == len(order):
-            raise FileError(
-                f"{base} holds {len(order)} images, and one in {_HELD_BACK} would be for testing: "
-                "add images, or a folder of those for testing, train/CLASS and test/CLASS"
-            )
-        files = [([paths[i] for i in which], labels[which]) for which in (order[:cut], order[cut:])]
+        files = _held_back(base, classes, rng)
         source = f"images in {base}, one in six of them, drawn at random, for testing"
+    return checked(folder.name, source, _arrays(files), [f"{folder}"] * 4, tuple(classes))
+
+
+def _held_back(base: Path, classes: Sequence[str], rng: int) -> list[Files]:
+    """Return the files of a folder, most of them, and those that are drawn for testing."""
+    paths, labels = _files(base, classes)
+    order = np.random.default_rng(rng).permutation(len(paths))
+    cut = len(order) - len(order) // _HELD_BACK
+    if cut == len(order):
+        raise FileError(
+            f"{base} holds {len(order)} images, and one in {_HELD_BACK} would be for testing: "
+            "add images, or a folder of those for testing, train/CLASS and test/CLASS"
+        )
+    return [([paths[i] for i in which], labels[which]) for which in (order[:cut], order[cut:])]
+
+
+def _arrays(files: Sequence[Files]) -> list[np.ndarray]:
+    """Return images and labels, part by part; all images must be of one size and kind."""
     images = [[read_image(path) for path in paths] for paths, _ in files]
     colours = any(image.ndim == 3 for part in images for image in part)
     first = next((path, image) for (paths, _), part in zip(files, images, strict=True)
@@ -142,8 +154,7 @@ def read_images(folder: Path, rng: int = 0) -> Dataset:
         if colours:
             part = [image if image.ndim == 3 else np.stack([image] * 3) for image in part]
         arrays += [np.array(part, first[1].dtype), labels]
-    where = f"{folder}"
-    return checked(folder.name, source, arrays, [where] * 4, tuple(classes))
+    return arrays
 
 
 def find_part(folder: Path, names: Iterable[str]) -> Path | None:
@@ -175,7 +186,7 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
-def _files(folder: Path, classes: Sequence[str]) -> tuple[list[Path], np.ndarray]:
+def _files(folder: Path, classes: Sequence[str]) -> Files:
     paths: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):

@@ -162,18 +162,10 @@ def data_of(
     if not streamed:
         _check_arrays(x, y, steps)
     _check_epoch_under_way(trainer, x, streamed)
-    of_validation: Any = None
     watched = validation is not None and is_watched(network, validation)
+    of_validation: Any = None
     if watched:
-        if class_weight is not None:
-            raise ValueError(
-                "fit: class_weight weighs validation data, too: give them as arrays, "
-                "validation=(x, y), or leave it out"
-            )
-        check_source("fit: validation", validation, epochs, "validation=make")
-        check_parameters(network)
-        stream = _opened(trainer, validation, None, True)
-        of_validation = Watched(stream)
+        of_validation = _watched(trainer, validation, epochs, class_weight)
     pair, pair_weight = (None, None) if watched else taken_apart(validation)
     dtype, integers = network.dtype, network.root.integer_input
     if pair is not None:
@@ -200,6 +192,18 @@ def data_of(
     data = Data(trainer, training, of_validation, weights.normalized)
     _check_goes_on(trainer, data)
     return data
+
+
+def _watched(trainer: Any, validation: Any, epochs: int, class_weight: Any) -> Watched:
+    """Return the minibatches that are gone through after every epoch."""
+    if class_weight is not None:
+        raise ValueError(
+            "fit: class_weight weighs validation data, too: give them as arrays, "
+            "validation=(x, y), or leave it out"
+        )
+    check_source("fit: validation", validation, epochs, "validation=make")
+    check_parameters(trainer.network)
+    return Watched(_opened(trainer, validation, None, True))
 
 
 def _opened(trainer: Any, source: Any, steps: int | None, validation: bool = False) -> Stream:

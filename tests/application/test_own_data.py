@@ -356,29 +356,18 @@ def test_files_that_are_no_tables(tmp_path, idx_folder, capsys):
     assert "give --charset utf-16" in line
     path.write_text("a,b\n1\n")
     assert "row 1 has 1 cells" in fails(capsys, "train", "--data", path, "--target", "a", *run)
-    path.write_text("a,b\n1,2\n")
-    assert "the table has 1 row: not enough" in fails(
-        capsys, "train", "--data", path, "--target", "b", "--task", "regression", *run
-    )
-    path.write_text("a\n1\n2\n3\n")
-    assert "no columns beside the target" in fails(
-        capsys, "train", "--data", path, "--target", "a", "--task", "regression", *run
-    )
-    path.write_text("a,b\n1,3\n2,3\n3,3\n4,3\n")
-    assert "'b' is 3 in all rows" in fails(
-        capsys, "train", "--data", path, "--target", "b", "--task", "regression", *run
-    )
-    assert "one class only" in fails(
-        capsys, "train", "--data", path, "--target", "b", "--task", "classification", *run
-    )
-    path.write_text("a,b\n1,3\n2,\n3,4\n4,3\n")
-    assert "missing in 1 rows, row 2 first" in fails(
-        capsys, "train", "--data", path, "--target", "b", "--task", "regression", *run
-    )
-    path.write_text("day,b\n2024-01-01,3\n2024-01-02,5\n2024-01-03,4\n")
-    assert "leave it out, --drop day" in fails(
-        capsys, "train", "--data", path, "--target", "b", "--task", "regression", *run
-    )
+    for content, target, task, words in (
+        ("a,b\n1,2\n", "b", "regression", "the table has 1 row: not enough"),
+        ("a\n1\n2\n3\n", "a", "regression", "no columns beside the target"),
+        ("a,b\n1,3\n2,3\n3,3\n4,3\n", "b", "regression", "'b' is 3 in all rows"),
+        ("a,b\n1,3\n2,3\n3,3\n4,3\n", "b", "classification", "one class only"),
+        ("a,b\n1,3\n2,\n3,4\n4,3\n", "b", "regression", "missing in 1 rows, row 2 first"),
+        ("day,b\n2024-01-01,3\n2024-01-02,5\n2024-01-03,4\n", "b", "regression",
+         "leave it out, --drop day"),
+    ):  # fmt: skip
+        path.write_text(content)
+        arguments = "train", "--data", path, "--target", target, "--task", task
+        assert words in fails(capsys, *arguments, *run)
     assert not (tmp_path / "run").exists()
 
 
