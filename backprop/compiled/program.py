@@ -113,14 +113,7 @@ class Program:
             if not only_gradients:
                 self.write_update(w, regularizer, clip_norm, clip_value)
         else:
-            w.heading("what is asked for")
-            ends = network.root.output_activation is not None and not only_a
-            z = w.kept[id(network.root)].get("z") if ends else None
-            self.results = dict(named("a", a) + ([] if z is None else named("z", z)))
-            for name, array in self.results.items():
-                n = math.prod(array.features)
-                out = w.given(f"all_{name}", "real *", name)
-                w.call("put_columns", n, batch_size, "count", "N", array, f"{out} + first")
+            self._write_results(w, a, only_a)
         self.output = a
         sizes = [planned.size for _, planned in w.places.values()]
         largest = max([*sizes, w.scratch_size, network.root.n_parameters])
@@ -177,6 +170,17 @@ class Program:
         w.heading("forward")
         a = write_forward(w, self.network.root, x)
         return each_array(w.columns, a)  # where layers do nothing, examples may lie as they were
+
+    def _write_results(self, w: Writer, a: Any, only_a: bool) -> None:
+        """Have the output kept for all examples, and z where it ends in an activation."""
+        w.heading("what is asked for")
+        ends = self.network.root.output_activation is not None and not only_a
+        z = w.kept[id(self.network.root)].get("z") if ends else None
+        self.results = dict(named("a", a) + ([] if z is None else named("z", z)))
+        for name, array in self.results.items():
+            n = math.prod(array.features)
+            out = w.given(f"all_{name}", "real *", name)
+            w.call("put_columns", n, self.batch_size, "count", "N", array, f"{out} + first")
 
     def write_update(
         self, w: Writer, regularizer: Any, clip_norm: float | None, clip_value: float | None

@@ -6,7 +6,7 @@ import copy
 import itertools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -186,32 +186,39 @@ def trace_graph(network: Network, x: Any, y: Any = None) -> GraphTrace:
         Row(name, "input", (), value, gradient)
         for name, value, gradient in zip(graph.input_names, values, gradients, strict=True)
     ]
-    arriving = {cost.name: cost.nabla_a for cost in traced_costs}  # where the way back begins below
+    arriving = _arriving(graph, run, traced_costs)
+    rows += [_row(graph, run, number, arriving) for number in range(len(graph.children))]
+    return GraphTrace(tuple(rows), traced_costs)
+
+
+def _arriving(graph: Graph, run: WatchedRun, costs: Sequence[CostTrace]) -> dict[str, Any]:
+    """Return what is sent down to each node, added up, by its name."""
+    found = {cost.name: cost.nabla_a for cost in costs}  # where the way back begins below
     for layer, operands in zip(graph.children, graph.operands, strict=True):  # the activation
         for operand, sent in zip(
             operands, _several(run.watches[id(layer)].downstream), strict=False
         ):
             if isinstance(operand, int) and sent is not None:
                 name = graph.names[operand]
-                arriving[name] = arriving[name] + sent if name in arriving else sent
-    for number, (name, layer, operands) in enumerate(
-        zip(graph.names[len(rows) :], graph.children, graph.operands, strict=True)
-    ):
-        watch = run.watches[id(layer)]
-        inputs = tuple(operand_text(graph.names, o) for o in operands)
-        labels, local = _local(layer, inputs)
-        if watch.nabla_a is None and layer.z is not None and layer.output_activation is not None:
-            labels, local = ("delta",), (layer.delta,)  # entered below its activation
-        downstream = _several(watch.downstream)
-        expression = expression_of(layer, inputs)
-        upstream = arriving.get(name) if watch.nabla_a is None else watch.nabla_a
-        traced = None
-        if upstream is not None and _is_of_one_array_each(layer):
-            traced = run.record(str(number), layer, upstream)
-        numbers = (layer.a, watch.nabla_a, local, downstream, labels)
-        operation = layer if isinstance(layer, Operation) else None
-        rows.append(Row(name, expression, inputs, *numbers, traced, operation))
-    return GraphTrace(tuple(rows), traced_costs)
+                found[name] = found[name] + sent if name in found else sent
+    return found
+
+
+def _row(graph: Graph, run: WatchedRun, number: int, arriving: Mapping[str, Any]) -> Row:
+    """Return what is known of a layer of the graph, or of an operation."""
+    name, layer = graph.names[len(graph.input_names) + number], graph.children[number]
+    watch = run.watches[id(layer)]
+    inputs = tuple(operand_text(graph.names, o) for o in graph.operands[number])
+    labels, local = _local(layer, inputs)
+    if watch.nabla_a is None and layer.z is not None and layer.output_activation is not None:
+        labels, local = ("delta",), (layer.delta,)  # entered below its activation
+    upstream = arriving.get(name) if watch.nabla_a is None else watch.nabla_a
+    traced = None
+    if upstream is not None and _is_of_one_array_each(layer):
+        traced = run.record(str(number), layer, upstream)
+    numbers = (layer.a, watch.nabla_a, local, _several(watch.downstream), labels)
+    operation = layer if isinstance(layer, Operation) else None
+    return Row(name, expression_of(layer, inputs), inputs, *numbers, traced, operation)
 
 
 def _several(sent: Any) -> tuple[Any, ...]:

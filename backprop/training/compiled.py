@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,16 @@ SECONDS = 0.1  # of a stretch: between two, Ctrl-C, the progress bar and time li
 READ = 2**24  # bytes of examples that are read from the disk at a time
 DRAWN = 2**23  # bytes of random numbers that are drawn ahead, at most
 MOST_SIZES = 4  # of minibatches that are yielded, each of which takes a program
+
+
+class _Next(NamedTuple):
+    """What goes through some steps, and what it is given."""
+
+    runner: Runner
+    steps: int
+    data: dict[str, np.ndarray]
+    examples: np.ndarray  # which of the data, one after another
+    targets: Callable[[int], Any]  # and weights, of the minibatch of a number
 
 
 class Compiled:
@@ -155,20 +165,7 @@ class Compiled:
         trainer = self.trainer
         network, optimizer = trainer.network, trainer.optimizer
         started = time.perf_counter()
-        if self._parts is None:
-            size = trainer.batch_size
-            whole = len(order) // size
-            runner = self._runners[min(size, len(order) - step * size)]
-            count = min(self._ahead, whole - step if step < whole else 1)
-            count = min(count, runner.program.most_ahead(DRAWN))
-            data, examples = self._data, order[step * size :]
-            targets: Any = partial(self._targets, order, size)
-        else:
-            runner, taken = self._block(step)
-            count, data = len(taken), dict(block_of(network.dtype, taken))
-            examples = np.arange(count * runner.program.batch_size, dtype=np.int64)
-            targets = partial(_targets_in, [part[1:] for part in taken], step)
-            del taken  # which may be large
+        runner, count, data, examples, targets = self._next(order, step)
         program, etas = runner.program, self._etas(step, count)
         carried = optimizer.carried(network.theta)
         if carried.keys() != set(optimizer.accumulator_names):
@@ -202,6 +199,22 @@ class Compiled:
         if count == self._ahead or seconds > SECONDS:
             self._ahead = max(1, int(count * min(2.0, SECONDS / max(seconds, 1e-6))))
         return behind
+
+    def _next(self, order: Any, step: int) -> _Next:
+        """Return the next steps: those of an order, or of minibatches at hand."""
+        if self._parts is None:
+            size = self.trainer.batch_size
+            whole = len(order) // size
+            runner = self._runners[min(size, len(order) - step * size)]
+            count = min(self._ahead, whole - step if step < whole else 1)
+            count = min(count, runner.program.most_ahead(DRAWN))
+            targets: Any = partial(self._targets, order, size)
+            return _Next(runner, count, self._data, order[step * size :], targets)
+        runner, taken = self._block(step)
+        data = dict(block_of(self.trainer.network.dtype, taken))
+        examples = np.arange(len(taken) * runner.program.batch_size, dtype=np.int64)
+        targets = partial(_targets_in, [part[1:] for part in taken], step)
+        return _Next(runner, len(taken), data, examples, targets)
 
     def _block(self, step: int) -> tuple[Runner, list[Minibatch]]:
         """Return the minibatches of the next steps, transformed, and what goes through them.

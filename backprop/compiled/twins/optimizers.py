@@ -36,23 +36,13 @@ def write_update(
     clips = clip_value is not None or clip_norm is not None
     at_once = kind in WITH_PENALTY and not clips and _all_l2(penalties)
     if not at_once:
-        for part, penalty in penalties:
-            of_penalty = {L2: "l2", L1: "l1"}.get(type(penalty))
-            if of_penalty is None:
-                raise NoTwin(f"the regularizer {penalty} has no twin in C")
-            arrays = _at("theta", part), _at("nabla", part)
-            note_of_penalty = "dOmega/dw, of the weights"
-            w.call(of_penalty, _size(part), penalty.lmbda, *arrays, note=note_of_penalty)
+        _write_penalties(w, penalties)
     if clip_value is not None:
         w.call("clip_by_value", n, clip_value, "nabla")
     if clip_norm is not None:
         w.call("clip_by_norm", n, clip_norm, "nabla")
     if isinstance(optimizer, Adaptive):
-        room = optimizer.room_for_squares(w.network.dtype.itemsize)
-        if not room:
-            raise NoTwin(f"{optimizer} goes by roots: eps is small beside what squares can be")
-        condition = f"!(sum_of_squares({n}, nabla) < {_real(room)})"
-        w.stop(condition, "-step - 1", "squares do not fit: the rule goes by roots, in NumPy")
+        _write_stop_where_squares_do_not_fit(w, optimizer)
     if kind is AdamW:
         for part, factor in weights:
             eta = _eta(factor)
@@ -67,6 +57,24 @@ def write_update(
         vectors = [_at(vector, part) for vector in ("nabla", *carried, "theta")]
         takes = [*first, _eta(factor), *[lmbda] * (kind in WITH_PENALTY), *values]
         w.call(function, _size(part), *takes, *vectors, note=note + _of_penalty(lmbda))
+
+
+def _write_penalties(w: Writer, penalties: Sequence[tuple[slice, Any]]) -> None:
+    """Write what regularisation adds to nabla."""
+    for part, penalty in penalties:
+        function = {L2: "l2", L1: "l1"}.get(type(penalty))
+        if function is None:
+            raise NoTwin(f"the regularizer {penalty} has no twin in C")
+        arrays = _at("theta", part), _at("nabla", part)
+        w.call(function, _size(part), penalty.lmbda, *arrays, note="dOmega/dw, of the weights")
+
+
+def _write_stop_where_squares_do_not_fit(w: Writer, optimizer: Adaptive) -> None:
+    room = optimizer.room_for_squares(w.network.dtype.itemsize)
+    if not room:
+        raise NoTwin(f"{optimizer} goes by roots: eps is small beside what squares can be")
+    condition = f"!(sum_of_squares({w.network.n_parameters}, nabla) < {_real(room)})"
+    w.stop(condition, "-step - 1", "squares do not fit: the rule goes by roots, in NumPy")
 
 
 RULES: dict[type, tuple[str, tuple[str, ...], str]] = {
