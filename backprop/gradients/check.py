@@ -280,6 +280,17 @@ def check_problem(
     return Report(title, tuple(arrays))
 
 
+def _chosen(
+    array: np.ndarray, elements: int | None, rng: np.random.Generator
+) -> list[tuple[int, ...]]:
+    """Return the indices of all elements, or of so many that are drawn."""
+    indices = list(np.ndindex(array.shape))
+    if elements is None or elements >= len(indices):
+        return indices
+    drawn = np.sort(rng.choice(len(indices), elements, replace=False))
+    return [indices[i] for i in drawn]
+
+
 def _check_problem(
     problem: Problem,
     rng: np.random.Generator,
@@ -289,12 +300,7 @@ def _check_problem(
     briefly: bool = False,
 ) -> list[ArrayCheck]:
     """Hold the gradients by all arrays, or by `elements` of each, against both methods."""
-    chosen = {}
-    for name, array in problem.arrays.items():
-        chosen[name] = list(np.ndindex(array.shape))
-        if elements is not None and elements < len(chosen[name]):
-            drawn = np.sort(rng.choice(len(chosen[name]), elements, replace=False))
-            chosen[name] = [chosen[name][i] for i in drawn]
+    chosen = {name: _chosen(array, elements, rng) for name, array in problem.arrays.items()}
     reason, found = why_not_deterministic(problem), {}
     tolerances = tolerance, exact_tolerance
     for name, indices in chosen.items():

@@ -284,27 +284,31 @@ class Trainer:
             own_threads(self.network.root.uses_threads),
             self.optimizer.training(self.network.theta, eta_stays),
         ):
-            try:
-                take_back(self)
-                self._call("on_fit_start")
-                last = self.epoch + epochs
-                while self.epoch < last and not self._asked_to_stop():
-                    self._train_epoch(data)
-                    if not data.is_over(self, self.step):
-                        check_finite(self)  # as it is now, it may be saved
-                        break
-                    if data.stream is not None:
-                        self.counted = self.step
-                    self.history.append(record_of(self), self.computed_by)  # which ends the epoch
-                    self._call("on_epoch_end")
-            except BaseException as error:
-                self.error = error
-                raise
-            finally:
-                if not data.end(self.step > 0):
-                    self.data = None
-                self._end()
+            self._train(data, epochs)
         return self.history
+
+    def _train(self, data: Data, epochs: int) -> None:
+        """Train for so many epochs; whatever ends them, `_end` is called."""
+        try:
+            take_back(self)
+            self._call("on_fit_start")
+            last = self.epoch + epochs
+            while self.epoch < last and not self._asked_to_stop():
+                self._train_epoch(data)
+                if not data.is_over(self, self.step):
+                    check_finite(self)  # as it is now, it may be saved
+                    break
+                if data.stream is not None:
+                    self.counted = self.step
+                self.history.append(record_of(self), self.computed_by)  # which ends the epoch
+                self._call("on_epoch_end")
+        except BaseException as error:
+            self.error = error
+            raise
+        finally:
+            if not data.end(self.step > 0):
+                self.data = None
+            self._end()
 
     @property
     def epoch(self) -> int:
