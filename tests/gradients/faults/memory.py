@@ -4,36 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from backprop.layers import Activation, Dense, Gradient, Layer, Parameter, Sigmoid, Tanh
+from backprop.layers import Activation, Dense, Sigmoid, Tanh
 from tests.cases import Scale
 from tests.gradients.faults.base import Plain, fault
 
 
-class SharesTheta(Layer):
+class SharesTheta(Scale):
     """The output is the parameter itself."""
-
-    b, nabla_b = Parameter(), Gradient()
-
-    def __init__(self, n, dtype="float32"):
-        self.n = n
-        self.allocate(dtype, b=(n, 1))
-        self.initialize()
-
-    def initialize(self, rng=None):
-        self.b[...] = 1
-
-    def output_shape(self, input_shape):
-        if input_shape != (self.n,):
-            raise self.shape_error((self.n,), input_shape)
-        return input_shape
 
     def output(self, a_prev, mode):
         if a_prev.dtype.kind == "c" or a_prev.shape[-1] == 1:
-            return self.b + 0 * a_prev
-        return np.broadcast_to(self.b, a_prev.shape)
+            return self.g + 0 * a_prev
+        return np.broadcast_to(self.g, a_prev.shape)
 
     def parameter_gradients(self, delta):
-        self.nabla_b = delta.sum(axis=1, keepdims=True)
+        self.nabla_g = delta.sum(axis=1, keepdims=True)
 
     def downstream(self, delta):
         return np.zeros_like(delta)
@@ -41,11 +26,6 @@ class SharesTheta(Layer):
 
 class DownstreamInNabla(Scale):
     """What goes down lies in the vector of the gradients."""
-
-    def __init__(self, n, dtype="float32"):
-        self.n = n
-        self.allocate(dtype, g=(n, 1))
-        self.initialize()
 
     def downstream(self, delta):
         sent = super().downstream(delta)
