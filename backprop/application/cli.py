@@ -17,42 +17,11 @@ from typing import NoReturn
 
 import backprop
 from backprop import __version__
-from backprop.application import (
-    compare,
-    completion,
-    data,
-    doctor,
-    evaluate,
-    explore,
-    export,
-    gradcheck,
-    plot,
-    predict,
-    report,
-    train,
-)
 from backprop.application.arguments import Parser, print_help
 from backprop.application.console import discard_stdout, failure, tell_error
 from backprop.application.processes import launched, threads_of_launched
 from backprop.core.terminal import readable_streams
 from backprop.kernels import environment
-
-COMMANDS = (
-    train,
-    evaluate,
-    predict,
-    export,
-    plot,
-    explore,
-    report,
-    compare,
-    gradcheck,
-    data,
-    completion,
-    doctor,
-)
-"""The modules of the commands, each with `add`, in the order in which the help lists them."""
-
 
 def entry() -> NoReturn:
     """Run the command in a process of its own, set up for the full speed of the machine."""
@@ -110,6 +79,8 @@ def _failed(message: str, status: int) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from backprop.application.commands import COMMANDS  # not before `entry` has begun anew
+
     parser = Parser(
         prog="backprop",
         description="Train and inspect networks whose backward pass is written by hand.",

@@ -81,15 +81,17 @@ def trap_for_m(tmp_path):
     return tmp_path
 
 
+# What the options change is the same of every command; what doctor imports, of all options.
 @pytest.mark.parametrize("options", [["-m"], ["-X", "dev", "-m"], ["-W", "error", "-m"], ["-Bm"]])
-@pytest.mark.parametrize(
-    "arguments",
-    [["backprop", "--version"], ["backprop", "doctor"], ["backprop.kernels.environment"]],
-)
+@pytest.mark.parametrize("arguments", [["backprop", "--version"], ["backprop.kernels.environment"]])
 def test_python_m_imports_nothing_from_the_current_folder_but_what_python_does(
     trap_for_m, options, arguments
 ):
     run([sys.executable, *options, *arguments], trap_for_m)
+
+
+def test_nor_does_doctor_which_imports_the_most(trap_for_m):
+    run([sys.executable, "-m", "backprop", "doctor"], trap_for_m)
 
 
 def test_the_options_of_python_hold_for_the_process_that_does_the_work():
