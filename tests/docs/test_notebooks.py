@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,11 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from docs.site.notebooks import LINE, bars_and_lines, faults, faults_of
 from tests.docs.pages import ROOT
 
 NOTEBOOKS = sorted((ROOT / "docs").rglob("*.ipynb"))
-LINE = re.compile(r"epoch (\d+)/(\d+)  cost .*, accuracy .*, \d+\.\d\d s")
+FIRST = ROOT / "docs" / "first_network.ipynb"
 
 # One after another, in one notebook.
 CELLS = {
@@ -80,20 +80,12 @@ def under(
     return dict(zip(CELLS, found, strict=True))
 
 
-def bars_and_lines(outputs: list[Any]) -> tuple[list[Any], list[str]]:
-    """Return the bars, and what was printed to stdout as lines; nothing else may be there."""
-    bars = [output.data for output in outputs if output.output_type == "display_data"]
-    printed = [output for output in outputs if output.output_type == "stream"]
-    assert len(bars) + len(printed) == len(outputs)
-    assert {output.name for output in printed} <= {"stdout"}
-    return bars, "".join(output.text for output in printed).splitlines()
-
-
 @pytest.mark.parametrize(("cell", "last"), [("fit", 3), ("fit without ipywidgets", 6)])
 def test_fit_shows_a_bar_and_a_line_an_epoch_with_and_without_ipywidgets(
     under: dict[str, list[Any]], cell: str, last: int
 ) -> None:
-    (bar,), lines = bars_and_lines(under[cell])
+    (bar,), lines, others = bars_and_lines(under[cell])
+    assert others == []
     assert 'value="6" max="6"' in bar["text/html"]
     assert bar["text/html"].startswith(f"<code>epoch {last}/{last}: 100% <progress ")
     assert f"epoch {last}/{last}: 100%|{'█' * 20}| 6/6" in bar["text/plain"]
@@ -102,13 +94,13 @@ def test_fit_shows_a_bar_and_a_line_an_epoch_with_and_without_ipywidgets(
 
 
 def test_fit_shows_what_it_is_told_to(under: dict[str, list[Any]]) -> None:
-    bars, lines = bars_and_lines(under["lines"])
-    assert (len(bars), len(lines)) == (0, 2)
+    bars, lines, others = bars_and_lines(under["lines"])
+    assert (len(bars), len(lines), others) == (0, 2, [])
     assert under["nothing"] == []
 
 
 def test_the_bar_stays_where_an_interrupted_training_stood(under: dict[str, list[Any]]) -> None:
-    (bar,), lines = bars_and_lines(under["interrupted"])
+    (bar,), lines, _ = bars_and_lines(under["interrupted"])
     assert "epoch 12/15:  50%|" in bar["text/plain"]
     assert len(lines) == 1
 
@@ -140,25 +132,43 @@ def test_what_a_cell_ends_with_reads_well(under: dict[str, list[Any]]) -> None:
     assert text("layer").startswith("Dense(9 -> 4")
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
-def test_the_notebooks_of_the_documentation_run(
-    path: Path, tmp_path: Path, environment: dict[str, str]
+@pytest.mark.parametrize(
+    ("source", "cell", "found"),
+    [
+        ("history = trainer.fit(x, y, epochs=3)", "fit", []),
+        ("history = trainer.fit(x, y, epochs=4)", "fit", ["3 lines, not one an epoch"]),
+        ("history = trainer.fit(x, y, epochs=2)", "lines", ["0 bars, not a full one alone"]),
+        ("history = trainer.fit(x, y, epochs=1)", "interrupted", ["1 bars, not a full one alone"]),
+        ("figure", "figure", []),
+        ("print()", "figure", ["1 pictures"]),
+        ("plots.learning_curves(history);", "semicolon", ["0 pictures"]),
+    ],
+)
+def test_what_make_docs_looks_for(
+    under: dict[str, list[Any]], source: str, cell: str, found: list[str]
 ) -> None:
-    notebook = nbformat.read(path, 4)
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert not any(cell.outputs for cell in cells)  # none is stored
-    for cell, outputs in zip(cells, execute(notebook, tmp_path, environment), strict=True):
-        last = cell.source.splitlines()[-1]
-        pictures = sum("image/png" in output.get("data", {}) for output in outputs)
-        assert pictures == last.startswith(("plots.", "figure"))
-        if last.startswith("history = trainer.fit("):
-            (bar,), lines = bars_and_lines(outputs)
-            assert "100%|" in bar["text/plain"]
-            epochs = re.findall(r"epochs=(\d+)", last)
-            assert [str(len(lines))] == epochs
-            assert all(LINE.fullmatch(line) for line in lines)
+    assert list(faults(source, under[cell])) == found
+
+
+def test_the_notebook_to_begin_with_runs(tmp_path: Path, environment: dict[str, str]) -> None:
+    """All run when `make docs` makes the site, which looks at them in this way, too."""
+    notebook, path = nbformat.read(FIRST, 4), tmp_path / FIRST.name
+    assert faults_of(path) == ["first_network.ipynb has not run"]
+    assert any("history = trainer.fit(" in cell.source for cell in notebook.cells)
+    assert any(cell.source.splitlines()[-1].startswith("plots.") for cell in notebook.cells)
+    nbformat.write(notebook, path)
+    assert len(faults_of(path)) > 2
+    execute(notebook, tmp_path, environment)
+    nbformat.write(notebook, path)
+    assert faults_of(path) == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_no_output_is_stored(path: Path) -> None:
+    cells = nbformat.read(path, 4).cells
+    assert not any(cell.outputs for cell in cells if cell.cell_type == "code")
 
 
 def test_there_is_a_notebook_to_begin_with() -> None:
-    assert "first_network.ipynb" in {path.name for path in NOTEBOOKS}
+    assert FIRST in NOTEBOOKS
     assert "(first_network.ipynb)" in (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
