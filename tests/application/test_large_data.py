@@ -56,11 +56,12 @@ def test_pixels_that_stay_in_their_file_are_checked_all_the_same(
     assert not (tmp_path / "run").exists()
 
 
-# Not by ru_maxrss, which counts what the process was forked from as well.
+# A tenth of the data kept would be too much, as of the library's 4 GB: the rest takes 300 MB. Not
+# by ru_maxrss, which counts what the process was forked from as well.
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is told by Linux")
 @pytest.mark.slow
-def test_4_gb_from_the_disk_stay_under_600_mb_by_the_command(tmp_path):
-    for part, n in (("train", 2**32 // 65536), ("test", 600)):
+def test_1_5_gb_from_the_disk_stay_under_400_mb_by_the_command(tmp_path):
+    for part, n in (("train", 3 * 2**29 // 65536), ("test", 600)):
         shape = (n, 256, 256)
         x = np.lib.format.open_memmap(tmp_path / f"x_{part}.npy", "w+", np.uint8, shape)
         x[0, 0, 0] = 255  # all else is a sparse file
@@ -77,4 +78,4 @@ print(peak.split()[1])
     out = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     *_, status, kilobytes = out.split()
     assert status == "0"
-    assert int(kilobytes) < 600_000
+    assert int(kilobytes) < 400_000
