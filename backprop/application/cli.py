@@ -23,6 +23,7 @@ from backprop.application.processes import launched, threads_of_launched
 from backprop.core.terminal import readable_streams
 from backprop.kernels import environment
 
+
 def entry() -> NoReturn:
     """Run the command in a process of its own, set up for the full speed of the machine."""
     as_it_is = sys.argv[1:2] in (["doctor"], ["environment"])  # they tell of it without this
