@@ -265,7 +265,7 @@ def _of_values(name: str, values: Any) -> np.ndarray:
         raise _dates(name, array[:SHOWN].astype(str).tolist())
     if kind in "iuf":
         return array.astype(np.float64)
-    items = [None if _is_gap(item) else item for item in array.tolist()]
+    items = [None if is_gap(item) else item for item in array.tolist()]
     if any(isinstance(item, (datetime.date, datetime.time)) for item in items):
         raise _dates(name, [str(item) for item in items if item is not None][:SHOWN])
     known = [item for item in items if item is not None]
@@ -279,7 +279,7 @@ def _of_values(name: str, values: Any) -> np.ndarray:
     return texts
 
 
-def _is_gap(item: Any) -> bool:
+def is_gap(item: Any) -> bool:
     """Say whether an element is missing: None, NaN, pandas' NA and NaT."""
     if item is None or type(item).__name__ in ("NAType", "NaTType"):
         return True

@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("sklearn")
 import joblib
+import sklearn
 from scipy import sparse
 from sklearn import datasets
 from sklearn.calibration import CalibratedClassifierCV
@@ -30,6 +31,22 @@ def test_labels_may_be_text():
     assert model.classes_.tolist() == ["high", "low", "middle"]
     assert model.score(X, LABELS) > 0.95
     assert set(model.predict(X)) <= {"low", "middle", "high"}
+
+
+@pytest.mark.parametrize("kind", [int, bool])
+def test_numbers_that_are_kept_as_objects_are_numbers(kind):
+    y = (NUMBERS > 0).astype(kind)
+    found = quick().fit(X, y.astype(object)).predict(X)
+    np.testing.assert_array_equal(found, quick().fit(X, y).predict(X))
+    assert found.dtype == y.dtype
+
+
+def test_scikit_learn_may_be_set_to_give_frames():
+    pytest.importorskip("pandas")
+    with sklearn.config_context(transform_output="pandas"):
+        model = quick().fit(X, LABELS)
+        assert (model.predict(X) == quick().fit(X, LABELS).predict(X)).all()
+        assert quick_numbers().fit(X, NUMBERS).predict(X).shape == (60,)
 
 
 def test_probabilities_are_those_of_the_classes_in_order():
@@ -116,7 +133,7 @@ def test_several_outputs_may_be_numbers_and_texts(first):
     parts = quick().partial_fit(X, y, classes=model.classes_)
     assert parts.predict(X).shape == (60, 2)
     y[3, first] = "maybe"
-    with pytest.raises(ValueError, match="Unknown label type"):
+    with pytest.raises(ValueError, match="labels of the types int and str"):
         quick().fit(X, y)
 
 

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 pytest.importorskip("sklearn")
 from sklearn.exceptions import NotFittedError
@@ -118,11 +119,15 @@ def test_a_warm_start_of_other_layers_is_refused():
         ({"verbose": None}, "verbose must be True, False"),
         ({"regularizer": 0.1}, "regularizer must be a Regularizer, got 0.1"),
         ({"cost": "hinge"}, "unknown cost 'hinge'"),
-        ({"class_weight": "even"}, "class_weight"),
+        (
+            {"class_weight": "even"},
+            "BackpropClassifier: class_weight must be a dict .*, got 'even'",
+        ),
         (
             {"class_weight": {"low": -1, "high": 1, "middle": 1}},
-            "class_weight must be at least 0, got",
+            r"class_weight of 'low' must be in \[0, inf\), got -1",
         ),
+        ({"class_weight": {"low": "2"}}, "class_weight of 'low' must be a number, got '2'"),
         ({"callbacks": EarlyStopping()}, r"callbacks must be a sequence of them, got .*: give \["),
         ({"metrics": ["f1"]}, "f1_macro"),
         ({"early_stopping": "f2_micro"}, "f2_micro"),
@@ -154,14 +159,57 @@ def test_wrong_parameters_are_named_by_fit_and_change_nothing(parameters, messag
         (X, LABELS, np.zeros(60), "zero"),
         (X, LABELS, np.ones(3), "sample_weight"),
         (np.full((60, 1), "text"), LABELS, None, "could not convert string to float"),
+        (X, np.where(LABELS == "low", None, LABELS), None, "y lacks .* labels, the first in row"),
+        (X, np.where(LABELS == "low", 3, LABELS.astype(object)), None, "of the types int and str"),
+        (sparse.dok_matrix(np.where(X > 1, np.nan, X)), LABELS, None, "contains NaN"),
+        (X * 1e300, LABELS, None, "the numbers of X are too large to be standardized"),
     ],
 )
 def test_wrong_data_are_refused_and_change_nothing(x, y, w, message):
     model = quick().fit(X, LABELS)
     before = {**vars(model)}
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         model.fit(x, y, sample_weight=w)
     assert vars(model) == before
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (LABELS, "y must be numbers, got .*: for labels there is BackpropClassifier"),
+        (np.datetime64("2020-01-01") + np.arange(60), "y holds dates or times, such as 2020-01-01"),
+        (NUMBERS * 1e300, "the numbers of y are too large to be standardized"),
+    ],
+)
+def test_what_is_no_number_is_refused_as_target_of_a_regression(y, message):
+    with pytest.raises(ValueError, match=f"BackpropRegressor: {message}"):
+        quick_numbers().fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("y", "classes", "message"),
+    [
+        (LABELS, "low", "classes must be a sequence of labels, got 'low'"),
+        (LABELS, 3, "classes must be a sequence of labels, got 3"),
+        (KINDS, ["low", "middle", "high"], "classes must be a list of 2 sequences of labels"),
+        (KINDS, [["low", "middle", "high"]], "classes must be a list of 2 sequences of labels"),
+    ],
+)
+def test_classes_of_the_wrong_form_are_refused(y, classes, message):
+    with pytest.raises(TypeError, match=message):
+        quick().partial_fit(X, y, classes=classes)
+
+
+def test_columns_of_a_frame_that_are_no_numbers_are_named():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=list("abcd"))
+    model = quick().fit(frame, LABELS)
+    for wrong in (frame.assign(c="text"), frame.assign(c=pandas.Timestamp("2020-01-01"))):
+        for use in (lambda x: model.fit(x, LABELS), model.predict):
+            with pytest.raises(ValueError, match=r"columns that are no numbers, 'c': encode them"):
+                use(wrong)
+    with pytest.raises(ValueError, match="contains NaN"):
+        model.predict(frame.assign(c=np.nan))
 
 
 def test_a_training_that_diverges_leaves_what_was_there():

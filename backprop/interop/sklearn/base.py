@@ -17,6 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from backprop.core.callers import stacklevel
 from backprop.interop.sklearn.networks import network_for
+from backprop.interop.sklearn.rows import validated
 from backprop.interop.sklearn.settings import Settings, generator_of, settings_of
 from backprop.interop.sklearn.targets import Task
 from backprop.interop.sklearn.thin import (
@@ -32,15 +33,6 @@ from backprop.training.callbacks import EarlyStopping
 from backprop.training.checks import check_callbacks
 from backprop.training.history import History
 from backprop.training.trainer import Trainer
-
-try:
-    from sklearn.utils.validation import validate_data
-except ImportError:  # before 1.6 it was a method, and tags were a dict
-
-    def validate_data(estimator: Any, *args: Any, **kwargs: Any) -> Any:
-        """Return X, or X and y, checked."""
-        return estimator._validate_data(*args, **kwargs)
-
 
 BATCH_SIZE = 200  # unless told
 
@@ -230,7 +222,9 @@ class BackpropEstimator(BaseEstimator, ABC):
         self, settings: Settings, task: Task, x: Any, y: np.ndarray, w: Any, rng: Any
     ) -> tuple[Network, Any]:
         """Return a network for these rows, and what standardizes them, or None."""
-        x_scaler = scaler_of(x, w) if self.standardize else None
+        x_scaler = None
+        if self.standardize:
+            x_scaler = scaler_of(type(self).__name__, "X", x, w)
         network = network_for(self, settings, task, x.shape[1], x.dtype, rng)
         if self.standardize:
             self._standardize_targets(task, network, y, w)
@@ -326,12 +320,11 @@ class BackpropEstimator(BaseEstimator, ABC):
 
     def _rows(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
         """Return X and y, checked, as dense arrays."""
-        X, y = validate_data(
+        X, y = validated(
             self,
             X,
             y,
             reset=reset,
-            accept_sparse=True,
             dtype=self._dtypes,
             multi_output=True,
             y_numeric=not is_classifier(self),
@@ -345,8 +338,6 @@ class BackpropEstimator(BaseEstimator, ABC):
     def _weights(self, X: Any, y: Any, sample_weight: Any) -> np.ndarray | None:
         """Return the weight of every row, or None where all count alike."""
         owner, w = type(self).__name__, self._class_weights(y)
-        if w is not None and w.min() < 0:
-            raise ValueError(f"{owner}: class_weight must be at least 0, got {w.min():g}")
         if sample_weight is not None:
             given = _check_sample_weight(sample_weight, X, dtype=np.float64)
             if given.min() < 0:
@@ -371,7 +362,7 @@ class BackpropEstimator(BaseEstimator, ABC):
 
     def _columns(self, X: Any) -> Any:
         check_is_fitted(self, "network_")
-        X = validate_data(self, X, reset=False, accept_sparse=True, dtype=self._dtypes)
+        X = validated(self, X, reset=False, dtype=self._dtypes)
         return columns_of(dense_if_small(X), self.x_scaler_, self.network_)
 
     def _outputs(self, X: Any) -> Any:

@@ -10,9 +10,17 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
+from backprop.core.checks import check_number
 from backprop.interop.sklearn.base import BackpropEstimator
 from backprop.interop.sklearn.networks import gives, scores
-from backprop.interop.sklearn.targets import AnyOf, Labels, OneOf, OneOfEach, plain
+from backprop.interop.sklearn.targets import (
+    AnyOf,
+    Labels,
+    OneOf,
+    OneOfEach,
+    plain,
+    refuse_labels,
+)
 from backprop.interop.sklearn.thin import by_batches
 
 
@@ -252,10 +260,17 @@ class BackpropClassifier(ClassifierMixin, BackpropEstimator):
     # -- labels ------------------------------------------------------------------------------
 
     def _rows(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
-        X, y = super()._rows(X, y, reset)
-        of_each = y.ndim == 2 and y.dtype == object  # a DataFrame of numbers and texts, say
-        for labels in map(plain, y.T) if of_each else [y]:
-            check_classification_targets(labels)
+        given = y
+        try:
+            X, y = super()._rows(X, y, reset)
+            if y.ndim == 1:
+                y = plain(y)
+            of_each = y.ndim == 2 and y.dtype == object  # a DataFrame of numbers and texts, say
+            for labels in map(plain, y.T) if of_each else [y]:
+                check_classification_targets(labels)
+        except (TypeError, ValueError):
+            refuse_labels(type(self).__name__, given)
+            raise
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         return X, y
@@ -271,6 +286,8 @@ class BackpropClassifier(ClassifierMixin, BackpropEstimator):
                 f"{owner}: classes must be passed on the first call to partial_fit: all labels "
                 f"that there will be{', a list of arrays, one for each column' * in_columns}"
             )
+        if classes is not y:
+            _check_classes(owner, classes, y.shape[1] if in_columns else None)
         if in_columns:
             task: Labels = OneOfEach(classes.T if classes is y else classes)
         else:
@@ -289,13 +306,33 @@ class BackpropClassifier(ClassifierMixin, BackpropEstimator):
         return super()._known_task(y)
 
     def _class_weights(self, y: np.ndarray) -> Any:
-        if self.class_weight is None:
+        given, owner = self.class_weight, type(self).__name__
+        if given is None:
             return None
-        return compute_sample_weight(self.class_weight, y)
+        if not isinstance(given, (dict, list)) and given != "balanced":
+            raise ValueError(
+                f'{owner}: class_weight must be a dict of label to weight, "balanced", or of '
+                f"several columns a list of dicts, got {given!r}"
+            )
+        for one in given if isinstance(given, list) else [given]:
+            for label, weight in one.items() if isinstance(one, dict) else ():
+                check_number(f"{owner}: class_weight of {label!r}", weight, "[0, inf)")
+        return compute_sample_weight(given, y)
 
     def _keep(self, task: Any) -> None:
         super()._keep(task)
         self.classes_ = task.classes
+
+
+def _check_classes(owner: str, classes: Any, n_columns: int | None) -> None:
+    """Raise an error unless these are labels, of several columns for each."""
+    if n_columns is None and np.ndim(classes) != 1:
+        raise TypeError(f"{owner}: classes must be a sequence of labels, got {classes!r}")
+    if n_columns is not None and not (_is_several(classes) and len(classes) == n_columns):
+        raise TypeError(
+            f"{owner}: classes must be a list of {n_columns} sequences of labels, one for each "
+            f"column of y, got {classes!r}"
+        )
 
 
 def _is_several(classes: Any) -> bool:

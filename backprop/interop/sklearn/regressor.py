@@ -43,12 +43,12 @@ class BackpropRegressor(RegressorMixin, BackpropEstimator):
         return self._pass(X, y, None, sample_weight)
 
     def _task_of(self, y: np.ndarray, classes: Any) -> Numbers:
-        return Numbers(y)
+        return Numbers(type(self).__name__, y)
 
     def _standardize_targets(self, task: Any, network: Any, y: np.ndarray, w: Any) -> None:
         sigma = network.root.output_activation
         if sigma is None or sigma.range == (-math.inf, math.inf):
-            task.standardize(y, w)
+            task.standardize(type(self).__name__, y, w)
 
     def _keep(self, task: Any) -> None:
         super()._keep(task)

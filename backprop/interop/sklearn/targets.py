@@ -10,6 +10,8 @@ import numpy as np
 from sklearn.preprocessing import LabelEncoder, StandardScaler
 
 from backprop.costs import Cost, SoftmaxCrossEntropy
+from backprop.datasets.table_files import is_gap
+from backprop.interop.sklearn.thin import scaler_of
 from backprop.layers.outputs import Outputs
 
 COSTS = {
@@ -104,10 +106,11 @@ class Numbers(Task):
 
     scaler: StandardScaler | None = None
 
-    def __init__(self, y: np.ndarray) -> None:
+    def __init__(self, owner: str, y: np.ndarray) -> None:
         self.is_flat = y.ndim == 1
         self.n_outputs = 1 if self.is_flat else y.shape[1]
         self.ends = [(self.n_outputs, "identity")]
+        self.check_y(owner, y)
 
     def default_cost(self, owner: str, gives: Any) -> Any:
         return "quadratic"
@@ -119,10 +122,22 @@ class Numbers(Task):
         n = 1 if y.ndim == 1 else y.shape[1]
         if n != self.n_outputs:
             raise ValueError(f"{owner}: y has {n} numbers a row, and had {self.n_outputs} before")
+        if y.dtype.kind in "mM":
+            raise ValueError(
+                f"{owner}: y holds dates or times, such as {y.ravel()[0]}: give numbers, such as "
+                "the days since some day"
+            )
+        try:
+            self._rows(y)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{owner}: y must be numbers, got {y.ravel()[0]!s:.40}, say: for labels there is "
+                "BackpropClassifier"
+            ) from error
 
-    def standardize(self, y: np.ndarray, sample_weight: Any) -> None:
+    def standardize(self, owner: str, y: np.ndarray, sample_weight: Any) -> None:
         """Let the targets be standardized, by the mean and standard deviation of these."""
-        self.scaler = StandardScaler().fit(self._rows(y), sample_weight=sample_weight)
+        self.scaler = scaler_of(owner, "y", self._rows(y), sample_weight)
 
     def targets(self, y: np.ndarray, network: Any) -> np.ndarray:
         rows = self._rows(y)
@@ -338,6 +353,28 @@ def plain(labels: np.ndarray) -> np.ndarray:
     """Return labels that are kept as Python objects, but are numbers, as an array of numbers."""
     found = np.array(labels.tolist()) if labels.dtype == object else labels
     return labels if found.dtype.kind == "U" else found
+
+
+def refuse_labels(owner: str, y: Any) -> None:
+    """Raise a ValueError if labels are missing, or are numbers and texts, which have no order.
+
+    What is kept as numbers alone is not looked at.
+    """
+    labels = np.asarray(y)
+    if labels.dtype != object or labels.ndim == 0:
+        return
+    gaps = [k for k, label in enumerate(labels.ravel().tolist()) if is_gap(label)]
+    if gaps:
+        row = gaps[0] // (labels.size // len(labels))
+        raise ValueError(
+            f"{owner}: y lacks {len(gaps)} labels, the first in row {row}: leave these rows out, "
+            "for nothing can be learnt from them"
+        )
+    for column in np.atleast_2d(labels.T).tolist():
+        kinds = {type(label).__name__ for label in column}
+        if len(kinds) > 1 and "str" in kinds:
+            some = " and ".join(sorted(kinds))
+            raise ValueError(f"{owner}: y has labels of the types {some}: give texts, str(label)")
 
 
 def _check_one(owner: str, shapes: Sequence[Any], wanted: Any, what: str, last: str) -> None:

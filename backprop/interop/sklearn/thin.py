@@ -68,10 +68,24 @@ def dense_if_small(data: Any) -> Any:
     return data.tocsr()
 
 
-def scaler_of(rows: Any, sample_weight: Any) -> StandardScaler:
-    """Return a scaler by the means and standard deviations of rows, which may be sparse."""
+def scaler_of(owner: str, what: str, rows: Any, sample_weight: Any) -> StandardScaler:
+    """Return a scaler by the means and standard deviations of rows, which may be sparse.
+
+    Raises
+    ------
+    ValueError
+        If the rows, of which `what` says whose they are, are too large for that.
+    """
     thin = sparse.issparse(rows)
-    scaler = StandardScaler(with_mean=not thin).fit(rows, sample_weight=sample_weight)
+    scaler = StandardScaler(with_mean=not thin)
+    scaler.set_output(transform="default")  # arrays, whatever scikit-learn is set to
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaler.fit(rows, sample_weight=sample_weight)
+    if not np.isfinite(scaler.scale_).all():
+        raise ValueError(
+            f"{owner}: the numbers of {what} are too large to be standardized: divide them, or "
+            "give standardize=False"
+        )
     scaler.with_mean = True  # of rows that have been made dense
     return scaler
 
