@@ -12,6 +12,14 @@ from backprop.compiled.program import with_included
 from tests.support import as_for_users
 
 
+def by_kinds(functions: dict[str, str]) -> dict[str, str]:
+    """Return the calls of functions, by the kinds of their arguments in order, such as "nnpp"."""
+    return {
+        name: f"{name}({', '.join(f'{kind}[{index}]' for index, kind in enumerate(kinds))})"
+        for name, kinds in functions.items()
+    }
+
+
 class Calls:
     """A library of calls, each a line of C in which n[i], x[i] and p[i] are the i-th argument.
 

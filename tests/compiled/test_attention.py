@@ -14,7 +14,7 @@ from backprop.compiled import Program
 from backprop.layers import Dense, Masked, MultiHeadAttention, TimeDistributed, TransformerBlock
 from backprop.layers.mode import TRAINING
 from backprop.optimizers import SGD
-from tests.compiled.calls import Calls
+from tests.compiled.calls import Calls, by_kinds
 from tests.compiled.support import assert_one, needs_compiler, relative, train_both
 
 pytestmark = needs_compiler
@@ -30,11 +30,7 @@ CALLS = {
 
 @functools.lru_cache
 def calls(dtype):
-    texts = {
-        name: f"{name}({', '.join(f'{kind}[{index}]' for index, kind in enumerate(kinds))})"
-        for name, kinds in CALLS.items()
-    }
-    return Calls(["attention.h"], dtype, **texts)
+    return Calls(["attention.h"], dtype, **by_kinds(CALLS))
 
 
 class Heads:

@@ -38,7 +38,7 @@ from backprop.layers import (
 from backprop.layers.masks import ends_moved, of_windows, only_real
 from backprop.optimizers import SGD, Adam
 from backprop.regularizers import L2
-from tests.compiled.calls import Calls
+from tests.compiled.calls import Calls, by_kinds
 from tests.compiled.support import assert_one, needs_compiler, train_both
 
 pytestmark = needs_compiler
@@ -59,11 +59,7 @@ def calls(dtype="f8"):
         "ends_moved": "nnnnnnpp",
         "sum_of_two": "nppp",
     }
-    texts = {
-        name: f"{name}({', '.join(f'{kind}[{index}]' for index, kind in enumerate(kinds))})"
-        for name, kinds in functions.items()
-    }
-    return Calls(["masks.h", "containers.h"], dtype, **texts)
+    return Calls(["masks.h", "containers.h"], dtype, **by_kinds(functions))
 
 
 def dense(n_in, n_out, sigma="tanh", seed=0):

@@ -25,23 +25,21 @@ from backprop.layers import (
     TimeStep,
 )
 from backprop.optimizers import SGD
-from tests.compiled.calls import Calls
+from tests.compiled.calls import Calls, by_kinds
 from tests.compiled.support import assert_one, needs_compiler, relative, train_both
+from tests.layers.normalized import (
+    drawn,
+    extreme,
+    of_any_constant,
+    of_any_size_and_offset,
+    of_every_kind,
+)
 
 pytestmark = needs_compiler
 
-KINDS = [BatchNorm, LayerNorm, RMSNorm, lambda n, **options: GroupNorm(2, n, **options)]
-of_every_kind = pytest.mark.parametrize(
-    "kind", KINDS, ids=["BatchNorm", "LayerNorm", "RMSNorm", "GroupNorm"]
-)
 sizes = st.integers(1, 4)
 batches = st.integers(1, 70)
 seeds = st.integers(0, 2**32)
-
-
-def arguments(kinds: str) -> str:
-    """Return the arguments of a call of these kinds: n, x or p, in their order."""
-    return ", ".join(f"{kind}[{index}]" for index, kind in enumerate(kinds))
 
 
 @functools.lru_cache
@@ -65,13 +63,7 @@ def calls(dtype="f8"):
         "standardize_groups_of_real": "nnnnxpppppp",
         "group_norm_downstream_of_real": "nnnnnpppppp",
     }
-    texts = {name: f"{name}({arguments(kinds)})" for name, kinds in functions.items()}
-    return Calls(["normalization_of_real.h"], dtype, **texts)
-
-
-def drawn(layer, seed=0):
-    layer.theta[...] = np.random.default_rng(seed).uniform(-2, 2, layer.n_parameters)
-    return layer
+    return Calls(["normalization_of_real.h"], dtype, **by_kinds(functions))
 
 
 def in_c(layer, x, nabla_a, mask=None):
@@ -201,24 +193,16 @@ def test_large_arrays_in_float32(kind, shape):
 
 
 @of_every_kind
-@pytest.mark.parametrize("offset", [0, 1, 1e4, 1e8])
-@pytest.mark.parametrize(
-    ("dtype", "size"),
-    [("f4", 1e-38), ("f4", 1e-30), ("f4", 1e-20), ("f4", 1e10), ("f4", 1e18), ("f4", 1e20),
-     ("f4", 1e29), ("f8", 1e-300), ("f8", 1e-170), ("f8", 1e154), ("f8", 1e160), ("f8", 1e290)],
-)  # fmt: skip
+@of_any_size_and_offset
 def test_extremes(kind, dtype, size, offset):
-    epsilon = 1e-5 if size > 1 else size**2 if dtype == "f8" and size > 1e-150 else 1e-37
-    layer = kind(4, epsilon=epsilon, dtype=dtype)
-    rng = np.random.default_rng(0)
-    x = ((rng.standard_normal((4, 3, 5)) + offset) * size).astype(dtype)
+    layer, x, rng = extreme(kind, dtype, size, offset)
     nabla_a = rng.standard_normal(x.shape).astype(dtype)
     assert_same(in_c(layer, x, nabla_a), in_numpy(layer, x, nabla_a), 200 * np.finfo(dtype).eps)
 
 
 @of_every_kind
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-@pytest.mark.parametrize("value", [1 / 3, 1.0, -3.3, 1e5, 1e7, 1e10, -1e20, 1e30, 3.3e38])
+@of_any_constant
 def test_a_constant_becomes_0_whatever_its_size(kind, dtype, value):
     layer, x = kind(6, dtype=dtype), np.full((6, 5, 7), value, dtype)
     nabla_a = np.random.default_rng(0).standard_normal(x.shape).astype(dtype)

@@ -33,7 +33,7 @@ from backprop.layers import (
 from backprop.layers.positions import positions
 from backprop.optimizers import SGD, Adam
 from backprop.training.divergence import DivergenceError
-from tests.compiled.calls import Calls
+from tests.compiled.calls import Calls, by_kinds
 from tests.compiled.support import assert_one, needs_compiler, relative, train_both
 
 pytestmark = needs_compiler
@@ -60,12 +60,8 @@ def calls(dtype="f8"):
         "positional_encoding": "nnnppp",
         "positional_encoding_of_real": "nnnpppp",
     }
-    texts = {
-        name: f"{name}({', '.join(f'{kind}[{index}]' for index, kind in enumerate(kinds))})"
-        for name, kinds in functions.items()
-    }
     headers = ["dropout.h", "reshape.h", "embedding.h", "positions.h"]
-    return Calls(headers, dtype, **texts)
+    return Calls(headers, dtype, **by_kinds(functions))
 
 
 # -- dropout and noise -------------------------------------------------------------------------

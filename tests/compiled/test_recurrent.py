@@ -25,7 +25,7 @@ from backprop.layers import (
 )
 from backprop.layers.recurrent.base import Step
 from backprop.optimizers import SGD, Adam
-from tests.compiled.calls import Calls
+from tests.compiled.calls import Calls, by_kinds
 from tests.compiled.support import assert_one, needs_compiler, relative, train_both
 
 pytestmark = needs_compiler
@@ -52,11 +52,7 @@ def calls(dtype="f8"):
         "count_real_steps": "nnpp",
         "cut_chunk": "nnnppp",
     }
-    texts = {
-        name: f"{name}({', '.join(f'{kind}[{index}]' for index, kind in enumerate(kinds))})"
-        for name, kinds in functions.items()
-    }
-    return Calls(["recurrent.h"], dtype, **texts)
+    return Calls(["recurrent.h"], dtype, **by_kinds(functions))
 
 
 # -- a step -----------------------------------------------------------------------------------
