@@ -1,6 +1,5 @@
 """Settings and fixtures that several test modules share."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 from hypothesis import settings
 
 from backprop.datasets import write_idx
-from tests.support import as_for_users
+from tests.support import as_for_users, shared_folder
 
 # The same examples in every run, and no clock: a slow machine is not a failure.
 settings.register_profile("backprop", derandomize=True, deadline=None, database=None)
@@ -23,11 +22,10 @@ def quick_builds(tmp_path_factory):
     at random, with what is not finite, and by functions of the headers. All processes of one run
     share the cache: what one has built, the others take.
     """
-    base = tmp_path_factory.getbasetemp()
-    run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    programs = shared_folder(tmp_path_factory) / "programs"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BACKPROP_CFLAGS", "-Og")
-        patch.setenv("BACKPROP_CACHE", str(run / "programs" / "backprop"))
+        patch.setenv("BACKPROP_CACHE", str(programs / "backprop"))
         yield
 
 

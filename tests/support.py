@@ -30,6 +30,22 @@ def as_for_users() -> Iterator[None]:
         yield
 
 
+def shared_folder(factory: pytest.TempPathFactory) -> Path:
+    """Return the one temporary folder of all processes that a run of the tests has."""
+    base = factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@contextmanager
+def one_at_a_time(lock: Path) -> Iterator[None]:
+    """Let one process in, and the next when it has done: what it has made is then there."""
+    import fcntl
+
+    with open(lock, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def dense(n_in: int = 3, n_out: int = 3, sigma: Activation | str = "tanh", rng: Any = 0) -> Dense:
     """Return a layer in float64, the same every time."""
     return Dense(n_in, n_out, sigma, dtype="float64", rng=rng)

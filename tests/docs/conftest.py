@@ -1,6 +1,5 @@
 """Where the commands and the code of the pages run."""
 
-import fcntl
 import os
 import sys
 
@@ -8,17 +7,14 @@ import pytest
 
 from backprop import datasets
 from tests.docs.pages import blocks
+from tests.support import one_at_a_time, shared_folder
 
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory):
     """Give a data folder with the built-in digits in it, one for all processes of the tests."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    home = folder / "home"
-    with open(folder / "home.lock", "w") as lock, pytest.MonkeyPatch.context() as patch:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    home = shared_folder(tmp_path_factory) / "home"
+    with one_at_a_time(home.with_suffix(".lock")), pytest.MonkeyPatch.context() as patch:
         patch.setenv("BACKPROP_DATA", str(home))
         datasets.load("builtin")
     return home
