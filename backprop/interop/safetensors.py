@@ -195,7 +195,15 @@ def _arrays(
             )
         if key in given and given[key].dtype.kind != "f":
             raise FileError(f"{what}: {key} is {given[key].dtype} in the file, no float")
+        if key in given and _outgrows(given[key], array.dtype):
+            raise FileError(f"{what}: {key} has numbers in the file too large for {array.dtype}")
     return {key: given[key] for key in wanted if key in given}
+
+
+def _outgrows(array: np.ndarray, dtype: np.dtype) -> bool:
+    """Say whether an array has finite numbers that a dtype has not."""
+    sizes = np.abs(array[np.isfinite(array)])
+    return bool(sizes.max(initial=0) > np.finfo(dtype).max)
 
 
 def named_layers(network: Network) -> dict[str, Layer]:

@@ -142,6 +142,63 @@ def test_running_statistics_and_random_numbers_are_state():
     assert not loaded.layer[0].g.any()
 
 
+def test_what_is_given_as_other_memory_is_taken_into_the_layers():
+    layers = [BatchNorm(3, dtype="float64"), Dense(3, 2, dtype="float64", rng=0)]
+    module, x = as_torch(Sequential(layers)), draw(5, 3)
+    twin = copy.deepcopy(module)
+    twin(3 * x + 1)
+    twin.layer[1].w *= 2
+    module.load_state_dict(twin.state_dict(), assign=True)
+    assert torch.equal(module.eval()(x), twin.eval()(x))
+    np.testing.assert_array_equal(module.layer.theta, twin.layer.theta)
+    np.testing.assert_array_equal(module.layer[0].running_mean, twin.layer[0].running_mean)
+    vector = torch.nn.utils.parameters_to_vector(module.parameters())
+    torch.nn.utils.vector_to_parameters(0 * vector, module.parameters())  # sets their data
+    module(x)
+    assert not module.layer.theta.any()
+    assert np.shares_memory(module.get_parameter("1_w").detach().numpy(), module.layer[1].w)
+    other = {"0_running_mean": torch.ones(3, 1, dtype=torch.float64)}
+    with pytest.raises(RuntimeError, match="the buffer '0_running_mean' was replaced, and is the"):
+        torch.func.functional_call(module, other, x)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_copy_shares_what_its_module_shares_with_others(first):
+    ours, theirs = as_torch(Dense(4, 3, dtype="float64", rng=0)), nn.Linear(4, 3).double()
+    theirs.weight = ours.w
+    copied = copy.deepcopy(nn.ModuleList([ours, theirs] if first else [theirs, ours]))
+    ours_too, theirs_too = copied if first else reversed(copied)
+    assert theirs_too.weight is ours_too.w is not ours.w
+    assert np.shares_memory(ours_too.layer.w, theirs_too.weight.detach().numpy())
+    assert torch.equal(ours_too.w, ours.w)
+
+
+@pytest.mark.parametrize(
+    ("a", "y", "error", "message"),
+    [
+        (draw(3, 4), draw(4, 3), ShapeError, r"is the first one, are \(3, 4\) and \(4, 3\)\)$"),
+        (
+            draw(3, 4),
+            draw(3, 4).float(),
+            TypeError,
+            r"expected targets of .*y\.to\(torch.float64\)$",
+        ),
+        (draw(3, 4), torch.ones(3, 4).long(), TypeError, r"got torch.int64: y\.to\("),
+        (draw(3, 4).bfloat16(), draw(3, 4), TypeError, r"^Quadratic.*got torch.bfloat16: a.float"),
+        (
+            torch.ones(3, 4, device="meta"),
+            draw(3, 4),
+            TypeError,
+            "^Quadratic.* on the CPU, got meta",
+        ),
+        (draw(3, 4), np.ones((3, 4)), TypeError, "^Quadratic.* on the CPU, got ndarray"),
+    ],
+)
+def test_a_loss_is_given_tensors_that_fit(a, y, error, message):
+    with pytest.raises(error, match=message):
+        as_loss("quadratic")(a, y)
+
+
 def test_modes_and_masks():
     noise = as_torch(GaussianNoise(1.0, rng=0))
     x = draw(3, 2)
@@ -177,7 +234,7 @@ def test_what_cannot_be_is_refused():
         module(draw(2, 3).float().to_sparse())
     with pytest.raises(TypeError, match="on the CPU, got meta"):
         module(torch.zeros(2, 3, device="meta"))
-    with pytest.raises(TypeError, match="the mask must be a tensor of bool"):
+    with pytest.raises(TypeError, match=r"a tensor of bool, got torch.float32$"):
         module(draw(2, 3).float(), draw(2, 3).float())
     x = Input("x", (3,))
     with pytest.raises(ValueError, match=r"has 2 input\(s\) and 1 output.*to_torch"):

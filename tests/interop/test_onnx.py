@@ -325,6 +325,13 @@ def test_what_is_no_network_and_names_that_do_not_fit_are_refused(tmp_path):
     broken[1].b[...] = np.nan
     with pytest.raises(ValueError, match=r"layer 1, Dense\(3 -> 2, softmax\), has parameters that"):
         to_onnx(broken, path)
+    large = small().astype("float64")
+    large[0].w[0, 0] = 1e300
+    with pytest.raises(
+        ValueError, match=r"layer 0, .* parameters too large for float32: give dtype"
+    ):
+        to_onnx(large, path)
+    assert to_model(large, dtype="float64")
     assert not path.exists()
 
 

@@ -168,6 +168,7 @@ def test_what_does_not_fit_changes_nothing(tmp_path):
         (good, {"0": "fc", "2": "out"}, r"layer 2, .*there is no out.weight; it holds fc.bias"),
         ({**good, "out.weight": np.ones((3, 2), "f4")}, {"0": "fc", "2": "out"}, r"the shape"),
         ({"fc.weight": np.ones((2, 3), "i4")}, {"0": "fc"}, "no float"),
+        ({"fc.weight": np.full((2, 3), 1e300)}, {"0": "fc"}, "w has numbers .*large for float32"),
     ]:
         save_file(tensors, path)
         with pytest.raises(FileError, match=message):

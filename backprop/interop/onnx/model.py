@@ -123,8 +123,15 @@ def _checked_dtype(network: Any, dtype: Any) -> np.dtype:
     if kind.itemsize < 4:
         raise TypeError(f"to_onnx: dtype must be float32 or float64, got {kind}")
     for place, layer in network.walk():
-        if not (layer.children or np.isfinite(layer.theta).all()):
+        if layer.children:
+            continue
+        if not np.isfinite(layer.theta).all():
             raise ValueError(f"to_onnx: layer {place}, {layer}, has parameters that are not finite")
+        if np.abs(layer.theta).max(initial=0) > np.finfo(kind).max:
+            raise ValueError(
+                f"to_onnx: layer {place}, {layer}, has parameters too large for {kind}: give "
+                "dtype='float64'"
+            )
     if network.theta.size * kind.itemsize > MOST_BYTES:
         raise ValueError(
             f"to_onnx: {network.n_parameters:,} parameters in {kind} take more than the 2 GiB that "

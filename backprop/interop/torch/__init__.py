@@ -10,7 +10,8 @@ PyTorch is the extra ``torch``: ``pip install 'backprop[torch]'``.
 
 from backprop.interop.torch.counterparts import WITHOUT_COUNTERPART, NoCounterpartError
 from backprop.interop.torch.incoming import from_torch, update_torch
-from backprop.interop.torch.layer_module import as_loss, as_torch
+from backprop.interop.torch.layer_module import as_torch
+from backprop.interop.torch.loss_module import as_loss
 from backprop.interop.torch.outgoing import to_torch
 
 __all__ = [

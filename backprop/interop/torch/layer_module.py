@@ -1,4 +1,4 @@
-"""A layer of this package inside a model of PyTorch: `as_torch`; a cost as its loss: `as_loss`."""
+"""A layer of this package inside a model of PyTorch: `as_torch`."""
 
 from __future__ import annotations
 
@@ -87,16 +87,19 @@ class LayerModule(nn.Module):
         super().__init__()
         self.layer, self.orders = layer, orders
         self.address = layer.theta.ctypes.data
+        self.states: dict[str, tuple[Layer, str]] = {}  # whose memory the buffers are
         inside = dict(layer.walk())
         for name, array in layer.parameters.items():
             learns = inside[name.rpartition(".")[0]].trainable
             parameter = nn.Parameter(torch.from_numpy(array), requires_grad=learns)
             self.register_parameter(name.replace(".", "_"), parameter)
+        self.in_memory = list(self._parameters.values())  # those that the layer's memory is of
         for name, inner in inside.items():
             for key in inner.state_names:
                 if key != "carried" and inner.place_of is None:
                     place = f"{name}.{key}".lstrip(".").replace(".", "_")
                     self.register_buffer(place, torch.from_numpy(getattr(inner, key)))
+                    self.states[place] = inner, key
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the layer's output for x, the batch first.
@@ -117,18 +120,16 @@ class LayerModule(nn.Module):
                 f"{layer} has been built into something since as_torch made a module of it, and "
                 "has its numbers elsewhere: call as_torch again"
             )
-        if not isinstance(x, Tensor) or x.device.type != "cpu":
-            got = x.device if isinstance(x, Tensor) else type(x).__name__
-            raise TypeError(f"{layer}: expected a tensor on the CPU, got {got}")
-        if x.layout is not torch.strided:
-            raise TypeError(f"{layer}: expected a dense tensor, got {x.layout}: x.to_dense()")
+        self.check_memory()
+        check_tensor(layer, x)
         wanted = None if layer.dtype is None else getattr(torch, str(layer.dtype))
         if wanted is not None and not layer.integer_input and x.dtype != wanted:
             raise TypeError(f"{layer}: expected {wanted}, got {x.dtype}: x.to({wanted})")
         if x.dtype is torch.bfloat16:  # which NumPy has not
             raise TypeError(f"{layer}: expected torch.float32 or float64, got {x.dtype}: x.float()")
         if mask is not None and not (isinstance(mask, Tensor) and mask.dtype is torch.bool):
-            raise TypeError(f"{layer}: the mask must be a tensor of bool, got {mask!r:.80}")
+            got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+            raise TypeError(f"{layer}: the mask must be a tensor of bool, got {got}")
         keeping = KEEPING if torch.is_grad_enabled() else INFERENCE
         mode = TRAINING if self.training else keeping
         if mask is not None:
@@ -136,6 +137,41 @@ class LayerModule(nn.Module):
             layer.check_mask(to_columns(x.detach().numpy(), self.orders[0]), steps)
             mode = mode.masked(steps)
         return Passes.apply(self, mode, x, *self.own_parameters())  # type: ignore[no-any-return]
+
+    def check_memory(self) -> None:
+        """Let the layer have numbers that a Parameter was given as another memory, as its data.
+
+        Raises
+        ------
+        RuntimeError, TypeError
+            If a buffer was replaced, or a Parameter was given something of another shape or dtype.
+        """
+        for array, parameter in zip(self.layer.parameters.values(), self.in_memory, strict=True):
+            if parameter.data_ptr() != array.ctypes.data:  # type: ignore[union-attr]
+                self.take(array, parameter)  # type: ignore[arg-type]
+                parameter.data = torch.from_numpy(array)  # type: ignore[union-attr]
+        for place, (inner, key) in self.states.items():
+            found = self._buffers.get(place)
+            if found is None or found.data_ptr() != getattr(inner, key).ctypes.data:
+                raise RuntimeError(
+                    f"{self.layer}: the buffer {place!r} was replaced, and is the layer's own "
+                    "memory: write into it, buffer.copy_(...)"
+                )
+
+    def take(self, array: np.ndarray, tensor: Tensor) -> None:
+        """Write the numbers of a tensor into an array of the layer."""
+        given = tensor.detach().numpy()
+        if given.dtype != array.dtype or given.shape != array.shape:
+            raise TypeError(
+                f"{self.layer}: a parameter is {array.shape} of {array.dtype}, got "
+                f"{given.shape} of {given.dtype}"
+            )
+        array[...] = given
+
+    def _load_from_state_dict(self, state: Any, prefix: str, data: Any, *others: Any) -> None:
+        """Write into the layer's memory, also if PyTorch is to assign what it loads."""
+        data = {**data, "assign_to_params_buffers": False}
+        super()._load_from_state_dict(state, prefix, data, *others)
 
     def own_parameters(self) -> list[Tensor]:
         """Return the Parameters in the order of the layer's, or what stands in their place."""
@@ -149,13 +185,7 @@ class LayerModule(nn.Module):
         before = self.layer.theta.copy() if foreign else None
         try:
             for view, tensor in foreign:
-                given = tensor.detach().numpy()
-                if given.dtype != view.dtype or given.shape != view.shape:
-                    raise TypeError(
-                        f"{self.layer}: a parameter is {view.shape} of {view.dtype}, got "
-                        f"{given.shape} of {given.dtype}"
-                    )
-                view[...] = given
+                self.take(view, tensor)
             yield
         finally:
             if before is not None:
@@ -171,7 +201,7 @@ class LayerModule(nn.Module):
             raise ShapeError(
                 f"{error} (here; the tensor, whose batch is the first one, is {tuple(x.shape)})"
             ) from None
-        return _tensor(to_rows(self.layer.run(a_prev, mode), self.orders[1]))
+        return tensor_of(to_rows(self.layer.run(a_prev, mode), self.orders[1]))
 
     @underflow_is_0
     def go_down(
@@ -182,8 +212,8 @@ class LayerModule(nn.Module):
             vars(inner).update(attributes)
         nabla_a = to_columns(nabla.detach().numpy(), self.orders[1]).copy("K")
         found = self.layer.go_back(nabla_a, input_gradient)
-        below = None if found is None else _tensor(to_rows(found, self.orders[0]))
-        return [below, *(_tensor(array) for array in self.layer.gradients.values())]
+        below = None if found is None else tensor_of(to_rows(found, self.orders[0]))
+        return [below, *(tensor_of(array) for array in self.layer.gradients.values())]
 
     def kept(self) -> list[tuple[Layer, dict[str, Any]]]:
         """Return what the last forward pass has left in the layer and all inside it."""
@@ -217,6 +247,13 @@ class LayerModule(nn.Module):
         rebuild, arguments = self.__reduce__()
         twin = rebuild(*copy.deepcopy(arguments, memo))
         memo[id(self)] = twin
+        for name, parameter in self._parameters.items():  # which other modules may share
+            ours = twin._parameters[name]
+            shared = memo.setdefault(id(parameter), ours)
+            if shared is not ours:
+                shared.data = ours.data
+                twin._parameters[name] = shared
+        twin.in_memory = list(twin._parameters.values())
         return twin  # type: ignore[no-any-return]
 
     def __reduce__(self) -> Any:
@@ -256,6 +293,15 @@ class WithState(LayerModule):
                     array.reshape(shape) if array.size else np.empty((*shape[:2], 0), inner.dtype)
                 )
                 inner.take_state("carried", array)
+
+
+def check_tensor(owner: object, x: Any) -> None:
+    """Raise a TypeError unless something is a dense tensor on the CPU."""
+    if not isinstance(x, Tensor) or x.device.type != "cpu":
+        got = x.device if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(f"{owner}: expected a tensor on the CPU, got {got}")
+    if x.layout is not torch.strided:
+        raise TypeError(f"{owner}: expected a dense tensor, got {x.layout}: x.to_dense()")
 
 
 class Passes(torch.autograd.Function):
@@ -299,84 +345,7 @@ class Once(torch.autograd.Function):
         )
 
 
-def as_loss(cost: Any, from_z: bool = False, order: str | None = None) -> CostModule:
-    """Return a cost of this package as a loss of PyTorch: ``loss(a, y)`` is C, the batch first.
-
-    Parameters
-    ----------
-    cost : Cost or str
-    from_z : bool
-        Take z in the place of a = sigma(z), sigma being the cost's canonical activation, as
-        PyTorch's losses "with logits" do.
-    order : {"channels", "sequences"}, optional
-        As of `as_torch`: for outputs N x T x d give "sequences".
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is no cost, or has no canonical activation where that is asked for; if there is no
-        such order.
-    """
-    from backprop.costs import as_cost
-
-    made = as_cost(cost, "as_loss")
-    check_order("as_loss", order)
-    if from_z and made.canonical is None:
-        raise ValueError(f"as_loss: {made} has no canonical activation: give it a, not z")
-    return CostModule(made, from_z, order)
-
-
-class CostModule(nn.Module):
-    """A cost of this package as a loss; made by `as_loss`."""
-
-    def __init__(self, cost: Any, from_z: bool, order: str | None) -> None:
-        super().__init__()
-        self.cost, self.from_z, self.order = cost, from_z, order
-
-    def forward(self, a: Tensor, y: Tensor) -> Tensor:
-        """Return C for the outputs a and the targets y, which have no gradient."""
-        return Cost.apply(self, a, y)  # type: ignore[no-any-return]
-
-    @underflow_is_0
-    def value_and_gradient(self, a: Tensor, y: Tensor) -> tuple[float, np.ndarray]:
-        """Return C and dC/da, or dC/dz, by the rows of `a`."""
-        outputs = to_columns(a.detach().numpy(), self.order).copy()
-        targets = y.detach().numpy()
-        if targets.ndim < outputs.ndim:  # labels
-            targets = np.moveaxis(targets, 0, -1).copy()
-        else:
-            targets = to_columns(targets, self.order).copy()
-        if self.from_z:
-            sigma = self.cost.canonical()
-            value = self.cost.value_from_z(outputs, targets)
-            nabla = self.cost.delta(sigma.sigma(outputs), targets)
-        else:
-            value = self.cost.value(outputs, targets)
-            nabla = self.cost.nabla_a(outputs, targets)
-        return value, to_rows(nabla, self.order)
-
-    def extra_repr(self) -> str:
-        return f"{self.cost!r}{', from z' if self.from_z else ''}"
-
-
-class Cost(torch.autograd.Function):
-    """A cost and BP1, as PyTorch's autograd has them."""
-
-    @staticmethod
-    def forward(ctx: Any, module: CostModule, a: Tensor, y: Tensor) -> Tensor:
-        value, nabla = module.value_and_gradient(a, y)
-        ctx.owner, ctx.nabla = str(module.cost), _tensor(nabla)
-        ctx.save_for_backward(a)
-        return a.new_tensor(value)
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> Any:  # type: ignore[override]
-        (a,) = ctx.saved_tensors
-        found = Once.apply(lambda: upstream.detach() * ctx.nabla, ctx.owner, upstream, a)
-        return None, found, None
-
-
-def _tensor(array: np.ndarray) -> Tensor:
+def tensor_of(array: np.ndarray) -> Tensor:
     """Return a tensor with a memory of its own."""
     return torch.from_numpy(np.array(array, order="C"))
 
