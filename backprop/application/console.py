@@ -41,6 +41,8 @@ def failure(error: BaseException) -> tuple[str, int] | None:
         return str(error), 1
     if isinstance(error, MemoryError):
         return f"not enough memory: {error}", 2
+    if isinstance(error, OSError) and error.strerror:  # without its number
+        return f"{error.strerror}{f': {error.filename}' * (error.filename is not None)}", 2
     if isinstance(error, (ValueError, OSError, ImportError)):
         return str(error), 2
     return None

@@ -278,9 +278,14 @@ def _parsed(part: str, activation: str) -> tuple[str, Said]:
     ]
     options: dict[str, Any] = {}
     rest = rest[len(word.needs) :]
+    said: set[str] = set()
     while rest:
         key = rest.pop(0)
         plain = key.lower().replace("-", "").replace("_", "")
+        kind = "activation" if plain in activations else plain
+        if kind in said:
+            raise ValueError(f"--layers: {key!r} in {part!r} is a second {kind}: {usage}")
+        said.add(kind)
         if plain in OPTIONS and plain in word.options:
             if not rest:
                 raise ValueError(f"--layers: {part!r} lacks a value after {key!r}: {usage}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import math
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from backprop.datasets.images import is_image, read_image
 from backprop.datasets.pixels_csv import are_bytes, read_rows
 
 FORMATS = ("text", "csv", "json")
+_ARRAYS = re.compile(r"\.(npy|npz|pkl)$|[-.]idx\d-ubyte")
 
 
 def add(commands: Any) -> None:
@@ -87,7 +89,7 @@ def predict(
     """
     encoding = network.encoding
     if encoding is not None and encoding.columns:
-        if not is_table_name(path.name):
+        if path.is_dir() or is_image(path) or _ARRAYS.search(path.name.lower()):
             raise ValueError(f"the network was trained on a table, and {path} is none")
         with said_as_options(), warnings_as_notes(datasets.UnseenCategoryWarning):
             x = encoding.encode(path, dtype=network.dtype, **reading)
@@ -123,13 +125,17 @@ def _examples(network: Any, path: Path) -> np.ndarray:
             image = read_image(path, channels=1)
         elif 3 * image.size == n:
             image = read_image(path, channels=3)
-        return image[np.newaxis]
+        turned = image.transpose(1, 2, 0) if image.ndim == 3 else image  # H x W x C, as stored
+        return turned[np.newaxis] if turned.shape == network.input_shape else image[np.newaxis]
     if is_table_name(path.name):
         return _pixels(network, path, n)
     images = open_npy(path) if path.suffix.lower() == ".npy" else datasets.read_idx(path)
     shapes = (network.input_shape, network.input_shape[1:])
-    if path.suffix.lower() == ".npy" and images.shape in shapes:
+    single = images.shape in shapes or (0 < n == images.size and images.shape[0] > 1)
+    if path.suffix.lower() == ".npy" and single:
         images = images[np.newaxis]
+    if images.ndim == 2 and images.shape[1] == n:
+        images = images.reshape(-1, *network.input_shape)
     if images.ndim < 2 or len(images) == 0:
         raise ValueError(f"{path} holds no images, its shape is {images.shape}")
     return images

@@ -101,6 +101,8 @@ class Images:
     n_inputs, n_outputs : int
     encoding : Encoding or None
         Of classes that have names.
+    labels : ndarray
+        All that occur, in order.
     pixels : ndarray
         The test images as they are stored.
     parts, sha256
@@ -118,6 +120,7 @@ class Images:
         self.n_inputs = math.prod(self.shape)
         labels = (dataset.labels_train, dataset.labels_test)
         self.n_outputs = 1 + max(int(one.max()) for one in labels)
+        self.labels = np.unique(np.concatenate([np.unique(one) for one in labels]))
         self.encoding: Any = None
         if dataset.classes is not None and len(dataset.classes) >= max(2, self.n_outputs):
             self.n_outputs = len(dataset.classes)
@@ -134,6 +137,18 @@ class Images:
             for name, array in arrays.items()
         }
         self.sha256 = sha.hexdigest()
+
+    def check_labels(self) -> None:
+        """Raise a ValueError if labels are no numbers of classes, two at least, counted from 0."""
+        most, n = self.labels[-1], len(self.labels)
+        if n < 2:
+            raise ValueError(f"{self.name} has one class only: there is nothing to tell apart")
+        if most >= 1000 and most > 10 * n:
+            raise ValueError(
+                f"{self.name} has {n} different labels, of up to {most}, and a network an output "
+                "for every number up to that: count them from 0, as "
+                "np.unique(labels, return_inverse=True)[1] does"
+            )
 
     def split(self, config: RunConfig, network: Network) -> tuple[Pair, Pair | None, Pair, str]:
         """Return training, validation and test data, and in words how they were split.

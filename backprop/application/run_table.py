@@ -18,7 +18,13 @@ from backprop.application.run_config import RunConfig
 from backprop.datasets import pixels_csv
 from backprop.datasets.columns import CategoryColumn, NumberColumn, meant
 from backprop.datasets.encoding import target_texts
-from backprop.datasets.table_files import Columns, column_names, read_columns
+from backprop.datasets.table_files import (
+    Columns,
+    categorical_of,
+    column_names,
+    opened,
+    read_columns,
+)
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -88,15 +94,20 @@ class Rows:
                     ("--categorical", config.table.get("categorical", ())),
                 )
             )
-            columns = read_columns(path, drop, **reading)
+            for name in set(target) & set(drop):
+                raise ValueError(f"--drop: {name!r} is the target")
+            source = opened(path)
+            columns = read_columns(source, drop, **reading)
+            categorical += [name for name in categorical_of(source) if name in columns]
             self.parts = _parts_of(columns)
             n = len(columns[target[0]]) if target[0] in columns else 0
             n_test, n_validation = _sizes(config, n)
             most = {k: config.table[k] for k in ("max_categories",) if k in config.table}
             self.table = datasets.table(
-                columns, target, config.task, n_validation, n_test, 0, drop, categorical,
+                columns, target, config.task, n_validation, n_test, 0, (), categorical,
                 dtype=config.number_type, **most,
             )  # fmt: skip
+        self.table.encoding.dropped = tuple(drop)
         self.words = f"{n} rows of {path}"
         self.sha256 = sha256_of(self.parts)
         self.encoding = self.table.encoding

@@ -56,6 +56,8 @@ def fitted(config: RunConfig, source: Any) -> RunConfig:
     ValueError
         If something was asked for that the task has not.
     """
+    if source.of_images:
+        source.check_labels()
     task, by_the_book = source.task, source.of_images and config.layers is None
     if config.class_weight is not None and task != "classification":
         raise ValueError(f"--class-weight weighs classes, and this is a {task}")

@@ -126,8 +126,10 @@ def _class_called(name: str, classes: Mapping[str, Any]) -> Any:
     same = [cls for other, cls in known.items() if is_same_class(name, other)]
     if len(same) == 1:
         return same[0]
+    close = close_names(name, known, 2)
+    meant = f", did you mean {' or '.join(map(repr, close))}?" if close else ":"
     raise UnknownClassError(
-        f"unknown class {name!r}: import the module that defines it first, or give the class "
+        f"unknown class {name!r}{meant} import the module that defines it first, or give the class "
         f"itself, load(path, classes=[{own_name.rpartition('.')[2]}])",
         name,
     )

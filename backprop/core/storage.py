@@ -91,13 +91,13 @@ def write_atomically(
 def _write(path: Path, write: Callable[[BinaryIO], object], mode: int, new: bool) -> None:
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
     try:
-        before = os.stat(target)
+        before = os.stat(path)  # /dev/stdout links to a name that nothing need have
     except FileNotFoundError:
         before = None
     if before is not None and new:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
     if before is not None and not _is_file_or_folder(before.st_mode):
-        with open(target, "wb") as file:  # such as /dev/null, which is not to become a file
+        with open(path, "wb") as file:  # such as /dev/null, which is not to become a file
             write(file)
         return
     if before is not None and stat.S_ISDIR(before.st_mode):

@@ -6,6 +6,7 @@ the same inputs. It is plain data, so that it is saved with the network.
 
 from __future__ import annotations
 
+import re
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -185,9 +186,10 @@ def numbers_of(values: np.ndarray) -> np.ndarray | None:
     if values.dtype.kind == "f":
         return values
     try:
-        return np.where(values == "", "nan", values).astype(np.float64)
+        numbers = np.where(values == "", "nan", values).astype(np.float64)
     except ValueError:
         return None
+    return None if (np.char.find(values, "_") >= 0).any() else numbers
 
 
 def texts_of(values: np.ndarray) -> np.ndarray:
@@ -210,6 +212,19 @@ def stray(values: np.ndarray) -> tuple[list[str], int]:
     pairs = zip(found.tolist(), counts, strict=True)
     wrong = [(value, n) for value, n in pairs if not is_number(value)]
     return [value for value, _ in wrong[:SHOWN]], int(sum(n for _, n in wrong))
+
+
+_WRITTEN = re.compile(  # 5, 1,5, 1,200.50, 12% and $5
+    r"[$\u20ac\u00a3]? ?[-+]?\d{1,3}([, ']?\d{3})*([.,]\d*)? ?[%$\u20ac\u00a3]?"
+)
+
+
+def written_otherwise(values: np.ndarray) -> str | None:
+    """Return a text of a column whose texts all are numbers, this one not as computers write it."""
+    texts = np.unique(values[values != ""]).tolist() if values.dtype.kind != "f" else []
+    if not all(is_number(text) or _WRITTEN.fullmatch(text) for text in texts):
+        return None
+    return next((text for text in texts if not is_number(text)), None)
 
 
 def of_commas(texts: Sequence[str]) -> str:

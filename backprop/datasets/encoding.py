@@ -318,6 +318,11 @@ def flags_of(name: str, values: np.ndarray) -> np.ndarray:
     return is_true
 
 
+def are_flags(values: np.ndarray) -> bool:
+    """Say whether a column holds 0 and 1, or false and true, and no gaps."""
+    return bool(np.isin(np.char.lower(texts_of(values)), (*_TRUE, *_FALSE)).all())
+
+
 def labels_in(cell: str) -> list[str]:
     """Return the labels in one cell, "beach|sea"."""
     return [label for label in _SEPARATOR.split(cell) if label]

@@ -72,8 +72,8 @@ def read_columns(
     """
     if isinstance(source, (str, os.PathLike)):
         path = Path(source).expanduser()
-        if path.suffix.lower() in (".parquet", ".pq"):
-            return _of_series(_read_parquet(path), leave_out)
+        if _is_parquet(path):
+            return _of_series(read_parquet(path), leave_out)
         return _read_csv(path, leave_out, header, delimiter, decimal, charset)
     if isinstance(source, Mapping):
         return _of_series(source, leave_out)
@@ -83,13 +83,40 @@ def read_columns(
         if twice:
             raise ValueError(f"table: two columns are called {twice[0]!r}")
         return _of_series({name: source[name] for name in names}, leave_out)
-    if isinstance(source, Sequence) and source and all(isinstance(r, Mapping) for r in source):
+    if isinstance(source, (list, tuple)) and not source:
+        raise ValueError("table: there are no rows")
+    if isinstance(source, Sequence) and all(isinstance(r, Mapping) for r in source):
         names = list(dict.fromkeys(name for row in source for name in row))
         return _of_series({n: [row.get(n) for row in source] for n in names}, leave_out)
     raise TypeError(
         "table: the table must be the path of a CSV or Parquet file, a DataFrame, a dict of "
         f"columns or a list of dicts, got {type(source).__name__}"
+        + ": of an array give dict(zip(names, array.T))"
+        * isinstance(source, np.ndarray)
     )
+
+
+def opened(source: Any) -> Any:
+    """Return the columns of a Parquet file as a dict, and anything else as it is."""
+    path = Path(source).expanduser() if isinstance(source, (str, os.PathLike)) else None
+    return read_parquet(path) if path is not None and _is_parquet(path) else source
+
+
+def names_in(source: Any, **reading: Any) -> list[str]:
+    """Return the names of all columns of what `read_columns` takes."""
+    if isinstance(source, (str, os.PathLike)):
+        return column_names(Path(source).expanduser(), **reading)
+    if isinstance(source, (list, tuple)):
+        return list(dict.fromkeys(name for row in source for name in row))
+    return list(source if isinstance(source, Mapping) else getattr(source, "columns", ()))
+
+
+def categorical_of(source: Any) -> list[str]:
+    """Return the columns of a DataFrame, or dict of Series, that are Categoricals without order."""
+    names = source if isinstance(source, Mapping) else getattr(source, "columns", ())
+    dtypes: list[Any] = [getattr(source[name], "dtype", None) for name in names]
+    pairs = zip(names, dtypes, strict=True)
+    return [name for name, dtype in pairs if str(dtype) == "category" and not dtype.ordered]
 
 
 def column_names(
@@ -100,8 +127,8 @@ def column_names(
     charset: str = "utf-8",
 ) -> list[str]:
     """Return the names of the columns of a CSV or Parquet file; arguments as of `read_columns`."""
-    if path.suffix.lower() in (".parquet", ".pq"):
-        return list(_read_parquet(path))
+    if _is_parquet(path):
+        return list(read_parquet(path))
     with _rows_of(path, delimiter, decimal, charset) as rows:
         first: list[str] = next(rows, [])
         if not first:
@@ -131,6 +158,11 @@ def _read_csv(
 @contextlib.contextmanager
 def _rows_of(path: Path, delimiter: str | None, decimal: str, charset: str) -> Iterator[Any]:
     """Give the rows of a CSV file, and say what is wrong with it if they cannot be read."""
+    if _begins(path) in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0"):
+        raise FileError(
+            f"{path} is an archive, as spreadsheets are, and no text: unpack it, or save the sheet "
+            "as CSV"
+        )
     charset = "utf-8-sig" if charset.lower().replace("_", "-") in ("utf-8", "utf8") else charset
     try:
         with open_text(path, charset) as file:
@@ -216,7 +248,13 @@ def _finished(name: str, texts: np.ndarray, decimal: str) -> np.ndarray:
         number = np.array([bool(_NUMBER.fullmatch(text)) for text in texts.tolist()])
         texts = np.where(number, pointed, texts)
     _refuse_dates(name, texts)
-    return texts
+    return _flags_alike(texts)
+
+
+def _flags_alike(texts: np.ndarray) -> np.ndarray:
+    """Return a column of true and false as Python spells them, so that TRUE and True are one."""
+    lower = np.char.lower(texts)
+    return np.char.capitalize(texts) if np.isin(lower, ("true", "false", "")).all() else texts
 
 
 _NUMBER = re.compile(r"[-+]?(\d{1,3}(\.\d{3})+|\d+)(,\d*)?(e[-+]?\d+)?", re.IGNORECASE)
@@ -225,7 +263,21 @@ _NUMBER = re.compile(r"[-+]?(\d{1,3}(\.\d{3})+|\d+)(,\d*)?(e[-+]?\d+)?", re.IGNO
 # -- pandas, dicts, rows ---------------------------------------------------------------------
 
 
-def _read_parquet(path: Path) -> dict[str, Any]:
+def _is_parquet(path: Path) -> bool:
+    """Say whether a file is one of Parquet, by its name or as it begins."""
+    return path.suffix.lower() in (".parquet", ".pq") or _begins(path) == b"PAR1"
+
+
+def _begins(path: Path) -> bytes:
+    """Return the first bytes of a file; of what is none, such as a pipe, nothing is taken."""
+    if not path.is_file():
+        return b""
+    with open(path, "rb") as file:
+        return file.read(4)
+
+
+def read_parquet(path: Path) -> dict[str, Any]:
+    """Return the columns of a file as Series of pandas."""
     with needs("table", "reading Parquet"):
         import pandas
         import pyarrow  # noqa: F401 - which pandas reads it by
@@ -240,7 +292,10 @@ def _of_series(series: Mapping[Any, Any], leave_out: Collection[str]) -> Columns
     found: Columns = {}
     for name, values in series.items():
         if not isinstance(name, str):
-            raise TypeError(f"table: the names of columns must be strings, got {name!r}")
+            raise TypeError(
+                f"table: the names of columns must be strings, got {name!r}: of a DataFrame give "
+                "df.rename(columns=str)"
+            )
         if name not in leave_out:
             found[name] = _of_values(name, values)
     lengths = {len(column) for column in found.values()}
@@ -255,9 +310,14 @@ def _of_values(name: str, values: Any) -> np.ndarray:
     """Return a column of any sequence: float64, or text."""
     if isinstance(values, str):
         raise TypeError(f"table: the column {name!r} must be a sequence, got a string")
+    if not isinstance(values, Iterable):
+        raise TypeError(
+            f"table: the column {name!r} must be a sequence, got {values!r:.40}: of one row give a "
+            "list of one dict, [{...}]"
+        )
     array = values.to_numpy() if hasattr(values, "to_numpy") else values
     if not isinstance(array, np.ndarray):
-        array = np.array(list(array), dtype=object)
+        array = _objects(list(array))
     if array.ndim != 1:
         raise ValueError(f"table: the column {name!r} must have one axis, got {array.shape}")
     kind = array.dtype.kind
@@ -266,6 +326,13 @@ def _of_values(name: str, values: Any) -> np.ndarray:
     if kind in "iuf":
         return array.astype(np.float64)
     items = [None if is_gap(item) else item for item in array.tolist()]
+    odd = next((item for item in items if isinstance(item, _SEVERAL)), None)
+    if odd is not None:
+        raise ValueError(
+            f"table: the column {name!r} holds what is no number or text, such as {odd!r:.40}: "
+            f"make columns of what matters in it, or leave it out, drop=[{name!r}]"
+        )
+    items = [item.decode() if isinstance(item, bytes) else item for item in items]
     if any(isinstance(item, (datetime.date, datetime.time)) for item in items):
         raise _dates(name, [str(item) for item in items if item is not None][:SHOWN])
     known = [item for item in items if item is not None]
@@ -276,7 +343,17 @@ def _of_values(name: str, values: Any) -> np.ndarray:
     texts = np.array(["" if item is None else str(item).strip() for item in items], dtype=str)
     texts = np.where(np.isin(np.char.lower(texts), GAPS), "", texts)
     _refuse_dates(name, texts)
-    return texts
+    return _flags_alike(texts)
+
+
+_SEVERAL = (list, tuple, dict, set, np.ndarray, complex)
+
+
+def _objects(items: list[Any]) -> np.ndarray:
+    """Return items, which may be lists themselves, along one axis."""
+    array = np.empty(len(items), object)
+    array[:] = items
+    return array
 
 
 def is_gap(item: Any) -> bool:

@@ -20,9 +20,11 @@ from backprop.datasets.columns import (
     of_commas,
     stray,
     texts_of,
+    written_otherwise,
 )
 from backprop.datasets.encoding import (
     Encoding,
+    are_flags,
     as_categories,
     as_numbers,
     checked_task,
@@ -32,10 +34,17 @@ from backprop.datasets.encoding import (
     target_numbers,
     target_texts,
 )
-from backprop.datasets.table_files import Columns, read_columns
+from backprop.datasets.table_files import (
+    Columns,
+    categorical_of,
+    names_in,
+    opened,
+    read_columns,
+)
 
 Pair = tuple[np.ndarray, np.ndarray]
 
+_UNNAMED = ("column 1", "Unnamed: 0")  # as we and as pandas call a first column without a name
 _FEW = 20  # different whole numbers that may be classes as well as a quantity
 _MOSTLY = 0.9  # of the cells of a column that are numbers: the others are a mistake
 
@@ -153,19 +162,29 @@ def table(
         task = checked_task(task)
     if not targets:
         raise ValueError("table: target must name a column, at least one")
+    named = os.fspath(source) if isinstance(source, (str, os.PathLike)) else None
+    source = opened(source)
+    for name in dropped:
+        there = names_in(source, **reading)
+        if name not in there:
+            raise ValueError(f"table: drop: there is no column {name!r}{meant(name, there)}")
     columns = read_columns(source, dropped, **reading)
+    categorical = (*categorical, *(name for name in categorical_of(source) if name in columns))
     for option, names in (("target", targets), ("categorical", categorical)):
         for name in names:
             if name not in columns:
                 also = ", it is dropped" if name in dropped else meant(name, list(columns))
                 raise ValueError(f"table: {option}: there is no column {name!r}{also}")
     n = len(columns[targets[0]])
+    if task is None and len(targets) == 1 and targets[0] in categorical:
+        task = "classification"
     task = task or _task_of(targets, columns)
     of_classes = columns[targets[0]] if task == "classification" else None
     split = _split(n, validation, test, rng, of_classes)
     features = [name for name in columns if name not in targets]
     if not features:
         raise ValueError("table: there are no columns beside the target")
+    _refuse_row_numbers(features, columns, categorical)
     training = {name: columns[name][split[0]] for name in features}
     encoded = [
         _column_of(name, training[name], name in categorical, max_categories) for name in features
@@ -174,7 +193,6 @@ def table(
     x = encoding.inputs_of({name: columns[name] for name in features}, "ignore", dtype)
     y = encoding.targets_of(columns, dtype)
     pairs = [_part(x, y, rows) if len(rows) else None for rows in split]
-    named = os.fspath(source) if isinstance(source, (str, os.PathLike)) else None
     name = os.path.basename(named) if named else "table"
     words = f"{n} rows of {named or type(source).__name__}"
     assert pairs[0] is not None
@@ -182,10 +200,25 @@ def table(
 
 
 def _names(option: str, given: Any) -> tuple[str, ...]:
-    names = (given,) if isinstance(given, str) else tuple(given)
+    names = given if isinstance(given, (list, tuple, set)) else (given,)
     if not all(isinstance(name, str) for name in names):
         raise TypeError(f"table: {option} must name columns, got {given!r}")
     return tuple(dict.fromkeys(names))
+
+
+def _refuse_row_numbers(
+    features: Sequence[str], columns: Columns, categorical: Sequence[str]
+) -> None:
+    """Raise a ValueError if a column without a name counts the rows, as pandas writes its index."""
+    name, *others = features
+    if name not in _UNNAMED or not others or "column 2" in columns or name in categorical:
+        return
+    numbers = numbers_of(columns[name])
+    if numbers is not None and (numbers - numbers[0] == np.arange(len(numbers))).all():
+        raise ValueError(
+            "table: the first column has no name and counts the rows, from which nothing follows: "
+            f"leave it out, drop=[{name!r}]"
+        )
 
 
 def _split(
@@ -229,8 +262,7 @@ def _task_of(targets: tuple[str, ...], columns: Columns) -> str:
     """Return the task that the targets tell of by themselves."""
     numbers = [numbers_of(columns[name]) for name in targets]
     if len(targets) > 1:
-        flags = [one is not None and bool(np.isin(one, (0, 1)).all()) for one in numbers]
-        if all(flags):
+        if all(are_flags(columns[name]) for name in targets):
             return "multi-label"
         if any(one is None for one in numbers):
             raise ValueError(
@@ -240,6 +272,13 @@ def _task_of(targets: tuple[str, ...], columns: Columns) -> str:
         return "regression"
     (values,) = numbers
     if values is None:
+        written = written_otherwise(columns[targets[0]])
+        if written:
+            raise ValueError(
+                f"table: the target {targets[0]!r} holds numbers such as {written!r}: write them "
+                f"as plain numbers{of_commas([written])}, or say which classes they are, "
+                "task='classification' or task='multi-label'"
+            )
         cells = set(texts_of(columns[targets[0]]).tolist()) - {""}
         labels = {label for cell in cells for label in labels_in(cell)}
         if len(labels) < len(cells):  # as of sea, beach and beach|sea
@@ -272,6 +311,13 @@ def _column_of(name: str, values: np.ndarray, categorical: bool, most: int) -> C
                 f"(an empty one is a gap), or give "
                 f"categorical=[{name!r}]{of_commas(wrong)}"
             )
+        written = written_otherwise(values)
+        if written:
+            raise ValueError(
+                f"table: the column {name!r} holds numbers such as {written!r}: write them as "
+                f"plain numbers{of_commas([written])}, or give categorical=[{name!r}] if they are "
+                "names"
+            )
     texts = texts_of_categories(values)
     found = np.unique(texts)
     if len(found) > most:
@@ -300,8 +346,14 @@ def _encoding_of(
 ) -> Encoding:
     if task == "regression":
         numbers = [target_numbers(name, columns[name])[training] for name in targets]
-        stds = [float(one.std()) or 1.0 for one in numbers]
-        means = [float(one.mean()) for one in numbers]
+        with np.errstate(over="ignore"):
+            stds = [float(one.std()) or 1.0 for one in numbers]
+            means = [float(one.mean()) for one in numbers]
+        for name, *found in zip(targets, means, stds, strict=True):
+            if not np.isfinite(found).all():
+                raise ValueError(
+                    f"table: the numbers of target {name!r} are too large to be scaled"
+                )
         return Encoding(encoded, targets, task, (), means, stds, dropped)
     if task == "classification":
         if len(targets) > 1:

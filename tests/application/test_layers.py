@@ -26,6 +26,18 @@ def calls(layers):
 # -- words ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("dense 5 relu tanh", "'tanh' in 'dense 5 relu tanh' is a second activation"),
+        ("conv 4 3 stride 2 stride 1", "'stride' in .* is a second stride: conv MAPS KERNEL"),
+    ],
+)
+def test_nothing_is_said_twice(words, message):
+    with pytest.raises(ValueError, match=message):
+        built(words, (1, 28, 28))
+
+
 def test_a_convolutional_network():
     layers = built("conv 20 5, pool 2, dense 100", (1, 28, 28))
     wanted = [

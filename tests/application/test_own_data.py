@@ -297,7 +297,7 @@ def test_in_a_process_of_its_own(table, tmp_path):
     [
         (["--target", "prise"], "--target: there is no column 'prise': did you mean 'price'?"),
         (["--target", "price", "--drop", "idd"], "--drop: there is no column 'idd': did you mean"),
-        (["--target", "price", "--drop", "price"], "no column 'price', it is dropped"),
+        (["--target", "price", "--drop", "price"], "--drop: 'price' is the target"),
         ([], "is a table: say which column is to be predicted, --target; there are id, area"),
         (["--target", "town", "--task", "regression", "--drop", "id"],
          "'town' of a regression must be numbers"),

@@ -48,6 +48,49 @@ def test_what_does_not_fit_the_table(of_table, capsys):
     assert "has no encoding" in capsys.readouterr().err
 
 
+def test_a_table_may_have_any_name(of_table, capsys):
+    folder, wanted = of_table
+    path = (folder / "new.csv").rename(folder / "new.data")
+    assert cli.main(["predict", str(folder / "net.npz"), str(path)]) == 0
+    np.testing.assert_allclose(np.array(capsys.readouterr().out.split(), float), wanted, rtol=1e-5)
+    assert cli.main(["predict", str(folder / "net.npz"), str(folder / "other.data")]) == 2
+    assert capsys.readouterr().err == (
+        f"backprop: error: No such file or directory: {folder / 'other.data'}\n"
+    )
+
+
+def test_a_single_array_and_rows_of_pixels(tmp_path, capsys):
+    images = np.random.default_rng(0).integers(0, 256, (4, 6, 6)).astype(np.uint8)
+    dense = bp.Network.from_sizes([36, 3], cost="cross_entropy", rng=0)
+    layers = [bp.Conv2d(1, 2, 3, rng=0), bp.Flatten(), bp.Dense(32, 3, rng=0)]
+    convolutions = bp.Network(layers, "cross_entropy", input_shape=(1, 6, 6))
+    for network in (dense, convolutions):
+        network.save(tmp_path / "net.npz")
+        found = []
+        for array in (images, images.reshape(4, 36), images[0], images[0].ravel(), images[:1]):
+            np.save(tmp_path / "x.npy", array)
+            assert cli.main(["predict", str(tmp_path / "net.npz"), str(tmp_path / "x.npy")]) == 0
+            found.append(capsys.readouterr().out.split())
+        assert found[0] == found[1]
+        assert found[2] == found[3] == found[4] == found[0][:1]
+
+
+def test_a_picture_for_a_network_of_images_with_channels_last(tmp_path, capsys):
+    image = pytest.importorskip("PIL.Image")
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 5, 3)).astype(np.uint8)
+    image.fromarray(pixels).save(tmp_path / "x.png")
+    np.save(tmp_path / "x.npy", pixels[np.newaxis])
+    layers = [bp.Transpose((2, 0, 1)), bp.Flatten(), bp.Dense(90, 3, rng=0)]
+    network = bp.Network(layers, "cross_entropy", input_shape=(6, 5, 3))
+    network.save(tmp_path / "net.npz")
+    found = []
+    for name in ("x.png", "x.npy"):
+        command = ["predict", str(tmp_path / "net.npz"), str(tmp_path / name), "--format", "csv"]
+        assert cli.main([*command, "--outputs"]) == 0
+        found.append(capsys.readouterr().out)
+    assert found[0] == found[1]
+
+
 def test_arrays_and_pictures(tmp_path, capsys):
     network = bp.Network.from_sizes([20, 3], cost="cross_entropy", rng=0)
     network.save(tmp_path / "net.npz")

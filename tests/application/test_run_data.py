@@ -45,8 +45,15 @@ def test_one_class_alone_is_refused(tmp_path, capsys):
         write_idx(tmp_path / f"{split}-images-idx3-ubyte", np.ones((20, 2, 3), np.uint8))
         write_idx(tmp_path / f"{split}-labels-idx1-ubyte", np.zeros(20, np.uint8))
     line = fails(capsys, "train", "--data", tmp_path, "--sizes", "6,1", "--out", tmp_path / "run")
-    assert "classes need one output each, two at least" in line
+    assert "has one class only: there is nothing to tell apart" in line
     assert not (tmp_path / "run").exists()
+
+
+def test_labels_that_count_nothing_are_refused(tmp_path, capsys):
+    x, labels = np.ones((20, 2, 3), np.uint8), np.arange(20) % 2 * 10**9
+    np.savez(tmp_path / "d.npz", x_train=x, y_train=labels, x_test=x, y_test=labels)
+    line = fails(capsys, "train", "--data", tmp_path / "d.npz", "--out", tmp_path / "run")
+    assert "2 different labels, of up to 1000000000, and a network an output for every" in line
 
 
 def test_pixels_of_other_types_are_scaled_by_the_stated_maximum(tmp_path, idx_folder, capsys):

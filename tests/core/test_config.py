@@ -124,8 +124,10 @@ def test_no_description(description):
 
 def test_unknown_classes_and_arguments():
     for name in ("Dens", "dense", "numpy:ndarray", "os:system", "builtins:eval", "__main__:Denser"):
-        with pytest.raises(ValueError, match=rf"^unknown class '{name}': import the module that"):
+        with pytest.raises(ValueError, match=rf"^unknown class '{name}'.* import the module that"):
             from_config({"class": name})
+    with pytest.raises(ValueError, match=r"^unknown class 'Dens', did you mean 'Dense'\?"):
+        from_config({"class": "Dens"})
     with pytest.raises(ValueError, match=r"^Dropout takes no argument q, r$"):
         from_config({"class": "Dropout", "r": 1, "q": 0.5, "p": 0.5})
     with pytest.raises(ValueError, match=r"^Dropout takes no argument rng$"):

@@ -295,6 +295,15 @@ def test_a_pipe_or_a_device_is_written_to_and_does_not_become_a_file(tmp_path):
     assert names(tmp_path) == ["null", "pipe"]
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="there is no /dev/fd")
+def test_the_end_of_a_pipe_is_written_to_by_its_name():
+    read, written = os.pipe()
+    write_text(f"/dev/fd/{written}", "through")
+    assert os.read(read, 100) == b"through"
+    os.close(read)
+    os.close(written)
+
+
 def test_a_name_as_long_as_names_may_be(tmp_path):
     path = tmp_path / ("n" * 255)
     assert write_text(path, "text").read_text() == "text"

@@ -143,8 +143,15 @@ def test_rows_are_split_and_the_training_rows_alone_teach(tmp_path):
          "holds numbers, but for 'x' in 1 of 31 rows"),
         ("a,y\n" + "".join(f"n{k},{k}.5\n" for k in range(200)), {},
          "'a' has 200 different texts.*drop=\\['a'\\]"),
-        ("a;y\n1,5;2,5\n2,5;3,5\n", {"task": "regression"},
+        ("a;y\n1;2,5\n2;3,5\n", {"task": "regression"},
          "'y' of a regression must be numbers, got '2,5'.*decimal=','"),
+        ("a;y\n1;2,5\n2;3\n", {}, "target 'y' holds numbers such as '2,5'.*decimal=','"),
+        ("a;y\n1,5;2.5\n2;3.5\n", {}, "column 'a' holds numbers such as '1,5'.*decimal=','"),
+        ("a;y\n$1,200;2.5\n$900;3.5\n", {}, "column 'a' holds numbers such as"),
+        ("a,y\n5%,2.5\n10 %,3.5\n", {}, "column 'a' holds numbers .*categorical=\\['a'\\]"),
+        (",a,y\n0,7,2.5\n1,7,3.5\n", {}, "no name and counts the rows.*drop=\\['column 1'\\]"),
+        ("a,y\n1,2.5\n", {"drop": ["A"]}, "drop: there is no column 'A': did you mean 'a'"),
+        ("a,y\n1,1e308\n2,-1e308\n", {"task": "regression"}, "target 'y' are too large"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_encoded(tmp_path, text, options, message):
@@ -152,6 +159,64 @@ def test_what_cannot_be_encoded(tmp_path, text, options, message):
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
         datasets.table(path, "y", **options)
+
+
+def test_numbers_as_people_write_them_may_be_names(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("rate;y\n7,7%;2.5\n19%;3.5\n7,7%;1.5\n")
+    assert datasets.table(path, "y", categorical="rate").encoding.inputs == (
+        "rate=19%",
+        "rate=7,7%",
+    )
+    path.write_text("code,y\n12_34,2.5\n56_78,3.5\n")
+    assert datasets.table(path, "y").encoding.inputs == ("code=12_34", "code=56_78")
+
+
+def test_true_and_false_are_alike_however_they_are_written(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("new,y\nTRUE,2.5\nfalse,3.5\n")
+    table = datasets.table(path, "y")
+    assert table.encoding.inputs == ("new=False", "new=True")
+    np.testing.assert_array_equal(table.encoding.encode({"new": [True, False]}), table.x)
+    flags = {"a": [1.5, 2.5], "new": [True, False], "big": ["yes", "no"]}
+    assert datasets.table(flags, ["new", "big"]).encoding.task == "multi-label"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ({"a": 1.5, "y": 2.5}, "'a' must be a sequence, got 1.5: of one row give a list of one"),
+        ([], "there are no rows"),
+        (np.zeros((3, 2)), "of an array give dict"),
+        ({0: [1.5], "y": [2.5]}, "names of columns must be strings, got 0.*rename"),
+        (
+            {"a": [[1, 2], [3]], "y": [2.5, 3.5]},
+            r"'a' holds what is no number or text, such as \[1",
+        ),
+    ],
+)
+def test_what_is_no_table_is_told_what_is_one(source, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        datasets.table(source, "y")
+
+
+def test_a_target_is_named():
+    with pytest.raises(TypeError, match="target must name columns, got None"):
+        datasets.table({"a": [1.5], "y": [2.5]}, None)
+
+
+def test_bytes_are_texts():
+    table = datasets.table({"a": np.array([b"u", b"v"]), "y": [1.5, 2.5]}, "y")
+    assert table.encoding.inputs == ("a=u", "a=v")
+
+
+def test_what_begins_as_an_archive_is_no_table(tmp_path):
+    path = tmp_path / "book.xlsx"
+    path.write_bytes(b"PK\x03\x04 and more")
+    with pytest.raises(
+        FileError, match=r"is an archive, as spreadsheets are.*save the sheet as CSV"
+    ):
+        datasets.table(path, "y")
 
 
 def test_ways_of_writing_a_csv(tmp_path):

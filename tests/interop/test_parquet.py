@@ -123,3 +123,17 @@ def test_what_is_no_parquet(tmp_path, written):
         datasets.table(wrong, "price", drop=["since"])
     with pytest.raises(ValueError, match=r"no column 'Price': did you mean 'price'"):
         datasets.table(path, "Price", drop=["since"])
+
+
+def test_categoricals_are_categories_though_they_are_numbers():
+    codes = pandas.Categorical([3, 1, 3, 2])
+    table = pandas.DataFrame({"a": [1.5, 2.5, 3.5, 4.5], "code": codes, "y": [0.5, 1.5, 2.5, 3.5]})
+    assert datasets.table(table, "y").encoding.inputs == ("a", "code=1", "code=2", "code=3")
+    assert datasets.table(table, "code").encoding.classes == ("1", "2", "3")
+
+
+def test_a_file_is_known_as_it_begins(written, tmp_path):
+    table, path = written
+    path = path.rename(tmp_path / "houses.data")
+    found = datasets.table(path, "price", drop=["name", "since"])
+    assert found.x.shape[1] == len(table)
