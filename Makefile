@@ -134,43 +134,47 @@ $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "backprop needs Python 3.10 or newer, this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-# Editable, so that a change of the sources needs no new installation.
-$(VENV)/.package: setup.cfg pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+# Editable, so that a change of the sources needs no new installation. Every set of extras comes with
+# the package, and with the sets that it holds: none of these is then installed once more.
+PACKAGE := $(addprefix $(VENV)/.,package test lint interop docs experiments)
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+$(PACKAGE): setup.cfg pyproject.toml | $(VENV)/bin/python
+
+$(VENV)/.package:
+	$(INSTALL) --editable .
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.package
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
-	@touch $@
+$(VENV)/.test:
+	$(INSTALL) --editable '.[test]'
+	@touch $(VENV)/.package $@
 
-$(VENV)/.experiments: $(VENV)/.package
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[experiments]'
-	@touch $@
+$(VENV)/.lint:
+	$(INSTALL) --editable '.[test,lint]'
+	@touch $(VENV)/.package $(VENV)/.test $@
 
-# The one PyTorch whose numbers are stored; the other tests do without.
-$(VENV)/.peers: $(VENV)/.test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+# The extras, and what only their tests need; of PyTorch the one whose numbers are stored.
+$(VENV)/.interop:
+	$(INSTALL) --editable '.[interop]' torch==2.13.0
+	@touch $(VENV)/.package $(VENV)/.test $(VENV)/.peers $@
+
+$(VENV)/.docs:
+	$(INSTALL) --editable '.[docs]'
+	@touch $(VENV)/.package $@
+
+$(VENV)/.experiments:
+	$(INSTALL) --editable '.[experiments]'
+	@touch $(VENV)/.package $@
+
+# The other tests do without.
+$(VENV)/.peers: | $(VENV)/.test
+	$(INSTALL) torch==2.13.0
 	@touch $@
 
 # Not an extra: only the tests drive a browser.
-$(VENV)/.browser: $(VENV)/.test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'selenium >= 4.20'
+$(VENV)/.browser: | $(VENV)/.test
+	$(INSTALL) 'selenium >= 4.20'
 	@touch $@
 
-# The extras, and what only their tests need.
-$(VENV)/.interop: $(VENV)/.test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable \
-	  '.[interop]' torch==2.13.0
-	@touch $@
-
-$(VENV)/.docs: $(VENV)/.package
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
-	@touch $@
-
-$(VENV)/.bench: $(VENV)/.package
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 jax scikit-learn
-	@touch $@
-
-$(VENV)/.lint: $(VENV)/.package
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+$(VENV)/.bench: | $(VENV)/.package
+	$(INSTALL) torch==2.13.0 jax scikit-learn
 	@touch $@
