@@ -30,6 +30,15 @@ def as_for_users() -> Iterator[None]:
         yield
 
 
+def quick_flags() -> list[str]:
+    """Return the flags with which the compiler, if there is one, builds soonest."""
+    try:
+        is_clang = "clang" in builder.version_of(tuple(builder.compiler()))
+    except builder.NotBuilt:
+        return []
+    return ["-Og"] if is_clang else ["-Og", "-fira-region=one"]  # which clang refuses
+
+
 def shared_folder(factory: pytest.TempPathFactory) -> Path:
     """Return the one temporary folder of all processes that a run of the tests has."""
     base = factory.getbasetemp()
