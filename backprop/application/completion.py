@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from backprop.application.run_config import NAMED
+from backprop.core.config import known_names
+
 
 def add(commands: Any) -> None:
     """Add the command."""
@@ -17,31 +20,38 @@ def add(commands: Any) -> None:
 
 
 def _print(shell: str, commands: Any) -> int:
-    cases = [
-        f"    {name}) words='{' '.join(_words(parser))}' ;;"
-        for name, parser in commands.choices.items()
-    ]
+    cases = [case for name, parser in commands.choices.items() for case in _cases(name, parser)]
     lines = [
         *(["autoload -U +X bashcompinit && bashcompinit"] if shell == "zsh" else []),
         "_backprop() {",
-        "  local words=''",
+        '  local words=\'\' typed="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD-1]}"',
+        '  case "$typed" in -*) before=- ;; esac',
         '  if [ "$COMP_CWORD" -eq 1 ]; then',
         f"    words='{' '.join(commands.choices)}'",
-        '  else case "${COMP_WORDS[1]}" in',
+        '  else case "${COMP_WORDS[1]} $before" in',
         *cases,
         "  esac; fi",
-        '  COMPREPLY=($(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}"))',
+        '  COMPREPLY=($(compgen -W "$words" -- "$typed"))',
         "}",
-        "complete -o default -F _backprop backprop",
+        "complete -o default -F _backprop backprop",  # of what has no words here: files
     ]
     print("\n".join(lines))
     return 0
 
 
-def _words(parser: argparse.ArgumentParser) -> list[str]:
-    """Return the options of a command, and the words that it may be given."""
-    words: list[str] = []
+def _cases(name: str, parser: argparse.ArgumentParser) -> list[str]:
+    """Return what may stand behind each option of a command, as an option, and anywhere else."""
+    cases, options, words = [], [], []
     for action in parser._actions:
-        words += [option for option in action.option_strings if option.startswith("--")]
-        words += [str(choice) for choice in action.choices or ()]
-    return words
+        names = known_names(NAMED[action.dest]) if action.dest in NAMED else ()
+        choices = [str(choice) for choice in action.choices or names]
+        long = [option for option in action.option_strings if option.startswith("--")]
+        options += long
+        if not long:
+            words += choices
+        elif action.nargs != 0:  # a value follows, or a file
+            after = "|".join(f"'{name} {option}'" for option in long)
+            cases.append(f"    {after}) words='{' '.join(choices)}' ;;")
+    cases.append(f"    '{name} -') words='{' '.join(options)}' ;;")
+    cases.append(f"    '{name} '*) words='{' '.join(words)}' ;;")
+    return cases
