@@ -23,7 +23,8 @@ class JSONLines(Callback):
     Parameters
     ----------
     path : path-like
-        Missing folders are made.
+        Missing folders are made. A pipe or a device, such as /dev/stdout, is given the epochs of
+        each `fit` as they come.
 
     Raises
     ------
@@ -41,6 +42,8 @@ class JSONLines(Callback):
         self.path = os.fspath(path)
 
     def on_fit_start(self, trainer: Any) -> None:
+        if self._is_stream():
+            return
         lines = [to_json(record) + "\n" for record in trainer.history]
         text = self._read()
         there = text.splitlines(keepends=True)
@@ -56,7 +59,13 @@ class JSONLines(Callback):
         with open(self.path, "a", encoding="utf-8", newline="\n") as file:
             file.write(to_json(trainer.history.records[-1]) + "\n")
             file.flush()
-            os.fsync(file.fileno())
+            if not self._is_stream():
+                os.fsync(file.fileno())
+
+    def _is_stream(self) -> bool:
+        """Say whether it is a pipe or a device, which is written to and never read."""
+        path = Path(self.path)
+        return path.exists() and not path.is_file() and not path.is_dir()
 
     def _read(self) -> str:
         try:

@@ -7,7 +7,6 @@ import pytest
 
 from backprop.application import cli
 
-
 TYPED = [
     (("tr",), ["train"]),
     (("train", "--ep"), ["--epochs"]),
@@ -43,7 +42,10 @@ def test_zsh_completes(capsys, typed, found):
     # As bashcompinit calls it: arrays counted from 0; what does not begin as typed it leaves out.
     script += f"""
 COMP_WORDS=({words}); COMP_CWORD={len(typed)}
-called() {{ emulate -L zsh; setopt kshglob noshglob ksharrays; _backprop; echo "${{COMPREPLY[@]}}"; }}
+called() {{
+  emulate -L zsh; setopt kshglob noshglob ksharrays
+  _backprop; echo "${{COMPREPLY[@]}}"
+}}
 called
 """
     done = subprocess.run(["zsh", "-f", "-c", script], capture_output=True, text=True, check=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from types import MappingProxyType
 
 import numpy as np
@@ -155,3 +156,16 @@ def test_a_line_may_be_cut_off_anywhere(tmp_path):
         checkpoint.restore(resumed, saved)
         resumed.fit(*data(), epochs=0)
         assert log.read_bytes() == whole
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="there is no /dev/fd")
+def test_a_pipe_is_given_the_epochs_as_they_come():
+    read, written = os.pipe()
+    trainer = trainer_of(JSONLines(f"/dev/fd/{written}"))
+    for epochs in (2, 1):
+        trainer.fit(*data(), epochs=epochs)
+    os.close(written)
+    with os.fdopen(read) as file:
+        assert [json.loads(line)["epoch"] for line in file] == [1, 2, 3]
+    with pytest.raises(OSError, match="No space left"):
+        trainer_of(JSONLines("/dev/full")).fit(*data(), epochs=1)
