@@ -47,6 +47,19 @@ def test_import_is_cheap():
     assert run(code) == "[]\n"
 
 
+def test_the_command_begins_anew_before_it_imports_what_its_commands_need():
+    names = ["backprop.application.commands", "backprop.compiled", "backprop.datasets"]
+    names += ["backprop.gradients", "backprop.interop"]
+    code = f"""
+import sys
+from backprop.application import cli
+print([name for name in {names} if name in sys.modules])
+cli._parser()
+print(all(name in sys.modules for name in {names}))
+"""
+    assert run(code) == "[]\nTrue\n"
+
+
 def test_import_leaves_the_process_as_it_was():
     code = """
 import os, sys, numpy
