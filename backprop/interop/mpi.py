@@ -109,8 +109,8 @@ class DataParallel(Alone):
         with self.group.together():
             self.group.meet()
             check_parts(trainer)
-            self._check_alike(trainer, given)
             _refuse_minibatches(trainer.network, given)
+            self._check_alike(trainer, given)
             self._begin_as_first(trainer)
             self._stop = False
             yield
@@ -200,17 +200,19 @@ class DataParallel(Alone):
     def _check_alike(self, trainer: Any, given: dict[str, Any]) -> None:
         """Raise a ValueError in all processes if one was given something else."""
         kinds = [type(callback).__name__ for callback in trainer.callbacks]
-        how = [trainer.batch_size, trainer.shuffle, trainer.compiled, trainer.monitor_training]
-        alike = {"network": trainer.network.config(), "trainer": [trainer.settings, kinds, how]}
+        alike = {"network": trainer.network.config(), **trainer.settings, "callbacks": kinds}
+        now = ("batch_size", "shuffle", "compiled", "monitor_training")
+        alike |= {name: getattr(trainer, name) for name in now}
         alike |= {name: given.get(name) for name in NAMES if name != "progress"}
         everybody = self.group.comm.allgather({name: _digest(one) for name, one in alike.items()})
         for rank, digests in enumerate(everybody):
             for what, digest in digests.items():
                 if digest != everybody[0][what]:
-                    words = self.group.comm.allgather(_in_words(given.get(what)))
+                    words = self.group.comm.allgather(_in_words(alike[what]))
+                    whole = ", and all of it" if what in ("x", "y", "sample_weight") else ""
                     raise ValueError(
                         f"DataParallel: process {rank} has another {what}{words[rank]} than "
-                        f"process 0{words[0]}; every process is given the same"
+                        f"process 0{words[0]}; every process is given the same{whole}"
                     )
 
     def _begin_as_first(self, trainer: Any) -> None:
@@ -276,6 +278,8 @@ def _in_words(value: Any) -> str:
         return f" ({value.dtype} of shape {value.shape}{'' if finite else ', not all finite'})"
     if isinstance(value, (int, float, str)):
         return f" ({value!r:.40})"
+    if isinstance(value, dict) and "class" in value:
+        return f" ({', '.join(f'{name} {one}' for name, one in value.items()):.80})"
     return "".join(map(_in_words, value)) if isinstance(value, (tuple, list)) else ""
 
 

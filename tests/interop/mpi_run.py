@@ -16,6 +16,7 @@ import numpy as np
 from backprop import (
     L1,
     L2,
+    SGD,
     Adam,
     BatchNorm,
     Callback,
@@ -128,11 +129,13 @@ def go_astray(how, trainer, data):
         return tuple(one[..., 1:] for one in data)
     if how == "batch":
         trainer.batch_size = 50
+    if how == "function":
+        return (lambda rng: iter([data]),)
     return data
 
 
 def run(job, folder, together=False):
-    """Train, save the end in the folder, and return how minibatches were computed."""
+    """Train, and save the end in the folder."""
     kind, *options = job.split(":")
     layers, settings, data, fit = case(kind)
     network = Network(layers, "softmax_cross_entropy", data[0].shape[:-1], rng=3)
@@ -143,6 +146,10 @@ def run(job, folder, together=False):
     if kind == "momentum":
         callbacks.append(JSONLines(Path(folder) / f"{kind}.{len(options)}.jsonl"))
     settings = {"batch_size": 25, **settings, "compiled": "compiled" in options}
+    if "optimizer" in options:
+        from mpi4py import MPI
+
+        settings["optimizer"] = SGD(0.1 * (1 + MPI.COMM_WORLD.rank))
     trainer = Trainer(network, rng=1, progress=False, callbacks=callbacks, **settings)
     rank = 0
     if together:
@@ -152,7 +159,7 @@ def run(job, folder, together=False):
         rank, last = processes.rank, processes.size - 1
         if how := {"raise", "kill"} & set(options):
             trainer.callbacks.insert(0, Fails(folder, *(how if rank == last else ())))
-        elif rank == last and options:
+        elif options and (rank == last or options[0] == "function"):
             data = go_astray(options[0], trainer, data)
     if "resume" in options and rank == 0:  # the others take over what the first has
         checkpoint.restore(trainer, file)

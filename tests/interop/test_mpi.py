@@ -120,8 +120,10 @@ def test_one_that_fails_ends_all_and_the_checkpoint_is_whole(how, text, folders,
 ASTRAY = {
     "leave": "process 1 of 2 ends without the `fit` that the others are in",
     "nan": "process 1 has another x (float64 of shape (8, 103), not all finite) than process 0 (",
-    "fewer": "process 1 has another x (float64 of shape (8, 102)) than process 0 (float64 of shape",
-    "batch": "process 1 has another trainer than process 0",
+    "fewer": "than process 0 (float64 of shape (8, 103)); every process is given the same, and all",
+    "batch": "process 1 has another batch_size (50) than process 0 (25); every process",
+    "optimizer": "process 1 has another optimizer (class SGD, eta 0.2) than process 0 (class SGD,",
+    "function": "every process takes its part of every minibatch, of arrays that all have",
 }
 
 
