@@ -179,7 +179,8 @@ def layers_of(
     Raises
     ------
     ValueError
-        If something is no layer, or cannot stand where it does; the message quotes it.
+        If something is no layer, or cannot stand where it does, or the last may be the output layer
+        or one below it; the message quotes it.
     """
     layers: list[Layer] = []
     parts = [part.strip() for part in words.split(",")]
@@ -205,6 +206,11 @@ def layers_of(
         is_end = name == "dense" and explicit and said.numbers == [n_out] and _same(said, last)
     if is_end:
         return layers
+    if _name(parts[-1]) == "dense" and not explicit and said.numbers == [n_out] == [1]:
+        raise ValueError(
+            f"--layers: {parts[-1]!r} is one neuron, as is the output layer, which follows by "
+            f"itself: leave it out, or say its activation, '{parts[-1]} {activation}'"
+        )
     for layer in _in_between(shape, WORDS["dense"], layers):
         layers.append(layer)
         shape = layer.output_shape(shape)

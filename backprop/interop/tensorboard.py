@@ -76,6 +76,8 @@ class TensorBoard(Callback):
         self.folder = os.fspath(folder)
         self.every = check_integer("TensorBoard: every", every)
         self.histograms = check_bool("TensorBoard: histograms", histograms)
+        if images is not None and not isinstance(images, Mapping):
+            raise TypeError(f"TensorBoard: images must be a dict of functions, got {images!r}")
         self.images = None if images is None else dict(images)
         for name, picture in (self.images or {}).items():
             if not isinstance(name, str) or not callable(picture):

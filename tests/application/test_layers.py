@@ -26,6 +26,15 @@ def calls(layers):
 # -- words ------------------------------------------------------------------------------------
 
 
+def test_one_neuron_at_the_end_says_its_activation():
+    end = (1, "identity")
+    with pytest.raises(ValueError, match="leave it out, or say its activation, 'dense 1 relu'"):
+        built("dense 9, dense 1", (5,), end)
+    hidden = [Dense(5, 1, "relu"), Dense(1, 1, "identity")]
+    assert calls(built("dense 1 relu", (5,), end)) == calls(hidden)
+    assert calls(built("dense 1 identity", (5,), end)) == calls([Dense(5, 1, "identity")])
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -230,6 +230,8 @@ def test_what_is_not_finite_or_constant_is_written(tmp_path):
 def test_arguments_that_are_none_are_refused(tmp_path):
     with pytest.raises(TypeError, match="TensorBoard: images must be functions by name, got 'a'"):
         TensorBoard(tmp_path, images={"a": np.zeros((2, 2))})
+    with pytest.raises(TypeError, match="TensorBoard: images must be a dict of functions, got 'w'"):
+        TensorBoard(tmp_path, images="w")
     with pytest.raises(ValueError, match="TensorBoard: every must be at least 1, got 0"):
         TensorBoard(tmp_path, every=0)
     wrong = [
