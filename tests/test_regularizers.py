@@ -156,7 +156,7 @@ def test_bad_arrays_change_nothing(regularizer, w, nabla_w, error, message):
 
 
 def test_the_base_is_abstract():
-    with pytest.raises(TypeError, match=r"abstract class Regularizer .*gradient.* penalty"):
+    with pytest.raises(TypeError, match=r"abstract class Regularizer .*gradient.*penalty"):
         Regularizer(0.1)
 
 
