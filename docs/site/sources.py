@@ -78,7 +78,8 @@ def _where(module: str, name: str) -> tuple[str, int] | None:
         file, line = inspect.getsourcefile(thing), inspect.getsourcelines(thing)[1]
     except (TypeError, OSError):
         return None
-    return os.path.relpath(str(file), ROOT), line
+    package = importlib.import_module(module.partition(".")[0])  # the checkout's, or installed
+    return os.path.relpath(str(file), Path(str(package.__file__)).parents[1]), line
 
 
 def link_to(domain: str, described: dict[str, str]) -> str | None:

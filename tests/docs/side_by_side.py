@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "the_four_equations.md"
+import backprop
+
+SOURCES = Path(backprop.__file__).parents[1]  # of the package that is tested, wherever it is
+PAGE = Path(__file__).parents[2] / "docs" / "the_four_equations.md"
 START, END = "<!-- side by side -->", "<!-- end -->"
 
 PYTHON = "backprop/layers/dense.py"
@@ -29,7 +31,7 @@ ROWS = [
 
 def line_of(path: str, part: str) -> str:
     """Return the one line of a source that holds a text, without its comment."""
-    lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
+    lines = (SOURCES / path).read_text(encoding="utf-8").splitlines()
     found = {re.sub(r"\s*(#|/\*).*", "", line).strip() for line in lines if part in line}
     (line,) = found
     return line
@@ -37,7 +39,7 @@ def line_of(path: str, part: str) -> str:
 
 def loop() -> str:
     """Return the plain loops of a product, as they stand in the header."""
-    text = (ROOT / PRODUCT).read_text(encoding="utf-8")
+    text = (SOURCES / PRODUCT).read_text(encoding="utf-8")
     start = text.index("    for (int i = 0; i < m; i++)", text.index("plain_product(int m"))
     return text[start : text.index("\n}\n", start)]
 

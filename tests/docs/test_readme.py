@@ -2,8 +2,8 @@
 
 import re
 
-from tests.docs.pages import PAGES, ROOT, blocks, commands
-from tests.test_import import FLOORS
+from tests.docs.pages import PAGES, blocks, commands
+from tests.test_import import FLOORS, PACKAGE
 
 README = PAGES["README.md"]
 
@@ -23,11 +23,12 @@ def test_it_says_what_to_type_first():
 
 
 def test_the_map_has_every_room():
-    modules = [*(ROOT / "backprop").glob("*.py"), *(ROOT / "backprop").glob("*/__init__.py")]
+    modules = [*PACKAGE.glob("*.py"), *PACKAGE.glob("*/__init__.py")]
     rooms = {path.parent.name if path.name == "__init__.py" else path.stem for path in modules}
     rooms -= {"backprop", "__main__"}
     section = README.split("## What's where")[1].split("\n## ")[0]
     named = set(re.findall(r"[`\[](\w+)(?:\.py|/)?[`\]]", section))
+    assert rooms
     assert rooms <= named
 
 

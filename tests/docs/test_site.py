@@ -3,9 +3,11 @@
 import importlib
 import inspect
 import re
+from pathlib import Path
 
 import pytest
 
+import backprop
 from docs.site import api, pages, sources
 from docs.site.typeset import equations, formula, is_equations
 from tests.docs.pages import ROOT
@@ -131,5 +133,6 @@ def test_a_source_is_linked_to_its_line():
     assert link is not None
     path, line = link.split("#line-")
     assert path == "../code/backprop/layers/dense.py.html"
-    text = (ROOT / "backprop" / "layers" / "dense.py").read_text(encoding="utf-8").splitlines()
+    source = Path(backprop.__file__).parent / "layers" / "dense.py"
+    text = source.read_text(encoding="utf-8").splitlines()
     assert "def downstream" in text[int(line) - 1]
