@@ -202,7 +202,7 @@ def test_two_members_whose_names_mean_one_array_are_refused(tmp_path):
         read_archive(path)
 
 
-@pytest.mark.parametrize("value", ["NaN", "-Infinity", "[" * 5000 + "]" * 5000, "1e", "9" * 5000])
+@pytest.mark.parametrize("value", ["NaN", "-Infinity", "[" * 99999 + "]" * 99999, "1e", "9" * 5000])
 def test_a_description_that_is_no_strict_json_is_refused(tmp_path, value):
     content = f'{{"arrays": [], "meta": {{"a": {value}}}}}'
     refused(tmp_path / "file", npz(__meta__=text(content)))
