@@ -37,7 +37,7 @@ def test_bash_completes(capsys, typed, found):
 @pytest.mark.parametrize(("typed", "found"), TYPED)
 def test_zsh_completes(capsys, typed, found):
     assert cli.main(["completion", "zsh"]) == 0
-    script = "autoload -U compinit && compinit -u -d /dev/null\n" + capsys.readouterr().out
+    script = "autoload -U compinit && compinit -u -D\n" + capsys.readouterr().out
     words = " ".join(map(repr, ("backprop", *typed)))
     # As bashcompinit calls it: arrays counted from 0; what does not begin as typed it leaves out.
     script += f"""
