@@ -85,7 +85,10 @@ ROWS = (
     Row(
         "1-svm",
         "SVM, scikit-learn's defaults of then",
-        (Published("test_accuracy", 0.9435),),
+        (
+            Published("test_accuracy", 0.9435),
+            Published("validation_accuracy", 0.9448),  # the last point of chapter 3's curve
+        ),
         kind="svm",
         seeds=1,
     ),
