@@ -53,6 +53,11 @@ def each_array(function: Callable[[Any], Any], arrays: Any) -> Any:
     return tuple(map(function, arrays)) if isinstance(arrays, tuple) else function(arrays)
 
 
+def as_tuple(arrays: Any) -> tuple[Any, ...]:
+    """Return several arrays as they are, and one as a tuple of one."""
+    return arrays if isinstance(arrays, tuple) else (arrays,)
+
+
 def is_several(shape: Any) -> bool:
     """Say whether a shape, without the batch, is a tuple of shapes: that of several arrays."""
     return bool(shape) and isinstance(shape[0], tuple)

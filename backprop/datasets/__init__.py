@@ -25,11 +25,11 @@ from backprop.datasets.tables import Table, table
 from backprop.datasets.transforms import one_hot, split, standardize, to_columns, to_images
 
 __all__ = [
+    "Affine",
     "NAMES",
     "Compose",
     "CutOut",
     "Dataset",
-    "Affine",
     "Elastic",
     "Encoding",
     "Noise",

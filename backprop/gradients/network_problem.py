@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.shapes import count_examples, each_array
+from backprop.core.shapes import as_tuple, count_examples, each_array
 from backprop.gradients.arguments import (
     check_not_truncated,
     check_parameters,
@@ -22,7 +22,6 @@ from backprop.gradients.problem import (
     complex_or_reason,
     inputs_by_name,
     mean_weights,
-    several,
     target_size,
     to_complex,
 )
@@ -70,7 +69,7 @@ def network_problem(
         complex_numbers,
         np.append(inner, 0.0),
         layers=twin.layers,
-        starts=[*several(x), twin.theta, *(several(nabla_a) if cost is None else ())],
+        starts=[*as_tuple(x), twin.theta, *(as_tuple(nabla_a) if cost is None else ())],
     )
     if cost is not None:
         problem.other_ways = lambda: ways_of_network(twin, x, y)

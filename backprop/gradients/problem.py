@@ -112,11 +112,6 @@ def as_one(arrays: Any) -> np.ndarray:
     return np.array(arrays)
 
 
-def several(arrays: Any) -> tuple[np.ndarray, ...]:
-    """Return a tuple of them, of one as of several."""
-    return arrays if isinstance(arrays, tuple) else (arrays,)
-
-
 def to_complex(array: np.ndarray) -> np.ndarray:
     """Return the same numbers in complex128."""
     return array.astype(np.complex128)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.shapes import each_array
+from backprop.core.shapes import as_tuple, each_array
 from backprop.costs import Cost
 from backprop.gradients.arguments import (
     check_not_truncated,
@@ -25,7 +25,6 @@ from backprop.gradients.problem import (
     complex_or_reason,
     inputs_by_name,
     mean_weights,
-    several,
     target_size,
     to_complex,
 )
@@ -81,7 +80,7 @@ def layer_problem(
             return found
         return {**inputs_by_name(layer, each_array(np.array, by_x)), **found}
 
-    starts = [*several(x), *several(nabla_a), twin.theta]
+    starts = [*as_tuple(x), *as_tuple(nabla_a), twin.theta]
     return Problem(
         arrays,
         gradients,

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.shapes import count_examples, each_array
+from backprop.core.shapes import as_tuple, count_examples, each_array
 from backprop.costs import Cost
 from backprop.costs.base import sum_features
 from backprop.gradients.rounding import EPS
@@ -141,7 +141,7 @@ def _each(arrays: Any) -> tuple[np.ndarray, ...]:
     """Return an array, or several, or none, as a tuple."""
     if arrays is None:
         return ()
-    return arrays if isinstance(arrays, tuple) else (arrays,)
+    return as_tuple(arrays)
 
 
 def _takes(cost: Cost, a: Any) -> bool:

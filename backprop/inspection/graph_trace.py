@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from backprop.core.shapes import as_tuple
 from backprop.core.tables import columns
 from backprop.graph.elementwise import Elementwise
 from backprop.graph.graph import Graph
@@ -174,17 +175,17 @@ def trace_graph(network: Network, x: Any, y: Any = None) -> GraphTrace:
     a = twin.forward(x, training=True)
     traced_costs: tuple[CostTrace, ...] = ()
     if y is None:
-        starts = tuple(np.ones_like(one) for one in (a if isinstance(a, tuple) else (a,)))
+        starts = tuple(np.ones_like(one) for one in as_tuple(a))
         found = graph.go_back(starts if isinstance(a, tuple) else starts[0], True)
     else:
         traced_costs = trace_costs(twin, y, tuple(graph.names[i] for i in graph.outputs))
         found = twin.go_back(*twin.bp1(y))
     run.leave_frozen_gradients_out()
-    values = x if isinstance(x, tuple) else (x,)
-    gradients = found if isinstance(found, tuple) else (found,)
     rows = [
         Row(name, "input", (), value, gradient)
-        for name, value, gradient in zip(graph.input_names, values, gradients, strict=True)
+        for name, value, gradient in zip(
+            graph.input_names, as_tuple(x), as_tuple(found), strict=True
+        )
     ]
     arriving = _arriving(graph, run, traced_costs)
     rows += [_row(graph, run, number, arriving) for number in range(len(graph.children))]
@@ -223,7 +224,7 @@ def _row(graph: Graph, run: WatchedRun, number: int, arriving: Mapping[str, Any]
 
 def _several(sent: Any) -> tuple[Any, ...]:
     """Return what a node sends down as a tuple, of as many as it has inputs; () of none."""
-    return () if sent is None else sent if isinstance(sent, tuple) else (sent,)
+    return () if sent is None else as_tuple(sent)
 
 
 def _is_of_one_array_each(layer: Layer) -> bool:

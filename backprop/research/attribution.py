@@ -25,7 +25,7 @@ import numpy as np
 
 from backprop.core.checks import check_array, check_number, kind_of
 from backprop.core.quiet import underflow_is_0
-from backprop.core.shapes import ShapeError, each_array
+from backprop.core.shapes import ShapeError, as_tuple, each_array
 from backprop.layers import Layer, Neurons, ReLU
 from backprop.network import Network
 from backprop.research.arguments import check_network
@@ -323,11 +323,6 @@ def weights_of(target: Any, outputs: np.ndarray, below_sigma: bool = True) -> np
 
 
 # -- one array, or several in a tuple ----------------------------------------------------------
-
-
-def as_tuple(arrays: Any) -> tuple:
-    """Return several arrays, also where there is one."""
-    return arrays if isinstance(arrays, tuple) else (arrays,)
 
 
 def pairwise(function: Callable[[Any, Any], Any], one: Any, other: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.shapes import each_array
+from backprop.core.shapes import as_tuple, each_array
 from backprop.core.stored import Stored
 from backprop.kernels import memory
 
@@ -53,7 +53,7 @@ def minibatches(
         Whether images stay one after another in memory.
     """
     bytes_each = sum(
-        rows.nbytes // max(1, len(rows)) for data in (rows_x, rows_y) for rows in _as_tuple(data)
+        rows.nbytes // max(1, len(rows)) for data in (rows_x, rows_y) for rows in as_tuple(data)
     )
     ahead = size * max(1, memory.GATHER_BYTES // max(1, size * bytes_each))
     for begin in range(first * size, len(order), ahead):
@@ -87,7 +87,3 @@ def _columns_of(rows: Any, views: bool) -> Callable[[slice], Any]:
     if views:
         return lambda part: np.moveaxis(rows[part], 0, -1)
     return lambda part: np.ascontiguousarray(np.moveaxis(rows[part], 0, -1))
-
-
-def _as_tuple(data: Any) -> tuple[np.ndarray, ...]:
-    return data if isinstance(data, tuple) else (data,)

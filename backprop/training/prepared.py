@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_finite, kind_of
-from backprop.core.shapes import each_array, is_several
+from backprop.core.shapes import as_tuple, each_array, is_several
 from backprop.core.stored import Stored
 from backprop.costs.weights import counted
 from backprop.network.checks import check_counted_targets, check_finite_targets, outputs_like
@@ -89,15 +89,15 @@ class Preparation:
         """Do what `Network.check_data` does: all of it where shapes are new."""
         network = self.network
         key = each_array(lambda one: (one.shape[:-1], one.dtype.kind, one.ndim), x)
-        if key not in self._shapes or np.prod([one.size for one in _several(x)]) == 0:
+        if key not in self._shapes or np.prod([one.size for one in as_tuple(x)]) == 0:
             network.check_data(x, y)
             self._shapes[key] = each_array(lambda one: one.shape[:-1], outputs_like(network, x))
             return
-        for one in _several(x):
+        for one in as_tuple(x):
             check_finite("x", one)
         each_array(check_finite_targets, y)
-        n, zero = _several(x)[0].shape[-1], network.dtype.type(0)
-        for one in _several(x)[1:]:
+        n, zero = as_tuple(x)[0].shape[-1], network.dtype.type(0)
+        for one in as_tuple(x)[1:]:
             if one.shape[-1] != n:
                 network.check_data(x, y)  # which says so
         shapes = self._shapes[key]
@@ -138,7 +138,7 @@ def _kinds(data: Any) -> str:
         return "none"
     named = {"i": "integers", "u": "integers"}
     kinds = [
-        f"{named.get(one.dtype.kind, 'numbers')} with {one.ndim} axes" for one in _several(data)
+        f"{named.get(one.dtype.kind, 'numbers')} with {one.ndim} axes" for one in as_tuple(data)
     ]
     return " and ".join(kinds)
 
@@ -155,16 +155,12 @@ def signature(minibatch: Minibatch) -> Any:
 
 def size_of(minibatch: Minibatch) -> int:
     """Return B."""
-    return int(_several(minibatch[0])[0].shape[-1])
+    return int(as_tuple(minibatch[0])[0].shape[-1])
 
 
 def bytes_of(minibatch: Minibatch) -> int:
     """Return how much memory its inputs take."""
-    return sum(one.nbytes for one in _several(minibatch[0]))
-
-
-def _several(arrays: Any) -> tuple[np.ndarray, ...]:
-    return arrays if isinstance(arrays, tuple) else (arrays,)
+    return sum(one.nbytes for one in as_tuple(minibatch[0]))
 
 
 def _as_tuple(name: str, data: Any, several: bool) -> Any:

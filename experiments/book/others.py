@@ -37,9 +37,9 @@ def svm(row: Row, seed: int, book: Book) -> dict[str, Any]:
     x, y = book.training
     machine = SVC(gamma="auto", cache_size=1000).fit(rows(x[: row.images]), y[: row.images])
     found: dict[str, Any] = {"path": "scikit-learn"}
-    for name in ("test", "validation") if row.chapter == 1 else ("validation",):
-        images, labels = getattr(book, name)
-        found[f"{name}_accuracy"] = float(machine.score(rows(images), labels))
+    for published in row.published:
+        images, labels = getattr(book, published.measure.removesuffix("_accuracy"))
+        found[published.measure] = float(machine.score(rows(images), labels))
     return found
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from backprop.core.callers import stacklevel
 from backprop.core.quiet import underflow_is_0
-from backprop.core.shapes import each_array
+from backprop.core.shapes import as_tuple, each_array
 from backprop.gradients.rewinding import rewinder
 from backprop.layers.base import Layer
 from backprop.layers.mode import KEEPING
@@ -106,7 +106,7 @@ class ComplexTwin:
         u = each_array(lambda one: rng.standard_normal(one.shape), along)
         real.go_back(u, real.canonical, input_gradient=False)
         v = self.random(0)
-        found = sum(float(np.sum(a * b)) for a, b in zip(_each(u), _each(along), strict=True))
+        found = sum(float(np.sum(a * b)) for a, b in zip(as_tuple(u), as_tuple(along), strict=True))
         size = np.abs(real.nabla) @ np.abs(v)
         return bool(abs(found - real.nabla @ v) <= ALIKE * size)
 
@@ -126,12 +126,8 @@ class ComplexTwin:
         return " and ".join(found) + " is not analytic:" if found else ""
 
 
-def _each(arrays: Any) -> tuple[np.ndarray, ...]:
-    return arrays if isinstance(arrays, tuple) else (arrays,)
-
-
 def _check_complex(arrays: Any) -> None:
-    for array in _each(arrays):
+    for array in as_tuple(arrays):
         if array.dtype.kind != "c":
             raise ArithmeticError("the imaginary part is lost on the way")
 
