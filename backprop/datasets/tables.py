@@ -164,8 +164,8 @@ def table(
         raise ValueError("table: target must name a column, at least one")
     named = os.fspath(source) if isinstance(source, (str, os.PathLike)) else None
     source = opened(source)
+    there = names_in(source, **reading) if dropped else []
     for name in dropped:
-        there = names_in(source, **reading)
         if name not in there:
             raise ValueError(f"table: drop: there is no column {name!r}{meant(name, there)}")
     columns = read_columns(source, dropped, **reading)
