@@ -99,21 +99,23 @@ bench-install: $(VENV)/.bench  ## install the peers: PyTorch, JAX, scikit-learn
 docs: $(VENV)/.docs  ## make the documentation site, build/docs/html/index.html
 	$(BIN)/python -m docs.site $(ARGS)
 
-# Each of the two is installed into an environment of its own, and passes the quick tests from a
-# folder that holds all of the sdist but the package.
-dist: $(VENV)/.package  ## build wheel and sdist under dist/, install each, and run the quick tests
+# The wheel is installed into an environment of its own, and passes the quick tests from a folder that
+# holds all of the sdist but the package; the sdist installs the same files, to the byte.
+DIST_PIP := build/dist/venv/bin/python -m pip install --quiet --disable-pip-version-check
+dist: $(VENV)/.package  ## build wheel and sdist under dist/, install both, and run the quick tests
 	rm -rf dist build/dist
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
 	$(BIN)/python -m build --outdir dist .
 	mkdir -p build/dist/source
 	tar -xzf dist/*.tar.gz -C build/dist/source --strip-components 1
 	rm -r build/dist/source/backprop
-	@set -e; for file in dist/*.whl dist/*.tar.gz; do \
-	  echo "== $$file"; rm -rf build/dist/venv; $(PYTHON) -m venv build/dist/venv; \
-	  build/dist/venv/bin/python -m pip install --quiet --disable-pip-version-check "$$file[test]"; \
-	  (cd build/dist/source && $(subst $(BIN),../venv/bin,$(PYTEST)) -q -p no:cacheprovider \
-	    $(PARALLEL) -m 'not slow' $(ARGS)); \
-	done
+	$(PYTHON) -m venv build/dist/venv
+	$(DIST_PIP) --target build/dist/wheel --no-deps --no-compile dist/*.whl
+	$(DIST_PIP) --target build/dist/sdist --no-deps --no-compile dist/*.tar.gz
+	diff -r --exclude RECORD --exclude direct_url.json build/dist/wheel build/dist/sdist
+	$(DIST_PIP) "$$(ls dist/*.whl)[test]"
+	cd build/dist/source && $(subst $(BIN),../venv/bin,$(PYTEST)) -p no:cacheprovider $(PARALLEL) \
+	  -m 'not slow' $(ARGS)
 
 lint: $(VENV)/.lint  ## check style and types
 	$(BIN)/ruff check .
