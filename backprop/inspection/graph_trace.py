@@ -169,6 +169,7 @@ def trace_graph(network: Network, x: Any, y: Any = None) -> GraphTrace:
         network.check_data(x, y)
     network.check_exact("trace")
     twin = copy.deepcopy(network)
+    x, y = copy.deepcopy((x, y))
     graph = twin.root
     assert isinstance(graph, Graph)
     run = WatchedRun(twin)

@@ -26,6 +26,17 @@ from tests.graph.examples import ONE, composite, data, residual
 from tests.inspection.equations.support import conv, dense, normal, recurrent
 
 
+def test_the_trace_stays_as_it_was():
+    x = Input("x", shape=(3,))
+    network = Network(Graph(apply(dense(3, 2), exp(x))), "quadratic")
+    data_, y = normal(3, 2), normal(2, 2)
+    trace = network.trace(data_, y)
+    before = data_.copy(), y.copy()
+    data_[...] = y[...] = 0
+    np.testing.assert_array_equal(trace["x"].value, before[0])
+    np.testing.assert_array_equal(trace.costs[0].y, before[1])
+
+
 def test_a_graph_traces_containers_and_convolutions_as_nodes():
     x = Input("x", shape=(1, 4, 4))
     c = apply(conv(1, 2, 3, padding=1, activation="tanh"), x)
