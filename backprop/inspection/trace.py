@@ -62,10 +62,9 @@ class Trace:
         dC/dtheta, as `Network.backward` computes it.
     canonical : bool
         Whether delta^L came from the cost at once, (a - y) / B, and not from nabla_a C.
-    network_cost : Cost
-        The cost of the network, which C is a value of.
     cost_trace : CostTrace
-        All that is known of the cost, as of each output of a graph.
+        All that is known of the cost, as of each output of a graph; ``cost_trace.cost`` is the
+        network's own.
 
     Raises
     ------
@@ -86,7 +85,6 @@ class Trace:
         (self.cost_trace,) = trace_costs(twin, self.y)
         self.cost, self.cost_per_example = self.cost_trace.value, self.cost_trace.each
         self.nabla_a, self.canonical = self.cost_trace.nabla_a, self.cost_trace.canonical
-        self.network_cost = self.cost_trace.cost
 
         run = WatchedRun(twin)
         start = twin.bp1(self.y) if self.canonical else (self.nabla_a, False)
