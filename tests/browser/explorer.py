@@ -1,11 +1,44 @@
 """What the tests of the explorer show in it, and ask of it."""
 
 import numpy as np
+import pytest
 
 from backprop import Conv2d, Dense, Flatten, MaxPool2d, Network
 from backprop.layers import LSTM, TimeStep
+from tests.browser.support import errors
 
 ALL = "return [...document.querySelectorAll(arguments[0])].map((e) => Number(e.dataset.value))"
+
+# Of every step some numbers that can be pointed at: [where, what its cell holds, the result that is
+# filled in, the value of the formula, all words, how Python finds it].
+FILLED = """
+const out = [];
+const look = (chip, map, cell) => {
+  const filled = document.querySelector(".filled");
+  const result = filled.querySelector("h3 .result");
+  out.push([`${chip.getAttribute("aria-label")}: ${map.querySelector("b").textContent}`, cell,
+    result ? result.dataset.value : null, filled.dataset.value, filled.textContent,
+    (filled.querySelector("code") || { textContent: "" }).textContent]);
+};
+document.querySelectorAll(".chip").forEach((chip) => {
+  chip.click();
+  for (const map of document.querySelectorAll(".map.result")) {
+    const cells = [...map.querySelectorAll("td:not([data-value=undefined])")];
+    for (const cell of new Set([cells[0], cells[cells.length >> 1], cells.at(-1)])) {
+      if (!cell) continue;
+      cell.dispatchEvent(new PointerEvent("pointerenter"));
+      look(chip, map, cell.dataset.value);
+    }
+    const canvas = map.querySelector("canvas[tabindex]");
+    if (!canvas) continue;
+    for (const key of ["ArrowDown", "ArrowRight", "PageDown", "ArrowRight"]) {
+      canvas.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+      look(chip, map, null);
+    }
+  }
+});
+return out;
+"""
 
 
 def opened(browser, trace, path, **options):
@@ -40,6 +73,25 @@ def text(browser, selector):
     return browser.execute_script(
         "return document.querySelector(arguments[0]).textContent", selector
     )
+
+
+def filled_in(browser, trace, path):
+    """Try the numbers that can be pointed at, each against its formula and Python; return where."""
+    opened(browser, trace, path)
+    found = browser.execute_script(FILLED)
+    for place, cell, result, value, words, python in found:
+        assert result is not None, f"{place}: {words}"
+        number = float(result)
+        assert cell is None or float(cell) == number, place
+        assert "undefined" not in words, place
+        assert "null" not in words, place
+        assert not value or float(value) == pytest.approx(number, rel=1e-8, abs=1e-10), place
+        if python:
+            kept = eval(python, {"trace": trace})
+            assert np.ndim(kept) == 0, f"{place}: {python}"
+            assert float(kept) == pytest.approx(number, rel=1e-6), f"{place}: {python}"
+    assert errors(browser) == []
+    return [place for place, *_ in found]
 
 
 def of_images():

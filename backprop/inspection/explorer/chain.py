@@ -51,20 +51,8 @@ class _Page(LayerPage):
         a = symbol("a", trace.layers[-1].superscript)
         cost = targets.cost_of(trace.cost_trace, a, self.innermost.delta, self.arrays)
         steps = [step for section in trace.sections() for step in self._steps(section)]
-        arrays, examples = self.arrays.packed()
-        return {
-            "kind": "chain",
-            "title": title,
-            "batch": self.batch,
-            "examples": examples,
-            "names": targets.names_of_examples(trace, self.classes),
-            "classes": None if self.classes is None else list(self.classes),
-            "x": x,
-            "layers": layers,
-            "costs": [cost],
-            "steps": steps,
-            "arrays": arrays,
-        }
+        names = targets.names_of_examples(trace, self.classes)
+        return self.packed("chain", title, x, layers, [cost], steps, names)
 
     def _steps(self, section: Section) -> Iterator[dict[str, Any]]:
         if section.layer:

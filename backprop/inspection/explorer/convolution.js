@@ -16,15 +16,10 @@ function placeUnder(layer, sizesOfInput, place, offset) {
   return found.every((p, axis) => p >= 0 && p < sizesOfInput[axis]) ? found : null;
 }
 
-/** The part of the input that a window covers, as a mark. */
-function windowMark(layer, a, place, kernel, channels) {
-  const { stride, dilation, front } = layer.windows;
-  const axes = place.map((p, axis) => {
-    const from = stride[axis] * p - front[axis];
-    const to = from + dilation[axis] * (kernel[axis] - 1);
-    return [Math.max(0, from), Math.min(a.shape[axis + 1] - 1, to)];
-  });
-  return [channels, ...axes];
+/** Marks on some channels of the input, of intervals [from, to] along the other axes; none on the padding alone. */
+function marksOn(a, channels, intervals) {
+  const inside = intervals.map(([from, to], axis) => [Math.max(0, from), Math.min(a.shape[axis + 1] - 1, to)]);
+  return inside.every(([from, to]) => from <= to) ? channels.map((channel) => [channel, ...inside]) : [];
 }
 
 /** z = the kernel on its window of the input, + b. */
@@ -52,7 +47,12 @@ function convolutionWeightedInput(layer, step, index, example) {
   const bias = b.values[m];
   const result = z.at(index, example);
   const symbol = `z${layer.sup}${brackets(index)}`;
-  const shown = group.size > 1 ? [group.first, group.first + group.size - 1] : group.first;
+  const { stride, dilation, front } = layer.windows;
+  const channels = Array.from({ length: group.size }, (_, c) => group.first + c);
+  const covered = place.map((p, axis) => {
+    const from = stride[axis] * p - front[axis];
+    return [from, from + dilation[axis] * (kernel[axis] - 1)];
+  });
   return {
     symbol, python: pythonOf(layer, "z", index, example), result, curve: null, sums: [sum],
     lines: [
@@ -61,20 +61,12 @@ function convolutionWeightedInput(layer, step, index, example) {
     ],
     marks: {
       w: [[m, ...new Array(w.shape.length - 1).fill(null)]], b: [bIndex(b, m)], z: [index],
-      a_prev: channelMarks(shown, (channel) => windowMark(layer, a, place, kernel, channel)),
+      a_prev: marksOn(a, channels, covered),
     },
   };
 }
 
 const bIndex = (b, m) => [m, ...new Array(b.shape.length - 1).fill(0)];
-
-/** A mark for every channel of a range. */
-function channelMarks(channels, make_) {
-  if (!Array.isArray(channels)) return [make_(channels)];
-  const marks = [];
-  for (let c = channels[0]; c <= channels[1]; c++) marks.push(make_(c));
-  return marks;
-}
 
 /** BP2: every output whose window covers this number of the input. */
 function convolutionDownstream(layer, step, index, example) {
@@ -108,14 +100,14 @@ function convolutionDownstream(layer, step, index, example) {
 }
 
 /** BP3: delta of a map, added up over its places and the examples. */
-function convolutionBiasGradient(layer, step, index) {
+function convolutionBiasGradient(layer, step, index, example) {
   const [delta, gradient] = [arrayAt(layer.delta), arrayAt(lastOf(step).result)];
   if (!allWhole(delta, gradient)) return null;
   const m = index[0];
   const size = count(delta.shape.slice(1));
   const terms = Array.from({ length: page.examples }, (_, x) => {
     const value = delta.of(x).subarray(m * size, (m + 1) * size).reduce((sum, d) => sum + d, 0);
-    return { label: String(x), values: [value], product: value };
+    return { label: String(x), values: [value], product: value, isOwn: x === example };
   });
   const name = `Σ δ${layer.sup}[${m}, …]`;
   const sum = sumOf(`Σₓ ${name}`, ["example x", `${name} over ${size} places`], terms);
@@ -146,10 +138,10 @@ function convolutionWeightGradient(layer, step, index, example) {
   const { stride, dilation, front } = layer.windows;
   const under = delta.shape.slice(1).map((n, axis) => {
     const from = dilation[axis] * offset[axis] - front[axis];
-    return [Math.max(0, from), Math.min(a.shape[axis + 1] - 1, from + stride[axis] * (n - 1))];
+    return [from, from + stride[axis] * (n - 1)];
   });
   return gradientFilled(layer, step, index, "w", sum, gradient.at(index),
-    { delta: [[m, ...all]], a_prev: [[channel, ...under]] });
+    { delta: [[m, ...all]], a_prev: marksOn(a, [channel], under) });
 }
 
 const FILLED = { // by kind of layer and role of step

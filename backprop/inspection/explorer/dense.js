@@ -82,8 +82,9 @@ function symbolOfInput(layer) {
 /** BP3 or BP4 with its sum. */
 function gradientFilled(layer, step, index, name, sum, result, marks) {
   const symbol = `${lastOf(step).left}${brackets(index)}`;
+  const place = unflat(flat(index, arrayAt(lastOf(step).result).shape), parameterOf(layer, name).shape);
   const filled = {
-    symbol, python: pythonOf(layer, `gradients["${name}"]`, index, null), result, sums: [sum], curve: null,
+    symbol, python: pythonOf(layer, layer.gradients[name], place, null), result, sums: [sum], curve: null,
     lines: [[`${symbol} = ${sum.symbol}`], ["= ", [sum.total, "sum"]]],
     marks: { ...marks, [`nabla_${name}`]: [index] },
   };

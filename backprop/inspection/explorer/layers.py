@@ -24,6 +24,7 @@ from backprop.inspection.record import LayerTrace
 from backprop.inspection.typeset import Equation, Kernels, Section, inline, sentence
 from backprop.layers import (
     Activation,
+    BatchNorm,
     Conv1d,
     Conv2d,
     ConvTranspose1d,
@@ -80,6 +81,31 @@ class LayerPage:
         self.by_step = _names_inside_time(self.traced)
         self.of_no_example = [array for t in self.traced for array in _parameters_of(t)]
 
+    def packed(
+        self,
+        kind: str,
+        title: str,
+        x: int,
+        layers: Sequence[Any],
+        costs: Sequence[Any],
+        steps: Sequence[Any],
+        names: Sequence[Any] = (),
+    ) -> dict[str, Any]:
+        """Return all that the page shows, as plain data, with the arrays that have been added."""
+        arrays, examples = self.arrays.packed()
+        return {
+            "kind": kind,
+            "title": title,
+            "batch": self.batch,
+            "examples": examples,
+            "names": names,
+            "x": x,
+            "layers": layers,
+            "costs": costs,
+            "steps": steps,
+            "arrays": arrays,
+        }
+
     # -- arrays ------------------------------------------------------------------------------
 
     def by_example(self, array: np.ndarray, name: str) -> int:
@@ -121,6 +147,7 @@ class LayerPage:
             "inside": t.name.rpartition(".")[0] or None,
             "steps": t.name in self.by_step,
             "parameters": {name: self.of_all(p) for name, p in t.parameters.items()},
+            "gradients": {name: _path_of_gradient(name, t) for name in t.gradients},
         }
         for name in OF_LAYER:
             array = getattr(t, name)
@@ -332,6 +359,11 @@ def _python_name(array: np.ndarray, t: LayerTrace) -> str:
     return ""
 
 
+def _path_of_gradient(name: str, t: LayerTrace) -> str:
+    """Return how Python finds what a layer itself gives to the gradient of a parameter."""
+    return f'shared_with["{name}"][0].gradient' if name in t.shared_with else f'gradients["{name}"]'
+
+
 def _parameters_of(t: LayerTrace) -> Iterator[np.ndarray]:
     """Yield the arrays of a layer that are of no example."""
     yield from t.parameters.values()
@@ -341,6 +373,8 @@ def _parameters_of(t: LayerTrace) -> Iterator[np.ndarray]:
     for parts in t.shared_with.values():
         for part in parts:
             yield part.gradient
+    if isinstance(t.layer, BatchNorm):
+        yield from (t.layer.mu, t.layer.deviation, t.layer.running_variance)
 
 
 def _names_inside_time(traced: Sequence[LayerTrace]) -> set[str]:

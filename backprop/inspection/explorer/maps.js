@@ -14,14 +14,14 @@ class NumberMap {
     Object.assign(this, { symbol, array, example, width, callback: point, isGradient });
     this.asImage = true;
     this.marks = [];
-    this.cursor = [0, 0, 0];
+    this.view = null;
     this.caption = make("figcaption", {}, make("b", { class: "math" }, symbol), " ",
       make("span", { class: "shape" }, sizes(array.shape)), note ? make("small", {}, note) : null);
     this.body = make("div", { class: "map-body" });
     this.readout = make("p", { class: "readout" });
     this.element = make("figure", { class: point ? "map result" : "map" }, this.caption, this.body,
       this.readout);
-    if (array.image) this.caption.append(this.imageButton());
+    if (array.image && array.isWhole) this.caption.append(this.imageButton());
     this.build();
   }
 
@@ -40,10 +40,12 @@ class NumberMap {
   }
 
   build() {
+    const index = this.view === null ? null : this.view.index(...this.cursor);
     this.view = new View(this.array, this.asImage);
+    this.cursor = index === null ? [0, 0, 0] : this.view.cell(index);
+    this.painted = null;
     this.scale = extent(this.array.of(this.example));
     this.body.replaceChildren();
-    this.cursor = this.view.cell(this.view.index(...this.cursor).map((i) => i || 0));
     if (this.isTable) this.buildTable();
     else this.buildCanvas();
     if (!this.array.isWhole) this.body.append(make("p", { class: "note" }, this.pooledWords()));
@@ -64,7 +66,7 @@ class NumberMap {
       if (value < low) low = value;
       if (value > high) high = value;
     }
-    this.range = values.length > 1 ? `from ${text(low)} to ${text(high)}` : text(values[0]);
+    this.range = low < high ? `from ${text(low)} to ${text(high)}` : text(values[0]);
     this.readout.textContent = this.range;
     const target = this.isTable ? this.table : this.canvas;
     target.setAttribute("aria-label", `${this.symbol}, ${sizes(this.array.shape) || "one number"}, ${this.range}`);

@@ -5,6 +5,7 @@ A node that is a layer has the steps that the layer has in a chain.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -71,20 +72,7 @@ class _Page(LayerPage):
             steps.append(self.cost_step(self._section_of(cost), number))
         steps += [step for row in reversed(rows) for step in self._backward(row)]
         x = self._place(self._array(rows[0].name, rows[0].value))
-        arrays, examples = self.arrays.packed()
-        return {
-            "kind": "graph",
-            "title": title,
-            "batch": self.batch,
-            "examples": examples,
-            "names": [],
-            "classes": None,
-            "x": x,
-            "layers": entries,
-            "costs": costs,
-            "steps": steps,
-            "arrays": arrays,
-        }
+        return self.packed("graph", title, x, entries, costs, steps)
 
     # -- arrays ------------------------------------------------------------------------------
 
@@ -103,7 +91,8 @@ class _Page(LayerPage):
         inside = t is not None and t is not row.layer
         found: dict[str, Any] = {"kind": "node", "sup": "", "parameters": {}}
         if t is not None:
-            found = {**self.layer(t), "python": _python_of(row, t)}
+            found = self.layer(t)
+        found["python"] = _python_of(row, t)
         if inside:
             return found
         found |= {"name": row.name, "title": row.expression, "inside": None}
@@ -238,7 +227,7 @@ class _Page(LayerPage):
         for part in parts[1:]:
             made = made + part.here
         formula = " + ".join(part.symbol for part in parts)
-        place = "layer.nabla_a" if row.upstream is None else "upstream"
+        place = "upstream" if row.layer is None else "nabla_a"
         return _Shown(_upstream(row), formula, upstream, made, place)
 
     def _gradients(self, row: Row) -> Iterator[_Shown]:
@@ -289,9 +278,10 @@ def _by_way_of(name: str, node: str) -> str:
     return f"∂C/∂{name} by way of {node}"
 
 
-def _python_of(row: Row, t: LayerTrace) -> str:
-    """Return how Python finds a layer in the trace."""
-    assert row.layer is not None
+def _python_of(row: Row, t: LayerTrace | None) -> str:
+    """Return how Python finds a node in the trace, or a layer of one."""
+    node = f"trace[{json.dumps(row.name, ensure_ascii=False)}]"
+    if t is None or row.layer is None:
+        return node
     inside = t.name.removeprefix(row.layer.name).split(".")[1:]
-    children = "".join(f".children[{number}]" for number in inside)
-    return f'trace["{row.name}"].layer{children}'
+    return f"{node}.layer" + "".join(f".children[{number}]" for number in inside)

@@ -52,14 +52,11 @@ def cost_of(
     cost, a, y = trace.cost, trace.a, trace.target
     found: dict[str, Any] = {
         "name": name_of(type(cost)),
-        "title": repr(cost),
         "of": trace.name,
         "symbol": UNICODE.text(symbol),
-        "canonical": trace.canonical,
         "value": arrays.add(np.array([trace.value]), False),
         "each": arrays.add(trace.each, True),
         "a": arrays.add(a, True),
-        "nabla_a": arrays.add(trace.nabla_a, True),
         "terms": None,
         "factor": None,  # f of f (a - y) / d, where BP1 is that
     }
@@ -110,18 +107,14 @@ def _equal(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def sigma_of(activation: Activation) -> dict[str, Any]:
-    """Return the name of an activation, its formulas and, if it is a function, its curve."""
+    """Return the name of an activation, its formulas and, if it can be drawn, its curve."""
     formula, prime = SIGMA.get(activation.name, ("", ""))
-    found: dict[str, Any] = {
-        "name": activation.name,
-        "formula": formula,
-        "prime": prime,
-        "elementwise": activation.elementwise,
-    }
+    found: dict[str, Any] = {"name": activation.name, "formula": formula, "prime": prime}
     if activation.elementwise:
-        z = np.linspace(-6, 6, 121)
-        a = activation.sigma(z)
-        found["curve"] = [round(float(value), 5) for value in a]
+        with np.errstate(all="ignore"):
+            a = activation.sigma(np.linspace(-6, 6, 121))
+        if np.isfinite(a).all():
+            found["curve"] = [round(float(value), 5) for value in a]
     return found
 
 

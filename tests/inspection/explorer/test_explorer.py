@@ -9,6 +9,7 @@ import pytest
 
 from backprop import Dense, Network
 from backprop.inspection.explorer.arrays import Arrays, pooled
+from backprop.layers import Activation
 from tests.cases import CASES
 
 
@@ -59,7 +60,7 @@ def test_large_networks_make_small_pages(tmp_path):
     x = np.random.default_rng(0).random((3000, 200), dtype="float32")
     y = np.zeros((10, 200), "float32")
     path = network.trace(x, y).to_html(tmp_path / "page.html")
-    assert path.stat().st_size < 8_000_000
+    assert path.stat().st_size < 2_000_000
     data = data_of(path)
     assert 1 <= data["examples"] < 200
     assert "pool" in data["arrays"][data["layers"][0]["parameters"]["w"]]
@@ -92,6 +93,23 @@ def test_every_layer_has_a_page(case, tmp_path):
     y = np.random.default_rng(0).random((*network.output_shape, 3))
     data = data_of(network.trace(x, y).to_html(tmp_path / "page.html"))
     assert {step["way"] for step in data["steps"]} == {"forward", "cost", "backward"}
+
+
+class Root(Activation):
+    """a = sqrt(z), which is no number of a negative z."""
+
+    def sigma(self, z):
+        return np.sqrt(z)
+
+    def prime(self, z, a):
+        return 0.5 / a
+
+
+def test_an_activation_that_is_not_defined_everywhere_has_no_curve(tmp_path):
+    layers = [Dense(2, 3, rng=0), Root(), Dense(3, 1, "tanh", rng=1)]
+    trace = Network(layers, "quadratic").trace(np.ones((2, 2), "f4"), np.ones((1, 2), "f4"))
+    sigmas = [layer["sigma"] for layer in data_of(trace.to_html(tmp_path / "a.html"))["layers"]]
+    assert ["curve" in sigma for sigma in sigmas] == [True, False, True]
 
 
 def test_wrong_arguments_are_refused_before_anything_is_written(trace, tmp_path):
