@@ -1,8 +1,10 @@
 """``backprop report``: of runs of every kind, whole and damaged."""
 
 import json
+import os
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ from backprop.application.report.facts import Facts
 from backprop.application.report.several import ranked_by
 from backprop.application.report.words import command_of, on_the_curves
 from backprop.application.run_config import RunConfig
+from backprop.costs import WeightedCosts
+from backprop.graph import Graph, Input, apply
 from tests.application.support import fails, train
 
 PARTS = ("Figures", "Curves", "Confusion", "Misclassified", "Health", "Inside the network",
@@ -255,9 +259,32 @@ def test_many_classes_are_drawn(tmp_path):
 def test_a_network_that_has_lost_its_numbers(x, tmp_path):
     y = (x[0] > 0).astype(int)
     network, history = trained([Dense(3, 2, "softmax")], "softmax_cross_entropy", x, y)
-    network.theta[...] = np.nan
-    text = write_report(tmp_path / "a.html", network, history, (x, y), (x, y))
-    assert "has lost its numbers" in text.read_text(encoding="utf-8")
+    for value in (np.nan, np.inf):
+        network.theta[...] = value
+        text = write_report(tmp_path / "a.html", network, history, (x, y), (x, y))
+        assert "has lost its numbers" in text.read_text(encoding="utf-8")
+
+
+def test_a_network_of_several_inputs_and_outputs(x, tmp_path):
+    u, v = Input("u", shape=(3,)), Input("v", shape=(3,))
+    outputs = [apply(Dense(3, 2, "softmax", rng=0), u + v), apply(Dense(3, 1, rng=1), v)]
+    network = Network(Graph(outputs), WeightedCosts(["softmax_cross_entropy", "quadratic"], [1, 1]))
+    data = (x, x), ((x[0] > 0).astype(int), x[:1])
+    trainer = Trainer(network, rng=0)
+    trainer.fit(*data, epochs=1, progress=False)
+    text = write_report(tmp_path / "a.html", network, trainer.history, data, data)
+    assert {"Figures", "Health", "Inside the network"} <= set(
+        headings(text.read_text(encoding="utf-8"))
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are any bytes on Linux")
+def test_a_folder_whose_name_is_no_unicode(run, tmp_path, capsys):
+    folder = tmp_path / os.fsdecode(b"run \xff <b>")
+    shutil.copytree(run, folder)
+    report(capsys, folder)
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    assert r"<h1>run \udcff &lt;b&gt;</h1>" in text
 
 
 def test_wrong_arguments_are_refused(x, tmp_path):
@@ -267,6 +294,15 @@ def test_wrong_arguments_are_refused(x, tmp_path):
         write_report(tmp_path / "a.png", *found)
     with pytest.raises(ValueError, match="3"):
         write_report(tmp_path / "a.html", *found, test=(x[:2], y))
+    for images, error, words in [
+        (np.zeros((39, 2, 2)), ValueError, "there are 40 test examples, but 39 images"),
+        (np.zeros((40, 4)), ValueError, r"images must be N x H x W, .* got the shape \(40, 4\)"),
+        (np.zeros((40, 2, 2, 2)), ValueError, "or N x 3 x H x W"),
+        (np.full((40, 2, 2), np.nan), ValueError, "images must be finite"),
+        ([[[0]]] * 40, TypeError, "images must be a numpy array"),
+    ]:
+        with pytest.raises(error, match=words):
+            write_report(tmp_path / "a.html", *found, test=(x, y), images=images)
     assert list(tmp_path.iterdir()) == []
 
 

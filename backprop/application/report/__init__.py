@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backprop.application.console import tell
+from backprop.core.checks import check_array, check_finite
+from backprop.core.shapes import ShapeError, count_examples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -101,12 +103,13 @@ def write_report(
     classes : sequence of str, optional
         Names of classes or labels.
     images : ndarray, N x H x W or N x C x H x W, optional
-        The test examples as pictures.
+        The test examples as pictures, grey (C = 1) or in colour (C = 3).
 
     Raises
     ------
     TypeError, ShapeError, ValueError
-        If the path does not end in .html, or the data are none for the network.
+        If the path does not end in .html, the data are none for the network, or the images are
+        not those of the test examples.
     OSError
         If the file cannot be written.
     """
@@ -116,6 +119,8 @@ def write_report(
     for pair in (test, training):
         if pair is not None:
             network.check_data(*pair)
+    if images is not None:
+        _check_images(images, None if test is None else count_examples(test[0]))
     facts = Facts(title, history, network, training=training, test=test)
     facts.classes, facts.images = classes, images
     return write_one(_check_path(Path(path), "write_report: path"), facts)
@@ -138,6 +143,19 @@ def write_run_report(
     add_data(facts, data)
     facts.drawn = {path.stem: path.read_bytes() for path in pictures}
     return write_one(folder / REPORT, facts)
+
+
+def _check_images(images: np.ndarray, n: int | None) -> None:
+    """Raise unless these are pictures, of n test examples if there are some."""
+    check_array("write_report", "images", images, None, "real")
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[1] not in (1, 3)):
+        raise ShapeError(
+            "write_report: images must be N x H x W, N x 1 x H x W or N x 3 x H x W, got the shape "
+            f"{images.shape}"
+        )
+    if n is not None and len(images) != n:
+        raise ShapeError(f"write_report: there are {n} test examples, but {len(images)} images")
+    check_finite("write_report: images", images)
 
 
 def _check_path(path: Path, owner: str) -> Path:

@@ -7,10 +7,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from backprop.application.report import page, words
 from backprop.application.report.facts import Facts, tested
 from backprop.application.report.mistakes import mistakes
 from backprop.application.run_config import RunConfig
+from backprop.core.shapes import each_array
 from backprop.core.storage import write_text
 from backprop.layers import Dense
 
@@ -34,7 +37,9 @@ def write_one(path: Path, facts: Facts) -> Path:
     OSError
         If it cannot be written.
     """
-    return write_text(path, page.page(f"{facts.name}: report", _parts(facts)))
+    with np.errstate(all="ignore"):  # of a network that has lost its numbers, too
+        parts = _parts(facts)
+    return write_text(path, page.page(f"{facts.name}: report", parts))
 
 
 def _parts(facts: Facts) -> list[str]:
@@ -150,7 +155,7 @@ def draw_inside(facts: Facts) -> dict[str, bytes]:
     from backprop.application.report.drawing import as_png
 
     network, found = deepcopy(facts.network), {}
-    x, y = (array[..., : words.EXAMPLES] for array in facts.training)
+    x, y = (each_array(lambda a: a[..., : words.EXAMPLES], given) for given in facts.training)
     makers: dict[str, Any] = {}
     if facts.images is not None and isinstance(network.layers[0], Dense):
         makers["weights"] = lambda: plots.weights(network.layers[0], facts.images.shape[1:])

@@ -138,10 +138,13 @@ class Markup(str):
 
 
 def text(value: Any) -> str:
-    """Return anything as HTML: numbers short, and no character of a name as markup."""
+    """Return anything as HTML: numbers short, and no character of a name as markup.
+
+    Of the name of a file, bytes that are no UTF-8 are written as in a string of Python.
+    """
     if isinstance(value, Markup):
         return str(value)
-    return html.escape(plain(value))
+    return html.escape(plain(value)).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def plain(value: Any) -> str:
