@@ -99,9 +99,10 @@ bench-install: $(VENV)/.bench  ## install the peers: PyTorch, JAX, scikit-learn
 docs: $(VENV)/.docs  ## make the documentation site, build/docs/html/index.html
 	$(BIN)/python -m docs.site $(ARGS)
 
+DIST_PIP := build/dist/venv/bin/python -m pip install --quiet --disable-pip-version-check
+
 # The wheel is installed into an environment of its own, and passes the quick tests from a folder that
 # holds all of the sdist but the package; the sdist installs the same files, to the byte.
-DIST_PIP := build/dist/venv/bin/python -m pip install --quiet --disable-pip-version-check
 dist: $(VENV)/.package  ## build wheel and sdist under dist/, install both, and run the quick tests
 	rm -rf dist build/dist
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
