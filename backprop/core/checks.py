@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from backprop.core.remedies import as_array
+from backprop.core.shapes import as_tuple
 
 _KINDS = {"floating": ("fc", 4), "real floating": ("f", 4), "real": ("fiub", 1)}
 """The kinds of arrays that `check_array` knows: the letters of their dtypes, the fewest bytes."""
@@ -198,8 +199,7 @@ def check_finite(name: str, array: np.ndarray) -> None:
 
 def holds_nan(a: Any) -> bool:
     """Say whether an array, or one of several, holds NaN."""
-    several = a if isinstance(a, tuple) else (a,)
-    return any(bool(np.isnan(one.min(initial=0))) for one in several)  # no copy of many outputs
+    return any(bool(np.isnan(one.min(initial=0))) for one in as_tuple(a))  # no copy of many outputs
 
 
 def check_sequence(owner: str, name: str, value: Any, of: str = "integers") -> tuple[Any, ...]:

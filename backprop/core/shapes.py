@@ -58,6 +58,11 @@ def as_tuple(arrays: Any) -> tuple[Any, ...]:
     return arrays if isinstance(arrays, tuple) else (arrays,)
 
 
+def one_for_each(value: Any, n: int) -> tuple[Any, ...]:
+    """Return the values of a tuple as they are, and one value n times."""
+    return value if isinstance(value, tuple) else (value,) * n
+
+
 def is_several(shape: Any) -> bool:
     """Say whether a shape, without the batch, is a tuple of shapes: that of several arrays."""
     return bool(shape) and isinstance(shape[0], tuple)
@@ -65,5 +70,4 @@ def is_several(shape: Any) -> bool:
 
 def count_examples(arrays: Any) -> int:
     """Return B, the length of the last axis, of an array or of the first of several."""
-    first = arrays[0] if isinstance(arrays, tuple) else arrays
-    return first.shape[-1]  # type: ignore[no-any-return]
+    return as_tuple(arrays)[0].shape[-1]  # type: ignore[no-any-return]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.shapes import each_array
+from backprop.core.shapes import as_tuple, each_array
 
 LOOKED_AT = 2**24  # bytes as they are stored, at a time: a file need not be in memory whole
 READ_AT_ONCE = 2**24  # bytes of the inputs that are made of them
@@ -181,8 +181,8 @@ def sample_of(x: Any) -> Any:
 
 def most_read(x: Any) -> int:
     """Return how many of the examples that are stored are read at a time; of others all."""
-    several = x if isinstance(x, tuple) else (x,)
-    each = sum(one.rows.nbytes // len(one.rows) for one in several if isinstance(one, Stored))
+    several = [one.rows for one in as_tuple(x) if isinstance(one, Stored)]
+    each = sum(rows.nbytes // len(rows) for rows in several)
     return max(1, READ_AT_ONCE // each) if each else sys.maxsize
 
 

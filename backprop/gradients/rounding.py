@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.shapes import each_array
+from backprop.core.shapes import as_tuple, each_array
 from backprop.layers.base import Layer
 
 EPS = float(np.finfo(np.float64).eps)
@@ -147,7 +147,7 @@ def _blur_delta(layer: Any, rng: np.random.Generator) -> None:
     """Move delta by some bits of the upstream gradient."""
     above = layer.watch().nabla_a
     above = layer.delta if above is None else above
-    size = max(_largest(one) for one in (above if isinstance(above, tuple) else (above,)))
+    size = max(_largest(one) for one in as_tuple(above))
     layer.delta = each_array(
         lambda delta: delta + BITS * size * rng.uniform(-1, 1, delta.shape), layer.delta
     )

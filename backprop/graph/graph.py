@@ -17,7 +17,7 @@ import numpy as np
 
 from backprop.core.checks import check_array, kind_of
 from backprop.core.randomness import generator
-from backprop.core.shapes import ShapeError, shape_text, with_batch
+from backprop.core.shapes import ShapeError, as_tuple, shape_text, with_batch
 from backprop.graph.description import described_ends, description_of
 from backprop.graph.masks import flow_of_steps, masks_of_nodes
 from backprop.graph.nodes import Input, Node, names_of, nodes_in, one_or_all, topological_order
@@ -228,8 +228,7 @@ class Graph(Container):
                 found = layer.go_back(_sum(nabla_a, start), bool(asked))
             if not asked:
                 continue
-            sent = found if isinstance(found, tuple) else (found,)
-            for j, gradient in zip(operands, sent, strict=True):
+            for j, gradient in zip(operands, as_tuple(found), strict=True):
                 if isinstance(j, int) and j in asked:  # a constant is not
                     upstream[j] = _sum(upstream[j], gradient)  # where paths meet, they add up
         return one_or_all(upstream[: self.n_inputs]) if input_gradient else None

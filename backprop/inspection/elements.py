@@ -23,6 +23,8 @@ from typing import Any
 
 import numpy as np
 
+from backprop.core.shapes import as_tuple
+
 EXAMPLE = "x"
 """The index of a sum over the examples; all else is of the one example that is looked at."""
 
@@ -142,7 +144,7 @@ class Array:
         return Element(self, tuple(map(as_place, places)))
 
     def __getitem__(self, places: Any) -> Element:
-        return self.at(*(places if isinstance(places, tuple) else (places,)))
+        return self.at(*as_tuple(places))
 
     def place_at(self, *places: Any) -> Place:
         """Return the whole number that stands at a place of an array of integers."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from backprop.core.assignment import OnAssignment
 from backprop.core.config import Configurable, arguments_of
+from backprop.core.shapes import as_tuple
 
 
 class MadeOnce:
@@ -88,5 +89,5 @@ def _describes_layers(container: Any) -> bool:
         return True  # it is the author's
     kind: Any = type(container)
     kept = [getattr(container, name, None) for name in _arguments_of(kind)]
-    parts = [part for value in kept for part in (value if isinstance(value, tuple) else (value,))]
+    parts = [part for value in kept for part in as_tuple(value)]
     return any(part is child for part in parts for child in container.children)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from backprop.core.shapes import as_tuple
 from backprop.layers.mode import Mode
 
 
@@ -118,7 +119,7 @@ def apart(arrays: Any, others: tuple) -> Any:
     if isinstance(arrays, tuple):
         return tuple(apart(one, others) for one in arrays)
     for other in others:
-        for one in other if isinstance(other, tuple) else (other,):
+        for one in as_tuple(other):
             if isinstance(one, np.ndarray) and np.may_share_memory(arrays, one):
                 return arrays.copy("K")
     return arrays

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.shapes import each_array
+from backprop.core.shapes import as_tuple, each_array
 from backprop.core.stored import sample_of
 from backprop.costs import Cost
 from backprop.layers.base import Layer
@@ -62,7 +62,7 @@ class Checked:
         """
         self.check_x(sample_of(x))
         self.outputs_changed()
-        for targets in y if isinstance(y, tuple) else (y,):
+        for targets in as_tuple(y):
             check_finite_targets(targets)
         self.need_cost().check(outputs_like(self, x), y)
         each_array(check_counted_targets, y)

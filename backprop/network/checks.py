@@ -11,9 +11,11 @@ from backprop.core.checks import check_finite, check_integer, check_sequence, is
 from backprop.core.remedies import as_array, fits, scaled, turned
 from backprop.core.shapes import (
     ShapeError,
+    as_tuple,
     count_examples,
     each_array,
     is_several,
+    one_for_each,
     shape_text,
     with_batch,
 )
@@ -31,7 +33,7 @@ def check_x(network: Any, x: Any) -> None:
     root = network.root
     if isinstance(x, tuple) or isinstance(root, Graph):
         root.check_input(x)
-        for one in x if isinstance(x, tuple) else (x,):
+        for one in as_tuple(x):
             check_input("network", one, network.dtype)
             check_finite("x", one)
         return
@@ -140,7 +142,7 @@ def check_last_layer(cost: Any, layers: Any, input_shape: Any) -> None:
     last = _last_of(chain[-1])
     if is_several(shapes[-1]):
         n = len(shapes[-1])
-        given = given if isinstance(given, tuple) else (given,) * n
+        given = one_for_each(given, n)
         ends = last.output_layers if isinstance(last, Graph) else (last,) * n
         last = tuple(map(_last_of, ends))
     cost.check_last_layer(last, given)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_finite
-from backprop.core.shapes import ShapeError
+from backprop.core.shapes import ShapeError, as_tuple
 from backprop.core.stored import Stored
 from backprop.network import Network
 
@@ -28,7 +28,7 @@ def check_minibatch(network: Network, x: Any, y: Any) -> None:
     TypeError, ShapeError, ValueError
         As `Network.check_data`, which takes what a `Trainer` reads piece by piece, too.
     """
-    if any(isinstance(one, Stored) for one in (x if isinstance(x, tuple) else (x,))):
+    if any(isinstance(one, Stored) for one in as_tuple(x)):
         network.check_x(x)
     network.check_data(x, y)
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from backprop.core.checks import check_array, check_number, kind_of
 from backprop.core.quiet import underflow_is_0
-from backprop.core.shapes import ShapeError, as_tuple, each_array
+from backprop.core.shapes import ShapeError, as_tuple, each_array, one_for_each
 from backprop.layers import Layer, Neurons, ReLU
 from backprop.network import Network
 from backprop.research.arguments import check_network
@@ -329,7 +329,7 @@ def pairwise(function: Callable[[Any, Any], Any], one: Any, other: Any) -> Any:
     """Apply a function of two arrays to two, or to two tuples of them."""
     if not isinstance(other, tuple):
         return function(one, other)
-    ones = one if isinstance(one, tuple) else (one,) * len(other)
+    ones = one_for_each(one, len(other))
     return tuple(function(a, b) for a, b in zip(ones, other, strict=True))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.shapes import ShapeError, is_several, shape_text
+from backprop.core.shapes import ShapeError, is_several, one_for_each, shape_text
 from backprop.research.credit import Arrays, CreditRule, Sent
 from backprop.research.credit_in_c import DirectTwin
 from backprop.research.senders import Sender, numbers_in
@@ -117,7 +117,7 @@ class DRTP(DirectRule):
         a, (y, w) = network.root.a, self.targets
         if not isinstance(a, tuple):
             return _projected(a, y, w)
-        weights = w if isinstance(w, tuple) else (w,) * len(a)
+        weights = one_for_each(w, len(a))
         return tuple(map(_projected, a, y, weights))
 
 

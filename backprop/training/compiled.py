@@ -12,7 +12,7 @@ import numpy as np
 from backprop.compiled import NotBuilt, NoTwin, Program
 from backprop.compiled.prediction import prediction_for, refuse_complex
 from backprop.compiled.runner import Runner
-from backprop.core.shapes import each_array
+from backprop.core.shapes import as_tuple, each_array
 from backprop.core.stored import Rows
 from backprop.training.divergence import DivergenceError, diagnosis
 from backprop.training.minibatches import minibatches
@@ -63,7 +63,7 @@ class Compiled:
         if wanting:
             raise NoTwin(f"{wanting[0]} wants every step")
         x = rows[0]
-        self._stored = any(isinstance(one, Rows) for one in (x if isinstance(x, tuple) else (x,)))
+        self._stored = any(isinstance(one, Rows) for one in as_tuple(x))
         self._in_blocks = self._stored or stream is not None or trainer.transform is not None
         self._data = {} if self._in_blocks else dict(arrays_of(trainer.network.dtype, *rows))
         self._parts: Any = None  # the minibatches to come, where blocks are made of them
@@ -81,7 +81,7 @@ class Compiled:
     def _sizes(self) -> list[int]:
         """Return how many examples minibatches have, as far as that is known before."""
         most, x = self.trainer.batch_size, self.rows[0]
-        n = len(x[0] if isinstance(x, tuple) else x)
+        n = len(as_tuple(x)[0])
         if self.stream is not None:
             return [*self._runners] or [n]
         return [min(most, n), *[n % most] * bool(n > most and n % most)]

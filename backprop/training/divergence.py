@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from backprop.core.shapes import as_tuple
 from backprop.network import Network
 
 
@@ -16,8 +17,7 @@ class DivergenceError(ArithmeticError):
 
 def is_finite(x: Any) -> bool:
     """Say whether every number of an array, or of each of several, is finite."""
-    arrays = x if isinstance(x, tuple) else (x,)
-    return all(bool(np.isfinite(array).all()) for array in arrays)
+    return all(bool(np.isfinite(array).all()) for array in as_tuple(x))
 
 
 def check_finite(trainer: Any, cost: float = 0.0) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from backprop.core.callers import stacklevel
+from backprop.core.shapes import as_tuple
 from backprop.network.programs import products_of
 from backprop.training.steps import InNumPy
 
@@ -68,7 +69,7 @@ def worth_while(trainer: Any, rows: tuple[Any, Any, Any], stream: Any = None) ->
     Of a stream of unknown length it is taken to be long.
     """
     network, x = trainer.network, rows[0]
-    n = len(x[0] if isinstance(x, tuple) else x)
+    n = len(as_tuple(x)[0])
     batch = trainer.batch_size
     if stream is not None:
         if stream.length is None:

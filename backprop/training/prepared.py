@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_finite, kind_of
-from backprop.core.shapes import as_tuple, each_array, is_several
+from backprop.core.shapes import as_tuple, each_array, is_several, one_for_each
 from backprop.core.stored import Stored
 from backprop.costs.weights import counted
 from backprop.network.checks import check_counted_targets, check_finite_targets, outputs_like
@@ -111,7 +111,7 @@ class Preparation:
     def _weights(self, w: Any, x: Any, y: Any) -> Any:
         """Return weights as they are, if they are such as `Cost.normalized` takes."""
         if isinstance(y, tuple):
-            given = w if isinstance(w, tuple) else (w,) * len(y)
+            given = one_for_each(w, len(y))
             given = tuple(None if one is None else _weight(one) for one in given)
             self.network.normalized(given, x, y)
             ones = np.ones(y[0].shape[-1])

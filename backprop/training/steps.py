@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from backprop.core.checks import kind_of
+from backprop.core.shapes import as_tuple
 from backprop.layers.learning import Learning
 from backprop.layers.mode import TRAINING, Mode
 from backprop.optimizers import clip_by_norm, clip_by_value
@@ -58,11 +60,12 @@ def changer(trainer: Any) -> Callable[[Any, int], Any] | None:
 
     def change(x: Any, step: int) -> Any:
         changed = transform(x, np.random.default_rng([*seed, epoch, 1 + step]))
-        for one, other in zip(
-            x if isinstance(x, tuple) else (x,),
-            changed if isinstance(changed, tuple) else (changed,),
-            strict=True,
-        ):
+        if isinstance(x, tuple) and not (isinstance(changed, tuple) and len(changed) == len(x)):
+            raise ValueError(
+                f"the transform {transform!r} must return a tuple of {len(x)} arrays like its x, "
+                f"got {kind_of(changed)}"
+            )
+        for one, other in zip(as_tuple(x), as_tuple(changed), strict=True):
             if getattr(other, "shape", None) != one.shape or other.dtype != one.dtype:
                 got = getattr(other, "dtype", type(other).__name__)
                 raise ValueError(

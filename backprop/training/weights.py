@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backprop.core.checks import check_number
-from backprop.core.shapes import count_examples, each_array
+from backprop.core.shapes import as_tuple, count_examples, each_array, one_for_each
 from backprop.core.stored import cut
 from backprop.metrics import check_sample_weight, true_labels
 from backprop.metrics.labels import holds_classes
@@ -107,7 +107,7 @@ def class_tables(class_weight: Any, y: Any, n_outputs: Any) -> Any:
         If it is anything else, a dict names what is no class, or y holds no classes.
     """
     if isinstance(y, tuple):
-        given = class_weight if isinstance(class_weight, tuple) else (class_weight,) * len(y)
+        given = one_for_each(class_weight, len(y))
         if len(given) != len(y):
             raise ValueError(
                 f"fit: class_weight must be one for all outputs, or a tuple of {len(y)}, got a "
@@ -128,8 +128,8 @@ def combined(tables: Any, a: Any, y: Any, sample_weight: Any, owner: str = "fit"
     """
     if isinstance(y, tuple):
         n = len(y)
-        of_classes = tables if isinstance(tables, tuple) else (tables,) * n
-        of_examples = sample_weight if isinstance(sample_weight, tuple) else (sample_weight,) * n
+        of_classes = one_for_each(tables, n)
+        of_examples = one_for_each(sample_weight, n)
         if len(of_examples) != n:
             raise ValueError(
                 f"sample_weight must be one array for all outputs, or a tuple of {n}, got a tuple "
@@ -168,9 +168,8 @@ def digest_of(weights: Any) -> str | None:
     """Return what tells whether two trainings have the same weights."""
     if weights is None:
         return None
-    arrays = weights if isinstance(weights, tuple) else (weights,)
     found = hashlib.sha256()
-    for array in arrays:
+    for array in as_tuple(weights):
         found.update(f"{array.shape}".encode() + array.astype(np.float64).tobytes())
     return found.hexdigest()
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from backprop.core.shapes import one_for_each
 from backprop.layers import (
     AvgPool1d,
     AvgPool2d,
@@ -96,19 +97,14 @@ def pads(sizes: tuple[int, ...], kernel: Any, stride: Any, dilation: Any, paddin
     if padding == "valid":
         padding = 0
     if padding != "same":
-        return [(p, p) for p in each(padding, axes)]
+        return [(p, p) for p in one_for_each(padding, axes)]
     found = []
-    arguments = each(kernel, axes), each(stride, axes), each(dilation, axes)
+    arguments = one_for_each(kernel, axes), one_for_each(stride, axes), one_for_each(dilation, axes)
     for n, k, s, d in zip(sizes, *arguments, strict=True):
         last = (-(-n // s) - 1) * s + (k - 1) * d  # where the last window ends
         total = max(last - (n - 1), 0)
         found.append((total // 2, total - total // 2))
     return found
-
-
-def each(value: Any, axes: int) -> tuple[int, ...]:
-    """Return one number for every axis."""
-    return value if isinstance(value, tuple) else (value,) * axes
 
 
 def _padded(torch: Any, x: Any, kernel: Any, stride: Any, dilation: Any, padding: Any, fill: float):

@@ -15,6 +15,7 @@ from backprop.compiled import Program
 from backprop.compiled.twins import pooled_convolution
 from backprop.compiled.twins.base import twin_of
 from backprop.compiled.writer import Writer
+from backprop.core.shapes import as_tuple
 from backprop.layers import (
     Conv1d,
     Conv2d,
@@ -154,15 +155,11 @@ def convolutions(draw):
     else:
         options["padding"] = draw(st.sampled_from(["valid", "same", of_axes(0, 2)]))
         kind = (Conv1d, Conv2d)[axes - 1]
-        spans = [(k - 1) * d + 1 for k, d in zip(each(kernel), each(dilation), strict=True)]
+        spans = [(k - 1) * d + 1 for k, d in zip(as_tuple(kernel), as_tuple(dilation), strict=True)]
         least = max(spans)
     layer = kind(*channels, kernel, activation="identity", dtype="float64", rng=1, **options)
     sizes = tuple(draw(st.integers(least, least + 5)) for _ in range(axes))
     return layer, (channels[0], *sizes)
-
-
-def each(number):
-    return number if isinstance(number, tuple) else (number,)
 
 
 @settings(max_examples=150, deadline=None)

@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 
-from backprop.core.shapes import each_array
+from backprop.core.shapes import as_tuple, each_array
 from backprop.optimizers import SGD, Adam, Momentum
 from tests.compiled.exported import (
     as_outputs,
@@ -28,7 +28,7 @@ TOLERANCES = {"float64": 1e-10, "float32": 2e-4}
 
 def whole(data):
     """Return one array of the numbers of each example, of one or several."""
-    return in_one(data if isinstance(data, tuple) else (data,))
+    return in_one(as_tuple(data))
 
 
 def check_exported(seed, folder, *options):

@@ -6,6 +6,7 @@ from scipy import ndimage
 
 import backprop as bp
 from backprop import datasets
+from backprop.graph import Input, apply
 from tests.training.support import StopAfter
 
 ALL = [
@@ -123,6 +124,17 @@ def test_what_is_no_transform():
         trainer(datasets.Shift()).fit(x, y)
     with pytest.raises(ValueError, match="must return an array like its x, float32"):
         trainer(lambda x, rng: x[:3]).fit(x, y)
+
+
+@pytest.mark.parametrize("change", [lambda x: x[0], list, lambda x: x[:1]])
+def test_a_transform_of_several_inputs_returns_as_many(change):
+    u, v = Input("u", shape=(3,)), Input("v", shape=(3,))
+    end = apply(bp.Dense(3, 2, "softmax", rng=0), u + v)
+    network = bp.Network(bp.Graph(end), "softmax_cross_entropy")
+    x = np.ones((3, 4), np.float32)
+    wrong = bp.Trainer(network, rng=0, progress=False, transform=lambda x, rng: change(x))
+    with pytest.raises(ValueError, match="must return a tuple of 2 arrays like its x, got"):
+        wrong.fit((x, x), np.zeros(4, int), epochs=1)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from backprop.core.shapes import as_tuple
 from backprop.graph.elementwise import (
     Add,
     Cos,
@@ -31,8 +32,7 @@ def test_upstream_times_local_is_downstream(case):
     a = op.forward(argument(arrays), training=True)
     local = op.local(a, *arrays)
     upstream = np.random.default_rng(2).standard_normal(a.shape)
-    downstream = op.backward(upstream)
-    downstream = downstream if isinstance(downstream, tuple) else (downstream,)
+    downstream = as_tuple(op.backward(upstream))
     for u, slope, gradient in zip(arrays, local, downstream, strict=True):
         if not isinstance(u, float):
             np.testing.assert_array_equal(gradient, upstream * slope)

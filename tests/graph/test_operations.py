@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from backprop.core.config import from_config
+from backprop.core.shapes import as_tuple
 from backprop.gradients.numeric import central_difference, complex_step, relative_error
 from backprop.graph.elementwise import Add, Elementwise, Exp
 from backprop.graph.operations import Concatenate, MatMul, Operation, Slice, Sum, Variable
@@ -51,7 +52,7 @@ def test_dtype_is_kept_and_inputs_are_left_alone(case):
             argument([None if isinstance(u, float) else u.shape[:-1] for u in arrays])
         )
         downstream = op.backward(a.copy())
-        for gradient in downstream if isinstance(downstream, tuple) else (downstream,):
+        for gradient in as_tuple(downstream):
             assert gradient is None or gradient.dtype == dtype
         for u, copy in zip(arrays, before, strict=True):
             np.testing.assert_array_equal(u, copy)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from backprop import Network
+from backprop.core.shapes import as_tuple
 from backprop.interop.onnx import to_model, to_onnx
 
 
@@ -37,10 +38,9 @@ def predicted(network: Network, x: Any, session: Any = None, **options: Any) -> 
     """Return what onnxruntime predicts for x, in the order of axes that its outputs have."""
     model = to_model(network, **options)
     session = session_of(network, **options) if session is None else session
-    arrays = x if isinstance(x, tuple) else (x,)
     feed = {
         info.name: batch_first(one, list(info.type.tensor_type.shape.dim), info.doc_string)
-        for info, one in zip(model.graph.input, arrays, strict=True)
+        for info, one in zip(model.graph.input, as_tuple(x), strict=True)
     }
     return session.run(None, feed)  # type: ignore[no-any-return]
 
@@ -50,8 +50,7 @@ def compare(
 ) -> None:
     """Check that onnxruntime predicts for x what the network does, in its dtype."""
     model = to_model(network, **options)
-    wanted = network.predict(x, compiled=False)
-    outputs = wanted if isinstance(wanted, tuple) else (wanted,)
+    outputs = as_tuple(network.predict(x, compiled=False))
     found = predicted(network, x, session, **options)
     for info, ours, theirs in zip(model.graph.output, outputs, found, strict=True):
         first = batch_first(ours, list(info.type.tensor_type.shape.dim), info.doc_string)

@@ -12,6 +12,7 @@ pytest.importorskip("safetensors")
 from safetensors.numpy import load_file, save_file
 
 from backprop import FileError, Network
+from backprop.core.shapes import as_tuple
 from backprop.interop.safetensors import (
     load_safetensors,
     load_tensors,
@@ -57,8 +58,7 @@ def test_every_network_comes_back(case, tmp_path):
 
 
 def outputs(network, x):
-    a = network.forward(x)
-    return a if isinstance(a, tuple) else (a,)
+    return as_tuple(network.forward(x))
 
 
 def test_a_state_that_is_carried_on_comes_back(tmp_path):

@@ -12,6 +12,7 @@ from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 from backprop import SGD, Network, Trainer  # noqa: E402
+from backprop.core.shapes import as_tuple  # noqa: E402
 from backprop.gradients.numeric import relative_error  # noqa: E402
 from backprop.graph import (  # noqa: E402
     Graph,
@@ -380,10 +381,7 @@ def test_every_network_agrees(case):
     module = to_torch(network)
     order = order_of(network.root)
     leaf = torch.from_numpy(np.array(to_rows(x, order[0]))).requires_grad_()
-    a = module(leaf)
-    a = a if isinstance(a, tuple) else (a,)
-    found = network.forward(x, training=True)
-    found = found if isinstance(found, tuple) else (found,)
+    a, found = as_tuple(module(leaf)), as_tuple(network.forward(x, training=True))
     upstream = []
     for ours, theirs in zip(found, a, strict=True):
         assert relative_error(ours, to_columns(theirs.detach().numpy(), order[1])) <= 1e-12

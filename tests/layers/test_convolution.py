@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backprop.core.shapes import one_for_each
 from backprop.kernels import memory
 from backprop.kernels.windows import Windows
 from backprop.layers import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
-from tests.cases.convolution import each, pads
+from tests.cases.convolution import pads
 from tests.support import normal
 
 CLOSE = {"rtol": 1e-12, "atol": 1e-13}
@@ -94,7 +95,7 @@ def assert_like_the_twin(layer: Any, x: np.ndarray, seed: int = 0) -> None:
     np.testing.assert_allclose(layer.delta, delta, **CLOSE)
 
     front = (1,) * (2 - axes)
-    stride, dilation = (front + each(v, axes) for v in (layer.stride, layer.dilation))
+    stride, dilation = (front + one_for_each(v, axes) for v in (layer.stride, layer.dilation))
     ends = pads(x.shape[1:-1], layer.kernel, layer.stride, layer.dilation, layer.padding)
     ends = [(0, 0)] * (2 - axes) + ends
     w = layer.w if axes == 2 else layer.w[:, :, None]

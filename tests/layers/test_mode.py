@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from backprop.core.shapes import as_tuple
 from backprop.gradients.check import check_gradients
 from backprop.graph import Graph, Input, apply, concatenate
 from backprop.layers import (
@@ -135,8 +136,7 @@ def test_networks(case: NetworkCase):
     network.backward(y)
     before, expected = remembered(network.root), network.forward(x)
     for found in (network.forward(x, keep=True), network.root.a):
-        several = found if isinstance(found, tuple) else (found,)
-        for a, other in zip(several, expected if several is found else (expected,), strict=True):
+        for a, other in zip(as_tuple(found), as_tuple(expected), strict=True):
             np.testing.assert_array_equal(a, other, strict=True)
     cost = network.evaluate(x, y)["cost"]
     assert network.cost_per_example(y).mean() == pytest.approx(cost, rel=1e-12)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backprop import Network
+from backprop.core.shapes import one_for_each
 from backprop.gradients.contract import check_layer
 from backprop.layers import (
     AvgPool1d,
@@ -22,7 +23,7 @@ from backprop.layers import (
     MaxPool2d,
     ShapeError,
 )
-from tests.cases.convolution import distinct, each, pads
+from tests.cases.convolution import distinct, pads
 
 CLOSE = {"rtol": 1e-13, "atol": 1e-14}
 KINDS = {"max": (MaxPool1d, MaxPool2d), "avg": (AvgPool1d, AvgPool2d)}
@@ -59,7 +60,7 @@ def assert_like_the_twin(kind: str, layer, x: np.ndarray) -> None:
     downstream = layer.backward(nabla_a)
     stride = layer.size if layer.stride is None else layer.stride
     ends = pads(x.shape[1:-1], layer.size, stride, 1, layer.padding)
-    size, stride = each(layer.size, layer.axes), each(stride, layer.axes)
+    size, stride = one_for_each(layer.size, layer.axes), one_for_each(stride, layer.axes)
     if layer.axes == 1:
         size, stride, ends = (1, *size), (1, *stride), [(0, 0), *ends]
         x, nabla_a, a, downstream = (v[:, None] for v in (x, nabla_a, a, downstream))

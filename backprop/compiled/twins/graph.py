@@ -17,6 +17,7 @@ from backprop.compiled.twins.base import (
     write_output_mask,
 )
 from backprop.compiled.writer import Buffer, Writer
+from backprop.core.shapes import as_tuple
 from backprop.graph import (
     Add,
     Concatenate,
@@ -322,8 +323,7 @@ class GraphTwin(Twin):
             }
             with w.batch_of(w.of(node, "a").shape[-1]):
                 found = self._back(w, node, nabla_a, start, bool(asked))
-            sent = found if isinstance(found, tuple) else (found,)
-            for o, gradient in zip(operands, sent, strict=False):
+            for o, gradient in zip(operands, as_tuple(found), strict=False):
                 if o not in asked or isinstance(o, float):
                     continue
                 if upstream[o] is None:

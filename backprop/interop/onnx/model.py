@@ -13,7 +13,7 @@ from backprop import __version__
 from backprop.core import storage
 from backprop.core.checks import check_dtype
 from backprop.core.extras import needs
-from backprop.core.shapes import is_several
+from backprop.core.shapes import as_tuple, is_several
 from backprop.graph import Graph
 from backprop.interop.onnx.registry import reads_steps
 from backprop.interop.onnx.writer import Body, Node, Value, Writer
@@ -107,7 +107,7 @@ def to_model(
     ]
     top = "" if type(root) in (Sequential, Graph) else "0"
     made = w.layer(root, tuple(values) if several else values[0], top)
-    ends = list(made) if isinstance(made, tuple) else [made]
+    ends = list(as_tuple(made))
     _name_outputs(w, ends, wanted)
     model = _model(onnx, w, values, list(zip(wanted, ends, strict=True)), repr(network))
     onnx.checker.check_model(model, full_check=True)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from backprop.core.shapes import as_tuple
 from backprop.graph.operations import Operation
 from backprop.interop.onnx.registry import NoExport, export_of
 
@@ -346,5 +347,4 @@ class Writer:
 
 def _is_open(given: Any) -> bool:
     """Say whether a value has an axis that may have any length."""
-    values = given if isinstance(given, tuple) else (given,)
-    return any(None in one.shape for one in values if isinstance(one, Value))
+    return any(None in one.shape for one in as_tuple(given) if isinstance(one, Value))

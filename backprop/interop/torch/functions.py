@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from backprop.core.extras import needs
+from backprop.core.shapes import as_tuple
 from backprop.interop.torch import modules
 from backprop.interop.torch.counterparts import NoCounterpartError
 
@@ -216,7 +217,7 @@ def _transpose(dim0: int, dim1: int) -> nn.Module:
 
 def _pick(index: Any) -> nn.Module:
     everything = slice(None, None, None)
-    parts = list(index) if isinstance(index, tuple) else [index]
+    parts = list(as_tuple(index))
     while len(parts) > 1 and parts[-1] in (everything, Ellipsis):
         parts.pop()
     if len(parts) == 2 and parts[0] == everything and isinstance(parts[1], int):

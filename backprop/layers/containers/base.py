@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from backprop.core.randomness import generator
-from backprop.core.shapes import Shape, ShapeError, each_array, is_several, shape_text
+from backprop.core.shapes import Shape, ShapeError, as_tuple, each_array, is_several, shape_text
 from backprop.layers.arguments import fix_arguments
 from backprop.layers.base import Layer, Seed
 from backprop.layers.flat import (
@@ -152,7 +152,7 @@ class Container(Layer):
         return self.children[:1]
 
     def check_mask(self, a_prev: Any, mask: np.ndarray) -> None:
-        arrays = a_prev if isinstance(a_prev, tuple) else (a_prev,)
+        arrays = as_tuple(a_prev)
         wanted = getattr(mask, "shape", None)
         sequences = next((one for one in arrays if one.shape[-2:] == wanted), arrays[0])
         super().check_mask(sequences, mask)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop.core.shapes import each_array
+from backprop.core.shapes import as_tuple, each_array
 from backprop.costs import Cost, WeightedCosts
 from backprop.network import Network
 
@@ -123,7 +123,7 @@ class Outputs:
         ValueError
             If steps, or outputs, have weights of their own; `what` cannot be had with these.
         """
-        of_each = self.weights if isinstance(self.weights, tuple) else (self.weights,)
+        of_each = as_tuple(self.weights)
         first = of_each[0]
         if first is None:
             return None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from backprop.core.shapes import as_tuple
 from backprop.graph import Graph, Input, apply
 from backprop.layers import (
     LSTM,
@@ -46,7 +47,7 @@ def run(network: Network) -> np.ndarray:
 
 
 def in_place(layer: Layer) -> None:
-    for delta in layer.delta if isinstance(layer.delta, tuple) else (layer.delta,):
+    for delta in as_tuple(layer.delta):
         delta[...] = 0
 
 
