@@ -20,6 +20,18 @@ MODEL_HELP = "a run's folder, or a saved network"
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line."""
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            import difflib  # which only errors need
+
+            names = (name for action in self._actions for name in action.option_strings)
+            options = [name[2:] for name in names if name.startswith("--")]
+            close = difflib.get_close_matches(unknown[0].split("=")[0][2:], options, 2, 0.75)
+            meant = f": did you mean {' or '.join(f'--{one}' for one in close)}?" if close else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{meant}")
+        return found, unknown
+
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message}\n")
 

@@ -23,7 +23,7 @@ from backprop.application.arguments import (
 from backprop.application.console import warnings_as_notes
 from backprop.application.models import open_model
 from backprop.application.run_data import inputs
-from backprop.application.run_table import is_table_name
+from backprop.application.run_table import is_table_name, no_encoding
 from backprop.core.plain import to_json
 from backprop.core.storage import FileError
 from backprop.datasets.arrays import open_npy
@@ -148,12 +148,7 @@ def _pixels(network: Any, path: Path, n: int) -> np.ndarray:
     except FileError:
         rows = None
     if rows is None or rows.shape[1] not in (n, n + 1):
-        width = "" if rows is None else f", of {rows.shape[1]} columns"
-        raise ValueError(
-            f"{path} is a table{width}, and the network has no encoding to read it by: it was not "
-            f"trained on a table, or network.encoding was not set before it was saved; rows of "
-            f"{n} pixels it would take"
-        )
+        raise no_encoding(path, network, None if rows is None else rows.shape[1])
     pixels = rows[:, -n:]
     pixels = pixels.astype(np.uint8) if are_bytes(pixels) else pixels
     return pixels.reshape(-1, *network.input_shape)

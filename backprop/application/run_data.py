@@ -15,7 +15,7 @@ from backprop.application.arguments import READING, said_as_options
 from backprop.application.console import warnings_as_notes
 from backprop.application.digests import difference, digest_of
 from backprop.application.run_config import RunConfig
-from backprop.application.run_table import Pair, Rows, check_network, is_table
+from backprop.application.run_table import Pair, Rows, check_network, is_table, no_encoding
 from backprop.core.checks import check_finite
 from backprop.core.stored import cut, is_mapped, pieces
 from backprop.costs import SoftmaxCrossEntropy
@@ -266,6 +266,8 @@ def examples_of(config: RunConfig, network: Network, other: bool = False) -> Exa
             )
     elif other:
         config = replace(config, target=(), task=None, table={}, test_size=None)
+        if is_table(config):
+            raise no_encoding(Path(config.data), network)
     source = load_source(config)
     if not source.of_images:
         return data_of(source, config, network).judged

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from backprop.application.arguments import MODEL_HELP
 from backprop.application.console import tell_note
 from backprop.application.run_config import RunConfig
 from backprop.core.config import UnknownClassError
@@ -109,7 +110,7 @@ def read_model(path: Path) -> Any:
         If there is none, or it cannot be opened.
     """
     if not path.exists():
-        raise FileNotFoundError(f"{path} holds no run: there is no such folder")
+        raise FileNotFoundError(f"there is no {path}: give {MODEL_HELP}")
     file = path / MODEL if path.is_dir() else path
     if path.is_dir() and not file.exists():
         file = path / CHECKPOINT

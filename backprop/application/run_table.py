@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -158,6 +159,16 @@ def check_network(network: Any, encoding: Any, name: str) -> None:
         )
 
 
+def no_encoding(path: Path, network: Any, columns: int | None = None) -> ValueError:
+    """Return what is to be said of a table that a network has no encoding for."""
+    width = "" if columns is None else f", of {columns} columns"
+    return ValueError(
+        f"{path} is a table{width}, and the network has no encoding to read it by: it was not "
+        "trained on a table, or network.encoding was not set before it was saved; rows of "
+        f"{math.prod(network.input_shape)} pixels it would take"
+    )
+
+
 def named(option: str, given: Sequence[str], names: Sequence[str]) -> list[str]:
     """Return the columns that are named, one by one or with commas between them.
 
@@ -179,6 +190,8 @@ def named(option: str, given: Sequence[str], names: Sequence[str]) -> list[str]:
 
 
 def _check_there(path: Path) -> None:
+    if str(path) in datasets.NAMES:
+        raise ValueError(f"--target is for a table, and {path} is none: name one, --data FILE")
     if not path.exists():
         raise FileNotFoundError(f"there is no file {path}")
     if path.is_dir():

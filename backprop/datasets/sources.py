@@ -312,7 +312,10 @@ def _fetch_file(file: str, sha256: str, folder: Path, mirrors: Sequence[str]) ->
         except ValueError:
             reason = "wrong SHA-256"
         failures.append(f"{mirror} ({reason})")
-    raise OSError(f"cannot download {file}; tried {', '.join(failures)}")
+    raise OSError(
+        f"cannot download {file}; tried {', '.join(failures)}: put it into {folder} yourself, "
+        "or give a folder that holds the files"
+    )
 
 
 def _read_idx(name: str, source: str, paths: Sequence[Path]) -> Dataset:

@@ -32,6 +32,7 @@ Columns = dict[str, np.ndarray]
 _ROWS = 10_000  # of a CSV file, that are read at a time
 _LONGEST = 1000  # characters of a cell
 _DELIMITERS = ",;\t|"
+_WITH_COMMA = re.compile(r"[+-]?\d*,\d+")  # a number, which is a row of its own
 _DATE = re.compile(
     r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([ T].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}( .*)?"
     r"|\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
@@ -169,8 +170,7 @@ def _rows_of(path: Path, delimiter: str | None, decimal: str, charset: str) -> I
             first = file.readline()
             while first and not first.strip():
                 first = file.readline()
-            possible = _DELIMITERS.replace(decimal, "")
-            delimiter = delimiter or max(possible, key=first.count)
+            delimiter = delimiter or _delimiter_of(first, decimal)
             yield csv.reader(itertools.chain([first], file), delimiter=delimiter)
     except LookupError as error:
         raise ValueError(f"table: charset: {error}") from None
@@ -185,6 +185,14 @@ def _rows_of(path: Path, delimiter: str | None, decimal: str, charset: str) -> I
         ) from error
     except csv.Error as error:
         raise FileError(f"{path} is no table of text: {error}") from error
+
+
+def _delimiter_of(first: str, decimal: str) -> str:
+    """Return what stands between the cells: a decimal comma only where nothing else does."""
+    found = max(_DELIMITERS.replace(decimal, ""), key=first.count)
+    if decimal == "," in first and found not in first and not _WITH_COMMA.fullmatch(first.strip()):
+        return ","
+    return found
 
 
 def _columns_of_rows(

@@ -104,6 +104,11 @@ class TensorBoard(Callback):
             steps = trainer.epoch * trainer.steps_per_epoch
             self._behind = (trainer.epoch, steps)
         steps += trainer.step
+        if os.path.exists(self.folder) and not os.path.isdir(self.folder):
+            self._trainer = None
+            raise ValueError(
+                f"TensorBoard: {self.folder} is a file: give every training a folder of its own"
+            )
         if steps == 0 and not goes_on and any(Path(self.folder).glob("*.tfevents.*")):
             self._trainer = None
             raise ValueError(

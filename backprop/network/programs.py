@@ -163,7 +163,9 @@ def _checked(owner: str, network: Any, optimizer: Any, settings: dict[str, Any])
         raise TypeError(f"{owner}: there is no setting {unknown[0]!r}")
     regularizer = settings.get("regularizer")
     if not (regularizer is None or isinstance(regularizer, Regularizer)):
-        raise TypeError(f"{owner}: regularizer must be a Regularizer, got {regularizer!r}")
+        raise TypeError(
+            f"{owner}: regularizer must be a Regularizer, got {regularizer!r}: give L2(lmbda), say"
+        )
     for name in ("clip_norm", "clip_value"):
         if settings.get(name) is not None:
             settings[name] = check_number(f"{owner}: {name}", settings[name], "(0, inf)")

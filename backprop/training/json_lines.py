@@ -42,6 +42,9 @@ class JSONLines(Callback):
         self.path = os.fspath(path)
 
     def on_fit_start(self, trainer: Any) -> None:
+        if os.path.isdir(self.path):
+            inside = os.path.join(self.path, "epochs.jsonl")
+            raise ValueError(f"JSONLines: {self.path} is a folder: give a file, such as {inside}")
         if self._is_stream():
             return
         lines = [to_json(record) + "\n" for record in trainer.history]

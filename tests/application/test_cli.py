@@ -104,7 +104,8 @@ def test_an_unknown_command_is_one_line(capsys):
         (["--dtype", "float16"], "--dtype: invalid choice"),
         (["--validation-size", "0", "--patience", "2"], "--patience needs validation data"),
         (["--data", "no/such/folder"], "no/such/folder"),
-        (["--colour", "red"], "unrecognized arguments: --colour red"),
+        (["--colour", "red"], "train: error: unrecognized arguments: --colour red\n"),
+        (["--clas-weight=2"], "arguments: --clas-weight=2: did you mean --class-weight?"),
     ],
 )
 def test_a_bad_option_is_one_line_and_leaves_nothing(

@@ -395,6 +395,11 @@ def test_few_rows_a_class_of_one_and_a_constant_column(tmp_path, capsys):
     assert cli.main(["plot", str(tmp_path / "three")]) == 0
 
 
+def test_a_target_without_a_table(capsys):
+    line = fails(capsys, "train", "--target", "price")
+    assert "--target is for a table, and builtin is none: name one, --data FILE" in line
+
+
 def test_what_predict_cannot_take(regression, idx_folder, tmp_path, capsys):
     images = idx_folder / "t10k-images-idx3-ubyte.gz"
     assert "was trained on a table" in fails(capsys, "predict", regression, images)

@@ -46,6 +46,8 @@ def test_what_does_not_fit_the_table(of_table, capsys):
     bp.Network.from_sizes([3, 2], rng=0).save(model)
     assert cli.main(["predict", model, str(path)]) == 2
     assert "has no encoding" in capsys.readouterr().err
+    assert cli.main(["evaluate", model, "--data", str(path)]) == 2
+    assert "has no encoding" in capsys.readouterr().err
 
 
 def test_a_table_may_have_any_name(of_table, capsys):

@@ -137,6 +137,8 @@ def test_a_missing_or_damaged_model_is_one_line(run, tmp_path, idx_folder, capsy
     more = [idx_folder / "t10k-images-idx3-ubyte.gz"] if command == "predict" else []
     message = f"{tmp_path} holds no run: neither model.npz nor checkpoint.npz"
     assert message in fails(capsys, command, tmp_path, *more)
+    line = fails(capsys, command, tmp_path / "net.npz", *more)
+    assert "net.npz: give a run's folder, or a saved network" in line
     folder = shutil.copytree(run, tmp_path / "copy")
     content = (folder / "model.npz").read_bytes()
     (folder / "model.npz").write_bytes(content[: len(content) // 2])

@@ -143,6 +143,7 @@ def test_all_mirrors_fail(archive, serve, refused, tmp_path):
     with pytest.raises(OSError, match=re.escape(message)) as caught:
         fetch("mnist", tmp_path, [refused, empty.url, wrong.url, cut.url])
     assert_one_line(caught)
+    assert f"put it into {tmp_path} yourself, or give a folder that holds" in str(caught.value)
     assert contents(tmp_path) == {}  # nothing that could be taken for data
 
 

@@ -226,6 +226,14 @@ def test_ways_of_writing_a_csv(tmp_path):
     assert table.encoding.inputs == ("a", "zip=007", "zip=010")
     np.testing.assert_allclose(table.encoding.decode(table.y), [2.5, 3.5])
     np.testing.assert_allclose(table.encoding.columns[0].mean, (1000.5 + 2.5) / 2)
+    path.write_text('a,y\n"1,5","2,5"\n"2,5","3,5"\n')  # a comma between cells, and in numbers
+    table = datasets.table(path, "y", decimal=",")
+    np.testing.assert_allclose(table.encoding.decode(table.y), [2.5, 3.5])
+    for text in ("a\n1,5\n2,5\n", "1,5\n2,5\n"):  # one column
+        path.write_text(text)
+        header = not text.startswith("1")
+        (column,) = datasets.table_files.read_columns(path, header=header, decimal=",").values()
+        assert [text.replace(",", ".") for text in column] == ["1.5", "2.5"]
     path.write_text("1,2.5\n3,4.5\n")
     table = datasets.table(path, "column 2", header=False)
     assert table.encoding.inputs == ("column 1",)

@@ -83,6 +83,13 @@ def test_convolutions_see_rows_as_images():
     ).fit(x[:1000] / 16, y[:1000])
     assert model.network_.input_shape == (1, 8, 8)
     assert model.score(x[1000:] / 16, y[1000:]) > 0.85
+    model.set_params(input_shape=None)
+    with pytest.raises(
+        ValueError,
+        match=r"^BackpropClassifier: layer 0, .*\(1, H, W\), got \(64,\)"
+        " from the input: give input_shape",
+    ):
+        model.fit(x, y)
 
 
 def test_dropout_and_batch_normalization_are_seeded():

@@ -202,6 +202,14 @@ def test_the_folder_of_another_training_is_left_alone(tmp_path):
     assert len(curve(tmp_path, "eta")) == 2
 
 
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "log").write_text("mine")
+    trainer = trainer_of(TensorBoard(tmp_path / "log"))
+    with pytest.raises(ValueError, match="log is a file: give every training a folder of its own"):
+        trainer.fit(*data())
+    assert trainer.epoch == 0
+
+
 def test_a_training_that_failed_at_once_may_begin_again(tmp_path):
     class Fails(Callback):
         comes_last = True

@@ -101,6 +101,13 @@ def test_epochs_that_are_missing_are_filled_in(tmp_path, kept):
     assert read(log) == trainer.history.records
 
 
+def test_a_folder_is_told_to_be_none_before_the_training(tmp_path):
+    trainer = trainer_of(JSONLines(tmp_path))
+    with pytest.raises(ValueError, match=r"is a folder: give a file, such as .*epochs\.jsonl"):
+        trainer.fit(*data(), epochs=1)
+    assert trainer.epoch == 0
+
+
 def test_the_file_of_another_training_is_left_alone(tmp_path):
     log = tmp_path / "log"
     trainer_of(JSONLines(log)).fit(*data(), epochs=2)

@@ -305,7 +305,7 @@ def test_labels_out_of_range_are_refused():
         ({"batch_size": 2.5}, TypeError, "^Trainer: batch_size must be an integer, got 2.5"),
         ({"optimizer": 3}, TypeError, "optimizer must be an Optimizer or its name, got 3"),
         ({"optimizer": "sdg"}, ValueError, "unknown optimizer 'sdg'"),
-        ({"regularizer": 0.1}, TypeError, "regularizer must be a Regularizer, got 0.1"),
+        ({"regularizer": 0.1}, TypeError, "must be a Regularizer, got 0.1: give L2"),
         ({"schedule": 0.1}, TypeError, "schedule must be a Schedule, got 0.1"),
         ({"clip_norm": 0.0}, ValueError, r"clip_norm must be in \(0, inf\), got 0.0"),
         (

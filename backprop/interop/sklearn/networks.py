@@ -11,7 +11,7 @@ import numpy as np
 
 from backprop.core.checks import check_sequence
 from backprop.core.quiet import underflow_is_0
-from backprop.core.shapes import is_several
+from backprop.core.shapes import ShapeError, is_several
 from backprop.costs import as_cost
 from backprop.graph import Graph, Input
 from backprop.graph.nodes import apply
@@ -58,7 +58,15 @@ def network_for(
         layers = _copies(owner, layers, n_features, task.n_outputs)
     shape = _input_shape(owner, layers, settings.input_shape, n_features)
     frozen = [(layer, layer.state()) for layer in _leaves(layers) if not layer.trainable]
-    network = Network(layers, None, shape, rng)
+    try:
+        network = Network(layers, None, shape, rng)
+    except ShapeError as error:
+        if settings.input_shape is not None or not str(error).endswith("from the input"):
+            raise
+        raise ShapeError(
+            f"{owner}: {error}: give input_shape, what a row of {n_features} numbers is made into",
+            error.expected,
+        ) from error
     for layer, state in frozen:
         layer.set_state(state)
     outputs = network.output_shape
