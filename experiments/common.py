@@ -71,6 +71,16 @@ def read_result(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def check_same(experiment: str, path: Path, there: Any, here: Any) -> None:
+    """End with a message if a file is of a run of other settings, given by their names."""
+    other = [name for name in here if there.get(name) != here[name]]
+    if other:
+        raise SystemExit(
+            f"{experiment}: {path} is of a run with {other[0]} = {there.get(other[0])}, and this "
+            f"one has {here[other[0]]}: remove the file, or give another folder by --out"
+        )
+
+
 @contextmanager
 def figure(path: Path, width: float, height: float, dpi: float = 150) -> Iterator[Figure]:
     """Give an empty figure in the project's style, and save what was drawn beside `path`, as PNG.

@@ -37,9 +37,9 @@ def main() -> int:
     if arguments.data is None:
         arguments.data = "builtin" if arguments.quick else find_mnist()
     selected(arguments.rows)
-    load_mnist("book", arguments.data)
+    data = load_mnist("book", arguments.data)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    jobs = jobs_of(arguments)
+    jobs = jobs_of(arguments, data.name)
     total, behind, started = sum(job.work for job in jobs), 0.0, time.monotonic()
     print(f"{len(jobs)} runs to be made; finished ones are left as they are", flush=True)
     interrupted = False

@@ -23,7 +23,7 @@ from experiments.book.chapter6 import VOTERS
 from experiments.book.data import Book, few_of, split
 from experiments.book.row import Row
 from experiments.book.training import TimeIsUp, run, setting_of
-from experiments.common import read_result
+from experiments.common import check_same, read_result
 
 QUICK = 60  # training images, of a row that is run only to see that it runs
 
@@ -99,8 +99,10 @@ def do(job: Job) -> str:
     return "done"
 
 
-def jobs_of(arguments: argparse.Namespace) -> list[Job]:
+def jobs_of(arguments: argparse.Namespace, data: str) -> list[Job]:
     """Return the runs that are asked for and not there yet, by chapters, the longest first.
+
+    Those that are there must be of the data of that name.
 
     So no process works on a long one alone while the others have nothing left to do.
     """
@@ -114,24 +116,20 @@ def jobs_of(arguments: argparse.Namespace) -> list[Job]:
         for seed in range(min(form.seeds, arguments.seeds or form.seeds)):
             path = results.path_of(arguments.out, form, seed)
             if path.exists():
-                check_same(path, form)
+                check_run(path, form, data)
             else:
                 found.append(Job(form, seed, path, arguments.data, arguments.quick, deadline))
     return sorted(found, key=lambda job: (job.row.name.split("-")[0], -job.work))
 
 
-def check_same(path: Path, row: Row) -> None:
-    """End with a message if a file is of a run of other settings."""
-    there, here = read_result(path)["setting"], setting_of(row)
+def check_run(path: Path, row: Row, data: str) -> None:
+    """End with a message if a file is of a run of other settings, or on other data."""
+    result = read_result(path)
+    there, here = result["setting"], setting_of(row)
     for setting in (there, here):  # which the data decide
         if isinstance(setting["x"], dict):
             setting["x"].pop("input_shape", None)
-    if there != here:
-        name = next(name for name in here if there.get(name) != here[name])
-        raise SystemExit(
-            f"book: {path} is of a run with {name} = {there.get(name)}, and this one has "
-            f"{here[name]}: remove the file, or give another folder by --out"
-        )
+    check_same("book", path, {**there, "data": result["data"]}, {**here, "data": data})
 
 
 def selected(names: list[str] | None) -> list[Row]:

@@ -45,7 +45,15 @@ from backprop.training import checkpoint
 from experiments.book.data import split
 from experiments.book.drawing import COLOURS
 from experiments.book.training import TimeIsUp, Watch, versions
-from experiments.common import figure, find_mnist, load_mnist, option_parser, read_result, tidy
+from experiments.common import (
+    check_same,
+    figure,
+    find_mnist,
+    load_mnist,
+    option_parser,
+    read_result,
+    tidy,
+)
 
 SETTING: dict[str, Any] = {
     "maps": (32, 64),
@@ -120,13 +128,11 @@ def train(
     found = network.evaluate(datasets.to_images(x), y)
     result = {
         "seed": seed,
-        "epochs": epochs,
-        "setting": SETTING,
+        **what_is_run(parts, epochs),
         "versions": versions(),
         "path": trainer.computed_by,
         "seconds": round(sum(trainer.history["seconds"]), 1),
         "parameters": network.n_parameters,
-        "training": len(labels),
         "training_cost": [float(f"{c:.4g}") for c in trainer.history["training_cost"]],
         f"{judged}_accuracy": found["accuracy"],
         f"{judged}_cost": found["cost"],
@@ -134,6 +140,12 @@ def train(
     write_text(path, json.dumps(result) + "\n")
     saved.unlink()
     print(f"  {judged} accuracy {found['accuracy']:.2%}", flush=True)
+
+
+def what_is_run(parts: dict[str, Any], epochs: int) -> dict[str, Any]:
+    """Return what the result of a seed depends on, as its JSON file has it."""
+    setting = json.loads(json.dumps(SETTING))
+    return {"epochs": epochs, "setting": setting, "training": len(parts["training"][1])}
 
 
 def draw(path: Path) -> None:
@@ -174,6 +186,7 @@ def main() -> int:
     for seed in range(seeds):
         path = arguments.out / f"{name}.{seed}.json"
         if path.exists():
+            check_same("mnist_best", path, read_result(path), what_is_run(parts, epochs))
             continue
         try:
             train(parts, book.n_classes, seed, epochs, path, deadline)

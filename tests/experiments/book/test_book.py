@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -29,19 +30,41 @@ def test_a_small_form_of_every_row_runs_and_every_figure_is_drawn(small_run):
     assert "min left" in run.stdout
 
 
-def test_what_is_there_is_not_run_again_and_other_settings_are_refused(digits, tmp_path):
+def test_what_is_there_is_not_run_again_and_other_settings_are_refused(
+    digits, idx_folder, tmp_path
+):
     options = ["--quick", "--data", digits, "--out", tmp_path, "--rows", "1-30"]
     assert run_experiment("book", *options).returncode == 0
     path = tmp_path / "1-30.0.json"
     first = path.read_text(encoding="utf-8")
     assert run_experiment("book", *options).stdout.startswith("IDX files")
     assert path.read_text(encoding="utf-8") == first
+    options[options.index(digits)] = idx_folder
+    refused = run_experiment("book", *options)
+    assert refused.returncode == 1
+    assert f"data = few, and this one has {idx_folder.name}" in refused.stderr
+    options[options.index(idx_folder)] = digits
     result = json.loads(first)
     result["setting"]["eta"] = 7.0
     path.write_text(json.dumps(result), encoding="utf-8")
     refused = run_experiment("book", *options)
     assert refused.returncode == 1
     assert "eta = 7.0, and this one has 3.0" in refused.stderr
+
+
+def test_the_network_beyond_the_book_takes_no_quick_run_for_a_whole_one(
+    small_run, digits, tmp_path
+):
+    name = "mnist_best.0.json"
+    shutil.copy(small_run("book.mnist_best").folder / name, tmp_path)
+    options = ["--data", digits, "--out", tmp_path, "--seeds", 1]
+    refused = run_experiment("book.mnist_best", *options)
+    assert refused.returncode == 1
+    assert f"{name} is of a run with epochs = 2, and this one has 30" in refused.stderr
+    refused = run_experiment("book.mnist_best", *options, "--epochs", 2)
+    assert "training = 200, and this one has 600" in refused.stderr
+    again = run_experiment("book.mnist_best", *options, "--quick")
+    assert (again.returncode, again.stderr) == (0, "")
 
 
 def test_an_unknown_row_is_refused_by_name(digits, tmp_path):
@@ -237,4 +260,4 @@ def test_files_in_the_repository_are_of_the_rows_as_they_are():
         for seed in range(row.seeds):
             path = results.path_of(results.FOLDER, row, seed)
             if path.exists():
-                jobs.check_same(path, row)
+                jobs.check_run(path, row, "mnist")
