@@ -18,6 +18,7 @@ import numpy as np
 
 from backprop.core.checks import check_bool, check_integer
 from backprop.core.extras import needs
+from backprop.core.histograms import histogram_range
 from backprop.training.callback import Callback
 
 Picture = Callable[[Any], Any]  # of a trainer
@@ -179,15 +180,16 @@ class TensorBoard(Callback):
         numbers = numbers[np.isfinite(numbers)]
         if not numbers.size:
             return
-        counts, edges = np.histogram(numbers, BINS)
+        counts, edges = np.histogram(numbers, BINS, histogram_range(numbers, BINS))
+        with np.errstate(over="ignore"):  # to infinity
+            sums = {"sum": numbers.sum(), "sum_squares": numbers @ numbers}
         histogram = HistogramProto(
             min=numbers.min(),
             max=numbers.max(),
             num=numbers.size,
-            sum=numbers.sum(),
-            sum_squares=numbers @ numbers,
             bucket_limit=edges[1:].tolist(),
             bucket=counts.tolist(),
+            **sums,
         )
         self._value(step, tag, histo=histogram)
 
@@ -211,7 +213,7 @@ def arrays_of(network: Any) -> Iterator[tuple[str, np.ndarray]]:
         for name, array in layer.parameters.items():
             yield f"{start}/{name}", array
         for name, array in layer.gradients.items():
-            yield f"{start}/nabla_{name.removeprefix('nabla_')}", array
+            yield f"{start}/nabla_{name}", array
         if isinstance(layer.delta, np.ndarray):
             yield f"{start}/delta", layer.delta
 

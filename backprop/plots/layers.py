@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
+from backprop.core.histograms import histogram_range
 from backprop.core.shapes import count_examples
 from backprop.layers import Layer
 from backprop.network import Network
@@ -50,7 +51,7 @@ def activation_histograms(network: Network, ax: Axes | None = None) -> Axes:
     if not rows:
         raise RuntimeError("no activations to draw: call network.forward(x, training=True) first")
     values = [_finite_and_not_zero(a) for _, _, a in rows]
-    edges = np.histogram_bin_edges(np.concatenate(values), BINS)
+    edges = _edges(np.concatenate(values))
     ax = axes_or_new(ax, 6.4, 0.6 * len(rows) + 0.6)
     notes = []
     for y, (row, (_, _, a)) in enumerate(zip(values, rows, strict=True)):
@@ -103,7 +104,7 @@ def delta_histograms(network: Network, ax: Axes | None = None) -> Axes:
     sizes = [np.log10(np.abs(row)) for row in values]
     smallest = min((np.quantile(row, 0.01) for row in sizes if row.size), default=-1)
     largest = max((row.max() for row in sizes if row.size), default=0)
-    edges = np.histogram_bin_edges([], BINS, (smallest, largest))
+    edges = _edges(np.array([smallest, largest]))
     ax = axes_or_new(ax, 6.4, 0.8 * len(rows) + 0.8)
     for y, (row, size) in enumerate(zip(values, sizes, strict=True)):
         above, below = (np.histogram(size[side], edges)[0] for side in (row > 0, row < 0))
@@ -126,6 +127,11 @@ def _layers_without_children(network: Network) -> list[tuple[str, Layer]]:
 def _finite_and_not_zero(values: np.ndarray) -> np.ndarray:
     """Return the numbers that a histogram shows."""
     return values[np.isfinite(values) & (values != 0)].astype(np.float64)
+
+
+def _edges(values: np.ndarray) -> np.ndarray:
+    """Return the edges of the bins that hold these numbers."""
+    return np.histogram_bin_edges([], BINS, histogram_range(values, BINS))
 
 
 def _draw_histogram(

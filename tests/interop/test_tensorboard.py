@@ -226,13 +226,33 @@ def test_a_training_that_failed_at_once_may_begin_again(tmp_path):
     assert [step for step, _ in curve(tmp_path, "eta")] == [STEPS, 2 * STEPS]
 
 
-def test_what_is_not_finite_or_constant_is_written(tmp_path):
-    trainer = trainer_of(TensorBoard(tmp_path))
-    trainer.network[0].b[...] = 0.0
-    trainer.network[0].trainable = False
-    trainer.fit(*data(), epochs=1)
-    (event,) = read(tmp_path).Histograms("0 Dense/nabla_b")
-    assert event.histogram_value.num == 3
+@pytest.mark.parametrize(
+    ("b", "n"),
+    [
+        ([0, 0, 0], 3),
+        ([1, np.nextafter(1, 2), 1], 3),
+        ([1e20, 1e20, np.nan], 2),
+        ([1e300, -1e300, 1], 3),
+        ([np.inf, np.nan, -np.inf], 0),
+    ],
+    ids=str,
+)
+def test_what_is_not_finite_or_nearly_constant_is_written(tmp_path, b, n):
+    class SetB(Callback):
+        def on_epoch_end(self, trainer):
+            trainer.network[0].b[:, 0] = b
+
+    network = Network.from_sizes([4, 3, 2], "tanh", "softmax_cross_entropy", dtype="float64", rng=0)
+    callbacks = [TensorBoard(tmp_path), SetB()]
+    trainer = Trainer(network, "adam", rng=1, progress=False, callbacks=callbacks)
+    x, labels = data()
+    trainer.fit(x.astype("float64"), labels, epochs=1)
+    events = read(tmp_path)
+    assert ("0 Dense/b" in events.Tags()["histograms"]) == (n > 0)
+    for event in events.Histograms("0 Dense/b") if n else ():
+        value, finite = event.histogram_value, np.array(b)[np.isfinite(b)]
+        assert (value.num, value.min, value.max) == (n, finite.min(), finite.max())
+        assert sum(value.bucket) == n
 
 
 def test_arguments_that_are_none_are_refused(tmp_path):

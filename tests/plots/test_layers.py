@@ -158,6 +158,18 @@ def test_a_row_has_the_same_height_whatever_their_number(n_layers: int) -> None:
         assert len(ax.get_yticks()) == n_layers
 
 
+@pytest.mark.parametrize("value", [1.0, 1e20])
+def test_numbers_that_differ_by_rounding_alone_are_drawn(value: float) -> None:
+    network = Network.from_sizes([4, 3], "identity", "quadratic", "identity").astype("float64")
+    network.theta[:] = 0
+    network[0].b[:, 0] = value, np.nextafter(value, 2 * value), value
+    network.forward(np.ones((4, 1)), training=True)
+    network.backward(np.zeros((3, 1)))
+    for draw in (plots.activation_histograms, plots.delta_histograms):
+        (ridge,) = [patch for patch in draw(network).patches if patch.get_data().values.min() < 0]
+        assert np.count_nonzero(ridge.get_data().values != ridge.get_data().baseline) <= 2
+
+
 def test_histograms_need_the_two_passes() -> None:
     network = Network.from_sizes([4, 3, 2], rng=0)
     with pytest.raises(RuntimeError, match=r"no activations to draw: call network.forward\(x, tr"):
