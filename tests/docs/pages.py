@@ -1,8 +1,8 @@
 """What README and docs/ hold that can be tried: code, commands, what they print, and links.
 
 Every page is one session: its Python blocks are run one after another, as somebody would type them
-in who reads the page from top to bottom. A block of ``text`` right after one of Python is what that
-session prints, numbers but for rounding; a line ``...`` in it stands for any number of lines.
+in who reads the page from top to bottom. A block of ``text`` right after one of Python is all that
+block prints, numbers but for rounding; a line ``...`` in it stands for any number of lines.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ EXTRAS = {  # what pages need that the other tests do without: tests/interop run
 }
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+END = "<end of the block>"
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]\d+)?")
 
 
@@ -42,13 +43,20 @@ def session(page: str) -> str:
             first = PAGES[page].count("\n", 0, block.start(2))
             code = block[2].splitlines()
             lines[first : first + len(code)] = code
+            lines[first + len(code)] = f"print({END!r})"
     return "\n".join(lines)
 
 
-def outputs(page: str) -> list[str]:
-    """Return what the page says that its code prints."""
-    found = re.findall(r"^```python\n.*?^```\n+```text\n(.*?)^```$", PAGES[page], re.DOTALL | re.M)
-    return [text for text in found if "```" not in text]
+def outputs(page: str) -> dict[int, str]:
+    """Return what the page says that its blocks of code print, by their numbers."""
+    before, found, n = None, {}, 0
+    for block in BLOCK.finditer(PAGES[page]):
+        between = PAGES[page][before.end() : block.start()] if before else "code"
+        if block[1] == "text" and not between.strip() and before[1] == "python":
+            found[n] = block[2]
+        n += block[1] == "python"
+        before = block
+    return {number - 1: text for number, text in found.items()}
 
 
 def commands() -> list[tuple[str, str]]:
@@ -79,19 +87,19 @@ def check_session(page: str, folder: Path, environment: dict[str, str]) -> None:
     printed = run_session(page, folder, environment)
     for shown in re.findall(r"#\s+(\(.*\))(?::.*)?$", session(page), re.MULTILINE):
         assert shown in printed
-    for shown in outputs(page):
-        assert is_printed(shown, printed), shown
+    by_block = printed.split(f"{END}\n")
+    for number, shown in outputs(page).items():
+        assert is_printed(shown, by_block[number]), f"{shown}\nis not\n{by_block[number]}"
 
 
 def is_printed(shown: str, printed: str) -> bool:
-    """Say whether the lines shown stand in what was printed, one after another."""
-    wanted, lines = shown.splitlines(), printed.splitlines()
-    return any(_follows(wanted, lines[start:]) for start in range(len(lines)))
+    """Say whether the lines shown are those that were printed."""
+    return _follows(shown.strip().splitlines(), printed.strip().splitlines())
 
 
 def _follows(wanted: list[str], lines: list[str]) -> bool:
     if not wanted:
-        return True
+        return not lines
     if wanted[0] == "...":
         return any(_follows(wanted[1:], lines[start:]) for start in range(len(lines) + 1))
     return bool(lines) and _same(wanted[0], lines[0]) and _follows(wanted[1:], lines[1:])

@@ -3,15 +3,18 @@
 import dataclasses
 import json
 import re
+import shutil
+import subprocess
 
 import numpy as np
+import pytest
 
 import backprop as bp
 from backprop.application import run_folder
 from backprop.layers import BatchNorm, Dense
 from backprop.network.files import Saved
 from backprop.training import checkpoint
-from tests.docs.pages import PAGES
+from tests.docs.pages import PAGES, blocks, commands, run_session
 
 PAGE = PAGES["docs/files.md"]
 
@@ -39,6 +42,21 @@ def trainer():
     trainer = bp.Trainer(network, bp.Momentum(), callbacks=[stop], progress=False)
     trainer.fit(np.ones((3, 4), np.float32), np.ones((2, 4), np.float32))
     return trainer
+
+
+@pytest.mark.skipif(not (shutil.which("cc") and shutil.which("c++")), reason="no C++ compiler")
+def test_what_is_written_in_c_is_built_as_the_page_says(environment, tmp_path):
+    run_session("docs/files.md", tmp_path, environment)
+    (source,) = blocks("docs/files.md", "cpp")
+    (tmp_path / "main.cc").write_text(source)
+    printed = [
+        subprocess.run(command, shell=True, cwd=tmp_path, check=True, capture_output=True).stdout
+        for page, command in commands()
+        if page == "docs/files.md"
+    ]
+    a = bp.Network.load(tmp_path / "net.npz").predict(np.float32([[0.1], [0.2], [0.3], [0.4]]))
+    found = [np.fromstring(text, sep=" ") for text in printed if text]
+    np.testing.assert_allclose(found, [a[:, 0], a[[0, 0], 0]], rtol=1e-5)
 
 
 def test_a_saved_network(tmp_path):
