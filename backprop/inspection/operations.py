@@ -157,7 +157,7 @@ def _starts(inputs: Sequence[Array]) -> tuple[int, ...]:
 
 
 def _only_rows(start: int, stop: int, n: int, inside: Term) -> Rows:
-    """Return a term in some rows, which counts them from 0, and 0 in the others."""
+    """Return a term that holds in some rows, counted from 0 there, and is 0 in the others."""
     zero = Number(0.0)
     pieces = [(0, zero)] * (start > 0) + [(start, inside)] + [(stop, zero)] * (stop < n)
     starts, terms = zip(*pieces, strict=True)

@@ -164,7 +164,7 @@ class DataParallel(Alone):
         return Part(batch, self.rank, self.size, self.group.join) if self.size > 1 else None
 
     def hold_nabla(self, network: Any) -> None:
-        """Let nabla lie where two more numbers follow it, which go with it to the others."""
+        """Move nabla to memory with room for two more numbers, which are sent along with it."""
         root, n = network.root, network.n_parameters
         if self._buffer.size != n + 2 or root.nabla.ctypes.data != self._buffer.ctypes.data:
             self._buffer = memory.aligned(n + 2, network.dtype)
@@ -172,7 +172,7 @@ class DataParallel(Alone):
             root.bind(root.theta, self._buffer[:n])
 
     def join_nabla(self, trainer: Any, finite: bool) -> None:
-        """Let nabla be that of the whole minibatch: the one Allreduce of a step.
+        """Add up nabla over all processes: the one Allreduce of a step.
 
         Raises
         ------

@@ -163,7 +163,7 @@ class Group:
         return result if self.rank == 0 else action()
 
     def join(self, array: np.ndarray, how: str = "sum") -> None:
-        """Let an array be the sum, "min" or "max" over all processes, in place."""
+        """Replace an array by the sum, "min" or "max" over all processes, in place."""
         op = {"sum": self._mpi.SUM, "min": self._mpi.MIN, "max": self._mpi.MAX}[how]
         self.comm.Allreduce(self._mpi.IN_PLACE, array, op)
 
@@ -178,7 +178,7 @@ class Group:
         return np.moveaxis(found, 0, -1)
 
     def _uncaught(self, kind: Any, error: Any, trace: Any) -> None:
-        """Do for what nobody has caught what `together` does; the first process shows it."""
+        """Treat an uncaught exception as `together` does; the first process prints it."""
         self._end_unless_alike(error)
         if self.rank == 0:
             self._hook(kind, error, trace)

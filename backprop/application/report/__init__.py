@@ -134,7 +134,7 @@ def write_run_report(
     result: Mapping[str, Any],
     pictures: Sequence[Path],
 ) -> Path:
-    """Write the report of a run that has just ended into its folder, of what it has at hand."""
+    """Write the report of a run that has just ended into its folder, from what is at hand."""
     from backprop.application.report.facts import Facts, add_data
     from backprop.application.report.one import write_one
     from backprop.application.run_folder import read_config

@@ -1,4 +1,4 @@
-"""What is known of a run: all that its report is made of, as far as it can be had."""
+"""What is known of a run, as far as it is available: all that its report is made of."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def facts_without_data(folder: Path) -> Facts:
 
 
 def read_result(folder: Path) -> dict[str, Any]:
-    """Return what a finished run came to, {} of any other.
+    """Return the results of a finished run; {} if it has not finished.
 
     Raises
     ------
@@ -163,7 +163,7 @@ def tested(result: Mapping[str, Any]) -> dict[str, str]:
 
 
 def add_data(facts: Facts, data: RunData) -> None:
-    """Let the facts have the data of a run."""
+    """Add the data of a run to what is known of it."""
     facts.training, facts.test = data.training, data.test
     pixels = data.source.shape
     if len(pixels) == 2 or (len(pixels) == 3 and pixels[0] in (1, 3)):  # grey, or in colour

@@ -43,7 +43,7 @@ def _rearrangement(name: str, origin: Origin) -> LayerEquations:
 
 
 def _same_number(traced: LayerTrace, array: Array, is_forward: bool) -> Term:
-    """Return the number that is as far from the first."""
+    """Return the number at the same position, counted row by row."""
     return array.at_same_number
 
 

@@ -52,7 +52,7 @@ class Arrays:
         self._places: dict[Any, int] = {}
 
     def add(self, array: np.ndarray, by_example: bool, image_shape: tuple[int, ...] = ()) -> int:
-        """Return the place of an array; of equal ones it is the same.
+        """Return the place of an array; equal arrays have one place.
 
         Parameters
         ----------
@@ -118,7 +118,7 @@ def _as_images(shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 
 def _pooling(shape: tuple[int, ...], limit: int) -> tuple[int, list[int]]:
-    """Return how many images are kept, and of which block of numbers one is kept, to the limit."""
+    """Return how many images to keep, and the size of the blocks of which one number is kept."""
     images, rows, columns = _as_images(shape)
     images, factor = min(images, MOST_IMAGES), 1
     while images > 1 and images * min(rows, 16) * min(columns, 16) > limit:
@@ -129,7 +129,7 @@ def _pooling(shape: tuple[int, ...], limit: int) -> tuple[int, list[int]]:
 
 
 def pooled(values: np.ndarray, images: int, factor: list[int]) -> np.ndarray:
-    """Return of every block of numbers the one that is largest without its sign.
+    """Return, for every block of numbers, the one of the largest absolute value.
 
     Parameters
     ----------

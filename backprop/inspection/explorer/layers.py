@@ -115,7 +115,7 @@ class LayerPage:
         return self.arrays.add(array, True, self._image_shape_of(array.shape[:-1]))
 
     def of_all(self, array: np.ndarray) -> int:
-        """Return the place of an array that is of no example."""
+        """Return the place of an array that is the same for all examples."""
         return self.arrays.add(array, False, self._image_shape_of(array.shape[1:]))
 
     def _image_shape_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -203,7 +203,7 @@ class LayerPage:
     def _steps_in_time(
         self, section: Section, t: LayerTrace, base: dict[str, Any]
     ) -> Iterator[dict[str, Any]]:
-        """Yield a step of the page for every step in time, and one for all gradients."""
+        """Yield one step of the page for every time step, and one for all gradients."""
         groups: dict[str, list[Equation | str]] = {}
         words = [item for item in section.items if isinstance(item, str)]
         for equation in (item for item in section.items if isinstance(item, Equation)):
@@ -235,7 +235,7 @@ class LayerPage:
         return {"role": "down", "label": "wᵀδ"} if is_sent_down else {"role": "all", "label": "Σ"}
 
     def cost_step(self, section: Section, number: int) -> dict[str, Any]:
-        """Return the step of a cost, of the one of that number."""
+        """Return the step that shows a cost, given its number."""
         words = [sentence(word, UNICODE) for word in section.sentences]
         shown = []
         for equation in section.equations:
@@ -265,7 +265,7 @@ class LayerPage:
         return self.arrays.add(array[0] if equation.left == "C_{x}" else array, by_example)
 
     def _arriving(self, equation: Equation, t: LayerTrace) -> dict[str, Any]:
-        """Return whence the first factor of BP1 and BP2 comes."""
+        """Return where the first factor of BP1 or BP2 comes from."""
         if t.name in self.canonical:
             return {"arrives": "canonical", "cost": self.canonical[t.name]}
         deltas = {symbol(r"\delta", other.superscript): other for other in self.traced}
@@ -333,7 +333,7 @@ def kind_of(t: LayerTrace) -> str | None:
 
 
 def _label_in_time(equation: Equation) -> str:
-    """Return with which others an equation of a recurrent layer stands: those of its step."""
+    """Return the label of the group, a time step or a pass, that an equation is shown in."""
     if equation.tag in ("BP3", "BP4"):
         return "BP3, BP4"
     if "partial" in equation.left:
@@ -365,7 +365,7 @@ def _path_of_gradient(name: str, t: LayerTrace) -> str:
 
 
 def _parameters_of(t: LayerTrace) -> Iterator[np.ndarray]:
-    """Yield the arrays of a layer that are of no example."""
+    """Yield the arrays of a layer that are the same for all examples."""
     yield from t.parameters.values()
     yield from t.gradients.values()
     for shared in t.shared_from.values():

@@ -77,7 +77,7 @@ class _Page(LayerPage):
     # -- arrays ------------------------------------------------------------------------------
 
     def _array(self, name: str, values: Any) -> Array:
-        """Return an array with its name; of all examples if it has a batch of 1."""
+        """Return an array with its name; the same for all examples if it has a batch of 1."""
         values = np.asarray(values)
         return Array(name, values, bool(values.shape[-1] == self.batch))
 

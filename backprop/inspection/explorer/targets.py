@@ -119,7 +119,7 @@ def sigma_of(activation: Activation) -> dict[str, Any]:
 
 
 def names_of_examples(trace: Trace, classes: Sequence[str] | None) -> list[dict[str, Any]]:
-    """Return of every example its class and the one that the network gives, if there are some."""
+    """Return every example's class and the one that the network predicts, if there are classes."""
     a, labels = trace.layers[-1].a, _labels(trace)
     if a.ndim != 2 or len(a) < 2 or labels is None:
         return []

@@ -165,7 +165,7 @@ def _is_steps(root: Any, shape: Any, index: int) -> bool:
 
 
 def _name_outputs(w: Writer, ends: list[Value], names: list[str]) -> None:
-    """Let what the network gives be called by these names."""
+    """Give these names to the outputs of the model."""
     made = {name for node in w.nodes for name in node.outputs}
     new: dict[str, str] = {}
     for end, name in zip(ends, names, strict=True):

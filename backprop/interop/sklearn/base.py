@@ -38,7 +38,7 @@ BATCH_SIZE = 200  # unless told
 
 
 class BackpropEstimator(BaseEstimator, ABC):
-    """Base of `BackpropClassifier` and `BackpropRegressor`, which see."""
+    """Base of `BackpropClassifier` and `BackpropRegressor`, which describe the parameters."""
 
     network_: Network
     history_: History
@@ -231,14 +231,14 @@ class BackpropEstimator(BaseEstimator, ABC):
         return network, x_scaler
 
     def _keep_history(self, before: History, trainer: Trainer) -> None:
-        """Set what was recorded, and whose epoch's network was kept."""
+        """Set the history, and the epoch whose network was kept."""
         stops = [one for one in trainer.callbacks if isinstance(one, EarlyStopping)]
         best = stops[-1].best_epoch if stops else None
         self.best_epoch_ = None if best is None else len(before) + best
         self.history_ = _joined(before, trainer.history)
 
     def _keep(self, task: Task) -> None:
-        """Set what there is to look at after a fit."""
+        """Set the attributes that a fitted estimator has."""
         self.n_outputs_ = len(task.n_outputs) if type(task.n_outputs) is tuple else task.n_outputs
         self.n_iter_ = len(self.history_)
         self.loss_curve_ = self.history_["training_cost"] if self.n_iter_ else []

@@ -43,7 +43,7 @@ class ThinRows(Rows):
 
 
 class ThinColumns(Stored):
-    """The same as a network takes them, an example a column."""
+    """`ThinRows` as a network takes them, an example a column."""
 
     rows: ThinRows
 
@@ -62,7 +62,7 @@ def dense(data: Any) -> Any:
 
 
 def dense_if_small(data: Any) -> Any:
-    """Return the same, but as sparse rows where a dense array would be large."""
+    """Return the same as `dense`, but sparse rows where a dense array would be large."""
     if not sparse.issparse(data) or math.prod(data.shape) * data.dtype.itemsize <= DENSE_BYTES:
         return dense(data)
     return data.tocsr()

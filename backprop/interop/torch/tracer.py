@@ -24,9 +24,9 @@ def is_leaf(module: nn.Module) -> bool:
 
 
 def base_of(kind: type) -> type:
-    """Return the class of PyTorch's, or ours, that computes what one computes: nn.Module if none.
+    """Return PyTorch's class, or ours, that a class computes the same as; nn.Module if none does.
 
-    It may be a class above that the class itself only makes, or prints, otherwise.
+    It may be a base class, of which the class only changes how it is made or printed.
     """
     own: set[str] = set()
     for base in kind.__mro__:
@@ -39,7 +39,7 @@ def base_of(kind: type) -> type:
 
 
 def as_base(module: nn.Module) -> nn.Module:
-    """Return a module as one of the class that it is of but for its making, in the same memory."""
+    """Return a module as an instance of its `base_of`, in the same memory."""
     base: Any = base_of(type(module))
     if base in (type(module), nn.Module):
         return module

@@ -25,7 +25,7 @@ def chain_forward(traced: LayerTrace, symbols: LayerSymbols) -> Items:
 
 
 def chain_backward(traced: LayerTrace, symbols: LayerSymbols) -> Items:
-    """Return which way the gradient goes."""
+    """Say in which order the gradient passes through the layers."""
     first, last = traced.children[0].name, traced.children[-1].name
     return [f"Through layer {last}." if first == last else f"From layer {last} to layer {first}."]
 
