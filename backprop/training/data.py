@@ -163,39 +163,46 @@ def data_of(
         _check_arrays(x, y, steps)
     _check_epoch_under_way(trainer, x, streamed)
     watched = validation is not None and is_watched(network, validation)
-    of_validation: Any = None
     if watched:
-        of_validation = _watched(trainer, validation, epochs, class_weight)
+        _check_watched(trainer, validation, epochs, class_weight)
     pair, pair_weight = (None, None) if watched else taken_apart(validation)
     dtype, integers = network.dtype, network.root.integer_input
     if pair is not None:
         pair = as_stored(pair[0], dtype, integers), in_memory(pair[1])
     if streamed:
-        if class_weight is not None or sample_weight is not None:
-            raise ValueError(
-                "fit: class_weight and sample_weight are for arrays: let minibatches be "
-                "(x, y, weights)"
-            )
-        check_source("fit", x, epochs, "fit(make, epochs=...)")
-        check_parameters(network)
-        if pair is not None:
-            network.check_data(*pair)
-            w, _ = checked(network, *pair, None, pair_weight, "fit: validation")
-            of_validation = Arrays(*pair, w, count_examples(pair[0]))
-        return Data(trainer, Trained(_opened(trainer, x, steps)), of_validation)
-    x, y = as_stored(x, dtype, integers), in_memory(y)
-    check_fit(network, x, y, pair)
-    weights = weights_of(trainer, x, y, pair, class_weight, sample_weight, pair_weight)
+        _check_streamed(trainer, x, epochs, class_weight, sample_weight)
+        weights = _weights_of_validation(network, pair, pair_weight)
+    else:
+        x, y = as_stored(x, dtype, integers), in_memory(y)
+        check_fit(network, x, y, pair)
+        weights = weights_of(trainer, x, y, pair, class_weight, sample_weight, pair_weight)
+    of_validation: Any = None
     if pair is not None:
         of_validation = Arrays(*pair, weights.validation, count_examples(pair[0]))
+    elif watched:  # begun after the checks: of an iterator an error loses nothing
+        of_validation = Watched(_opened(trainer, validation, None, True))
+    if streamed:
+        return Data(trainer, Trained(_opened(trainer, x, steps)), of_validation)
     training = Arrays(x, y, weights.examples, trainer.monitor_training)
     data = Data(trainer, training, of_validation, weights.normalized)
     _check_goes_on(trainer, data)
     return data
 
 
-def _watched(trainer: Any, validation: Any, epochs: int, class_weight: Any) -> Watched:
-    """Return the minibatches that are gone through after every epoch."""
+def _check_streamed(
+    trainer: Any, source: Any, epochs: int, class_weight: Any, sample_weight: Any
+) -> None:
+    """Raise an error unless minibatches that are trained on can be begun."""
+    if class_weight is not None or sample_weight is not None:
+        raise ValueError(
+            "fit: class_weight and sample_weight are for arrays: let minibatches be (x, y, weights)"
+        )
+    check_source("fit", source, epochs, "fit(make, epochs=...)")
+    check_parameters(trainer.network)
+
+
+def _check_watched(trainer: Any, validation: Any, epochs: int, class_weight: Any) -> None:
+    """Raise an error unless minibatches that are gone through after every epoch can be begun."""
     if class_weight is not None:
         raise ValueError(
             "fit: class_weight weighs validation data, too: give them as arrays, "
@@ -203,7 +210,16 @@ def _watched(trainer: Any, validation: Any, epochs: int, class_weight: Any) -> W
         )
     check_source("fit: validation", validation, epochs, "validation=make")
     check_parameters(trainer.network)
-    return Watched(_opened(trainer, validation, None, True))
+
+
+def _weights_of_validation(network: Any, pair: Any, pair_weight: Any) -> Weights:
+    """Return the weights of arrays for validation, checked, beside minibatches to train on."""
+    if pair is None:
+        return Weights()
+    x, y = pair
+    network.check_data(x, y)
+    w, _ = checked(network, x, y, None, pair_weight, "fit: validation")
+    return Weights(validation=w)
 
 
 def _opened(trainer: Any, source: Any, steps: int | None, validation: bool = False) -> Stream:

@@ -222,6 +222,20 @@ def test_what_can_be_gone_through_once_is_refused_for_more():
     assert trainer.epoch == 1
 
 
+@pytest.mark.parametrize(
+    ("wrong", "match"),
+    [((X[:-1], Y), "expected input"), ((X, Y[:, 1:]), "has .* targets"), ((X,), "no targets y")],
+)
+def test_what_is_wrong_with_the_examples_costs_no_minibatch_of_an_iterator(wrong, match):
+    trainer, validation = make_trainer(), Counted(cut())
+    iterator = iter(validation)
+    with pytest.raises((TypeError, ValueError), match=match):
+        trainer.fit(*wrong, validation=iterator)
+    assert validation.yielded == 0
+    trainer.fit(X, Y, validation=iterator)
+    assert validation.yielded == len(cut())
+
+
 def stopping(trainer, step):
     """Return a source whose minibatch of a number asks the trainer to stop, in the second epoch."""
 
