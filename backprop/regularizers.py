@@ -217,3 +217,11 @@ def _blocks(w: np.ndarray) -> Iterator[slice]:
     n = max(1, memory.UPDATE_BLOCK * len(w) // max(1, w.size))
     for start in range(0, len(w), n):
         yield slice(start, start + n)
+
+
+def check_regularizer(owner: str, regularizer: Any) -> None:
+    """Raise a TypeError unless it is a Regularizer, or None."""
+    if not (regularizer is None or isinstance(regularizer, Regularizer)):
+        raise TypeError(
+            f"{owner}: regularizer must be a Regularizer, got {regularizer!r}: give L2(lmbda), say"
+        )

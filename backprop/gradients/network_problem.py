@@ -30,7 +30,7 @@ from backprop.gradients.ways import ways_of_network
 from backprop.layers.mode import KEEPING, TRAINING
 from backprop.layers.passes import own
 from backprop.network import Network
-from backprop.regularizers import Regularizer
+from backprop.regularizers import Regularizer, check_regularizer
 
 
 def network_problem(
@@ -78,11 +78,7 @@ def network_problem(
 
 def _check(network: Network, regularizer: Any) -> None:
     """Refuse what has no gradient to be checked, or one that is not exact by design."""
-    if regularizer is not None and not isinstance(regularizer, Regularizer):
-        raise TypeError(
-            "check_gradients: regularizer must be a Regularizer such as L2(0.1), "
-            f"got {regularizer!r}"
-        )
+    check_regularizer("check_gradients", regularizer)
     for number, layer in enumerate(network.layers):
         check_parameters(f"layer {number}, {layer},", layer)
     check_not_truncated(network.layers)

@@ -14,7 +14,7 @@ from backprop.core.upstairs import upstairs
 from backprop.layers.base import Layer
 from backprop.network.checked import Checked
 from backprop.optimizers import Optimizer
-from backprop.regularizers import Regularizer
+from backprop.regularizers import check_regularizer
 
 PRODUCTS_A_SECOND = 2e10  # about what NumPy does, for whether it is worth while to build a program
 WORTH_WHILE = 1.0  # seconds
@@ -161,11 +161,7 @@ def _checked(owner: str, network: Any, optimizer: Any, settings: dict[str, Any])
     unknown = sorted(settings.keys() - _SETTINGS)
     if unknown:
         raise TypeError(f"{owner}: there is no setting {unknown[0]!r}")
-    regularizer = settings.get("regularizer")
-    if not (regularizer is None or isinstance(regularizer, Regularizer)):
-        raise TypeError(
-            f"{owner}: regularizer must be a Regularizer, got {regularizer!r}: give L2(lmbda), say"
-        )
+    check_regularizer(owner, settings.get("regularizer"))
     for name in ("clip_norm", "clip_value"):
         if settings.get(name) is not None:
             settings[name] = check_number(f"{owner}: {name}", settings[name], "(0, inf)")

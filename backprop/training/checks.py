@@ -11,24 +11,18 @@ from backprop.training.callback import Callback
 from backprop.training.divergence import is_finite
 
 
-def check_part(article: str, name: str, value: Any, kind: type, optional: bool = False) -> None:
-    """Raise a TypeError unless `value`, the trainer's optimizer say, is of its kind."""
-    if not isinstance(value, kind) and not (optional and value is None):
-        raise TypeError(f"Trainer: {name} must be {article} {kind.__name__}, got {value!r}")
-
-
-def check_callbacks(callbacks: Any) -> tuple[Callback, ...]:
+def check_callbacks(owner: str, callbacks: Any) -> tuple[Callback, ...]:
     """Return the callbacks, if they are a sequence of them."""
     if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
         then = f": give [{callbacks!r}]" if isinstance(callbacks, Callback) else ""
-        raise TypeError(f"Trainer: callbacks must be a sequence of them, got {callbacks!r}{then}")
+        raise TypeError(f"{owner}: callbacks must be a sequence of them, got {callbacks!r}{then}")
     callbacks = tuple(callbacks)
     for callback in callbacks:
         if not isinstance(callback, Callback):
             got = repr(callback)
             if isinstance(callback, type) and issubclass(callback, Callback):
                 got = f"the class {callback.__name__}: give {callback.__name__}(...)"
-            raise TypeError(f"Trainer: callbacks must be Callbacks, got {got}")
+            raise TypeError(f"{owner}: callbacks must be Callbacks, got {got}")
     return callbacks
 
 

@@ -20,13 +20,12 @@ from backprop.metrics import Metric
 from backprop.network import Network
 from backprop.network.evaluation import metrics_of
 from backprop.optimizers import Optimizer
-from backprop.regularizers import Regularizer
+from backprop.regularizers import Regularizer, check_regularizer
 from backprop.schedules import Schedule
 from backprop.training.callback import Callback
 from backprop.training.checks import (
     carriers,
     check_callbacks,
-    check_part,
     check_transform,
     describe_transform,
     positive_or_none,
@@ -142,12 +141,13 @@ class Trainer:
         self.batch_size = check_integer("Trainer: batch_size", batch_size)
         self.regularizer = regularizer
         self.schedule = schedule
-        check_part("a", "regularizer", regularizer, Regularizer, optional=True)
-        check_part("a", "schedule", schedule, Schedule, optional=True)
+        check_regularizer("Trainer", regularizer)
+        if not (schedule is None or isinstance(schedule, Schedule)):
+            raise TypeError(f"Trainer: schedule must be a Schedule, got {schedule!r}")
         self.clip_norm = positive_or_none("clip_norm", clip_norm)
         self.clip_value = positive_or_none("clip_value", clip_value)
         self.rng = generator("Trainer", rng)
-        callbacks = check_callbacks(callbacks)
+        callbacks = check_callbacks("Trainer", callbacks)
         self.shuffle = check_bool("Trainer: shuffle", shuffle)
         self.compiled = compiled if compiled is None else check_bool("Trainer: compiled", compiled)
         self.transform = check_transform(transform)

@@ -212,7 +212,7 @@ NETWORK = Network([Dense(2, 1)], "quadratic")
         (Dense(2, 1), {"nabla_a": np.ones((1, 3), complex)}, TypeError, "nabla_a must be real"),
         (Network([Dense(2, 1)]), {"nabla_a": np.ones(3)}, ShapeError, "(3,), expected (1, 3)"),
         (NETWORK, {"regularizer": "l2"}, TypeError, "regularizer must be a Regularizer"),
-        (NETWORK, {"regularizer": 0.1}, TypeError, "L2(0.1), got 0.1"),
+        (NETWORK, {"regularizer": 0.1}, TypeError, "got 0.1: give L2"),
         (ReLU(), {"input_shape": 3}, TypeError, "input_shape must be a tuple of integers, got 3"),
         (ReLU(), {"input_shape": np.ones((2, 3))}, TypeError, "give the array as x="),
         (ReLU(), {"x": (3,)}, TypeError, "a shape: give input_shape=(3,)"),

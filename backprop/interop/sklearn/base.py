@@ -246,7 +246,7 @@ class BackpropEstimator(BaseEstimator, ABC):
     def _trainer(
         self, settings: Settings, network: Any, optimizer: Any, rng: Any, n: int
     ) -> Trainer:
-        callbacks = list(check_callbacks(self.callbacks))
+        callbacks = list(check_callbacks(type(self).__name__, self.callbacks))
         metrics = self.metrics
         if settings.monitor is not None:
             restore_best = bool(self.early_stopping)

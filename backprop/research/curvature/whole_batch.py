@@ -16,11 +16,11 @@ from backprop.layers.mode import KEEPING
 from backprop.metrics import Metric
 from backprop.network import Network
 from backprop.network.evaluation import batches, metrics_of
-from backprop.regularizers import Regularizer
+from backprop.regularizers import Regularizer, check_regularizer
 from backprop.research.arguments import check_network
 from backprop.training.callback import Callback
 from backprop.training.callbacks import Checkpoint, ReduceOnPlateau
-from backprop.training.checks import check_callbacks, check_part, taken_apart
+from backprop.training.checks import check_callbacks, taken_apart
 from backprop.training.columns import declare_columns, metrics_for
 from backprop.training.divergence import DivergenceError, first_not_finite
 from backprop.training.history import History
@@ -84,8 +84,8 @@ class WholeBatchTrainer:
             known = " or ".join(map(repr, METHODS))
             raise ValueError(f"WholeBatchTrainer: method must be {known}, got {method!r}")
         self.network, self.method, self.regularizer = network, method, regularizer
-        check_part("a", "regularizer", regularizer, Regularizer, optional=True)
-        self.callbacks = list(check_callbacks(callbacks))
+        check_regularizer("WholeBatchTrainer", regularizer)
+        self.callbacks = list(check_callbacks("WholeBatchTrainer", callbacks))
         for callback in self.callbacks:
             if isinstance(callback, (Checkpoint, ReduceOnPlateau)) or callback.wants_steps:
                 raise ValueError(
@@ -115,9 +115,10 @@ class WholeBatchTrainer:
         class_weight: Any = None,
         sample_weight: Any = None,
     ) -> History:
-        """Take so many more iterations, or fewer if no element of the gradient is larger than
-        `tolerance`, or the line search finds nothing better. Another `fit` begins a new search
-        where this one ended.
+        """Take so many more iterations, or fewer if the search ends by itself.
+
+        It does where no element of the gradient is larger than `tolerance`, or the line search
+        finds nothing better. Another `fit` begins a new search where this one ended.
 
         Parameters
         ----------

@@ -172,6 +172,9 @@ def test_what_does_not_fit_is_refused(tmp_path):
     (x, y), net = labelled(), classifier()
     with pytest.raises(ValueError, match="method must be 'lbfgs' or 'cg', got 'sgd'"):
         WholeBatchTrainer(net, "sgd")
+    for wrong in ({"regularizer": 0.1}, {"callbacks": [3]}):
+        with pytest.raises(TypeError, match=f"^WholeBatchTrainer: {next(iter(wrong))} must be"):
+            WholeBatchTrainer(net, **wrong)
     for callback in (Checkpoint(tmp_path / "c.npz"), ReduceOnPlateau()):
         with pytest.raises(ValueError, match="which scipy keeps to itself"):
             WholeBatchTrainer(net, callbacks=[callback])
