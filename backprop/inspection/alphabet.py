@@ -16,6 +16,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 
+def escaped(words: str) -> str:
+    r"""Return words as they stand in ``\mathrm{}`` and ``\text{}`` of LaTeX."""
+    return re.sub(r"([\\{}_$#%&])", r"\\\1", words)
+
+
 @dataclass(frozen=True)
 class Alphabet:
     """The characters of plain text.
@@ -40,7 +45,13 @@ class Alphabet:
 
     def text(self, latex: str) -> str:
         r"""Return a symbol as it is printed: ``w^{2}`` with a raised 2, or as ``w^2``."""
-        text = re.sub(r"\\(?:mathrm|text)\{(.*?)\}", r"\1", latex)
+        words: list[str] = []  # which stay as they are, but for what `escaped` did
+
+        def keep(found: re.Match[str]) -> str:
+            words.append(re.sub(r"\\(.)", r"\1", found[1]))
+            return f"\0{len(words) - 1}\0"
+
+        text = re.sub(r"\\(?:mathrm|text)\{((?:[^\\{}]|\\.)*)\}", keep, latex)
         text = re.sub(r"\\frac\{(\w+)\}\{(\w+)\}", r"\1/\2", text)
         text = re.sub(r"\^\{([\w.]+)\}", lambda found: self.superscript(found[1]), text)
         text = re.sub(r"_\{([\w.+,-]+)\}", self._subscript, text)
@@ -50,7 +61,7 @@ class Alphabet:
         text = re.sub(r"\\sqrt\{(.*?)\}", rf"{root}(\1)", text)
         for command, character in self.characters.items():
             text = text.replace(command, character)
-        return text.replace("\\_", "_")
+        return re.sub(r"\0(\d+)\0", lambda found: words[int(found[1])], text)
 
     def superscript(self, text: str) -> str:
         """Return a text raised, such as the exponent of a power of ten."""

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from backprop.inspection.alphabet import escaped
 from backprop.inspection.elements import Term, by_example
 from backprop.inspection.record import LayerTrace, superscript_of
 from backprop.inspection.typeset import Equation, Part
@@ -80,7 +81,7 @@ def symbol(name: str, superscript: str = "") -> str:
     if indexed:
         name = f"{indexed[1]}_{{{indexed[2]}}}"
     elif len(name) > 1 and not name.startswith("\\"):
-        name = rf"\mathrm{{{name}}}".replace("_", r"\_")
+        name = rf"\mathrm{{{escaped(name)}}}"
     return f"{name}^{{{superscript}}}" if superscript else name
 
 

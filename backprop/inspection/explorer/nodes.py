@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from backprop.inspection import operations
-from backprop.inspection.alphabet import UNICODE
+from backprop.inspection.alphabet import UNICODE, escaped
 from backprop.inspection.cost_trace import CostTrace
 from backprop.inspection.elements import Array, Term
 from backprop.inspection.equations import LayerSymbols, backward_sections, forward_sections
@@ -151,7 +151,7 @@ class _Page(LayerPage):
             t.superscript,
             a_prev=x,
             nabla_a=gradient_symbol(symbol(row.name)) if end is None else r"\nabla_{a}C",
-            downstream=rf"{gradient_symbol(x)}\text{{ by way of {row.name}}}",
+            downstream=rf"{gradient_symbol(x)}\text{{ by way of {escaped(row.name)}}}",
             is_output=row.name in self.costs or row.upstream is None,
             bp1=end.bp1(symbol("a", innermost.superscript)) if end and is_canonical else None,
         )

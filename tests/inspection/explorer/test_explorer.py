@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from backprop import Dense, Network
+from backprop.graph import Graph, Input, apply
 from backprop.inspection.explorer.arrays import Arrays, pooled
 from backprop.layers import Activation
 from tests.cases import CASES
@@ -93,6 +94,21 @@ def test_every_layer_has_a_page(case, tmp_path):
     y = np.random.default_rng(0).random((*network.output_shape, 3))
     data = data_of(network.trace(x, y).to_html(tmp_path / "page.html"))
     assert {step["way"] for step in data["steps"]} == {"forward", "cost", "backward"}
+
+
+@pytest.mark.parametrize(
+    "name", ["u", "two-parts", "a_b", "a{b}", "a_{1}", r"a\frac{1}{2}", r"50\%", "a / b", "$x$"]
+)
+def test_names_of_nodes_are_shown_as_they_are(name, tmp_path):
+    h = apply(Dense(3, 2, rng=0), Input(name, shape=(3,))).named(f"{name} h")
+    trace = Network(Graph(h * 2)).trace(np.ones((3, 2), "f4"))
+    found = {
+        (one["left"], one["formula"])
+        for step in data_of(trace.to_html(tmp_path / "page.html"))["steps"]
+        for one in step["shown"]
+    }
+    assert ("z¹", f"w¹ {name} + b¹") in found
+    assert (f"∂C/∂{name} by way of {name} h", "(w¹)ᵀ δ¹") in found
 
 
 class Root(Activation):
