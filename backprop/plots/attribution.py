@@ -8,8 +8,8 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 
-from backprop.core.checks import check_integer
-from backprop.plots.images import _channels_and_sides, _check_real_and_finite, _mosaic
+from backprop.core.checks import check_array, check_finite, check_integer
+from backprop.plots.images import channels_and_sides, mosaic_of
 from backprop.plots.style import axes_or_new, fix_margins, in_our_style, show_pixels
 
 INK = 0.45  # how dark the image is under its relevance
@@ -50,14 +50,8 @@ def attributions(
         If an array is none of real, finite numbers, or a map has another shape than the images.
     """
     named = dict(maps) if isinstance(maps, Mapping) else {"": maps}
+    _check_alike(images, named)
     count = min(check_integer("attributions: count", count), images.shape[-1])
-    for name, array in (("images", images), *named.items()):
-        _check_real_and_finite(f"attributions: {name or 'maps'}", array)
-        if array.shape != images.shape:
-            raise ValueError(
-                f"attributions: {name or 'maps'} must have the shape of the images, "
-                f"{images.shape}, got {array.shape}"
-            )
     if titles is not None and len(titles) < count:
         raise ValueError(f"attributions: expected {count} titles, got {len(titles)}")
     pictures = _tiles(images, count, image_shape).mean(axis=1)
@@ -68,7 +62,7 @@ def attributions(
         rows.append(_over(_tiles(array, count, image_shape).sum(axis=1), ink))
     height, width = pictures.shape[1:]
     gap = max(1, round(0.07 * max(height, width)))
-    mosaic = _mosaic(np.concatenate(rows), count, gap, gap)[:-gap]
+    mosaic = mosaic_of(np.concatenate(rows), count, gap, gap)[:-gap]
     inches = 0.8 * count + 1.5
     own = ax is None
     ax = axes_or_new(ax, inches, 0.8 * count * mosaic.shape[0] / mosaic.shape[1] + 0.3)
@@ -85,12 +79,24 @@ def attributions(
     return ax
 
 
+def _check_alike(images: np.ndarray, maps: Mapping[str, np.ndarray]) -> None:
+    """Raise unless images and maps are real and finite, and of one shape."""
+    for name, array in (("images", images), *maps.items()):
+        check_array("attributions", name or "maps", array, None, "real")
+        check_finite(f"attributions: {name or 'maps'}", array)
+        if array.shape != images.shape:
+            raise ValueError(
+                f"attributions: {name or 'maps'} must have the shape of the images, "
+                f"{images.shape}, got {array.shape}"
+            )
+
+
 def _tiles(array: np.ndarray, count: int, image_shape: Sequence[int] | None) -> np.ndarray:
     """Return the first images as count x channels x height x width."""
     array = np.moveaxis(array[..., :count], -1, 0).astype(np.float64)
     if array.ndim == 2:
         given = None if image_shape is None else tuple(image_shape)
-        return array.reshape(count, *_channels_and_sides("attributions", array[0].size, given))
+        return array.reshape(count, *channels_and_sides("attributions", array[0].size, given))
     if array.ndim not in (3, 4):
         raise ValueError(
             f"attributions: images must be n x B, H x W x B or C x H x W x B, got {array.ndim} axes"

@@ -119,15 +119,8 @@ def unit_health(health: GradientHealth, ax: Axes | None = None) -> Axes:
             f"unit_health: no dead or saturated units known, in {_records_of(health)}"
             f"{judged if len(health.history) else ''}"
         )
-    steps = np.array(health.history["step"])
-    shares = np.full((len(rows), len(steps)), np.nan)
-    for row, (curve, _) in zip(shares, rows, strict=True):
-        row[np.isin(steps, curve.at)] = 100 * curve.values
+    steps, shares = _shares(np.array(health.history["step"]), [curve for curve, _ in rows])
     names = [f"{curve.name}\n{100 * curve.values[-1]:.0f}% {kind}" for curve, kind in rows]
-    if len(steps) > MANY:
-        parts = np.array_split(np.arange(len(steps)), 50)
-        shares = np.stack([_median_of_known(shares[:, part]) for part in parts], axis=1)
-        steps = np.array([steps[part].mean() for part in parts])
 
     ax = axes_or_new(ax, 7, max(0.36 * len(rows), 0.9) + 0.7)  # as high as the scale's name
     highest = max(10.0, float(np.nanmax(shares)))  # so that two per cent look like two per cent
@@ -149,6 +142,18 @@ def unit_health(health: GradientHealth, ax: Axes | None = None) -> Axes:
     ax.tick_params(axis="y", length=0)
     ax.grid(False)
     return ax
+
+
+def _shares(steps: np.ndarray, curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the steps that are drawn, and the curves in per cent, NaN where nothing is known."""
+    shares = np.full((len(curves), len(steps)), np.nan)
+    for row, curve in zip(shares, curves, strict=True):
+        row[np.isin(steps, curve.at)] = 100 * curve.values
+    if len(steps) <= MANY:
+        return steps, shares
+    parts = np.array_split(np.arange(len(steps)), 50)
+    medians = np.stack([_median_of_known(shares[:, part]) for part in parts], axis=1)
+    return np.array([steps[part].mean() for part in parts]), medians
 
 
 def _median_of_known(values: np.ndarray) -> np.ndarray:

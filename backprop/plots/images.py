@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.patches import Rectangle
 
-from backprop.core.checks import check_integer
+from backprop.core.checks import check_array, check_finite, check_integer
 from backprop.layers import Layer
 from backprop.layers.transposed_convolution import TransposedConvolution
 from backprop.metrics.labels import decisions
@@ -71,11 +71,11 @@ def weights(
 
     gap = max(1, round(0.07 * max(sides)))
     in_a_row = channels if channels <= 8 else _mosaic_columns(channels)
-    tiles = np.stack([_mosaic(one, in_a_row, gap, gap)[:-gap] for one in shown])
+    tiles = np.stack([mosaic_of(one, in_a_row, gap, gap)[:-gap] for one in shown])
     height, width = tiles.shape[1:]
     right, down = (gap, gap) if channels == 1 else (3 * gap, 2 * gap)  # between neurons
     columns = _mosaic_columns(len(tiles), (width + right) / (height + down))
-    mosaic = _mosaic(tiles, columns, down, right)[:-down]
+    mosaic = mosaic_of(tiles, columns, down, right)[:-down]
     inches = min(5.6, 1.2 * columns * in_a_row)
     high = max(inches * mosaic.shape[0] / mosaic.shape[1], 0.7)  # as the scale's name is
     own = ax is None
@@ -110,7 +110,8 @@ def _w_of(layer: Any) -> np.ndarray:
     if w is None:
         message = f"expected a layer with weights w, or an array of them, got {layer!r}"
         raise TypeError(f"weights: {message}")
-    _check_real_and_finite("weights: w", w)
+    check_array("weights", "w", w, None, "real")
+    check_finite("weights: w", w)
     if not 2 <= w.ndim <= 4 or w.size == 0:
         raise ValueError(
             "weights: w must have the shape (n_out, n_in), or (maps, channels, places) and "
@@ -126,7 +127,7 @@ def _kernels(layer: Any, image_shape: Sides | None) -> np.ndarray:
     """Return the weights as n x channels x height x width."""
     w = _w_of(layer)
     if w.ndim == 2:
-        return w.reshape(len(w), *_channels_and_sides("weights", w.shape[1], image_shape))
+        return w.reshape(len(w), *channels_and_sides("weights", w.shape[1], image_shape))
     if image_shape is not None:
         raise ValueError(
             f"weights: image_shape is for a layer of neurons, got w of the shape {w.shape}"
@@ -178,7 +179,7 @@ def misclassified(
     """
     found = decisions("misclassified", a, labels)
     predicted, true = found.predicted, found.true
-    _check_real("misclassified: images", images)
+    check_array("misclassified", "images", images, None, "real")
     images = _example_by_example(images, len(true), image_shape)
     names = names_of_classes("misclassified", class_names, max(2, len(a)))
     check_integer("misclassified: count", count)
@@ -193,7 +194,7 @@ def misclassified(
     sure = np.where(predicted == 1, a[0], 1 - a[0]) if len(a) == 1 else a.max(axis=0)
     shown = wrong[np.argsort(-sure[wrong], kind="stable")][:count]
     images = images[shown]  # of a file that is mapped no more is read
-    _check_finite("misclassified: images", images)
+    check_finite("misclassified: images", images)
     form = _percentage if a.min() >= 0 and a.max() <= 1 else "{:.3g}".format
     captions = [f"{names[predicted[i]]} ({form(sure[i])})\nis {names[true[i]]}" for i in shown]
     ax = _tiles_with_captions(_grey_or_coloured(images), captions, ax)
@@ -220,7 +221,7 @@ def _example_by_example(images: np.ndarray, n: int, image_shape: Sides | None) -
         images = np.moveaxis(images, -1, 0)
     if image_shape is not None or images.ndim == 2:
         pixels = images[0].size
-        images = images.reshape(n, *_channels_and_sides(owner, pixels, image_shape))
+        images = images.reshape(n, *channels_and_sides(owner, pixels, image_shape))
     if images.ndim == 3:
         return images
     if images.shape[1] in (1, 3):
@@ -253,7 +254,7 @@ def _tiles_with_captions(tiles: np.ndarray, captions: list[str], ax: Axes | None
     columns = min(len(tiles), across)
     gap_y = math.ceil(0.48 * height)
     gap_x = math.ceil(0.12 * width)
-    mosaic = _mosaic(tiles, columns, gap_y, gap_x)
+    mosaic = mosaic_of(tiles, columns, gap_y, gap_x)
     pixel = 6 / across / (width + gap_x)  # of a new figure, in inches
     if ax is None:
         ax = axes_or_new(ax, max(mosaic.shape[1] * pixel, 3), mosaic.shape[0] * pixel + 0.35)
@@ -273,7 +274,7 @@ def _tiles_with_captions(tiles: np.ndarray, captions: list[str], ax: Axes | None
     return ax
 
 
-def _channels_and_sides(owner: str, pixels: int, given: Sides | None) -> Sides:
+def channels_and_sides(owner: str, pixels: int, given: Sides | None) -> Sides:
     """Return channels, height and width of an image of so many numbers, a square unless given."""
     if given is None:
         side = math.isqrt(pixels)
@@ -307,7 +308,7 @@ def _corners(n: int, columns: int, right: int, down: int) -> list[tuple[int, int
     return [(i % columns * right, i // columns * down) for i in range(n)]
 
 
-def _mosaic(tiles: np.ndarray, columns: int, gap_y: int, gap_x: int) -> np.ndarray:
+def mosaic_of(tiles: np.ndarray, columns: int, gap_y: int, gap_x: int) -> np.ndarray:
     """Return N x H x W (x C) tiles as one image, in rows: NaN between and under them."""
     n, height, width, *colours = tiles.shape
     rows = -(-n // columns)
@@ -316,19 +317,3 @@ def _mosaic(tiles: np.ndarray, columns: int, gap_y: int, gap_x: int) -> np.ndarr
     mosaic.reshape(-1, *shape[2:])[:n, :height, :width] = tiles
     image = mosaic.swapaxes(1, 2).reshape(rows * shape[2], columns * shape[3], *colours)
     return image[:, : image.shape[1] - gap_x]
-
-
-def _check_real_and_finite(name: str, array: Any) -> None:
-    _check_real(name, array)
-    _check_finite(name, array)
-
-
-def _check_real(name: str, array: Any) -> None:
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
-        got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-        raise TypeError(f"{name} must be an array of real numbers, got {got}")
-
-
-def _check_finite(name: str, array: np.ndarray) -> None:
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise ValueError(f"{name} must be finite, got NaN or infinity")

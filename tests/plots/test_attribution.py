@@ -38,8 +38,10 @@ def test_mistakes() -> None:
     images = np.zeros((4, 2))
     with pytest.raises(ValueError, match=r"attributions: lrp must have the shape of the images"):
         plots.attributions(images, {"lrp": np.zeros((4, 3))})
-    with pytest.raises(ValueError, match="attributions: maps must be finite"):
+    with pytest.raises(ValueError, match=r"attributions: maps\[0, 0\] is nan: maps must be"):
         plots.attributions(images, np.full((4, 2), np.nan))
+    with pytest.raises(TypeError, match="attributions: the images must be a numpy array, got list"):
+        plots.attributions(images.tolist(), images)
     with pytest.raises(ValueError, match="expected 2 titles, got 1"):
         plots.attributions(images, images, titles=["a"])
     with pytest.raises(ValueError, match="make no square image"):

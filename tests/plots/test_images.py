@@ -72,7 +72,7 @@ def test_a_mosaic_is_wide_rather_than_high(n: int) -> None:
     [
         (Flatten(), None, TypeError, r"weights: expected a layer with .*got Flatten\(\)"),
         ([[1.0]], None, TypeError, r"expected a layer with weights w.*got \[\[1.0\]\]"),
-        (np.eye(4) * 1j, None, TypeError, "weights: w must be an array of real.*got complex128"),
+        (np.eye(4) * 1j, None, TypeError, "weights: the w must be real, got complex128"),
         (np.ones(4), None, ValueError, r"w must have the shape \(n_out, n_in\), .* got \(4,\)"),
         (np.ones((2, 3, 4, 4)), (4, 4), ValueError, "image_shape is for a layer of neurons"),
         (
@@ -88,7 +88,7 @@ def test_a_mosaic_is_wide_rather_than_high(n: int) -> None:
             r"a Network; its first is network\[0",
         ),
         (np.ones((0, 4)), None, ValueError, r"must have the shape .* got \(0, 4\)"),
-        (np.full((2, 4), np.nan), None, ValueError, "weights: w must be finite, got NaN"),
+        (np.full((2, 4), np.nan), None, ValueError, "weights: .* is nan: w must be finite"),
         (
             np.ones((2, 12)),
             None,
@@ -332,12 +332,8 @@ def test_nothing_misclassified() -> None:
         ({"images": np.ones((2, 4, 4, 6))}, ValueError, r"one channel or three, .* \(2, 4, 4\)"),
         ({"images": np.ones((4, 6)), "image_shape": (3, 2)}, ValueError, "3 x 2 has 6 pixels, exp"),
         ({"images": np.ones((12, 6))}, ValueError, "misclassified: 12 pixels make no square image"),
-        (
-            {"images": [[1.0]]},
-            TypeError,
-            "misclassified: images must be an array of real numbers, got list",
-        ),
-        ({"images": np.full((4, 6), np.inf)}, ValueError, "misclassified: images must be finite"),
+        ({"images": [[1.0]]}, TypeError, "misclassified: the images must be a numpy array, got li"),
+        ({"images": np.full((4, 6), np.inf)}, ValueError, "misclassified: .* images must be finit"),
         ({"labels": np.array([0, 1])}, ValueError, r"^misclassified: y of shape \(2,\) does"),
         ({"labels": np.array([0, 2, 1, 0, 2, 3])}, ValueError, "label 3 is out of range"),
         (
