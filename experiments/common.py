@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -69,6 +70,13 @@ def write_and_draw(
 def read_result(path: Path) -> Any:
     """Return what an experiment wrote to its JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def rounded(numbers: Any) -> Any:
+    """Return numbers, in lists or arrays of any depth, with four significant digits, as lists."""
+    if isinstance(numbers, (list, tuple, np.ndarray)):
+        return [rounded(one) for one in numbers]
+    return float(f"{numbers:.4g}")
 
 
 def check_same(experiment: str, path: Path, there: Any, here: Any) -> None:

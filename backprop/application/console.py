@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 
-from backprop.core.terminal import write_line
+from backprop.core.terminal import tell_note, write_line
 from backprop.training.divergence import DivergenceError
 
 
@@ -21,11 +21,6 @@ def tell(text: str) -> None:
             write_line(f"backprop: cannot write to stdout: {error.strerror}", sys.stderr)
         with contextlib.suppress(OSError, ValueError):
             discard_stdout()  # nobody will read what comes after
-
-
-def tell_note(text: str) -> None:
-    """Print a line to stderr that is no error: what stdout is read for has it not."""
-    write_line(f"backprop: {text}", sys.stderr)
 
 
 def tell_error(message: str) -> None:

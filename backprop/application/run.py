@@ -13,7 +13,7 @@ import numpy as np
 
 from backprop import __version__
 from backprop.application.architecture import make_network
-from backprop.application.console import tell, tell_note
+from backprop.application.console import tell
 from backprop.application.processes import OneOf
 from backprop.application.report import write_run_report
 from backprop.application.run_config import RunConfig
@@ -34,6 +34,7 @@ from backprop.application.run_pictures import draw_pictures
 from backprop.application.tasks import figures_in_words, fitted, metrics_of
 from backprop.core.plain import to_json
 from backprop.core.storage import write_text
+from backprop.core.terminal import tell_note
 from backprop.interop.mpi import DataParallel
 from backprop.network import Network
 from backprop.regularizers import L2

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from backprop.application.arguments import MODEL_HELP
-from backprop.application.console import tell_note
 from backprop.application.run_config import RunConfig
 from backprop.core.config import UnknownClassError
 from backprop.core.storage import FileError, read_format, what_is_read, write_text
+from backprop.core.terminal import tell_note
 from backprop.network import Network
 from backprop.training import checkpoint
 from backprop.training.history import History

@@ -10,6 +10,7 @@ import codecs
 import contextlib
 import io
 import itertools
+import sys
 import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -97,6 +98,11 @@ def write_line(text: str, stream: Any) -> None:
     with contextlib.suppress(Exception):
         stream.write(readable(text, stream) + "\n")
         stream.flush()
+
+
+def tell_note(text: str) -> None:
+    """Print a line to stderr that is no error: what stdout is read for has it not."""
+    write_line(f"backprop: {text}", sys.stderr)
 
 
 def _replace(error: UnicodeError) -> tuple[str, int]:

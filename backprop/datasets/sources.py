@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backprop.core.storage import FileError, write_text
-from backprop.core.terminal import write_line
+from backprop.core.terminal import tell_note
 from backprop.datasets import digits
 from backprop.datasets.dataset import Dataset, checked
 from backprop.datasets.files import KINDS, read_path
@@ -209,7 +209,7 @@ def make_builtin(folder: str | os.PathLike[str] | None = None) -> Path:
     if foreign and not manifest.exists():
         raise FileError(f"{target} holds {foreign[0]} of another data set: choose another folder")
     _check_writable(target)  # before some seconds of drawing
-    _notice(f"making the built-in digits, {sum(_BUILTIN_COUNTS):,} images, in {target}")
+    tell_note(f"making the built-in digits, {sum(_BUILTIN_COUNTS):,} images, in {target}")
     arrays = [
         array
         for count, seed in zip(_BUILTIN_COUNTS, _BUILTIN_SEEDS, strict=True)
@@ -266,7 +266,7 @@ def _load_builtin(folder: str | os.PathLike[str] | None) -> Dataset:
         try:
             return _read_builtin(path)
         except (FileError, FileNotFoundError) as error:
-            _notice(f"the built-in digits are damaged: {error}")
+            tell_note(f"the built-in digits are damaged: {error}")
     return _read_builtin(make_builtin(path))
 
 
@@ -327,7 +327,3 @@ def _absolute(path: str | os.PathLike[str]) -> Path:
         return Path(path).expanduser().absolute()
     except RuntimeError as error:  # ~nobody
         raise FileNotFoundError(f"{path}: {error}") from None
-
-
-def _notice(text: str) -> None:
-    write_line(f"backprop: {text}", sys.stderr)

@@ -47,7 +47,7 @@ def comparison_table(
             if data == "validation":
                 found = [_best(h, column) for h in histories.values()]
                 rows.append((f"best {data} {_words(quantity)}", *found))
-            last = [_value(h, column, _known(h, column)[-1:]) for h in histories.values()]
+            last = [_value(h, column, known(h, column)[-1:]) for h in histories.values()]
             rows.append((f"last {data} {_words(quantity)}", *last))
     for given, only_different in ((results or {}, False), (settings or {}, True)):
         of_runs = [given.get(name, {}) for name in histories]
@@ -79,12 +79,13 @@ def check_histories(owner: str, histories: Any) -> None:
         raise ValueError(f"{owner}: expected at least one History, got an empty dict")
 
 
-def _known(history: History, column: str) -> list[float]:
+def known(history: History, column: str) -> list[float]:
+    """Return the values of a column in the epochs that have one."""
     return [record[column] for record in history if record.get(column) is not None]
 
 
 def _best(history: History, column: str) -> str:
-    if not _known(history, column):
+    if not known(history, column):
         return "-"
     record = history.best(column)
     return f"{_value(history, column, [record[column]])} at {record['epoch']}"

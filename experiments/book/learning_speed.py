@@ -27,7 +27,14 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from backprop import L2, SGD, Callback, Network, Trainer, datasets
-from experiments.common import figure, option_parser, read_result, tidy, write_and_draw
+from experiments.common import (
+    figure,
+    option_parser,
+    read_result,
+    rounded,
+    tidy,
+    write_and_draw,
+)
 
 EXAMPLES = 1000
 ETA, LMBDA = 0.1, 5.0
@@ -93,10 +100,10 @@ def run(data: str, name: str | None, steps: int, seeds: int) -> dict[str, Any]:
         print_comparison(hidden, norms)
         curves = np.quantile(norms[:, sampled], (0, 0.5, 1), axis=0)
         result["hidden_layers"][str(hidden)] = {
-            "first": _rounded(norms[:, 0]),  # seeds x layers
-            "last": _rounded(norms[:, -1]),
+            "first": rounded(norms[:, 0]),  # seeds x layers
+            "last": rounded(norms[:, -1]),
             "steps": sampled,
-            **{name: _rounded(curve.T) for name, curve in zip(CURVES, curves, strict=True)},
+            **{name: rounded(curve.T) for name, curve in zip(CURVES, curves, strict=True)},
         }
     return result
 
@@ -116,10 +123,6 @@ def print_comparison(hidden: int, norms: np.ndarray) -> None:
         for name, values, reference in rows:
             spread = f"({values.min():.3g} to {values.max():.3g})"
             print(f"    {name:<17} {np.median(values):8.3g} {spread:<24} {reference:8.3g}")
-
-
-def _rounded(values: np.ndarray) -> list[list[float]]:
-    return [[float(f"{value:.4g}") for value in row] for row in values.tolist()]
 
 
 # -- the figure ------------------------------------------------------------------------------

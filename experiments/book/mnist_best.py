@@ -52,6 +52,7 @@ from experiments.common import (
     load_mnist,
     option_parser,
     read_result,
+    rounded,
     tidy,
 )
 
@@ -133,7 +134,7 @@ def train(
         "path": trainer.computed_by,
         "seconds": round(sum(trainer.history["seconds"]), 1),
         "parameters": network.n_parameters,
-        "training_cost": [float(f"{c:.4g}") for c in trainer.history["training_cost"]],
+        "training_cost": rounded(trainer.history["training_cost"]),
         f"{judged}_accuracy": found["accuracy"],
         f"{judged}_cost": found["cost"],
     }

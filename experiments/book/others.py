@@ -13,6 +13,7 @@ from experiments.book import learning_speed
 from experiments.book.data import Book
 from experiments.book.networks import network_of
 from experiments.book.row import Row
+from experiments.common import rounded
 
 NUMPY = "NumPy: too little to build a program for"
 
@@ -75,7 +76,7 @@ def norms(row: Row, seed: int, book: Book) -> dict[str, Any]:
     y = datasets.one_hot(book.training[1][: row.images], book.n_classes)
     found = learning_speed.speeds(x, y, len(row.layers) - 2, row.epochs, seed)
     steps = sorted({*range(0, row.epochs, learning_speed.SAMPLE), row.epochs - 1})
-    curves = [[float(f"{value:.4g}") for value in curve] for curve in found[steps].T]
+    curves = rounded(found[steps].T)
     ratio = float(found[0, -1] / found[0, 0])
     return {"path": "NumPy: every step is looked at", "steps": steps, "norms": curves,
             "ratio": ratio}  # fmt: skip

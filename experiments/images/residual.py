@@ -46,6 +46,7 @@ from experiments.common import (
     figure,
     option_parser,
     read_result,
+    rounded,
     ticks_at_1_2_5,
     tidy,
     write_and_draw,
@@ -82,8 +83,8 @@ def at_the_start(network: Network, x: np.ndarray, y: np.ndarray) -> dict[str, li
     size = math.sqrt(x.shape[-1])
     dense = [layer for _, layer in network.walk() if isinstance(layer, Dense)]
     return {
-        "delta": _rounded([size * np.linalg.norm(layer.delta) for layer in dense]),
-        "cosine": _rounded([mean_cosine(layer.a) for layer in network.layers[:-1]]),
+        "delta": rounded([size * np.linalg.norm(layer.delta) for layer in dense]),
+        "cosine": rounded([mean_cosine(layer.a) for layer in network.layers[:-1]]),
     }
 
 
@@ -112,8 +113,8 @@ def run(data: str, depths: list[int], train_size: int, epochs: int, seeds: int) 
                 accuracies[eta] = [network.evaluate(*test)["accuracy"] for network in networks]
             eta = min(ETAS, key=lambda eta: np.median(costs[eta]))
             found["eta"].append(eta)
-            found["training_cost"].append(_rounded(costs[eta]))
-            found["test_accuracy"].append(_rounded(accuracies[eta]))
+            found["training_cost"].append(rounded(costs[eta]))
+            found["test_accuracy"].append(rounded(accuracies[eta]))
             print(
                 f"{kind:>8}, {depth:2} layers: training cost {np.median(costs[eta]):.3f} "
                 f"({min(costs[eta]):.3f} to {max(costs[eta]):.3f}), "
@@ -135,10 +136,6 @@ def train(
     )
     trainer.fit(x, y, epochs)
     return network
-
-
-def _rounded(values: list[float]) -> list[float]:
-    return [float(f"{value:.4g}") for value in values]
 
 
 # -- the figure ------------------------------------------------------------------------------

@@ -35,7 +35,14 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from backprop import GRU, LSTM, RNN, Adam, Dense, Network, TimeStep, Trainer
-from experiments.common import figure, option_parser, read_result, tidy, write_and_draw
+from experiments.common import (
+    figure,
+    option_parser,
+    read_result,
+    rounded,
+    tidy,
+    write_and_draw,
+)
 
 NEURONS, BATCH = 32, 64
 EPOCH = 50 * BATCH  # sequences, fresh ones in every epoch
@@ -100,10 +107,10 @@ def train(kind: str, length: int, epochs: int, seed: int) -> dict[str, Any]:
         reaches.append(reach(network, *test))
     tenth = [np.sqrt(np.mean(np.square(r[: length // 10]))) for r in reaches]
     return {
-        "error": _rounded(errors),
-        "reach": _rounded(tenth),
-        "start": _rounded(reaches[0]),
-        "end": _rounded(reaches[-1]),
+        "error": rounded(errors),
+        "reach": rounded(tenth),
+        "start": rounded(reaches[0]),
+        "end": rounded(reaches[-1]),
     }
 
 
@@ -123,10 +130,6 @@ def run(lengths: list[int], epochs: int, seed: int) -> dict[str, Any]:
                 f"{reached[-1]:.0e} after it ({time.perf_counter() - began:.0f} s)"
             )
     return result
-
-
-def _rounded(values: Any) -> list[float]:
-    return [float(f"{value:.4g}") for value in values]
 
 
 # -- the figure ------------------------------------------------------------------------------

@@ -343,6 +343,7 @@ def test_costs_of_different_kinds_share_no_picture(run, copy, tmp_path, capsys):
     ("value", "shown"),
     [
         (172_500.4, "172,500"), (-16_670.0, "−16,670"), (9_999.4, "9999"),
+        (9_999.7, "10,000"), (-9_999.5, "−10,000"),
         (12_345_678.0, "1.235e+07"),
         (0.000012, "1.2e−05"), ([784, 30, 10], "784-30-10"), (("price", "tax"), "price, tax"),
         ({}, "–"), ([], "–"), (None, "–"), (0, "0"), (False, "no"),
@@ -382,6 +383,19 @@ def test_what_the_curves_say(training, validation, words):
         for epoch, (one, other) in pairs
     )
     assert words in " ".join(on_the_curves(history))
+
+
+@pytest.mark.parametrize(("named", "epoch"), [(True, 4), (False, 2)])
+def test_the_epoch_of_the_lowest_cost_is_that_of_its_record(named, epoch):
+    """Where the first epochs were not judged, and where a history of one's own counts none."""
+    records = [{}, {}] + [
+        {"training_cost": one, "validation_cost": other}
+        for one, other in [(1, 1), (0.5, 0.6), (0.3, 0.9)]
+    ]
+    if named:
+        records = [{"epoch": n, **record} for n, record in enumerate(records, 1)]
+    said = " ".join(on_the_curves(History(records)))
+    assert f"The validation cost was lowest at epoch {epoch}, 0.6" in said
 
 
 def test_the_command_of_a_configuration_is_that_which_trains_it():

@@ -16,6 +16,7 @@ from backprop.application.run_config import RunConfig
 from backprop.core.shapes import each_array
 from backprop.core.storage import write_text
 from backprop.layers import Dense
+from backprop.training.comparison import known
 
 MOST_CURVES = 6
 PICTURES = {
@@ -82,7 +83,7 @@ def _figures(facts: Facts, on_test: list[tuple[str, Any, str]]) -> str:
         name = f"best validation {quantity.replace('_', ' ')}"
         found.append((name, shown, f"at epoch {best['epoch']}" if "epoch" in best else ""))
     found.append(("epochs", len(history), ""))
-    seconds = words.known(history, "seconds")
+    seconds = known(history, "seconds")
     if seconds:
         found.append(
             (

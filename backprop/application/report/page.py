@@ -166,7 +166,7 @@ def short(value: float) -> str:
     """Return a number with four digits, of thousands with all before the point."""
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "∞" if value > 0 else "−∞"
-    return f"{value:{',.0f' if 1e4 <= abs(value) < 1e7 else '.4g'}}".replace("-", "−")
+    return f"{value:{',.0f' if 9999.5 <= abs(value) < 1e7 else '.4g'}}".replace("-", "−")
 
 
 def percent(value: Any) -> str:

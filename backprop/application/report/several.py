@@ -14,7 +14,7 @@ from backprop.application.report import page, words
 from backprop.application.report.drawing import curves
 from backprop.application.report.facts import Facts, facts_without_data, is_drawable, tested
 from backprop.core.storage import write_text
-from backprop.training.comparison import quantities_of
+from backprop.training.comparison import known, quantities_of
 from backprop.training.history import History
 
 MOST_CURVES = 4
@@ -125,12 +125,10 @@ def _table_of(runs: list[Facts], column: str | None, different: dict[str, list[A
     for last in ("training_cost", "validation_cost"):
         if last != column and any(last in facts.history for facts in runs):
             columns[f"last {last.replace('_', ' ')}"] = [
-                next(iter(words.known(facts.history, last)[::-1]), None) for facts in runs
+                next(iter(known(facts.history, last)[::-1]), None) for facts in runs
             ]
     columns["epochs"] = [len(facts.history) for facts in runs]
-    columns["training"] = [
-        page.duration(sum(words.known(facts.history, "seconds"))) for facts in runs
-    ]
+    columns["training"] = [page.duration(sum(known(facts.history, "seconds"))) for facts in runs]
     columns |= different
     rows = [
         (name, *values)

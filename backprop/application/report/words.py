@@ -19,6 +19,7 @@ from backprop.core.plain import to_json
 from backprop.core.shapes import is_several
 from backprop.core.stored import most_read
 from backprop.optimizers import SGD, Optimizer
+from backprop.training.comparison import known
 from backprop.training.divergence import DivergenceError
 from backprop.training.health import GradientHealth
 from backprop.training.history import History
@@ -97,9 +98,9 @@ def _on_overfitting(
         lowest = int(np.argmin(validation))
         rose = validation[-1] > validation[lowest] * (1 + MARGIN)
         if rose and training[-1] < training[lowest]:
-            epoch = known(history, "epoch")[lowest]
+            record = [r for r in history if r.get("validation_cost") is not None][lowest]
             yield (
-                f"The validation cost was lowest at epoch {epoch:.0f}, "
+                f"The validation cost was lowest at epoch {record.get('epoch', lowest + 1)}, "
                 f"{short(validation[lowest])}, and has risen to {short(validation[-1])} while the "
                 "training cost fell: the network overfits. Weight decay (--lmbda), more training "
                 "data, or stopping early (--patience) work against that."
@@ -112,11 +113,6 @@ def _on_overfitting(
             f"On the training data {percent(accuracies[0])} are right, on the validation data "
             f"{percent(accuracies[1])}: part of what it learnt holds for its own examples only."
         )
-
-
-def known(history: History, column: str) -> list[float]:
-    """Return the values of a column in the epochs that have one."""
-    return [record[column] for record in history if record.get(column) is not None]
 
 
 # -- how the layers learn --------------------------------------------------------------------

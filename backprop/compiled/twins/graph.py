@@ -37,6 +37,7 @@ from backprop.graph import (
     Sum,
     Variable,
 )
+from backprop.graph.nodes import one_or_all
 
 Operand = Buffer | float
 
@@ -286,7 +287,7 @@ class GraphTwin(Twin):
             real.append(after)
         w.memo["masks", id(layer)] = real
         self._keep_z(w, layer, values)
-        return _one_or_all([values[i] for i in layer.outputs])
+        return one_or_all([values[i] for i in layer.outputs])
 
     def _keep_z(self, w: Writer, layer: Any, values: list[Any]) -> None:
         found = [
@@ -301,7 +302,7 @@ class GraphTwin(Twin):
 
     def delta_of(self, w: Writer, layer: Any, nabla_a: Any) -> Any:
         upstream = nabla_a if len(layer.outputs) > 1 else (nabla_a,)
-        return _one_or_all(
+        return one_or_all(
             [
                 write_delta_of(w, node, nabla) if node.output_activation is not None else nabla
                 for node, nabla in zip(layer.output_layers, upstream, strict=True)
@@ -331,7 +332,7 @@ class GraphTwin(Twin):
                 else:
                     note = "where paths meet, they add up"
                     w.call("add_to", gradient.size, gradient, upstream[o], note=note)
-        return _one_or_all(upstream[:first]) if input_gradient else None
+        return one_or_all(upstream[:first]) if input_gradient else None
 
     @staticmethod
     def _back(w: Writer, node: Any, nabla_a: Any, start: Any, asked: bool) -> Any:
@@ -360,7 +361,3 @@ class GraphTwin(Twin):
 def _batch(operands: list[Any]) -> int:
     """Return for how many examples there is a value: 1 where it is the same for all."""
     return max([u.shape[-1] for u in operands if isinstance(u, Buffer)], default=1)
-
-
-def _one_or_all(items: list[Any]) -> Any:
-    return items[0] if len(items) == 1 else tuple(items)
