@@ -23,6 +23,7 @@ def test_what_is_tested_is_what_setup_names():
     } | {"torch": pins["torch"]}
     assert pins["torch"].removeprefix("==").startswith(oldest()["torch"])
     assert not BESIDE.keys() & oldest().keys()
+    assert constraints("newest") == {}
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert set(re.findall(r"torch==[\d.]+", makefile)) == {f"torch{pins['torch']}"}
 

@@ -1,7 +1,7 @@
 """The oldest versions that setup.cfg allows of everything, as constraints for pip.
 
-``python -m tests.versions oldest`` prints them, and those that old packages need of others; with
-``newest`` it prints what even the newest must be. With ``--installed`` it shows what this
+``python -m tests.versions oldest`` prints them, and those that old packages need of others; the
+newest need no constraints, and ``newest`` prints none. With ``--installed`` it shows what this
 interpreter has, and fails unless that agrees. `make test-oldest` and `make test-newest` use both;
 it needs nothing but Python.
 """
@@ -26,8 +26,8 @@ BESIDE = {
 # Extras of tools for those who change the package, which are not installed with the others.
 TOOLS = ("docs", "lint")
 
-# The one PyTorch whose numbers are stored, as in the Makefile.
-ALWAYS = {"torch": "==2.13.0"}
+# The PyTorch whose numbers are stored, as in the Makefile.
+STORED = {"torch": "==2.13.0"}
 
 
 def oldest(setup: str | None = None, but: tuple[str, ...] = ()) -> dict[str, str]:
@@ -65,8 +65,8 @@ def oldest(setup: str | None = None, but: tuple[str, ...] = ()) -> dict[str, str
 def constraints(which: str) -> dict[str, str]:
     """Return what pip is told of versions, by the name of the package."""
     if which == "newest":
-        return ALWAYS
-    return {**{name: f"=={version}" for name, version in oldest().items()}, **BESIDE, **ALWAYS}
+        return {}
+    return {**{name: f"=={version}" for name, version in oldest().items()}, **BESIDE, **STORED}
 
 
 def installed(which: str) -> int:
