@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from backprop.core.stored import Stored
+from backprop.datasets import sequences
 from backprop.datasets.augmentation import (
     Affine,
     Compose,
@@ -48,6 +49,7 @@ __all__ = [
     "one_hot",
     "read_idx",
     "read_image",
+    "sequences",
     "split",
     "standardize",
     "table",

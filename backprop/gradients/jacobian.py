@@ -63,7 +63,13 @@ def jacobian(function: Layer | Network, at: Any) -> Any:
     function = copy.deepcopy(function)
     columns = tuple(u[..., np.newaxis] if isinstance(u, np.ndarray) else u for u in inputs)
     argument: Any = columns if several else columns[0]
-    a = function.forward(argument, training=True)
+    try:
+        a = function.forward(argument, training=True)
+    except ShapeError as error:
+        message = (
+            f"{error}; jacobian takes one example, such as x[..., 0], and adds this axis itself"
+        )
+        raise ShapeError(message, error.expected) from error
     back = function.backpropagate if isinstance(function, Network) else function.backward
     rows = []
     for k in range(a.size):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -21,6 +24,12 @@ def test_numbers_get_a_row_that_says_which_steps_are_real():
 def test_tokens_are_minus_one_where_there_is_none(dtype):
     padded = pad([np.array([7, 0, 200], dtype), np.array([5], dtype)], length=4)
     np.testing.assert_array_equal(padded.T, [[7, 0, 200, -1], [5, -1, -1, -1]])
+
+
+def test_they_come_with_the_data_sets():
+    code = "from backprop import datasets; print(datasets.sequences.pad([[1, 2], [3]]).shape)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "(2, 2)\n"
 
 
 def test_lists_are_sequences_too():

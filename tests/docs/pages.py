@@ -87,6 +87,8 @@ def check_session(page: str, folder: Path, environment: dict[str, str]) -> None:
     printed = run_session(page, folder, environment)
     for shown in re.findall(r"#\s+(\(.*\))(?::.*)?$", session(page), re.MULTILINE):
         assert shown in printed
+    for shown in re.findall(r"^> (epoch .*), .* s$", PAGES[page], re.MULTILINE):
+        assert any(_same(shown, line.rpartition(",")[0]) for line in printed.splitlines()), shown
     by_block = printed.split(f"{END}\n")
     for number, shown in outputs(page).items():
         assert is_printed(shown, by_block[number]), f"{shown}\nis not\n{by_block[number]}"

@@ -96,6 +96,11 @@ def test_the_size_of_a_jacobian():
     [
         (lambda: jacobian(Exp(), 0.5), TypeError, "jacobian needs arrays"),
         (lambda: jacobian(np.sin, np.ones(1)), TypeError, "needs a layer, an operation or a net"),
+        (
+            lambda: jacobian(dense(3, 2), np.ones((3, 5))),
+            ValueError,
+            "takes one example, such as x",
+        ),
         (lambda: jacobian_size(Exp(), ()), TypeError, "needs a shape such as"),
         (lambda: jacobian_size(Exp(), 3), TypeError, "needs a shape such as"),
         (lambda: jacobian_size(Graph(exp(Input("x", (3,)))), (7,)), ValueError, r"shape \(3,\)"),
