@@ -65,6 +65,11 @@ def normal(*shape: int) -> np.ndarray:
     return np.random.default_rng(sum(shape)).standard_normal(shape)
 
 
+def without_times(history: Any) -> list[dict[str, Any]]:
+    """Return the records of a training, but for the seconds that epochs took."""
+    return [{k: v for k, v in record.items() if k != "seconds"} for record in history]
+
+
 def made_with(layer: Any, **arguments: Any) -> Any:
     """Return a layer that was made with other arguments, of the same parameters and state."""
     twin = from_config({**layer.config(), **arguments})

@@ -75,7 +75,7 @@ class CostCase:
         return 2 * rng.standard_normal((4, batch)), self.draw(rng, (4, batch))
 
 
-def _labels(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+def labels(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return rng.integers(0, shape[0], shape[1:])
 
 
@@ -90,9 +90,9 @@ COST_CASES = [
     CostCase("mean-squared", MeanSquaredError(), lambda rng, s: rng.standard_normal(s)),
     CostCase("cross-entropy", CrossEntropy(), lambda rng, shape: rng.random(shape)),
     CostCase("cross-entropy-0-1", CrossEntropy(), lambda rng, s: 1.0 * (rng.random(s) < 0.5)),
-    CostCase("softmax-labels", SoftmaxCrossEntropy(), _labels),
+    CostCase("softmax-labels", SoftmaxCrossEntropy(), labels),
     CostCase("softmax-probabilities", SoftmaxCrossEntropy(), _probabilities),
-    CostCase("softmax-smoothed-labels", SoftmaxCrossEntropy(0.1), _labels),
+    CostCase("softmax-smoothed-labels", SoftmaxCrossEntropy(0.1), labels),
     CostCase("softmax-smoothed-probabilities", SoftmaxCrossEntropy(0.3), _probabilities),
 ]
 
@@ -179,15 +179,15 @@ NETWORK_CASES = [
         _network([4, 6, 5, 2], "tanh", "cross_entropy"),
         lambda rng, shape: 1.0 * (rng.random(shape) < 0.5),
     ),
-    NetworkCase("relu-softmax", _network([6, 5, 4], "relu", "softmax_cross_entropy"), _labels),
-    NetworkCase("convolution-softmax", _convolutional, _labels),
-    NetworkCase("residual-batchnorm", _residual, _labels),
-    NetworkCase("lstm-softmax", _recurrent, _labels),
-    NetworkCase("transformer", _transformer, _labels),
+    NetworkCase("relu-softmax", _network([6, 5, 4], "relu", "softmax_cross_entropy"), labels),
+    NetworkCase("convolution-softmax", _convolutional, labels),
+    NetworkCase("residual-batchnorm", _residual, labels),
+    NetworkCase("lstm-softmax", _recurrent, labels),
+    NetworkCase("transformer", _transformer, labels),
     NetworkCase(
         "two-heads",
         _two_heads,
-        lambda rng, shapes: (_labels(rng, shapes[0]), rng.standard_normal(shapes[1])),
+        lambda rng, shapes: (labels(rng, shapes[0]), rng.standard_normal(shapes[1])),
     ),
     NetworkCase(
         "gelu-mean-squared",

@@ -91,6 +91,11 @@ CASES = [
 ]
 
 
+def ties(*shape: int) -> np.ndarray:
+    """Draw from three values only, so that most windows have their maximum several times."""
+    return np.random.default_rng(sum(shape)).integers(-1, 2, shape).astype(float)
+
+
 def pads(sizes: tuple[int, ...], kernel: Any, stride: Any, dilation: Any, padding: Any) -> list:
     """Return the padding in front of and behind every axis, by the definition of "same"."""
     axes = len(sizes)

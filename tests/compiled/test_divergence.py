@@ -10,7 +10,7 @@ from backprop.regularizers import L2
 from backprop.schedules import ExponentialDecay, Warmup
 from backprop.training import checkpoint
 from tests.compiled.support import needs_compiler
-from tests.support import name_of
+from tests.support import name_of, without_times
 
 pytestmark = needs_compiler
 
@@ -119,12 +119,8 @@ def test_both_ways_end_alike_and_go_on_from_their_last_checkpoint(
         assert resumed.epoch == trainer.epoch
         _, x, y = make(dtype)
         assert fitted(resumed, x, y, 8 - resumed.epoch) == message
-        assert timeless(resumed.history) == timeless(trainer.history)
+        assert without_times(resumed.history) == without_times(trainer.history)
     assert ends[0] == ends[1]
-
-
-def timeless(history):
-    return [{k: v for k, v in record.items() if k != "seconds"} for record in history]
 
 
 def test_most_of_these_diverge_and_some_do_not_in_their_first_epoch(tmp_path):

@@ -15,6 +15,7 @@ from backprop.costs import (
     SoftmaxCrossEntropy,
     SquaredError,
 )
+from tests.cases import COST_CASES, labels
 
 SQUARED = [Quadratic(), SquaredError(), MeanSquaredError()]
 
@@ -23,28 +24,11 @@ def one_hot(labels: np.ndarray, n: int) -> np.ndarray:
     return np.moveaxis(np.eye(n)[labels], -1, 0)
 
 
-def labels(rng, shape):
-    return rng.integers(0, shape[0], shape[1:])
-
-
-def probabilities(rng, shape):
-    y = rng.random(shape)
-    return y / y.sum(axis=0)
-
-
 # What is tested for every cost: (name, cost, how targets for outputs of a shape are drawn).
 KINDS = [
-    ("quadratic", Quadratic(), lambda rng, shape: rng.standard_normal(shape)),
-    ("squared", SquaredError(), lambda rng, shape: rng.standard_normal(shape)),
-    ("mean-squared", MeanSquaredError(), lambda rng, shape: rng.standard_normal(shape)),
-    ("cross-entropy", CrossEntropy(), lambda rng, shape: rng.random(shape)),
-    ("cross-entropy-0-1", CrossEntropy(), lambda rng, shape: 1.0 * (rng.random(shape) < 0.5)),
-    ("softmax-labels", SoftmaxCrossEntropy(), labels),
+    *((case.name, case.cost, case.draw) for case in COST_CASES),
     ("softmax-uint8", SoftmaxCrossEntropy(), lambda *args: labels(*args).astype(np.uint8)),
     ("softmax-one-hot", SoftmaxCrossEntropy(), lambda r, s: one_hot(labels(r, s), s[0])),
-    ("softmax-probabilities", SoftmaxCrossEntropy(), probabilities),
-    ("smoothed-labels", SoftmaxCrossEntropy(0.1), labels),
-    ("smoothed-probabilities", SoftmaxCrossEntropy(0.3), probabilities),
 ]
 
 

@@ -28,10 +28,11 @@ from backprop.layers import (  # noqa: E402
     ShapeError,
 )
 from tests.cases import CASES, Scale  # noqa: E402
+from tests.support import normal  # noqa: E402
 
 
 def draw(*shape):
-    return torch.from_numpy(np.random.default_rng(sum(shape)).standard_normal(shape))
+    return torch.from_numpy(normal(*shape))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -28,10 +27,11 @@ from backprop.layers import (  # noqa: E402
     RMSNorm,
     TimeDistributed,
 )
+from tests.support import normal  # noqa: E402
 
 
 def draw(*shape):
-    return torch.from_numpy(np.random.default_rng(sum(shape)).standard_normal(shape))
+    return torch.from_numpy(normal(*shape))
 
 
 def agree(network, module, x):

@@ -45,6 +45,7 @@ from backprop.layers import (  # noqa: E402
     TransformerBlock,
 )
 from tests.cases import NETWORK_CASES  # noqa: E402
+from tests.support import normal  # noqa: E402
 
 
 def columns(x):
@@ -79,7 +80,7 @@ def agree(module, x, cost=None, input_shape=None, image=False):
 
 
 def draw(*shape):
-    return torch.from_numpy(np.random.default_rng(sum(shape)).standard_normal(shape))
+    return torch.from_numpy(normal(*shape))
 
 
 class Functional(nn.Module):

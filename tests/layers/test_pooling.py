@@ -23,7 +23,7 @@ from backprop.layers import (
     MaxPool2d,
     ShapeError,
 )
-from tests.cases.convolution import distinct, pads
+from tests.cases.convolution import distinct, pads, ties
 
 CLOSE = {"rtol": 1e-13, "atol": 1e-14}
 KINDS = {"max": (MaxPool1d, MaxPool2d), "avg": (AvgPool1d, AvgPool2d)}
@@ -67,11 +67,6 @@ def assert_like_the_twin(kind: str, layer, x: np.ndarray) -> None:
     expected, nabla_x = twin(kind, x, nabla_a, size, stride, ends)
     np.testing.assert_allclose(a, expected, **CLOSE)
     np.testing.assert_allclose(downstream, nabla_x, **CLOSE)
-
-
-def ties(*shape: int) -> np.ndarray:
-    """Draw from three values only, so that most windows have their maximum several times."""
-    return np.random.default_rng(sum(shape)).integers(-1, 2, shape).astype(float)
 
 
 @pytest.mark.parametrize("kind", KINDS)

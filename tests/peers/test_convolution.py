@@ -16,7 +16,8 @@ from backprop.layers import (
     MaxPool1d,
     MaxPool2d,
 )
-from tests.cases.convolution import PEERS
+from tests.cases.convolution import PEERS, ties
+from tests.support import normal
 
 torch = pytest.importorskip("torch")
 
@@ -40,14 +41,6 @@ def compare(layer, x: np.ndarray) -> None:
         assert relative_error(array, expected[name].numpy()) <= 1e-11, name
 
 
-def draw(*shape: int) -> np.ndarray:
-    return np.random.default_rng(sum(shape)).standard_normal(shape)
-
-
-def ties(*shape: int) -> np.ndarray:
-    return np.random.default_rng(sum(shape)).integers(-1, 2, shape).astype(float)
-
-
 @pytest.mark.parametrize("groups", [1, 2, 4])
 @pytest.mark.parametrize("dilation", [1, 2, (1, 3)])
 @pytest.mark.parametrize("padding", ["valid", "same", 1, (0, 2)])
@@ -56,7 +49,7 @@ def ties(*shape: int) -> np.ndarray:
 def test_conv2d(kernel, stride, padding, dilation, groups):
     layer = Conv2d(4, 8, kernel, stride, padding, dilation, groups, **OPTIONS)
     for batch in (1, 3):
-        compare(layer, draw(4, 7, 9, batch))
+        compare(layer, normal(4, 7, 9, batch))
 
 
 @pytest.mark.parametrize("groups", [1, 2, 4])
@@ -65,7 +58,7 @@ def test_conv2d(kernel, stride, padding, dilation, groups):
 @pytest.mark.parametrize("stride", [1, 2, 5])
 @pytest.mark.parametrize("kernel", [1, 2, 3])
 def test_conv1d(kernel, stride, padding, dilation, groups):
-    compare(Conv1d(4, 8, kernel, stride, padding, dilation, groups, **OPTIONS), draw(4, 9, 3))
+    compare(Conv1d(4, 8, kernel, stride, padding, dilation, groups, **OPTIONS), normal(4, 9, 3))
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
@@ -74,7 +67,7 @@ def test_conv1d(kernel, stride, padding, dilation, groups):
 def test_same_is_that_of_pytorch_without_a_stride(kernel, dilation):
     """Here PyTorch pads, by its own rule, also for even kernels."""
     layer = Conv1d(1, 1, kernel, 1, "same", dilation, activation="identity", dtype="float64")
-    x = draw(1, 6, 2)
+    x = normal(1, 6, 2)
     theirs = torch.nn.functional.conv1d(
         torch.from_numpy(x).movedim(-1, 0),
         torch.from_numpy(layer.w),
@@ -93,7 +86,7 @@ def test_same_is_that_of_pytorch_without_a_stride(kernel, dilation):
 @pytest.mark.parametrize("kernel", [3, (2, 4)])
 def test_conv_transpose2d(kernel, stride, padding, output_padding, dilation, groups):
     arguments = 4, 6, kernel, stride, padding, output_padding, dilation, groups
-    compare(ConvTranspose2d(*arguments, **OPTIONS), draw(4, 5, 4, 2))
+    compare(ConvTranspose2d(*arguments, **OPTIONS), normal(4, 5, 4, 2))
 
 
 @pytest.mark.parametrize("groups", [1, 4])
@@ -102,14 +95,14 @@ def test_conv_transpose2d(kernel, stride, padding, output_padding, dilation, gro
 @pytest.mark.parametrize("padding", [0, 1])
 def test_conv_transpose1d(stride, padding, output_padding, dilation, groups):
     arguments = 4, 8, 2, stride, padding, output_padding, dilation, groups
-    compare(ConvTranspose1d(*arguments, **OPTIONS), draw(4, 5, 3))
+    compare(ConvTranspose1d(*arguments, **OPTIONS), normal(4, 5, 3))
 
 
 @pytest.mark.parametrize("kind", [MaxPool2d, AvgPool2d])
 @pytest.mark.parametrize("padding", ["valid", "same", 1, (1, 0)])
 @pytest.mark.parametrize("stride", [None, 1, 2, (1, 3)])
 @pytest.mark.parametrize("size", [2, 3, (3, 2)])
-@pytest.mark.parametrize("inputs", [draw, ties])
+@pytest.mark.parametrize("inputs", [normal, ties])
 def test_pools_of_images(kind, size, stride, padding, inputs):
     compare(kind(size, stride, padding), inputs(3, 7, 6, 2))
 
@@ -118,7 +111,7 @@ def test_pools_of_images(kind, size, stride, padding, inputs):
 @pytest.mark.parametrize("padding", ["valid", "same", 1])
 @pytest.mark.parametrize("stride", [None, 1, 3])
 @pytest.mark.parametrize("size", [2, 4])
-@pytest.mark.parametrize("inputs", [draw, ties])
+@pytest.mark.parametrize("inputs", [normal, ties])
 def test_pools_of_signals(kind, size, stride, padding, inputs):
     compare(kind(size, stride, padding), inputs(3, 9, 2))
 

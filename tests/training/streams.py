@@ -37,10 +37,6 @@ def drawn(rng):
         yield X[:, chosen], Y[:, chosen]
 
 
-def figures(history):
-    return [{k: v for k, v in record.items() if k != "seconds"} for record in history]
-
-
 class Counted:
     """An iterable that counts how often it is begun, and knows its length."""
 

@@ -10,6 +10,7 @@ import pytest
 import backprop as bp
 from backprop import datasets
 from backprop.core import stored
+from tests.support import without_times
 
 
 def network(dtype="float32"):
@@ -21,7 +22,7 @@ def trained(x, y, compiled, validation=None, dtype="float32"):
         network(dtype), bp.SGD(0.5), 4, rng=1, progress=False, compiled=compiled, clip_norm=9.0
     )
     history = trainer.fit(x, y, epochs=3, validation=validation)
-    return trainer.network.theta, [{k: v for k, v in r.items() if k != "seconds"} for r in history]
+    return trainer.network.theta, without_times(history)
 
 
 @pytest.mark.parametrize("compiled", [False, True])

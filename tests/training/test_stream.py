@@ -11,6 +11,7 @@ from backprop.schedules import ExponentialDecay
 from backprop.training import checkpoint
 from tests.compiled.support import needs_compiler
 from tests.graph.examples import HEADS, heads, heads_data
+from tests.support import without_times
 from tests.training.streams import (
     COMPILED,
     LABELS,
@@ -20,12 +21,16 @@ from tests.training.streams import (
     Y,
     cut,
     drawn,
-    figures,
     make_trainer,
 )
 from tests.training.support import StopAfter
 
 # -- the same as of arrays -------------------------------------------------------------------
+
+
+def assert_close(history, expected, rel):
+    for record, wanted in zip(without_times(history), without_times(expected), strict=True):
+        assert record == pytest.approx(wanted, rel=rel)
 
 
 @pytest.mark.parametrize("compiled", COMPILED)
@@ -35,8 +40,7 @@ def test_a_list_trains_as_its_arrays_do(compiled):
     other.fit(cut(), epochs=3, validation=cut(X[:, :7], Y[:, :7], 3))
     np.testing.assert_array_equal(other.network.theta, one.network.theta)
     assert other.columns == one.columns
-    for record, wanted in zip(figures(other.history), figures(one.history), strict=True):
-        assert record == pytest.approx(wanted, rel=1e-6)
+    assert_close(other.history, one.history, 1e-6)
     assert other.computed_by.startswith("compiled" if compiled else "NumPy: compiled=False")
     assert (other.epoch, other.step, other.steps_per_epoch) == (3, 0, 6)
     np.testing.assert_array_equal(other.network[0].z, one.network[0].z)
@@ -51,8 +55,7 @@ def test_weights_of_mean_1_are_those_of_arrays(compiled):
     one.fit(X, LABELS, epochs=2, validation=(X, LABELS, w), sample_weight=w)
     other.fit(cut(X, LABELS, 4, w), epochs=2, validation=cut(X, LABELS, 7, w))
     np.testing.assert_allclose(other.network.theta, one.network.theta, rtol=1e-6)
-    for record, wanted in zip(figures(other.history), figures(one.history), strict=True):
-        assert record == pytest.approx(wanted, rel=1e-6)
+    assert_close(other.history, one.history, 1e-6)
 
 
 def test_the_first_examples_of_an_epoch_are_measured():
@@ -102,8 +105,7 @@ def test_several_inputs_and_outputs(compiled):
         trainers.append(trainer)
     one, other = trainers
     np.testing.assert_allclose(other.network.theta, one.network.theta, rtol=1e-5, atol=1e-6)
-    for record, wanted in zip(figures(other.history), figures(one.history), strict=True):
-        assert record == pytest.approx(wanted, rel=1e-5)
+    assert_close(other.history, one.history, 1e-5)
 
 
 # -- once an epoch ---------------------------------------------------------------------------
@@ -263,7 +265,7 @@ def test_a_run_that_is_resumed_within_an_epoch(compiled, step, tmp_path):
     for trainer in (one, other):
         trainer.fit(lambda rng: itertools.islice(drawn(rng), 9), epochs=2)
         np.testing.assert_array_equal(trainer.network.theta, straight.network.theta)
-        assert figures(trainer.history) == figures(straight.history)
+        assert without_times(trainer.history) == without_times(straight.history)
 
 
 @pytest.mark.parametrize("steps", [None, 4])
