@@ -136,6 +136,8 @@ class WholeBatchTrainer:
             If the data do not fit the network, before anything has changed.
         DivergenceError
             If C is not finite where it begins.
+
+        Whatever is raised, Ctrl-C too, leaves the network as the last iteration did.
         """
         from scipy.optimize import minimize  # not before it is needed
 
@@ -152,7 +154,7 @@ class WholeBatchTrainer:
         self.stopping, self.result, self.error = "", None, None
         parts = [part for part, _ in self.network.root.learning_parts()]
         search = _Search(self, x, y, weights.normalized, parts)
-        start = search.vector()
+        start = last = search.vector()
         try:
             if not math.isfinite(search.cost_and_gradient(start)[0]):
                 raise DivergenceError(f"C is not finite: {first_not_finite(self.network)}")
@@ -160,7 +162,8 @@ class WholeBatchTrainer:
             started = time.perf_counter()
 
             def record(vector: np.ndarray) -> None:
-                nonlocal started
+                nonlocal started, last
+                last = vector.copy()
                 search.put(vector)
                 self.seconds = time.perf_counter() - started
                 self._record(x, y, validation, weights, metrics)
@@ -182,6 +185,7 @@ class WholeBatchTrainer:
         except _Stopped:
             pass
         except BaseException as error:
+            search.put(last)  # and not where a line search was just looking
             self.error = error
             raise
         finally:

@@ -104,6 +104,31 @@ def test_a_callback_ends_it():
     assert trainer.result is None
 
 
+@every_method
+def test_an_error_leaves_the_network_of_the_last_iteration(method):
+    class Kept(Callback):
+        def on_epoch_end(self, trainer):
+            thetas.append(trainer.network.theta.copy())
+
+    (x, y), elsewhere = labelled(), 0
+    for calls in range(2, 16):
+        net = classifier()
+        thetas, left = [net.theta.copy()], iter(range(calls))
+
+        def interrupt(layer, left=left, net=net, thetas=thetas):
+            nonlocal elsewhere
+            if next(left, None) is None:
+                elsewhere += bool((net.theta != thetas[-1]).any())
+                raise KeyboardInterrupt
+
+        trainer = WholeBatchTrainer(net, method, callbacks=[Kept()])
+        with net[0].add_hook("forward", interrupt), pytest.raises(KeyboardInterrupt):
+            trainer.fit(x, y, 50)
+        np.testing.assert_array_equal(net.theta, thetas[-1])
+        assert len(trainer.history) == len(thetas) - 1
+    assert elsewhere > 5  # a line search was looking there
+
+
 def test_early_stopping_gives_the_best_network_back():
     (x, y), (val_x, val_y) = labelled(), (regression()[0], np.arange(30) % 3)
     net = classifier()
