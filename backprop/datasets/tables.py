@@ -163,18 +163,7 @@ def table(
     if not targets:
         raise ValueError("table: target must name a column, at least one")
     named = os.fspath(source) if isinstance(source, (str, os.PathLike)) else None
-    source = opened(source)
-    there = names_in(source, **reading) if dropped else []
-    for name in dropped:
-        if name not in there:
-            raise ValueError(f"table: drop: there is no column {name!r}{meant(name, there)}")
-    columns = read_columns(source, dropped, **reading)
-    categorical = (*categorical, *(name for name in categorical_of(source) if name in columns))
-    for option, names in (("target", targets), ("categorical", categorical)):
-        for name in names:
-            if name not in columns:
-                also = ", it is dropped" if name in dropped else meant(name, list(columns))
-                raise ValueError(f"table: {option}: there is no column {name!r}{also}")
+    columns, categorical = _read(opened(source), targets, dropped, categorical, reading)
     n = len(columns[targets[0]])
     if task is None and len(targets) == 1 and targets[0] in categorical:
         task = "classification"
@@ -197,6 +186,34 @@ def table(
     words = f"{n} rows of {named or type(source).__name__}"
     assert pairs[0] is not None
     return Table(name, words, pairs[0], pairs[1], pairs[2], encoding)
+
+
+def _read(
+    source: Any,
+    targets: Sequence[str],
+    dropped: Sequence[str],
+    categorical: Sequence[str],
+    reading: dict[str, Any],
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the columns that are not dropped, and those of categories; all that are named exist.
+
+    Raises
+    ------
+    ValueError
+        If a column is not there.
+    """
+    there = names_in(source, **reading) if dropped else []
+    for name in dropped:
+        if name not in there:
+            raise ValueError(f"table: drop: there is no column {name!r}{meant(name, there)}")
+    columns = read_columns(source, dropped, **reading)
+    categorical = (*categorical, *(name for name in categorical_of(source) if name in columns))
+    for option, names in (("target", targets), ("categorical", categorical)):
+        for name in names:
+            if name not in columns:
+                also = ", it is dropped" if name in dropped else meant(name, list(columns))
+                raise ValueError(f"table: {option}: there is no column {name!r}{also}")
+    return columns, categorical
 
 
 def _names(option: str, given: Any) -> tuple[str, ...]:
