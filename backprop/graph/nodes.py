@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_integer, check_number, check_sequence
+from backprop.core.extremes import norm
 from backprop.core.shapes import Shape, ShapeError, is_several
 from backprop.graph.elementwise import (
     Add,
@@ -347,6 +348,6 @@ def number_text(value: Any) -> str:
     if array.size == 1:
         return f"{array.item():.6g}"
     if array.size > LIMIT:
-        return f"{' x '.join(map(str, array.shape))}, norm {np.linalg.norm(array):.4g}"
+        return f"{' x '.join(map(str, array.shape))}, norm {norm(array):.4g}"
     text = np.array2string(array, separator=", ", precision=4, suppress_small=False)
     return " ".join(text.split()).replace("[ ", "[")

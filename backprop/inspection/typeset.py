@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backprop.core.extremes import norm
 from backprop.core.tables import columns
 from backprop.inspection.alphabet import ASCII, UNICODE, Alphabet
 from backprop.inspection.elements import Term
@@ -376,9 +377,9 @@ def _summary(equation: Equation, alphabet: Alphabet) -> tuple[str, str, str, str
     result = equation.result.array if isinstance(equation.result, Kernels) else equation.result
     values = np.atleast_1d(np.asarray(result, dtype=np.float64))
     shape = alphabet.times.join(map(str, values.shape))
-    numbers = (np.linalg.norm(values), values.min(), values.max())
-    norm, low, high = (f"{number:.4g}" for number in numbers)
-    return equation.tag, symbols, shape, norm, low, high
+    numbers = (norm(values), values.min(), values.max())
+    size, low, high = (f"{number:.4g}" for number in numbers)
+    return equation.tag, symbols, shape, size, low, high
 
 
 def _entries(

@@ -18,7 +18,7 @@ import numpy as np
 
 from backprop.core.checks import check_bool, check_integer
 from backprop.core.extras import needs
-from backprop.core.histograms import histogram_range
+from backprop.core.extremes import histogram_range
 from backprop.training.callback import Callback
 
 Picture = Callable[[Any], Any]  # of a trainer

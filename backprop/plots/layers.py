@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from backprop.core.histograms import histogram_range
+from backprop.core.extremes import histogram_range
 from backprop.core.shapes import count_examples
 from backprop.layers import Layer
 from backprop.network import Network

@@ -145,3 +145,10 @@ def test_the_trace_of_greek_names_is_aligned_where_it_is_printed_in_ascii(monkey
         at = head.index(title)  # where a cell begins two spaces are before it
         assert all(line[at - 2 : at].strip() == "" for line in lines), (title, lines)
     assert lines[0].split()[0] == in_ascii("ξ")
+
+
+def test_the_norm_of_numbers_whose_squares_float32_has_not():
+    x = Input("x", shape=(9,))
+    network = Network(Graph((x * 1e-30).named("y")))
+    text = str(network.trace(np.ones((9, 1), np.float32)))
+    assert "9 x 1, norm 3e-30" in text

@@ -1,4 +1,4 @@
-"""Between which numbers the bins of a histogram lie."""
+"""What NumPy says of ordinary numbers, of those that are extreme, or nearly equal, too."""
 
 from __future__ import annotations
 
@@ -21,3 +21,12 @@ def histogram_range(values: np.ndarray, bins: int) -> tuple[float, float]:
         half = max(0.5, least)
         return low - half, high + half
     return low, high
+
+
+def norm(values: np.ndarray) -> float:
+    """Return the root of the sum of squares, also where a square is beyond the dtype."""
+    sizes = np.abs(values).astype(np.float64).ravel()
+    largest = float(sizes.max(initial=0))
+    if not 0 < largest < np.inf:  # or NaN
+        return largest
+    return largest * float(np.linalg.norm(sizes / largest))
