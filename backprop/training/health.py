@@ -12,6 +12,7 @@ import numpy as np
 
 from backprop.core.callers import stacklevel
 from backprop.core.checks import check_array, check_integer, check_number
+from backprop.core.extremes import norm
 from backprop.core.shapes import count_examples
 from backprop.graph.graph import Graph
 from backprop.layers.activations import ReLU, Sigmoid, Tanh
@@ -353,12 +354,11 @@ def _norm(x: np.ndarray, parts: Sequence[slice] = (slice(None),)) -> float:
     total = 0.0
     for part in parts:
         flat = x[part].ravel(order="K")
-        square = float(np.dot(flat, flat))
-        if not 1e-30 < square < 1e30:  # float32 may have lost it, but not the sum of others
-            flat = flat.astype(np.float64)
+        with np.errstate(over="ignore", under="ignore"):
             square = float(np.dot(flat, flat))
-        total += square
-    return math.sqrt(total)
+        ordinary = 1e-30 < square < 1e30  # else the dtype may have lost it
+        total = math.hypot(total, math.sqrt(square) if ordinary else norm(flat))
+    return total
 
 
 def _median(values: list[float]) -> float:

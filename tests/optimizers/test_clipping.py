@@ -38,7 +38,7 @@ def test_clip_by_norm_at_the_limit_and_at_zero():
 @pytest.mark.parametrize("size", [1e-30, 1e30])
 def test_clip_by_norm_of_float32_extremes(size):
     nabla = np.array([3.0, -4.0], np.float32) * np.float32(size)
-    assert clip_by_norm(nabla, 2.5 * size) == pytest.approx(5 * size, rel=1e-6)
+    assert clip_by_norm(nabla, 2.5 * size) == pytest.approx(5 * size, rel=1e-6, abs=0)
     np.testing.assert_allclose(nabla / np.float32(size), [1.5, -2.0], rtol=1e-6)
 
 
@@ -67,7 +67,7 @@ def test_clip_by_norm_of_extremes(monkeypatch, dtype, size, max_norm, blocks):
     norm = 13 * Fraction(float(np.dtype(dtype).type(size)))  # 3, 4, 12 and 13
     with warnings.catch_warnings(), np.errstate(all="raise"):
         warnings.simplefilter("error")
-        assert clip_by_norm(nabla, max_norm) == pytest.approx(float(norm), rel=1e-6)
+        assert clip_by_norm(nabla, max_norm) == pytest.approx(float(norm), rel=1e-6, abs=0)
     factor = min(Fraction(1), Fraction(max_norm) / norm)
     expected = np.array([float(x * factor) for x in exact])
     rtol, least = 8 * np.finfo(dtype).eps, float(np.finfo(dtype).smallest_subnormal)
