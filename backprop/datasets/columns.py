@@ -241,5 +241,9 @@ def meant(name: str, names: Sequence[str]) -> str:
     close = [one for one in names if one.lower() == name.lower()] or close_names(name, names, 2)
     if close:
         return f": did you mean {' or '.join(map(repr, close))}?"
+    if len(names) == 1 and name in names[0]:  # read by another delimiter
+        between = max(",;\t|", key=names[0].count)
+        if between in names[0]:
+            return f": there is one column, {names[0]!r}: give delimiter={between!r}"
     shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
     return f": there are {shown}"

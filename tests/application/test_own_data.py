@@ -395,6 +395,12 @@ def test_few_rows_a_class_of_one_and_a_constant_column(tmp_path, capsys):
     assert cli.main(["plot", str(tmp_path / "three")]) == 0
 
 
+def test_a_wrong_delimiter(table, capsys):
+    line = fails(capsys, "train", "--data", table, "--target", "price", "--delimiter", ";")
+    assert "there is one column, 'id," in line
+    assert line.endswith(": give --delimiter ,\n")
+
+
 def test_a_target_without_a_table(capsys):
     line = fails(capsys, "train", "--target", "price")
     assert "--target is for a table, and builtin is none: name one, --data FILE" in line

@@ -138,6 +138,7 @@ def test_rows_are_split_and_the_training_rows_alone_teach(tmp_path):
         ("a,y\n", {}, "no rows below"),
         ("", {}, "is empty"),
         ("a,Y\n1,2\n", {}, r"no column 'y': did you mean 'Y'\?"),
+        ("a,x y,y\n1,2,3\n", {"delimiter": ";"}, "one column, 'a,x y,y': give delimiter=','"),
         ("y\n1.5\n", {}, "no columns beside the target"),
         ("a,y\n" + "".join(f"{k}.5,{k}.5\n" for k in range(30)) + "x,1.5\n", {},
          "holds numbers, but for 'x' in 1 of 31 rows"),
