@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
+from backprop.core.quiet import Function
 from backprop.network.evaluation import in_batches
 from backprop.training.paths import path_for
 
@@ -38,7 +39,7 @@ class Alone:
         return trainer.interrupted or bool(trainer.stopping)
 
 
-def with_all(fit: Callable[..., Any]) -> Callable[..., Any]:
+def with_all(fit: Function) -> Function:
     """Let a trainer's `fit` be surrounded by that of all processes that train."""
 
     @functools.wraps(fit)
@@ -46,4 +47,4 @@ def with_all(fit: Callable[..., Any]) -> Callable[..., Any]:
         with trainer.processes.fitting(trainer, (arguments, named)):
             return fit(trainer, *arguments, **named)
 
-    return fit_with_all
+    return cast(Function, fit_with_all)
