@@ -7,7 +7,7 @@ the same for the processes that MPI has started, and answers every question for 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
