@@ -2,18 +2,27 @@ from __future__ import annotations
 
 import json
 import math
+from typing import get_type_hints
 
 import numpy as np
 import pytest
 
 from backprop.core.storage import FileError
 from backprop.training.history import History
+from backprop.training.processes import with_all
+from backprop.training.trainer import Trainer
 
 RECORDS = [
     {"epoch": 1, "seconds": 0.25, "training_cost": 1 / 3, "validation_accuracy": 0.9},
     {"epoch": 2, "seconds": 0.2, "training_cost": 1e-17, "validation_accuracy": 0.95},
     {"epoch": 3, "seconds": 0.5, "training_cost": 0.1 + 0.2, "validation_accuracy": 0.95},
 ]
+
+
+def test_a_fit_returns_it_and_type_checkers_know():
+    assert get_type_hints(Trainer.fit.__wrapped__)["return"] is History
+    hints = get_type_hints(with_all)  # which stands on it
+    assert hints["return"] is hints["fit"]
 
 
 def test_a_list_of_records():

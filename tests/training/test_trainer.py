@@ -1,7 +1,5 @@
 """The trainer: what it computes, how it ends, and that nothing of a run is lost."""
 
-from typing import get_type_hints
-
 import numpy as np
 import pytest
 
@@ -10,7 +8,6 @@ from backprop.layers import Dense, Identity, Layer
 from backprop.network import Network
 from backprop.optimizers import SGD
 from backprop.schedules import ConstantRate, StepDecay
-from backprop.training.processes import with_all
 from backprop.training.trainer import Trainer
 from tests.support import refusal_of
 from tests.training.support import N_IN, N_OUT, N, Stop, make_data, make_network, make_trainer
@@ -56,11 +53,6 @@ def test_an_epoch_is_the_book_s_loop(penalty):
     for k, layer in enumerate(network.layers):
         np.testing.assert_allclose(layer.w, w[k], rtol=1e-12)
         np.testing.assert_allclose(layer.b, b[k], rtol=1e-12)
-
-
-def test_what_fit_returns_is_known_to_type_checkers():
-    hints = get_type_hints(with_all)  # which stands on it
-    assert hints["return"] is hints["fit"]
 
 
 def test_every_example_is_used_once_an_epoch_and_in_another_order_each_time():
