@@ -49,6 +49,7 @@ def train(
     resume: bool = False,
     plots: bool = True,
     group: Any = None,
+    more: int | None = None,
 ) -> int:
     """Train as `config` says, and leave everything in `folder`. Return the exit status.
 
@@ -63,6 +64,8 @@ def train(
         Draw the pictures.
     group : Group, optional
         The processes that train together, of which each calls this; the first writes.
+    more : int, optional
+        How many epochs are to come; else those that the configuration asks for and the run lacks.
 
     Returns
     -------
@@ -96,10 +99,13 @@ def train(
     trainer.settings["run"] = config.settings()  # compared when the run is resumed
     if begun is not None:
         checkpoint.restore(trainer, begun / CHECKPOINT)
-        epochs = _epochs_left(config, trainer)
+        if more is not None:
+            config = replace(config, epochs=trainer.epoch + more)
+        epochs = max(0, (config.epochs or 0) - trainer.epoch)
         folder = used = begun
         one.if_first(lambda: _go_on_in(used, config))
     else:
+        config = replace(config, epochs=more or config.epochs)
         epochs = config.epochs or 0
         check_fit(config, trainer, data)
         folder = one.if_first(lambda: _begin_in(folder, config, trainer, resume)) or Path("runs")
@@ -164,16 +170,6 @@ def _begin_in(folder: Path | None, config: RunConfig, trainer: Trainer, claimed:
         claim_folder(folder, config)
     checkpoint.save(trainer, folder / CHECKPOINT)
     return folder
-
-
-def _epochs_left(config: RunConfig, trainer: Trainer) -> int:
-    left = (config.epochs or 0) - trainer.epoch
-    if left < 0:
-        raise ValueError(
-            f"the run is at epoch {trainer.epoch} already, asked for {config.epochs}: give more "
-            "--epochs"
-        )
-    return left
 
 
 def make_trainer(

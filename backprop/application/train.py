@@ -115,8 +115,8 @@ def _add_training(group: Any, default: RunConfig, names: dict[str, str]) -> None
         help="the book's lambda: adds lambda/(2n) sum of w^2 to the cost (default: 0)")
     add("--batch-size", type=positive_integer, help=f"default: {default.batch_size}")
     add("--epochs", type=positive_integer,
-        help="how many in all, those before --resume included "
-        f"(default: {EPOCHS} for images, {OF_TABLES} for tables)")
+        help=f"how many (default: {EPOCHS} for images, {OF_TABLES} for tables); with --resume how "
+        "many more (default: those that the run still lacks)")
     add("--seed", type=integer_from_0, help=f"default: {default.seed}")
     add("--clip-norm", type=positive_number, help="clip the gradient to this norm")
     add("--class-weight", choices=CLASS_WEIGHTS,
@@ -160,8 +160,8 @@ def run(arguments: argparse.Namespace, group: Any) -> int:
             raise ValueError(
                 f"--resume takes its options from the run; leave out {words or '--out'}"
             )
-        config = replace(read_config(arguments.resume), **options)
-        return train(config, arguments.resume, True, plots, group)
+        config, more = read_config(arguments.resume), options.get("epochs")
+        return train(config, arguments.resume, True, plots, group, more)
     if "data" in options:
         options["data"] = absolute_data(options["data"])
     if "layers" in options:

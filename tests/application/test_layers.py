@@ -152,7 +152,7 @@ def test_a_run_in_words_goes_on_to_the_bit(tmp_path, idx_folder, capsys):
     assert run(idx_folder, tmp_path / "whole", *words, "--epochs", "4") == 0
     assert "Conv2d(1 -> 3" in capsys.readouterr().out
     assert run(idx_folder, tmp_path / "parts", *words, "--epochs", "2") == 0
-    resume = ["train", "--resume", str(tmp_path / "parts"), "--epochs", "4", "--no-plots"]
+    resume = ["train", "--resume", str(tmp_path / "parts"), "--epochs", "2", "--no-plots"]
     assert cli.main(resume) == 0
     whole, parts = (bp.Network.load(tmp_path / n / "model.npz") for n in ("whole", "parts"))
     np.testing.assert_array_equal(whole.theta, parts.theta)
@@ -189,7 +189,7 @@ def test_json(tmp_path, idx_folder, kind, capsys):
     trained = bp.Network.load(tmp_path / "run" / "model.npz")
     assert repr(trained.layers) == repr(network.layers)
     assert repr(trained.cost) == "SoftmaxCrossEntropy()"
-    assert cli.main(["train", "--resume", str(tmp_path / "run"), "--epochs", "4"]) == 0
+    assert cli.main(["train", "--resume", str(tmp_path / "run"), "--epochs", "1"]) == 0
 
 
 def test_json_that_describes_none(tmp_path, idx_folder, capsys):

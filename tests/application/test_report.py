@@ -53,7 +53,7 @@ def copy(run, tmp_path):
 def test_the_page_of_a_run(run, tmp_path, capsys):
     text = page_of(capsys, tmp_path, run)
     assert headings(text) == list(PARTS)
-    assert f"backprop train --resume {run} --epochs 13" in text
+    assert f"backprop train --resume {run} --epochs 10" in text
     result = json.loads((run / "result.json").read_text())
     assert f"{result['test_accuracy']:.2%}" in text
     assert "Came to its end: 3 epochs." in text

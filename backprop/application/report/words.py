@@ -187,7 +187,7 @@ def how_to_go_on(facts: Facts) -> list[tuple[str, str]]:
             go_on = "Go on to the end that was asked for", f"backprop train --resume {name}"
             found = [go_on, another] if len(facts.history) else [another, go_on]  # it may diverge
         else:
-            more = f"backprop train --resume {name} --epochs {(config.epochs or 0) + 10}"
+            more = f"backprop train --resume {name} --epochs 10"
             found = [("Train ten epochs more", more), another]
         found += [
             ("Go through both passes of single examples", f"backprop explore {name}"),
