@@ -180,6 +180,13 @@ def _keep_owner_and_mode(path: Path, before: os.stat_result) -> None:
     os.chmod(path, stat.S_IMODE(before.st_mode))
 
 
+def check_no_folder(owner: str, path: str, example: str) -> None:
+    """Raise a ValueError if there is a folder where a file is to be written."""
+    if os.path.isdir(path):
+        inside = os.path.join(path, example)
+        raise ValueError(f"{owner}: {path} is a folder: give a file, such as {inside}")
+
+
 def write_text(path: str | os.PathLike[str], text: str, new: bool = False) -> Path:
     """Write `text` as UTF-8, atomically."""
     return write_atomically(path, lambda file: file.write(text.encode("utf-8")), new=new)

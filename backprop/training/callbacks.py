@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_bool, check_integer, check_number
+from backprop.core.storage import check_no_folder
 from backprop.training import checkpoint
 from backprop.training.callback import Callback
 from backprop.training.columns import monitored
@@ -36,6 +37,9 @@ class Checkpoint(Callback):
     def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
         self.path = os.fspath(path)
         self.every = check_integer("Checkpoint: every", every)
+
+    def on_fit_start(self, trainer: Any) -> None:
+        check_no_folder("Checkpoint", self.path, "checkpoint.npz")
 
     def on_epoch_end(self, trainer: Any) -> None:
         if trainer.epoch % self.every == 0:
@@ -275,6 +279,7 @@ class SaveBest(Callback):
         self._column = ""
 
     def on_fit_start(self, trainer: Any) -> None:
+        check_no_folder("SaveBest", self.path, "best.npz")
         self._column = monitored(self, trainer)
 
     def on_epoch_end(self, trainer: Any) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from backprop.core.plain import numbers_from_json, to_json
-from backprop.core.storage import FileError, what_is_read, write_text
+from backprop.core.storage import FileError, check_no_folder, what_is_read, write_text
 from backprop.training.callback import Callback
 
 
@@ -42,9 +42,7 @@ class JSONLines(Callback):
         self.path = os.fspath(path)
 
     def on_fit_start(self, trainer: Any) -> None:
-        if os.path.isdir(self.path):
-            inside = os.path.join(self.path, "epochs.jsonl")
-            raise ValueError(f"JSONLines: {self.path} is a folder: give a file, such as {inside}")
+        check_no_folder("JSONLines", self.path, "epochs.jsonl")
         if self._is_stream():
             return
         lines = [to_json(record) + "\n" for record in trainer.history]

@@ -395,3 +395,13 @@ def test_the_records_of_gradient_health_survive_a_checkpoint(tmp_path):
     resumed.fit(*DATA, 2)
     assert health.history == straight.history
     assert (health.layers, health.messages) == (straight.layers, straight.messages)
+
+
+@pytest.mark.parametrize("kind", [bp.Checkpoint, bp.SaveBest])
+def test_a_folder_in_the_place_of_a_file_is_refused_before_the_first_step(tmp_path, kind):
+    trainer = trainer_of(kind(tmp_path))
+    before = trainer.network.theta.copy()
+    with pytest.raises(ValueError, match=rf"^{kind.__name__}: .* is a folder: give a file, such"):
+        trainer.fit(*DATA, 2, HELD_OUT)
+    np.testing.assert_array_equal(trainer.network.theta, before)
+    assert trainer.epoch == 0
