@@ -194,6 +194,9 @@ def main() -> int:
         except TimeIsUp:
             print("time is up; the same command goes on")
             return 0
+        except KeyboardInterrupt:
+            print("interrupted; the same command goes on")
+            return 130
     draw(arguments.out / f"{name}.json")
     print(f"drawn in {arguments.out / name}.png")
     return 0
