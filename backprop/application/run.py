@@ -99,14 +99,12 @@ def train(
     trainer.settings["run"] = config.settings()  # compared when the run is resumed
     if begun is not None:
         checkpoint.restore(trainer, begun / CHECKPOINT)
-        if more is not None:
-            config = replace(config, epochs=trainer.epoch + more)
-        epochs = max(0, (config.epochs or 0) - trainer.epoch)
+    if more is not None:
+        config = replace(config, epochs=trainer.epoch + more)
+    if begun is not None:
         folder = used = begun
         one.if_first(lambda: _go_on_in(used, config))
     else:
-        config = replace(config, epochs=more or config.epochs)
-        epochs = config.epochs or 0
         check_fit(config, trainer, data)
         folder = one.if_first(lambda: _begin_in(folder, config, trainer, resume)) or Path("runs")
     trainer.callbacks += [KeepHistory(folder / HISTORY), Checkpoint(folder / CHECKPOINT)]
@@ -116,6 +114,7 @@ def train(
     one.tell(network.summary())
     if group is not None:
         DataParallel(trainer, group)
+    epochs = max(0, (config.epochs or 0) - trainer.epoch)
     trainer.fit(*data.training, epochs, data.validation, class_weight=config.class_weight)
     if one.is_first:
         _leave(folder, config, data, trainer, plots)

@@ -17,7 +17,7 @@ import numpy as np
 
 from backprop.core.checks import check_array, kind_of
 from backprop.core.randomness import generator
-from backprop.core.shapes import ShapeError, as_tuple, shape_text, with_batch
+from backprop.core.shapes import ShapeError, as_tuple, one_for_each, shape_text, with_batch
 from backprop.graph.description import described_ends, description_of
 from backprop.graph.masks import flow_of_steps, masks_of_nodes
 from backprop.graph.nodes import Input, Node, names_of, nodes_in, one_or_all, topological_order
@@ -238,7 +238,7 @@ class Graph(Container):
         return one_or_all([layer.output_activation for layer in self.output_layers])
 
     def gives(self, taken: Any, input_shape: Any) -> Any:
-        known = list(taken) if isinstance(taken, tuple) else [taken] * self.n_inputs
+        known = list(one_for_each(taken, self.n_inputs))
         shapes = self.inner_shapes(input_shape)
         for layer, operands, (shape, _) in zip(self.children, self.operands, shapes, strict=True):
             known.append(layer.known_outputs(_fetch(known, operands), shape))

@@ -25,7 +25,7 @@ import numpy as np
 
 from backprop.core.checks import check_array, check_number, kind_of
 from backprop.core.quiet import underflow_is_0
-from backprop.core.shapes import ShapeError, as_tuple, each_array, one_for_each
+from backprop.core.shapes import ShapeError, as_tuple, count_examples, each_array, one_for_each
 from backprop.layers import Layer, Neurons, ReLU
 from backprop.network import Network
 from backprop.research.arguments import check_network
@@ -263,7 +263,7 @@ class Scored:
         network.check_x(x)
         self.twin = network.astype("float64")
         self.x = each_array(lambda one: one.astype(np.float64), x)
-        self.batch = as_tuple(self.x)[0].shape[-1]
+        self.batch = count_examples(self.x)
         self.below_sigma = of == "z" and network.root.output_activation is not None
         self.weights = weights_of(target, self.outputs(self.x), self.below_sigma)
 

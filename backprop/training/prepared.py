@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from backprop.core.checks import check_finite, kind_of
-from backprop.core.shapes import as_tuple, each_array, is_several, one_for_each
+from backprop.core.shapes import as_tuple, count_examples, each_array, is_several, one_for_each
 from backprop.core.stored import Stored
 from backprop.costs.weights import counted
 from backprop.network.checks import check_counted_targets, check_finite_targets, outputs_like
@@ -96,7 +96,7 @@ class Preparation:
         for one in as_tuple(x):
             check_finite("x", one)
         each_array(check_finite_targets, y)
-        n, zero = as_tuple(x)[0].shape[-1], network.dtype.type(0)
+        n, zero = count_examples(x), network.dtype.type(0)
         for one in as_tuple(x)[1:]:
             if one.shape[-1] != n:
                 network.check_data(x, y)  # which says so
@@ -155,7 +155,7 @@ def signature(minibatch: Minibatch) -> Any:
 
 def size_of(minibatch: Minibatch) -> int:
     """Return B."""
-    return int(as_tuple(minibatch[0])[0].shape[-1])
+    return count_examples(minibatch[0])
 
 
 def bytes_of(minibatch: Minibatch) -> int:
